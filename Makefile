@@ -1,0 +1,48 @@
+# make chat    the bot in this terminal
+# make test    installs what the tests need and runs everything
+# make train   trains the default recipe on nietzsche.txt (an hour on two cores)
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: chat run test check format train clean
+
+chat: .venv/.bot
+	@$(BIN)/python -m bot chat
+
+run: .venv/.bot
+	@$(BIN)/python -m bot run
+
+test: .venv/.dev
+	$(BIN)/python -m pytest $(TESTS)
+
+check: .venv/.dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: .venv/.dev
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+train: .venv/.dev
+	$(BIN)/python train.py
+
+clean:
+	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/.bot: pyproject.toml | .venv/bin/python
+	@echo "Installing the bot into .venv (once) ..."
+	@$(BIN)/python -m pip install --quiet --editable .
+	@touch $@
+
+.venv/.dev: pyproject.toml | .venv/bin/python
+	@echo "Installing the bot, its tests and TensorFlow into .venv (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
+	@touch .venv/.bot $@
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "$(PYTHON) could not make a virtual environment (on Debian: apt install python3-venv)" >&2; exit 1; }

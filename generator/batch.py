@@ -1,0 +1,147 @@
+"""The texts that run together on one model, one row each, moved on by one character at a time."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future, InvalidStateError
+from dataclasses import dataclass
+
+import numpy as np
+
+from generator.draft import Draft
+from generator.errors import GeneratorError, NetworkFault
+from generator.model import Model
+from generator.network import Logits, Rows, State
+from generator.request import Generation, GenerationRequest
+from generator.sampling import NO_CHARACTER, draw
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """An admitted request. `cancelled` follows the future, without its lock: it is looked at for every character."""
+
+    request: GenerationRequest
+    model: Model
+    future: Future[Generation]
+    cancelled: bool = False
+
+    def __post_init__(self) -> None:
+        self.future.add_done_callback(self._done)
+
+    def _done(self, future: Future[Generation]) -> None:
+        self.cancelled = future.cancelled()
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How a text ended."""
+
+    job: Job
+    result: Generation | Exception
+
+    def tell(self) -> None:
+        """Resolves the future, with an error that the caller can name."""
+        try:
+            if isinstance(self.result, Generation):
+                self.job.future.set_result(self.result)
+            elif isinstance(self.result, GeneratorError):
+                self.job.future.set_exception(self.result)
+            else:
+                fault = NetworkFault(f"writing failed: {type(self.result).__name__}")
+                fault.__cause__ = self.result
+                self.job.future.set_exception(fault)
+        except InvalidStateError:
+            log.debug("a text was cancelled as it ended")
+
+
+class Batch:
+    """The drafts that run on one model, and their states, row by row."""
+
+    def __init__(self, model: Model, drafts: list[Draft], jobs: list[Job], state: State) -> None:
+        self.model = model
+        self.drafts = drafts
+        self.jobs = jobs
+        self.state = state
+        self._settings()
+
+    def begin(self, job: Job) -> None:
+        """Adds a request's text. Raises `KeyError` when its opening holds a character that the model does not know."""
+        draft = Draft(job.request, self.model)
+        self.merge(Batch(self.model, [draft], [job], [row[None] for row in draft.rows]))
+
+    def keep(self, rows: list[int]) -> None:
+        """Drops all rows but these."""
+        self.state = [array[rows] for array in self.state]
+        self.drafts = [self.drafts[row] for row in rows]
+        self.jobs = [self.jobs[row] for row in rows]
+        self._settings()
+
+    def _settings(self) -> None:
+        sampling = [draft.request.sampling for draft in self.drafts]
+        self._temperature = np.array([s.temperature for s in sampling], np.float64)
+        self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
+        self._min_p = np.array([s.min_p for s in sampling]) if any(s.min_p > 0.0 for s in sampling) else None
+
+    def step(self) -> list[Outcome]:
+        """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
+
+        Cancelled ones leave first. Raises `NetworkFault` when the network cannot run these rows; then none has moved.
+        """
+        if any([job.cancelled for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
+            self.keep([row for row, job in enumerate(self.jobs) if not job.cancelled])
+        if not self.drafts:
+            return []
+        fed = np.array([draft.next_character for draft in self.drafts], np.int64)
+        logits, self.state = self.model.network.step(fed, self.state)
+        rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
+        if not rows:
+            return []
+        ended: dict[int, Generation | Exception] = {}
+        for row, character in zip(rows, self._draw(logits, rows), strict=True):
+            try:
+                if character == NO_CHARACTER:
+                    raise NetworkFault("the network's logits are no distribution")
+                generation = self.drafts[row].take(character, lambda row=row: self._rows(row))  # type: ignore[misc]
+            except Exception as error:  # one text's failure, whatever it is, ends that text alone
+                log.exception("a text failed")
+                ended[row] = error
+            else:
+                if generation is not None:
+                    ended[row] = generation
+        outcomes = [Outcome(self.jobs[row], result) for row, result in ended.items()]
+        if ended:
+            self.keep([row for row in range(len(self.drafts)) if row not in ended])
+        return outcomes
+
+    def _draw(self, logits: Logits, rows: list[int]) -> list[int]:
+        temperature, top_p, min_p = self._temperature, self._top_p, self._min_p
+        if len(rows) < len(self.drafts):  # the others still read their openings
+            logits, temperature = logits[rows], temperature[rows]
+            top_p = None if top_p is None else top_p[rows]
+            min_p = None if min_p is None else min_p[rows]
+        uniform = np.array([self.drafts[row].guide(logits[i]) for i, row in enumerate(rows)])
+        drawn: list[int] = draw(logits, temperature, uniform, top_p, min_p).tolist()
+        return drawn
+
+    def _rows(self, row: int) -> Rows:
+        return tuple(array[row].copy() for array in self.state)
+
+    def merge(self, other: Batch) -> None:
+        """Takes over the rows of another batch of the same model."""
+        self.state = [np.concatenate(pair) for pair in zip(self.state, other.state, strict=True)]
+        self.drafts += other.drafts
+        self.jobs += other.jobs
+        self._settings()
+
+    def alone(self, row: int) -> Batch:
+        """A batch of that row only, as it stands."""
+        state = [array[row : row + 1].copy() for array in self.state]
+        return Batch(self.model, [self.drafts[row]], [self.jobs[row]], state)
+
+    def fail(self, error: Exception) -> list[Outcome]:
+        """Ends every text with the error."""
+        outcomes = [Outcome(job, error) for job in self.jobs]
+        self.keep([])
+        return outcomes

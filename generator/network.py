@@ -1,0 +1,121 @@
+"""One step of a network, batched: the contract of `model.onnx`, run by onnxruntime.
+
+inputs    char int64 [batch]             state.0 … state.N  [batch, …], all zeros at the start of a text
+outputs   logits float32 [batch, vocabulary]   next_state.0 … next_state.N, same types and shapes
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime
+from numpy.typing import NDArray
+
+from generator.errors import NetworkFault, WeightsError
+from generator.vocabulary import Indices
+
+State = list[NDArray[Any]]
+"""One array per `state.N`, each `[batch, …]`."""
+Rows = tuple[NDArray[Any], ...]
+"""One text's state: one array per `state.N`, without the batch."""
+Logits = NDArray[np.float32]
+
+_DTYPES: Final[dict[str, np.dtype[Any]]] = {
+    "tensor(float)": np.dtype(np.float32),
+    "tensor(float16)": np.dtype(np.float16),
+    "tensor(int64)": np.dtype(np.int64),
+    "tensor(int32)": np.dtype(np.int32),
+}
+_MAX_STATE_BYTES: Final = 1 << 20
+"""Per text. The classic network keeps 8 kB; a state is stored with every conversation."""
+_ERRORS_ONLY: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class StateSpec:
+    """Shape (without the batch) and type of one state."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    @property
+    def bytes(self) -> int:
+        """Size of one text's state."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
+class Network:
+    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
+
+    `threads` is the number of threads that one step may use, 0 for one per core. The result of a row depends on
+    that row alone, bit for bit: integer products are exact, and everything else works element by element.
+    """
+
+    def __init__(self, model: bytes, symbols: int, threads: int = 0, name: str = "model.onnx") -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads or cores()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        # Weights that lie in another file were not hashed: there is no folder to look for one in.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding
+            raise WeightsError(f"{name}: onnxruntime cannot load it: {_first_line(error)}") from error
+        self.symbols = symbols
+        self.specs = self._checked_specs(name)
+        self._inputs = [f"state.{i}" for i in range(len(self.specs))]
+        self._outputs = ["logits", *(f"next_{state}" for state in self._inputs)]
+
+    def _checked_specs(self, name: str) -> tuple[StateSpec, ...]:
+        inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
+        outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
+        states = [f"state.{i}" for i in range(len(inputs) - 1)]
+        if set(inputs) != {"char", *states} or set(outputs) != {"logits", *(f"next_{s}" for s in states)}:
+            raise WeightsError(f"{name}: inputs {sorted(inputs)} and outputs {sorted(outputs)} are not the contract's")
+        if inputs["char"].type != "tensor(int64)" or len(inputs["char"].shape) != 1:
+            raise WeightsError(f"{name}: char must be int64 [batch]")
+        if outputs["logits"].type != "tensor(float)" or list(outputs["logits"].shape)[1:] != [self.symbols]:
+            raise WeightsError(f"{name}: logits must be float32 [batch, {self.symbols}], one per vocabulary character")
+        specs: list[StateSpec] = []
+        for state in states:
+            before, after = inputs[state], outputs[f"next_{state}"]
+            shape = list(before.shape)[1:]
+            fixed = all(isinstance(size, int) and size > 0 for size in shape)
+            if before.type not in _DTYPES or before.type != after.type or list(after.shape)[1:] != shape or not fixed:
+                raise WeightsError(f"{name}: {state} and next_{state} must have one type and one fixed shape")
+            specs.append(StateSpec(tuple(shape), _DTYPES[before.type]))
+        if sum(spec.bytes for spec in specs) > _MAX_STATE_BYTES:
+            raise WeightsError(f"{name}: a state of more than {_MAX_STATE_BYTES} bytes cannot be kept with a text")
+        return tuple(specs)
+
+    def zero_state(self, batch: int) -> State:
+        """The state at the start of a text, for `batch` rows."""
+        return [np.zeros((batch, *spec.shape), spec.dtype) for spec in self.specs]
+
+    def step(self, characters: Indices, state: Sequence[NDArray[Any]]) -> tuple[Logits, State]:
+        """Feeds one character to each row: int64 `[batch]` -> logits `[batch, vocabulary]` and the next state.
+
+        Raises `NetworkFault` when onnxruntime cannot run the step.
+        """
+        try:
+            logits, *following = self._session.run(
+                self._outputs, {"char": characters, **dict(zip(self._inputs, state, strict=True))}
+            )
+        except Exception as error:  # as above
+            raise NetworkFault(f"the network's step failed: {_first_line(error)}") from error
+        return logits, following
+
+
+def cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

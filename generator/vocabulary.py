@@ -1,0 +1,113 @@
+"""The characters a network knows, and how any other text is brought to them."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Indices = NDArray[np.int64]
+
+_PLAIN_FORMS: Final[dict[str, str]] = {
+    "‘": "'", "’": "'", "‚": "'", "‛": "'", "′": "'", "´": "'", "`": "'",
+    "“": '"', "”": '"', "„": '"', "‟": '"', "″": '"', "«": '"', "»": '"',
+    "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "--", "―": "--", "−": "-",
+    "…": "...", "•": "-", "·": ".", "×": "x", "ß": "ss", "ẞ": "SS",
+    "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Đ": "D", "đ": "d", "Ð": "D", "ð": "d",
+    "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th", "ı": "i", "\t": " ",
+}  # fmt: skip
+"""Spelt plainly, for what Unicode's compatibility decomposition leaves as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitted:
+    """A text brought to a vocabulary: the result, what was replaced by what, and what had no plain form."""
+
+    text: str
+    replaced: tuple[tuple[str, str], ...]
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """The distinct characters in index order. Raises `ValueError` when one occurs twice or there are none."""
+
+    characters: str
+
+    def __post_init__(self) -> None:
+        if not self.characters or len(set(self.characters)) != len(self.characters):
+            raise ValueError("a vocabulary is one string of distinct characters, at least one")
+
+    @classmethod
+    def of(cls, text: Iterable[str]) -> Vocabulary:
+        """The vocabulary of a text, in code point order."""
+        return cls("".join(sorted(set(text))))
+
+    @cached_property
+    def _index(self) -> dict[str, int]:
+        return {character: i for i, character in enumerate(self.characters)}
+
+    def __len__(self) -> int:
+        return len(self.characters)
+
+    def __contains__(self, character: str) -> bool:
+        return character in self._index
+
+    def encode(self, text: str) -> Indices:
+        """Indices, int64 `[len(text)]`. Raises `KeyError` with a character that is not in the vocabulary."""
+        index = self._index
+        return np.fromiter((index[character] for character in text), np.int64, len(text))
+
+    def decode(self, indices: Iterable[int]) -> str:
+        """The inverse of `encode`."""
+        return "".join(self.characters[i] for i in indices)
+
+    def fit(self, text: str) -> Fitted:
+        """Maps every character outside the vocabulary to its nearest plain form, or drops it.
+
+        Tried in order: the text's composed form, a plain spelling (a typographic quote), the compatibility
+        decomposition without accents, the other case. Invisible characters are dropped without a word.
+        """
+        out: list[str] = []
+        replaced: dict[str, str] = {}
+        dropped: dict[str, None] = {}
+        for character in self._composed(text):
+            plain = character if character in self else self._plain(character)
+            if plain is None:
+                if unicodedata.category(character) not in {"Cc", "Cf", "Mn", "Me", "Cs"}:
+                    dropped[character] = None
+                continue
+            if plain != character and not character.isspace():
+                replaced[character] = plain
+            out.append(plain)
+        return Fitted("".join(out), tuple(replaced.items()), tuple(dropped))
+
+    def _composed(self, text: str) -> Iterator[str]:
+        """The characters of `text`, where it helps with their accents composed into one."""
+        clusters: list[str] = []
+        for character in text:
+            if clusters and unicodedata.combining(character):
+                clusters[-1] += character
+            else:
+                clusters.append(character)
+        for cluster in clusters:
+            known = all(character in self for character in cluster)
+            yield from cluster if known else unicodedata.normalize("NFC", cluster)
+
+    def _plain(self, character: str) -> str | None:
+        spelt = _PLAIN_FORMS.get(character)
+        if character.isspace():
+            spelt = " "
+        if spelt is None:
+            decomposed = unicodedata.normalize("NFKD", character)
+            spelt = "".join(c for c in decomposed if not unicodedata.combining(c))
+            spelt = "".join(_PLAIN_FORMS.get(c, c) for c in spelt)
+        for candidate in (unicodedata.normalize("NFD", character), spelt, spelt.lower(), spelt.upper()):
+            if candidate and all(c in self for c in candidate):
+                return candidate
+        return None
