@@ -1,0 +1,68 @@
+"""A text, cut into what a training step reads: inputs and targets int32 `[batch, steps]`, targets shifted by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.training.presets import SHUFFLE_BUFFER, Preset
+from generator.vocabulary import Indices
+
+Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
+
+
+def batches(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
+    """One epoch in the preset's order; always `steps_per_epoch` batches."""
+    if preset.order == "shuffled":
+        return _shuffled(text, preset, random)
+    return _contiguous(text, preset, random)
+
+
+def steps_per_epoch(characters: int, preset: Preset) -> int:
+    """Training steps in an epoch over a text of so many characters."""
+    if preset.order == "shuffled":
+        return characters // (preset.steps + 1) // preset.batch
+    return (_stream_length(characters, preset) - 1) // preset.steps
+
+
+def _shuffled(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
+    """The classic order: sequences of steps + 1 characters end to end, drawn at random from a buffer."""
+    length = preset.steps + 1
+    sequences = text[: len(text) // length * length].reshape(-1, length).astype(np.int32)
+    order = _through_buffer(len(sequences), SHUFFLE_BUFFER, random)
+    for first in range(0, len(order) - preset.batch + 1, preset.batch):
+        chosen = sequences[order[first : first + preset.batch]]
+        yield chosen[:, :-1], chosen[:, 1:]
+
+
+def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
+    """Row i of each batch goes on where row i of the last one stopped, so that a carried state stays true.
+
+    The text begins at a random place within the first `steps` characters, so that cuts fall elsewhere every epoch.
+    """
+    length = _stream_length(len(text), preset)
+    starts = random.integers(preset.steps) + np.arange(preset.batch)[:, None] * length
+    for chunk in range(steps_per_epoch(len(text), preset)):
+        place = starts + chunk * preset.steps + np.arange(preset.steps)
+        yield text[place].astype(np.int32), text[place + 1].astype(np.int32)
+
+
+def _stream_length(characters: int, preset: Preset) -> int:
+    """Characters that one row reads, the last target included, wherever the text begins."""
+    return (characters - preset.steps) // preset.batch
+
+
+def _through_buffer(count: int, size: int, random: np.random.Generator) -> NDArray[np.int64]:
+    """0 … count-1 in the order in which a shuffle buffer of that size gives them out."""
+    if count <= size:
+        return random.permutation(count)
+    buffer = np.arange(size)
+    order = np.empty(count, np.int64)
+    for following in range(size, count):
+        place = random.integers(size)
+        order[following - size] = buffer[place]
+        buffer[place] = following
+    order[count - size :] = random.permutation(buffer)
+    return order

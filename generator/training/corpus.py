@@ -1,0 +1,136 @@
+"""The text to learn: fetched once, read, checked, split."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from generator.training.presets import TRAINING_SHARE
+from generator.vocabulary import Indices, Vocabulary
+
+DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
+MIN_CHARACTERS: Final = 3_000
+"""A twentieth of this still holds the 100 characters that a validation figure needs to mean anything."""
+SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
+_TIMEOUT_SECONDS: Final = 30.0
+_CHUNK_BYTES: Final = 1 << 14
+_SHORT_LINE: Final = 120
+
+
+class CorpusError(Exception):
+    """The text cannot be had or cannot be learnt; the message says what to do instead."""
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A text and its contiguous split."""
+
+    name: str
+    text: str
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """All its characters: the validation and the test split may hold one that the training split does not."""
+        return Vocabulary.of(self.text)
+
+    @property
+    def sha256(self) -> str:
+        """Of its UTF-8 bytes."""
+        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+
+    @property
+    def hard_wrapped(self) -> bool:
+        """Whether lines are broken inside paragraphs: several short lines for each blank one, hardly a long one.
+
+        Verse breaks its lines too, but seldom lets most of them come near to one width.
+        """
+        lengths = sorted(len(line) for line in self.text.splitlines() if line.strip())
+        if not lengths or lengths[-1] > _SHORT_LINE * 2:
+            return False
+        usual = lengths[len(lengths) * 9 // 10]
+        return usual <= _SHORT_LINE and sum(length > 0.75 * usual for length in lengths) > 0.6 * len(lengths)
+
+    def splits(self) -> tuple[Indices, Indices, Indices]:
+        """Training, validation and test characters as indices, int64."""
+        characters = self.vocabulary.encode(self.text)
+        first, second = int(len(characters) * TRAINING_SHARE), int(len(characters) * 0.95)
+        return characters[:first], characters[first:second], characters[second:]
+
+
+def read_corpus(path: Path) -> Corpus:
+    """A UTF-8 text file; a byte order mark is skipped and line ends become `\\n`. Raises `CorpusError`."""
+    try:
+        raw = path.read_bytes()
+    except OSError as error:
+        raise CorpusError(
+            f"{path}: {(error.strerror or 'cannot be read').lower()}; --corpus wants a text file"
+        ) from error
+    if not raw.strip():
+        raise CorpusError(f"{path}: the file is empty; --corpus wants a text of at least {MIN_CHARACTERS:,} characters")
+    try:
+        text = raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{path}: not UTF-8 text (byte {error.start:,}); convert it first: iconv -f latin1 -t utf-8 OLD > NEW"
+        ) from error
+    if "\0" in text:
+        raise CorpusError(f"{path}: a binary file, not a text; --corpus wants plain UTF-8 text")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
+    if len(text) < MIN_CHARACTERS:
+        raise CorpusError(
+            f"{path}: {len(text):,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
+            "and a few hundred thousand make a readable text"
+        )
+    return Corpus(path.name, text)
+
+
+def read_together(paths: Sequence[Path], vocabulary: Vocabulary) -> Indices:
+    """Several texts one after the other, brought to a vocabulary: int64 indices. Raises `CorpusError`."""
+    texts = [vocabulary.fit(read_corpus(path).text).text for path in paths]
+    return vocabulary.encode("".join(texts))
+
+
+def default_corpus(progress: Callable[[int, int | None], None]) -> Corpus:
+    """nietzsche.txt from the user's cache, downloaded into it the first time.
+
+    `progress` is told the bytes so far and the bytes in all, where the server says. Raises `CorpusError`.
+    """
+    path = cache_folder() / DEFAULT_URL.rpartition("/")[2]
+    if not path.exists():
+        _download(DEFAULT_URL, path, progress)
+    return read_corpus(path)
+
+
+def cache_folder() -> Path:
+    """`$XDG_CACHE_HOME/lstmega`, or `~/.cache/lstmega` (XDG base directory specification)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstmega"
+
+
+def _download(url: str, path: Path, progress: Callable[[int, int | None], None]) -> None:
+    partial = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, partial.open("wb") as file:
+            length = response.headers.get("Content-Length")
+            total = int(length) if length and length.isdecimal() else None
+            while chunk := response.read(_CHUNK_BYTES):
+                file.write(chunk)
+                progress(file.tell(), total)
+            received = file.tell()
+        if total is not None and received != total:
+            raise CorpusError(f"{url}: only {received:,} of {total:,} bytes arrived; try again, or use --corpus FILE")
+        partial.replace(path)
+    except (urllib.error.URLError, OSError) as error:
+        reason = getattr(error, "reason", None) or error
+        raise CorpusError(
+            f"{url} cannot be downloaded ({reason}). If you have the text, or another one to learn from, "
+            "name it: python train.py --corpus FILE"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)

@@ -1,0 +1,42 @@
+"""Raw samples while training: what the network writes, with none of the bot's rules about beginnings and endings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from generator.network import Network
+from generator.sampling import draw
+from generator.vocabulary import Vocabulary
+
+OPENING: Final = 100
+LENGTH: Final = 240
+"""Characters; for the eye. Nothing is chosen by them."""
+
+
+def random_opening(text: str, random: np.random.Generator) -> str:
+    """`OPENING` characters from a random place of the text."""
+    start = int(random.integers(max(1, len(text) - OPENING)))
+    return text[start : start + OPENING]
+
+
+def samples(
+    network: Network,
+    vocabulary: Vocabulary,
+    opening: str,
+    temperatures: Sequence[float],
+    random: np.random.Generator,
+) -> list[str]:
+    """One text of `LENGTH` characters after the opening per temperature, all in one batch."""
+    rows = len(temperatures)
+    scale = np.array(temperatures, np.float64)
+    state = network.zero_state(rows)
+    for character in vocabulary.encode(opening):
+        logits, state = network.step(np.full(rows, character, np.int64), state)
+    written = np.empty((rows, LENGTH), np.int64)
+    for position in range(LENGTH):
+        written[:, position] = draw(logits, scale, random.random(rows))
+        logits, state = network.step(written[:, position].copy(), state)
+    return [vocabulary.decode(row) for row in written]
