@@ -1,0 +1,182 @@
+"""How fast texts are written, against the loop that character-level examples write with.
+
+    python -m benchmarks.generation [--json FILE] [--weights FOLDER] [--rounds N]
+
+Everything is measured in one run, in turns, and the medians are shown. Ratios are per round, so that what else the
+machine does weighs on both sides. Needs the `train` extra, for the classic loop.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from generator.model import Model, load_model
+from generator.network import cores
+from generator.request import GenerationRequest, Sampling
+from generator.training import floats
+from generator.training.backend import keras
+from generator.weights import shipped_folder
+from generator.worker import Worker
+
+CLASSIC_CHARACTERS = 150
+STREAM_LENGTH = 1500
+STREAMS = 32
+MATRIX_PRODUCTS = 100
+
+
+def main() -> int:
+    """Prints the table; writes the JSON."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    parser.add_argument("--weights", type=Path, default=shipped_folder(), metavar="FOLDER")
+    parser.add_argument("--rounds", type=int, default=7)
+    arguments = parser.parse_args()
+
+    model = load_model(arguments.weights)
+    worker = Worker(model, queue=STREAMS)
+    contenders: dict[str, Callable[[], float]] = {
+        "classic": classic_loop(model),
+        "one": lambda: characters_per_second(worker, 1),
+        "many": lambda: characters_per_second(worker, STREAMS),
+        "bandwidth": bytes_per_second(model),
+    }
+    for measure in contenders.values():
+        measure()  # to warm up
+    rounds = [{name: measure() for name, measure in contenders.items()} for _ in range(arguments.rounds)]
+    starts = [first_character(arguments.weights) for _ in range(arguments.rounds)]
+    worker.close(deadline=0)
+
+    def median(value: Callable[[dict[str, float]], float]) -> float:
+        return statistics.median(value(figures) for figures in rounds)
+
+    per_character = weight_bytes(model)
+    results = {
+        "one_stream_ratio": median(lambda f: f["one"] / f["classic"]),
+        "streams_32_ratio": median(lambda f: f["many"] / f["classic"]),
+        "memory_bound_fraction": median(lambda f: f["one"] * per_character / f["bandwidth"]),
+        "startup_seconds": statistics.median(seconds for seconds, _ in starts),
+        "peak_rss_mb": statistics.median(megabytes for _, megabytes in starts),
+    }
+    print(f"weights {model.version}, {cores()} cores, medians of {arguments.rounds} rounds\n")
+    rows = [
+        ("classic loop: eager Keras, one stream", f"{median(lambda f: f['classic']):,.0f} characters/s", ""),
+        ("one stream", f"{median(lambda f: f['one']):,.0f} characters/s", f"{results['one_stream_ratio']:.0f} ×"),
+        (
+            f"{STREAMS} streams together",
+            f"{median(lambda f: f['many']):,.0f} characters/s",
+            f"{results['streams_32_ratio']:.0f} ×",
+        ),
+        (
+            "one stream: weights read, of the memory's speed",
+            f"{median(lambda f: f['one']) * per_character / 1e9:.1f} of "
+            f"{median(lambda f: f['bandwidth']) / 1e9:.1f} GB/s",
+            f"{results['memory_bound_fraction']:.0%}",
+        ),
+        ("process start to first character", f"{results['startup_seconds']:.2f} s", ""),
+        ("peak memory of that process", f"{results['peak_rss_mb']:.0f} MB", ""),
+    ]
+    for what, figure, ratio in rows:
+        print(f"{what:<50}{figure:>24}{ratio:>9}")
+    if arguments.json:
+        arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def classic_loop(model: Model) -> Callable[[], float]:
+    """The loop of the old examples, with the same weights: one call of the stateful Keras model per character."""
+    weights = floats.from_bytes((model.weights.folder / floats.FILE).read_bytes())
+    symbols, embedding = weights["embedding"].shape
+    units = weights["recurrent_kernel"].shape[0]
+    network = keras.Sequential(
+        [
+            keras.Input(batch_shape=(1, 1), dtype="int32"),
+            keras.layers.Embedding(symbols, embedding),
+            keras.layers.LSTM(units, return_sequences=True, stateful=True),
+            keras.layers.Dense(symbols),
+        ]
+    )
+    names = ("embedding", "kernel", "recurrent_kernel", "bias", "output_kernel", "output_bias")
+    network.set_weights([weights[name] for name in names])
+    random = keras.random.SeedGenerator(0)
+
+    def measure() -> float:
+        character = keras.ops.zeros((1, 1), dtype="int32")
+        began = time.perf_counter()
+        for _ in range(CLASSIC_CHARACTERS):
+            logits = network(character)[:, -1] / 0.7
+            character = keras.random.categorical(logits, 1, dtype="int32", seed=random)
+        return CLASSIC_CHARACTERS / (time.perf_counter() - began)
+
+    return measure
+
+
+def characters_per_second(worker: Worker, streams: int) -> float:
+    """Through the bot's own worker, sampling included."""
+    requests = [GenerationRequest(STREAM_LENGTH, seed, Sampling(temperature=0.7)) for seed in range(streams)]
+    began = time.perf_counter()
+    futures = [worker.submit(request) for request in requests]
+    wait(futures)
+    seconds = time.perf_counter() - began
+    return sum(len(future.result().text) for future in futures) / seconds
+
+
+def bytes_per_second(model: Model) -> Callable[[], float]:
+    """What a float32 matrix–vector product of the recurrent matrix's shape reads, by NumPy's BLAS on all cores."""
+    units = model.network.specs[0].shape[0]
+    matrix = np.random.default_rng(0).normal(size=(4 * units, units)).astype(np.float32)
+    vector = np.ones(units, np.float32)
+    out = np.empty(4 * units, np.float32)
+
+    def measure() -> float:
+        began = time.perf_counter()
+        for _ in range(MATRIX_PRODUCTS):
+            np.matmul(matrix, vector, out=out)
+        return matrix.nbytes * MATRIX_PRODUCTS / (time.perf_counter() - began)
+
+    return measure
+
+
+def weight_bytes(model: Model) -> int:
+    """Bytes of weights that one step reads: the integer matrices, and the character's row of the table."""
+    total = 0
+    for tensor in onnx.load_model_from_string(model.weights.model).graph.initializer:
+        array = onnx.numpy_helper.to_array(tensor)
+        total += array[0].nbytes if tensor.name == "table" else array.nbytes
+    return total
+
+
+def first_character(weights: Path) -> tuple[float, float]:
+    """Seconds from the start of `python -m bot generate` to its first character, and its peak memory in MB."""
+    command = [sys.executable, "-m", "bot", "generate", "--weights", str(weights), "--length", "1", "--seed", "1"]
+    # Linux counts the memory of the process that forks towards the child's peak, so a small one has to start it.
+    launched = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], stdout=subprocess.PIPE, check=True)
+    seconds, kilobytes = json.loads(launched.stdout)
+    return seconds, kilobytes / 1024
+
+
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+began = time.perf_counter()
+with subprocess.Popen(sys.argv[1:], stdout=subprocess.PIPE) as process:
+    first = process.stdout.read(1)
+    seconds = time.perf_counter() - began
+    process.stdout.read()
+if process.returncode or not first:
+    sys.exit(f"{sys.argv[1:]} failed")
+print(json.dumps([seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss]))
+"""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,209 @@
+"""The weights that ship: whole, better than the classic recipe, and a writer of English. Needs no corpus."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from safetensors.numpy import load
+
+from generator import Generation, GenerationRequest, Manifest, Sampling, Weights
+from generator.measure import bits_per_character
+from generator.model import Model, load_model
+from generator.prose import ends_sentence, presentable
+from generator.training.export import step_model
+from generator.training.floats import from_bytes
+from generator.weights import load_weights
+from generator.worker import Worker
+
+CLASSIC_VALID = 1.9737
+"""Bits per character of the classic recipe on the validation split, served with 7-bit weights."""
+CLASSIC_TEST = 1.8692
+PARAMETERS = 5_354_580
+CORPUS_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
+TEXTS = 24
+LENGTH = 400
+
+ENGLISH = (
+    "It is the business of the very few to be independent; it is a privilege of the strong. And whoever attempts it, "
+    "even with the best right, but without being obliged to do so, proves that he is probably not only strong."
+)
+EVERYDAY = frozenset(
+    re.findall(
+        r"\w+",
+        "the of and to in is a that it as for not be which with this but or are by one all "
+        "from an his have he at more on who their they what was has there so its man no even we our",
+    )
+)
+
+
+@pytest.fixture(scope="module")
+def weights(weights_folder: Path) -> Weights:
+    return load_weights(weights_folder)
+
+
+@pytest.fixture(scope="module")
+def manifest(weights: Weights) -> Manifest:
+    return weights.manifest
+
+
+@pytest.fixture(scope="module")
+def model(weights_folder: Path) -> Model:
+    return load_model(weights_folder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def generations(model: Model) -> list[Generation]:
+    """Two dozen texts at the default temperature, without an opening."""
+    worker = Worker(model, queue=TEXTS)
+    try:
+        futures = [worker.submit(GenerationRequest(LENGTH, seed, Sampling(0.7))) for seed in range(TEXTS)]
+        return [future.result(60) for future in futures]
+    finally:
+        worker.close(0)
+
+
+@pytest.fixture(scope="module")
+def texts(generations: list[Generation], manifest: Manifest) -> list[str]:
+    return [presentable(generation.text, hard_wrapped=manifest.hard_wrapped) for generation in generations]
+
+
+def constants(model: bytes) -> dict[str, NDArray[Any]]:
+    return {tensor.name: numpy_helper.to_array(tensor) for tensor in onnx.load_from_string(model).graph.initializer}
+
+
+# ---- the version ----------------------------------------------------------------------------------------------------
+
+
+def test_the_current_version_is_whole_and_passes_its_self_test(model: Model, weights: Weights) -> None:
+    """Loading compares every hash and writes with the network."""
+    assert model.version == weights.folder.name
+    assert len(model.beginnings) > 1
+    assert all(beginning.pending.isspace() for beginning in model.beginnings)
+
+
+def test_it_comes_with_its_model_its_float_weights_its_history_and_its_curve(weights: Weights) -> None:
+    expected = {"model.onnx", "weights.safetensors", "history.csv", "curve.png"}
+    assert expected <= weights.manifest.files.keys()
+    assert {path.name for path in weights.folder.iterdir()} == {*weights.manifest.files, "manifest.json"}
+    assert (weights.folder / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
+
+
+def test_its_history_has_a_row_for_each_epoch_and_its_best_is_what_ships(weights: Weights) -> None:
+    with (weights.folder / "history.csv").open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) >= 5
+    best = min(float(row["valid_bits_per_character"]) for row in rows)
+    assert best == pytest.approx(weights.manifest.metrics["float_valid_bits_per_character"], abs=0.02)
+
+
+def test_it_learnt_the_real_corpus(manifest: Manifest) -> None:
+    assert (manifest.corpus.characters, manifest.corpus.sha256) == (600_893, CORPUS_SHA256)
+    assert len(manifest.vocabulary) == 84
+    assert manifest.parameters == PARAMETERS
+    assert manifest.hard_wrapped
+    assert not manifest.lowercase
+
+
+# ---- its figures ----------------------------------------------------------------------------------------------------
+
+
+def test_it_is_better_than_the_classic_recipe(manifest: Manifest) -> None:
+    assert manifest.metrics["valid_bits_per_character"] < min(1.97, CLASSIC_VALID)
+    assert manifest.metrics["test_bits_per_character"] < CLASSIC_TEST
+
+
+@pytest.mark.parametrize("split", ["valid", "test"])
+def test_serving_it_in_seven_bits_costs_next_to_nothing(manifest: Manifest, split: str) -> None:
+    loss = manifest.metrics[f"{split}_bits_per_character"] - manifest.metrics[f"float_{split}_bits_per_character"]
+    assert abs(loss) <= 0.003
+
+
+def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model: Model) -> None:
+    """Measured here, on a sentence of the corpus's own kind."""
+    characters = model.weights.manifest.vocabulary.encode(ENGLISH)
+    disorder = np.random.default_rng(1).permutation(characters)
+    assert bits_per_character(model.network, characters) < 2.6
+    assert bits_per_character(model.network, disorder) > 5.0
+
+
+# ---- its model ------------------------------------------------------------------------------------------------------
+
+
+def test_its_integers_keep_to_seven_bits_so_that_no_processor_saturates(weights: Weights) -> None:
+    matrices = {name: array for name, array in constants(weights.model).items() if array.dtype == np.int8}
+    assert sorted(array.shape for array in matrices.values()) == [(1024, 84), (1024, 4096)]
+    for name, array in matrices.items():
+        peak = np.abs(array.astype(np.int32)).max(axis=0)
+        assert peak.max() <= 63, name
+        assert peak.min() == 63, f"{name}: a column does not use its range"
+
+
+def test_its_model_is_small_and_holds_nothing_but_finite_numbers(weights: Weights) -> None:
+    assert len(weights.model) < 6_500_000
+    assert all(np.isfinite(array).all() for array in constants(weights.model).values())
+
+
+def test_its_float_weights_are_those_that_are_served(weights: Weights) -> None:
+    floats = (weights.folder / "weights.safetensors").read_bytes()
+    assert sum(array.size for array in load(floats).values()) == PARAMETERS
+    again, served = constants(step_model(from_bytes(floats), quantised=True)), constants(weights.model)
+    assert again.keys() == served.keys()
+    for name, array in served.items():
+        np.testing.assert_array_equal(again[name], array, err_msg=name)
+
+
+# ---- its texts ------------------------------------------------------------------------------------------------------
+
+
+def test_its_texts_begin_with_a_capital_and_hold_no_hole(generations: list[Generation]) -> None:
+    for generation in generations:
+        assert generation.text[0].isupper()
+        assert not re.search(r"\s{3}", generation.text)
+
+
+def test_many_of_its_texts_end_with_a_sentence_and_all_near_their_length(generations: list[Generation]) -> None:
+    """Not all: a sentence of Nietzsche's may be longer than what is left of the text."""
+    assert sum(ends_sentence(generation.text) for generation in generations) >= TEXTS // 3
+    assert all(LENGTH * 0.5 <= len(generation.text) <= LENGTH * 1.25 + 80 for generation in generations)
+    assert all(re.search(r"[\w.,;:!?\"')\]_-]$", generation.text) for generation in generations)
+
+
+def test_its_texts_differ(texts: list[str]) -> None:
+    assert len({text[:20] for text in texts}) == TEXTS
+
+
+def test_its_texts_look_like_english(texts: list[str]) -> None:
+    everything = " ".join(texts)
+    words = re.findall(r"[A-Za-z]+", everything)
+    lower = [word.lower() for word in words]
+    assert 3.8 < sum(map(len, words)) / len(words) < 5.8
+    assert max(map(len, words)) < 30
+    assert 0.75 < sum(map(str.isalpha, everything)) / len(everything) < 0.86
+    assert 0.14 < everything.count(" ") / len(everything) < 0.22
+    assert 0.10 < everything.lower().count("e") / sum(map(str.isalpha, everything)) < 0.15
+    vowels = sum(letter in "aeiouy" for letter in "".join(lower))
+    assert 0.36 < vowels / sum(map(len, lower)) < 0.44
+    assert 0.30 < sum(word in EVERYDAY for word in lower) / len(lower) < 0.65
+    assert all(re.search(r"[aeiouyæäéë]", word.lower()) for word in words if len(word) > 3), "a word without a vowel"
+
+
+def test_a_lower_temperature_keeps_to_fewer_words(model: Model) -> None:
+    distinct = []
+    worker = Worker(model, queue=0)
+    try:
+        for temperature in (0.2, 1.2):
+            requests = [GenerationRequest(200, seed, Sampling(temperature), "The philosopher ") for seed in range(8)]
+            written = [future.result(60).text for future in [worker.submit(request) for request in requests]]
+            words = " ".join(written).lower().split()
+            distinct.append(len(set(words)) / len(words))
+    finally:
+        worker.close(0)
+    assert distinct[0] < distinct[1]

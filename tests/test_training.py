@@ -1,0 +1,187 @@
+"""Training, from the command line as a person types it, on a small text that the tests write themselves."""
+
+from __future__ import annotations
+
+import csv
+import json
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import train
+from generator.measure import bits_per_character
+from generator.model import load_model
+from generator.training.corpus import read_corpus
+from generator.weights import current_version, load_weights
+
+ROOT = Path(train.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 9,000 characters that are easy to learn, hard-wrapped."""
+    draw = random.Random(7)
+    words = [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "a",
+        "mat",
+        "and",
+        "slept",
+        "all",
+        "day",
+        "long",
+        "while",
+        "rain",
+        "fell",
+        "over",
+    ]
+    lines = [" ".join(draw.choices(words, k=11)).capitalize() + "." for _ in range(160)]
+    path = tmp_path_factory.mktemp("corpus") / "cats.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def run(book: Path, out: Path, *more: str) -> int:
+    return train.main(["--corpus", str(book), "--preset", "small", "--out", str(out), "--dtype", "float32", *more])
+
+
+def test_a_run_ends_with_a_version_that_is_current_and_whole_and_as_good_as_its_manifest_says(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(book, tmp_path, "--epochs", "3", "--name", "cats") == 0
+
+    assert current_version(tmp_path) == "cats"
+    model = load_model(tmp_path)
+    manifest = model.weights.manifest
+    corpus = read_corpus(book)
+    for split, characters in zip(("valid", "test"), corpus.splits()[1:], strict=True):
+        assert bits_per_character(model.network, characters) == pytest.approx(
+            manifest.metrics[f"{split}_bits_per_character"], abs=1e-4
+        )
+        lost = manifest.metrics[f"{split}_bits_per_character"] - manifest.metrics[f"float_{split}_bits_per_character"]
+        assert abs(lost) < 0.01
+    assert manifest.corpus.characters == len(corpus.text)
+    assert manifest.hard_wrapped
+    assert manifest.training["epochs"] == 3
+    rows = list(csv.DictReader((tmp_path / "cats" / "history.csv").read_text().splitlines()))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
+    validated = [float(row["valid_bits_per_character"]) for row in rows]
+    assert validated[-1] < validated[0]
+    assert manifest.training["best_epoch"] == validated.index(min(validated)) + 1
+    assert (tmp_path / "cats" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    printed = capsys.readouterr()
+    assert printed.out == f"{tmp_path / 'cats'}: now the current version\n"
+    assert printed.err.count("\n1.2 ") == 3  # a sample at the highest temperature after each epoch
+    assert f"{manifest.metrics['test_bits_per_character']:.4f}" in printed.err
+
+
+def test_a_run_that_is_killed_and_gone_on_with_gives_the_same_network(book: Path, tmp_path: Path) -> None:
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    assert run(book, whole, "--epochs", "4", "--name", "cats") == 0
+
+    command = [sys.executable, str(ROOT / "train.py"), "--corpus", str(book), "--preset", "small", "--dtype", "float32"]
+    command += ["--out", str(killed), "--epochs", "4", "--name", "cats"]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        while not list(killed.glob(".training/cats/checkpoint.safetensors")):
+            assert process.poll() is None, "training ended before its first checkpoint"
+            time.sleep(0.01)
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    assert not (killed / "cats").exists()
+
+    assert train.main(["--resume", "--out", str(killed)]) == 0
+    for file in ("model.onnx", "weights.safetensors"):
+        assert (killed / "cats" / file).read_bytes() == (whole / "cats" / file).read_bytes()
+
+
+def test_an_earlier_version_and_other_texts_give_a_network_a_start_whatever_their_characters(
+    book: Path, tmp_path: Path
+) -> None:
+    assert run(book, tmp_path, "--epochs", "3", "--name", "first") == 0
+    other = tmp_path / "other.txt"
+    other.write_text(book.read_text().replace("cat", "dog").replace("mat", "Ω"), encoding="utf-8")
+
+    version = str(tmp_path / "first")
+    assert run(other, tmp_path, "--epochs", "1", "--name", "second", "--from", version, "--no-activate") == 0
+    assert run(other, tmp_path, "--epochs", "1", "--name", "alone", "--no-activate") == 0
+    assert run(other, tmp_path, "--epochs", "1", "--name", "read-before", "--pretrain", str(book), "--no-activate") == 0
+
+    assert current_version(tmp_path) == "first"
+    figures = {
+        name: load_weights(tmp_path, name).manifest.metrics["valid_bits_per_character"]
+        for name in ("second", "alone", "read-before")
+    }
+    assert figures["second"] < figures["alone"]
+    assert figures["read-before"] < figures["alone"]
+    assert load_weights(tmp_path, "read-before").manifest.training["pretrain"] == ["cats.txt"]
+
+
+@pytest.mark.parametrize(
+    ("content", "complaint"),
+    [
+        (b"", "the file is empty"),
+        (b" \n\n ", "the file is empty"),
+        (b"Too short to learn from.", "24 characters are too few"),
+        (b"\xff\xfe\x00binary" * 1000, "not UTF-8 text (byte 0)"),
+        (b"text with a \x00 in it " * 1000, "a binary file"),
+    ],
+)
+def test_a_text_that_cannot_be_learnt_gets_one_line_that_says_why(
+    content: bytes, complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.txt"
+    path.write_bytes(content)
+    assert run(path, tmp_path) == 2
+    line = capsys.readouterr().err
+    assert complaint in line
+    assert str(path) in line
+    assert line.count("\n") == 1
+
+
+def test_other_wrong_arguments_get_one_line_each(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for arguments, complaint in [
+        (["--corpus", str(tmp_path / "missing.txt")], "no such file"),
+        (["--corpus", str(tmp_path)], "is a directory"),
+        (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
+        (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "no such file"),
+        (["--corpus", str(book), "--pretrain", str(tmp_path / "nothing")], "no such file"),
+        (["--resume"], "no run to go on with"),
+        (["--resume", "nobody"], "cannot be read"),
+    ]:
+        assert train.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+        line = capsys.readouterr().err
+        assert complaint in line
+        assert line.count("\n") == 1
+
+
+def test_a_version_of_that_name_is_never_overwritten(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "cats").mkdir()
+    assert run(book, tmp_path, "--name", "cats") == 2
+    assert "versions never change" in capsys.readouterr().err
+
+
+def test_help_names_every_recipe_and_option() -> None:
+    shown = subprocess.run(
+        [sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True, check=True
+    ).stdout
+    for word in ("--corpus", "--pretrain", "--from", "--resume", "--no-activate", "lstm-tbptt", "small"):
+        assert word in shown
+
+
+def test_the_manifest_is_plain_json_that_names_the_libraries(book: Path, tmp_path: Path) -> None:
+    assert run(book, tmp_path, "--epochs", "1", "--name", "cats") == 0
+    manifest = json.loads((tmp_path / "cats" / "manifest.json").read_text(encoding="utf-8"))
+    assert manifest["format"] == 1
+    assert manifest["training"]["libraries"].keys() >= {"keras", "tensorflow", "onnxruntime"}

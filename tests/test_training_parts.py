@@ -1,0 +1,229 @@
+"""The pieces of training, each against something that is known to be right."""
+
+from __future__ import annotations
+
+import http.server
+import itertools
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from generator.network import Network
+from generator.training import corpus as corpus_module
+from generator.training.backend import keras
+from generator.training.batches import batches, steps_per_epoch
+from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
+from generator.training.export import WEIGHT_LIMIT, quantise, step_model
+from generator.training.model import build_model, float_weights, parameters, set_float_weights
+from generator.training.presets import PRESETS, Preset
+from generator.training.recurrent import StatefulLSTM
+
+TINY = Preset(
+    name="tiny",
+    description="",
+    embedding=5,
+    units=7,
+    batch=3,
+    steps=11,
+    epochs=1,
+    learning_rate=1e-2,
+    order="contiguous",
+    keep="best",
+)
+
+
+def test_the_classic_network_has_5_354_580_parameters_at_84_symbols() -> None:
+    for name in ("lstm", "lstm-tbptt"):
+        model = build_model(PRESETS[name], 84, 100, seed=0)
+        assert parameters(float_weights(model)) == 5_354_580
+        assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 5_354_580
+
+
+def test_the_lstm_layer_does_what_kerass_does_and_so_do_its_gradients() -> None:
+    random = np.random.default_rng(0)
+    inputs = [random.normal(size=(4, 9, 6)).astype(np.float32) for _ in range(3)]
+    targets = [random.normal(size=(4, 9, 5)).astype(np.float32) for _ in range(3)]
+    weights = None
+    outputs, after = [], []
+    for layer in (
+        StatefulLSTM(5),
+        keras.layers.LSTM(5, return_sequences=True, stateful=True, recurrent_initializer="glorot_uniform"),
+    ):
+        model = keras.Sequential([keras.Input(batch_shape=(4, 9, 6)), layer])
+        weights = weights or [random.normal(0, 0.5, v.shape).astype(np.float32) for v in model.trainable_variables]
+        for variable, value in zip(model.trainable_variables, weights, strict=True):
+            variable.assign(value)
+        model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
+        losses = [float(model.train_on_batch(x, y)) for x, y in zip(inputs, targets, strict=True)]
+        outputs.append(losses)
+        after.append([keras.ops.convert_to_numpy(v) for v in model.trainable_variables])
+    # Three steps of gradient descent, with the state carried from each to the next, end at the same weights.
+    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5)
+    for ours, theirs in zip(*after, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-5)
+
+
+def test_the_exported_step_gives_the_logits_that_keras_gives() -> None:
+    model = build_model(TINY, 13, 100, seed=3)
+    random = np.random.default_rng(1)
+    weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
+    set_float_weights(model, weights)
+    for name, array in float_weights(model).items():
+        np.testing.assert_array_equal(array, weights[name])
+    text = random.integers(13, size=(TINY.batch, 2 * TINY.steps))
+    expected = np.concatenate(
+        [keras.ops.convert_to_numpy(model(text[:, s : s + TINY.steps])) for s in (0, TINY.steps)], axis=1
+    )
+    for quantised, tolerance in ((False, 1e-4), (True, 0.1)):
+        network = Network(step_model(weights, quantised=quantised), 13)
+        state = network.zero_state(TINY.batch)
+        for position in range(text.shape[1]):
+            logits, state = network.step(text[:, position].copy(), state)
+            np.testing.assert_allclose(logits, expected[:, position], atol=tolerance)
+
+
+def test_the_served_graph_is_standard_onnx_with_7_bit_integers() -> None:
+    model = build_model(TINY, 13, 100, seed=3)
+    graph = onnx.load_model_from_string(step_model(float_weights(model), quantised=True))
+    assert [opset.domain for opset in graph.opset_import] == [""]
+    integers = [
+        onnx.numpy_helper.to_array(tensor)
+        for tensor in graph.graph.initializer
+        if tensor.data_type == onnx.TensorProto.INT8
+    ]
+    assert [array.shape for array in integers] == [(7, 28), (7, 13)]
+    assert all(np.abs(array.astype(int)).max() <= WEIGHT_LIMIT for array in integers)
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e3))
+def test_a_quantised_matrix_is_within_half_a_step_of_itself(seed: int, scale: float) -> None:
+    matrix = np.random.default_rng(seed).normal(0, scale, (6, 4)).astype(np.float32)
+    matrix[:, 0] = 0.0
+    integers, scales = quantise(matrix)
+    assert np.abs(integers.astype(int)).max() <= WEIGHT_LIMIT
+    assert (np.abs(integers * scales - matrix) <= scales * 0.501).all()
+
+
+@given(st.integers(200, 3000), st.integers(1, 6), st.integers(2, 20), st.integers(0, 1000))
+def test_contiguous_rows_go_on_where_they_stopped(characters: int, batch: int, steps: int, seed: int) -> None:
+    preset = Preset("", "", 1, 1, batch, steps, 1, 0.1, "contiguous", "best")
+    read = list(batches(np.arange(characters), preset, np.random.default_rng(seed)))
+    assert len(read) == steps_per_epoch(characters, preset)
+    for inputs, targets in read:
+        assert inputs.shape == targets.shape == (batch, steps)
+        np.testing.assert_array_equal(targets, inputs + 1)
+    for (_, targets), (inputs, _) in itertools.pairwise(read):
+        np.testing.assert_array_equal(inputs[:, 0], targets[:, -1])
+    everything = np.concatenate([inputs.ravel() for inputs, _ in read])
+    assert len(set(everything.tolist())) == everything.size
+
+
+@given(st.integers(200, 3000), st.integers(1, 6), st.integers(2, 20), st.integers(0, 1000))
+def test_shuffled_sequences_are_each_read_once(characters: int, batch: int, steps: int, seed: int) -> None:
+    preset = Preset("", "", 1, 1, batch, steps, 1, 0.1, "shuffled", "last")
+    read = list(batches(np.arange(characters), preset, np.random.default_rng(seed)))
+    assert len(read) == steps_per_epoch(characters, preset)
+    starts = [int(start) for inputs, _ in read for start in inputs[:, 0]]
+    assert len(set(starts)) == len(starts)
+    assert all(start % (steps + 1) == 0 for start in starts)
+    for inputs, targets in read:
+        np.testing.assert_array_equal(targets, inputs + 1)
+
+
+def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tmp_path: Path) -> None:
+    preset = Preset("", "", 5, 7, 3, 11, 1, 1e-2, "contiguous", "best", 0.1, 1.0, 0.3, 0.3, 0.3)
+    read = list(batches(np.arange(400) % 13, preset, np.random.default_rng(0)))
+    model = build_model(preset, 13, 50, seed=0)
+    for batch in read[:4]:
+        model.train_on_batch(*batch)
+    row = {"epoch": 1.0, "valid_bits_per_character": 2.5}
+    save_checkpoint(tmp_path, model, Progress([row], 1, float_weights(model)))
+    expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
+
+    other = build_model(preset, 13, 50, seed=99)
+    progress = load_checkpoint(tmp_path, other)
+    assert progress.history == [row]
+    assert progress.best_validation == 2.5
+    assert [float(other.train_on_batch(*batch)) for batch in read[4:]] == expected
+
+
+def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:
+    text = "".join(chr(65 + i % 26) for i in range(1009))
+    training, validation, test = Corpus("a", text).splits()
+    assert [len(training), len(validation), len(test)] == [908, 50, 51]
+    assert Corpus("a", text).vocabulary.decode(np.concatenate([training, validation, test])) == text
+
+
+def test_line_ends_of_every_system_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "dos.txt"
+    path.write_bytes(b"\xef\xbb\xbf" + b"A line of text.\r\n" * 300)
+    assert read_corpus(path).text == "A line of text.\n" * 300
+
+
+def test_a_hard_wrapped_book_is_told_from_one_line_per_paragraph() -> None:
+    wrapped = ("a line of some sixty characters or so of running prose text\n" * 9 + "its last.\n\n") * 30
+    assert Corpus("a", wrapped).hard_wrapped
+    assert not Corpus("a", ("One paragraph on one line, " * 20 + "\n") * 30).hard_wrapped
+    assert not Corpus("a", "Short.\nAnd then a longer one.\nOh\n\nI see, said he, and left.\n" * 60).hard_wrapped
+
+
+class _Archive(http.server.BaseHTTPRequestHandler):
+    body = b"Of the text that everybody learns from. " * 200
+    announced = len(body)
+    requests = 0
+
+    def do_GET(self) -> None:
+        type(self).requests += 1
+        self.send_response(200)
+        self.send_header("Content-Length", str(self.announced))
+        self.end_headers()
+        self.wfile.write(self.body)
+
+    def log_message(self, *_: object) -> None:
+        """Keeps the test's output clean."""
+
+
+@pytest.fixture
+def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_Archive]]:
+    class Archive(_Archive):
+        pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Archive) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        address = f"http://127.0.0.1:{server.server_address[1]}/nietzsche.txt"
+        monkeypatch.setattr(corpus_module, "DEFAULT_URL", address)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        yield Archive
+        server.shutdown()
+        thread.join()
+
+
+def test_the_default_text_is_downloaded_once_with_progress(archive: type[_Archive]) -> None:
+    told: list[tuple[int, int | None]] = []
+    first = default_corpus(lambda done, total: told.append((done, total)))
+    assert first.text == archive.body.decode()
+    assert told[-1] == (len(archive.body), len(archive.body))
+    assert default_corpus(lambda *_: None) == first
+    assert archive.requests == 1
+
+
+def test_a_download_that_breaks_off_leaves_nothing_behind(archive: type[_Archive], tmp_path: Path) -> None:
+    archive.announced = len(archive.body) + 5
+    with pytest.raises(CorpusError, match="--corpus FILE"):
+        default_corpus(lambda *_: None)
+    assert list((tmp_path / "cache" / "lstmega").iterdir()) == []
+
+
+def test_without_a_network_the_way_round_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(corpus_module, "DEFAULT_URL", "http://127.0.0.1:9/nietzsche.txt")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with pytest.raises(CorpusError, match=r"python train\.py --corpus FILE"):
+        default_corpus(lambda *_: None)
