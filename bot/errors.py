@@ -1,0 +1,13 @@
+"""Errors that more than one module names. They stand apart so that naming one loads no database library."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class StoreError(Exception):
+    """The database cannot do what was asked; one line: the path, what is wrong, what to do."""
+
+    def __init__(self, path: Path, trouble: str) -> None:
+        super().__init__(f"{path}: {trouble}")
+        self.path = path

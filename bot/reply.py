@@ -1,0 +1,116 @@
+"""What a person did and what they get for it, as values that every platform can make and show."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command as it was typed: who, where, the command's name without the slash, what followed it.
+
+    `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
+    `length`: characters wished for, where the platform has a field for it; 1 to `MAX_LENGTH`.
+    """
+
+    platform: str
+    chat: str
+    person: str
+    command: str
+    arguments: str = ""
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button under a text was pressed: where, by whom, and the `Action.data` that it carries."""
+
+    platform: str
+    chat: str
+    person: str
+    data: str
+
+
+class Kind(Enum):
+    """What a reply is, for platforms that show the kinds differently."""
+
+    TEXT = "text"
+    """Written by the network: to be shown as it is, never read as markup."""
+    ANSWER = "answer"
+    """Said by the bot: the answer that was asked for."""
+    REFUSAL = "refusal"
+    """Said by the bot: why not, and what to do instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A generated text, ready to be read; it begins with `opening`, the part that the person typed (may be empty).
+
+    `label` parts it from its neighbours when there are several. Raises `ValueError` when the text begins otherwise.
+    """
+
+    text: str
+    opening: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.text.startswith(self.opening):
+            raise ValueError("a passage begins with its opening")
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the person may want to do next, for platforms with buttons.
+
+    `data` comes back in a `Press`: ASCII, at most 60 bytes where people's names are numbers, so that it fits into
+    Telegram's callback data (64 bytes) and Discord's custom IDs (100 characters).
+    """
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A temperature to offer while someone types one: the value, and a word on what it does."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to an `Invocation`.
+
+    `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
+    unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
+    the person alone should know beside the text. `picture`: an image file to show with it.
+    """
+
+    kind: Kind
+    text: str
+    passages: tuple[Passage, ...] = ()
+    private: bool = False
+    notice: str = ""
+    picture: Path | None = None
+    actions: tuple[Action, ...] = ()
+
+    @classmethod
+    def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
+        """Generated texts, each below its label."""
+        text = "\n\n".join(
+            f"{passage.label}\n{passage.text}" if passage.label else passage.text for passage in passages
+        )
+        return cls(Kind.TEXT, text, passages, notice=notice, actions=actions)
+
+    @classmethod
+    def answer(cls, text: str, *, private: bool = False, picture: Path | None = None) -> Reply:
+        """Something the bot says because it was asked."""
+        return cls(Kind.ANSWER, text, private=private, picture=picture)
+
+    @classmethod
+    def refusal(cls, text: str) -> Reply:
+        """Something that does not work, said to the one person."""
+        return cls(Kind.REFUSAL, text, private=True)

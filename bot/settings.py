@@ -1,0 +1,136 @@
+"""The settings there are, section by section: their types, ranges and defaults. `bot.config` reads them.
+
+Each key's `Meta.description` says what is allowed, in the words that an error message uses.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from generator.request import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class Secret:
+    """A text that must not be shown. `reveal()` is the only way to it; an empty one is unset and false."""
+
+    _value: str = ""
+
+    def reveal(self) -> str:
+        """The text itself, for the one call that needs it."""
+        return self._value
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __repr__(self) -> str:
+        return "Secret(set)" if self else "Secret(unset)"
+
+
+def _number(low: float, high: float) -> Meta:
+    return Meta(ge=low, le=high, description=f"a number from {low} to {high}")
+
+
+def _whole(low: int, high: int) -> Meta:
+    return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
+
+
+Operator = Annotated[str, Meta(pattern=r"^[a-z]+:\S+$")]
+HttpUrl = Annotated[str, Meta(pattern=r"^(https?://\S+)?$", description="an address that begins http:// or https://")]
+SocketUrl = Annotated[str, Meta(pattern=r"^(wss?://\S+)?$", description="an address that begins ws:// or wss://")]
+Token = Annotated[Secret, Meta(description="one word of text in quotes, without spaces")]
+Folder = Annotated[Path | None, Meta(description="a path in quotes; empty for the default")]
+
+
+class BotSection(Struct, frozen=True, kw_only=True):
+    """`[bot]`: how texts are written when nobody says otherwise, and who may operate the bot."""
+
+    temperature: Annotated[float, _number(MIN_TEMPERATURE, MAX_TEMPERATURE)] = 0.7
+    length: Annotated[int, _whole(1, MAX_LENGTH)] = 400
+    rest: Annotated[float, _number(0.0, 3600.0)] = 1.0
+    queue: Annotated[int, _whole(1, 10_000)] = 200
+    top_p: Annotated[float, Meta(gt=0.0, le=1.0, description="a number above 0, up to 1 (off)")] = 1.0
+    min_p: Annotated[float, Meta(ge=0.0, le=1.0, description="a number from 0 (off) to 1")] = 0.0
+    operators: Annotated[
+        tuple[Operator, ...], Meta(description='a list of "platform:person", such as ["console:local"]')
+    ] = ("console:local",)
+
+
+class DiscordSection(Struct, frozen=True, kw_only=True):
+    """`[discord]`: the bot's token, and where the platform is when it is not the real one."""
+
+    token: Token = Secret()
+    api_url: HttpUrl = ""
+    gateway_url: SocketUrl = ""
+
+
+class TelegramSection(Struct, frozen=True, kw_only=True):
+    """`[telegram]`: the bot's token, and where the platform is when it is not the real one."""
+
+    token: Token = Secret()
+    api_url: HttpUrl = ""
+    webhook_url: HttpUrl = ""
+    webhook_secret: Token = Secret()
+    webhook_host: Annotated[str, Meta(min_length=1, description="a host name or address in quotes")] = "127.0.0.1"
+    webhook_port: Annotated[int, _whole(0, 65535)] = 8443
+
+
+class GeneratorSection(Struct, frozen=True, kw_only=True):
+    """`[generator]`: which weights write (`None`: the shipped ones), on how many threads (0: one per core)."""
+
+    weights: Folder = None
+    threads: Annotated[int, _whole(0, 256)] = 0
+
+
+class StoreSection(Struct, frozen=True, kw_only=True):
+    """`[store]`: the database file. `load` fills in the default, so a loaded configuration always has a path."""
+
+    path: Folder = None
+
+
+class HttpSection(Struct, frozen=True, kw_only=True):
+    """`[http]`: where the service shows its health and metrics. Port 0 takes any free one."""
+
+    host: Annotated[str, Meta(min_length=1, description="a host name or address in quotes")] = "127.0.0.1"
+    port: Annotated[int, _whole(0, 65535)] = 8080
+
+
+class LogSection(Struct, frozen=True, kw_only=True):
+    """`[log]`: how much is told on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description='"debug", "info", "warning" or "error"')
+    ] = "warning"
+
+
+class Config(Struct, frozen=True, kw_only=True):
+    """The whole configuration, every value in its range."""
+
+    bot: BotSection = BotSection()
+    discord: DiscordSection = DiscordSection()
+    telegram: TelegramSection = TelegramSection()
+    generator: GeneratorSection = GeneratorSection()
+    store: StoreSection = StoreSection()
+    http: HttpSection = HttpSection()
+    log: LogSection = LogSection()
+
+    @property
+    def database(self) -> Path:
+        """The database file. Raises `ValueError` for a configuration that `load` did not make."""
+        if self.store.path is None:
+            raise ValueError("only a configuration that `load` returned names a database")
+        return self.store.path
+
+
+SECTIONS: Final[dict[str, type[Struct]]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
+"""The sections by name."""
+
+
+def keys(section: str) -> dict[str, msgspec.structs.FieldInfo]:
+    """The keys of a section, by name."""
+    return {field.name: field for field in msgspec.structs.fields(SECTIONS[section])}

@@ -1,0 +1,141 @@
+"""Buttons under a text: what they carry, and what they do when they come back."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import buttons, messages
+from bot.commands import Commands
+from bot.reply import Invocation, Kind, Press, Reply
+from bot.settings import BotSection
+from bot.store import Store
+from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Generator
+
+TELEGRAM_CALLBACK_DATA_BYTES = 64
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "lstmega.sqlite3") as store:
+        yield store
+
+
+@pytest.fixture
+async def commands(tiny_folder: Path, store: Store) -> AsyncIterator[Commands]:
+    async with Generator.open(tiny_folder, threads=1) as generator:
+        yield Commands(generator, store, BotSection(length=60, rest=0.0))
+
+
+async def a_text(commands: Commands, arguments: str = "0.7 The", person: str = "17") -> Reply:
+    return await commands.handle(Invocation("discord", "here", person, "nietzsche", arguments))
+
+
+async def press(commands: Commands, reply: Reply, label: str, person: str = "17") -> Reply:
+    data = next(action.data for action in reply.actions if action.label == label)
+    return await commands.press(Press("discord", "here", person, data))
+
+
+async def test_again_draws_another_text_from_the_same_opening(commands: Commands) -> None:
+    first = await a_text(commands)
+    for _ in range(3):  # under the same text, as often as they like
+        other = await press(commands, first, "Again")
+        assert other.kind is Kind.TEXT
+        assert other.text != first.text
+        assert other.passages[0].opening == "The"
+
+
+async def test_hotter_and_colder_change_the_temperature_by_a_step(commands: Commands, store: Store) -> None:
+    first = await a_text(commands)
+    for label, temperature in (("Hotter", 0.8), ("Colder", 0.6)):
+        assert (await press(commands, first, label)).kind is Kind.TEXT
+        kept = await store.conversation("discord", "here", "17")
+        assert kept is not None
+        assert kept.temperature == temperature
+
+
+async def test_continue_goes_on_from_that_text_and_from_no_other(commands: Commands, store: Store) -> None:
+    first = await a_text(commands)
+    kept = await store.conversation("discord", "here", "17")
+    assert kept is not None
+    second = await press(commands, first, "Continue")
+    after = await store.conversation("discord", "here", "17")
+    assert after is not None
+    assert after.tail.startswith(kept.tail)
+    assert (await press(commands, second, "Continue")).kind is Kind.TEXT
+    assert (await press(commands, first, "Continue")).text == messages.OLD_TEXT
+
+
+async def test_a_text_of_another_opening_in_between_makes_old_buttons_say_so(commands: Commands) -> None:
+    first = await a_text(commands)
+    await a_text(commands, "0.7 Woman")
+    for label in ("Again", "Continue", "Hotter"):
+        reply = await press(commands, first, label)
+        assert reply.text == messages.OLD_TEXT
+        assert reply.private
+
+
+async def test_only_the_person_who_asked_may_press(commands: Commands) -> None:
+    first = await a_text(commands)
+    for action in first.actions:
+        reply = await commands.press(Press("discord", "here", "18", action.data))
+        assert reply.text == messages.NOT_YOUR_TEXT
+        assert reply.private
+
+
+async def test_the_ends_of_the_range_have_no_button_that_leads_out_of_it(commands: Commands) -> None:
+    hottest = await a_text(commands, f"{MAX_TEMPERATURE}")
+    assert [action.label for action in hottest.actions] == ["Again", "Continue", "Colder"]
+    coldest = await a_text(commands, f"{MIN_TEMPERATURE}")
+    assert [action.label for action in coldest.actions] == ["Again", "Continue", "Hotter"]
+
+
+async def test_a_forgotten_text_has_buttons_that_say_what_to_do(commands: Commands) -> None:
+    first = await a_text(commands)
+    await commands.handle(Invocation("discord", "here", "17", "forgetme"))
+    assert "/nietzsche" in (await press(commands, first, "Again")).text
+    assert "/nietzsche" in (await press(commands, first, "Continue")).text
+
+
+@given(st.text(max_size=80))
+def test_whatever_comes_back_is_a_button_or_is_not(data: str) -> None:
+    button = buttons.read(data)
+    assert button is None or button.temperature is None or MIN_TEMPERATURE <= button.temperature <= MAX_TEMPERATURE
+
+
+@pytest.mark.parametrize("data", ["", "a", "a:1:2", "a:1:2:nan", "a:1:2:9", "a:1:2:x", "c:1", "c:1:2:3", "x:1:2"])
+async def test_a_forged_button_does_nothing(commands: Commands, data: str) -> None:
+    assert (await commands.press(Press("discord", "here", "1", data))).text == messages.NO_SUCH_BUTTON
+
+
+@given(st.integers(0, 2**63), st.text(), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary())
+def test_the_data_fits_every_platform_and_is_read_back(
+    person: int, opening: str, temperature: float, state: bytes
+) -> None:
+    opening = opening.encode("utf-8", "ignore").decode()
+    for action in buttons.under(str(person), opening, temperature, state):
+        assert len(action.data.encode("ascii")) <= TELEGRAM_CALLBACK_DATA_BYTES
+        button = buttons.read(action.data)
+        assert button is not None
+        assert button.person == str(person)
+
+
+async def test_suggestions_begin_with_the_persons_own_temperature(commands: Commands) -> None:
+    before = await commands.suggest("discord", "17")
+    assert before[0].value == 0.7
+    await commands.handle(Invocation("discord", "here", "17", "temperature", "1.1"))
+    after = await commands.suggest("discord", "17")
+    assert [suggestion.value for suggestion in after[:2]] == [1.1, 0.7]
+    assert len({suggestion.value for suggestion in after}) == len(after)
+
+
+async def test_after_close_everything_is_answered_with_the_restart(commands: Commands) -> None:
+    first = await a_text(commands)
+    commands.close()
+    assert (await a_text(commands)).text == messages.RESTARTING
+    assert (await press(commands, first, "Again")).text == messages.RESTARTING
+    await commands.finished()

@@ -1,0 +1,129 @@
+"""`check`: one line for each thing, what is wrong with it and what to do."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from bot.cli import main
+
+DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
+TELEGRAM = ":".join(("123456789", "hush" * 9))
+
+
+@pytest.fixture(autouse=True)
+def database(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A place for a database that is not there yet, beside a small network and an empty current folder."""
+    for name in list(os.environ):
+        if name.startswith("LSTMEGA_"):
+            monkeypatch.delenv(name)
+    path = tmp_path / "state" / "lstmega.sqlite3"
+    monkeypatch.setenv("LSTMEGA_STORE__PATH", str(path))
+    monkeypatch.setenv("LSTMEGA_GENERATOR__WEIGHTS", str(tiny_folder))
+    monkeypatch.chdir(tmp_path)
+    return path
+
+
+def check(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, tuple[bool, str]]:
+    """Runs it; what it found, by name: whether it is right, and the rest of the line."""
+    assert main(["check"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "hush" not in out
+    found = {}
+    for line in out.splitlines():
+        verdict, name, detail = line[:5].strip(), line[7:22].strip(), line[24:]
+        assert verdict in {"ok", "wrong"}
+        found[name] = (verdict == "ok", detail)
+    assert list(found) == ["configuration", "discord token", "telegram token", "weights", "database"]
+    assert status == (0 if all(right for right, _ in found.values()) else 1)
+    return found
+
+
+def test_a_fresh_installation_is_right(capsys: pytest.CaptureFixture[str], database: Path) -> None:
+    found = check(capsys, 0)
+    assert "the defaults hold" in found["configuration"][1]
+    assert "not set" in found["discord token"][1]
+    assert "tiny-1: hashes right; wrote " in found["weights"][1]
+    assert "not there yet" in found["database"][1]
+    assert not database.parent.exists(), "looking changes nothing"
+
+
+def test_everything_set_up_and_right(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config.toml").write_text(f'[discord]\ntoken = "{DISCORD}"\n')
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["chat"]) == 0
+    found = check(capsys, 0)
+    assert found["configuration"][1] == "config.toml"
+    assert "right shape" in found["discord token"][1]
+    assert "right shape" in found["telegram token"][1]
+    assert found["database"][1].endswith(": whole")
+
+
+def test_tokens_of_the_wrong_shape(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMEGA_DISCORD__TOKEN", TELEGRAM)
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", DISCORD)
+    found = check(capsys, 1)
+    assert found["discord token"] == (
+        False, "does not have the shape of one; copy it anew from the page Bot of your app"
+    )  # fmt: skip
+    assert not found["telegram token"][0]
+
+
+def test_weights_that_were_changed(capsys: pytest.CaptureFixture[str], tiny_folder: Path) -> None:
+    model = tiny_folder / "tiny-1" / "model.onnx"
+    model.write_bytes(model.read_bytes()[:-1] + b"x")
+    right, detail = check(capsys, 1)["weights"]
+    assert not right
+    assert "model.onnx: its sha256" in detail
+
+
+def test_weights_that_are_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMEGA_GENERATOR__WEIGHTS", "/nowhere")
+    right, detail = check(capsys, 1)["weights"]
+    assert not right
+    assert "/nowhere/CURRENT" in detail
+    assert "[generator] weights" in detail
+
+
+def test_a_database_that_is_none(capsys: pytest.CaptureFixture[str], database: Path) -> None:
+    database.parent.mkdir()
+    database.write_bytes(b"Dear diary, " * 500)
+    assert "is not an SQLite database" in check(capsys, 1)["database"][1]
+
+
+def test_a_database_whose_rows_belong_to_nobody(
+    capsys: pytest.CaptureFixture[str], database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["chat"]) == 0
+    with sqlite3.connect(database) as other:
+        other.execute("INSERT INTO preferences VALUES (77, 0.5)")
+    other.close()
+    right, detail = check(capsys, 1)["database"]
+    assert not right
+    assert "a row belongs to nobody" in detail
+
+
+def test_a_database_where_none_can_be(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LSTMEGA_STORE__PATH", str(tmp_path / "file" / "lstmega.sqlite3"))
+    right, detail = check(capsys, 1)["database"]
+    assert not right
+    assert "change [store] path" in detail
+
+
+def test_a_configuration_that_cannot_be_read_is_another_status(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("config.toml").write_text("[bot]\nlength = 0\n")
+    assert main(["check"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err == "python -m bot check: config.toml: [bot] length: must be a whole number from 1 to 4000, not 0\n"

@@ -1,0 +1,493 @@
+"""What people type and what they get, on a real store and a real generator with a small untrained network."""
+
+# ruff: noqa: ASYNC110 - the generator tells nobody when it begins, so a test has to look
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+
+from bot import messages
+from bot.commands import LADDER, TAIL, Commands
+from bot.parsing import parse_line
+from bot.reply import Invocation, Kind, Reply
+from bot.settings import BotSection
+from bot.store import Store
+from generator import MAX_OPENING, Continuation, GenerationRequest, Generator, Sampling
+from generator.prose import presentable
+from generator.weights import activate
+
+AddVersion = Callable[[Path, str, int], Path]
+LENGTH = 60
+OPERATOR = "boss"
+SETTINGS = BotSection(length=LENGTH, rest=0.0, operators=(f"discord:{OPERATOR}",))
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    async with Store.open(tmp_path / "lstmega.sqlite3", patience=0.1) as store:
+        yield store
+
+
+@pytest.fixture
+async def generator(tiny_folder: Path) -> AsyncIterator[Generator]:
+    async with Generator.open(tiny_folder, threads=1) as generator:
+        yield generator
+
+
+@pytest.fixture
+def commands(generator: Generator, store: Store) -> Commands:
+    return Commands(generator, store, SETTINGS)
+
+
+async def say(commands: Commands, line: str, *, person: str = "ada", chat: str = "here") -> Reply:
+    parsed = parse_line(line)
+    assert parsed is not None
+    return await commands.handle(Invocation("discord", chat, person, parsed.command, parsed.arguments))
+
+
+async def kept_temperature(store: Store, person: str = "ada") -> float:
+    conversation = await store.conversation("discord", "here", person)
+    assert conversation is not None
+    return conversation.temperature
+
+
+def letters(text: str) -> str:
+    return "".join(text.split())
+
+
+def refused(reply: Reply) -> str:
+    assert reply.kind is Kind.REFUSAL
+    assert reply.private
+    assert reply.passages == ()
+    return reply.text
+
+
+# ---- texts --------------------------------------------------------------------------------------------------------
+
+
+async def test_someone_asks_for_a_text(commands: Commands) -> None:
+    reply = await say(commands, "/nietzsche 0.7")
+    assert reply.kind is Kind.TEXT
+    assert not reply.private
+    assert reply.notice == ""
+    assert LENGTH / 2 <= len(reply.text) <= LENGTH * 3
+    assert reply.text == reply.passages[0].text
+    assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
+
+
+async def test_an_opening_is_shown_with_its_text(commands: Commands) -> None:
+    reply = await say(commands, "/nietzsche@lstmega_bot 0,7 The philosopher")
+    assert reply.passages[0].opening == "The philosopher"
+    assert reply.text.startswith("The philosopher")
+    assert len(reply.text) > len("The philosopher") + LENGTH / 2
+
+
+@pytest.mark.parametrize("typed", ["0.3", "0,3", "٠٫٣", "3e-1"])
+async def test_a_temperature_in_any_notation_is_used(commands: Commands, store: Store, typed: str) -> None:
+    assert (await say(commands, f"/nietzsche {typed} The")).kind is Kind.TEXT
+    assert await kept_temperature(store) == 0.3
+
+
+async def test_the_temperature_is_the_typed_one_else_the_own_one_else_the_default(
+    commands: Commands, store: Store
+) -> None:
+    await say(commands, "/nietzsche")
+    assert await kept_temperature(store) == SETTINGS.temperature
+    await say(commands, "/temperature 1,2")
+    await say(commands, "/nietzsche The")
+    assert await kept_temperature(store) == 1.2
+    await say(commands, "/nietzsche 0.4 The")
+    assert await kept_temperature(store) == 0.4
+    await say(commands, "/nietzsche", person="bob")
+    assert await kept_temperature(store, "bob") == SETTINGS.temperature
+    await say(commands, "/temperature default")
+    await say(commands, "/nietzsche")
+    assert await kept_temperature(store) == SETTINGS.temperature
+
+
+async def test_texts_differ_from_draw_to_draw(commands: Commands) -> None:
+    texts = {(await say(commands, "/nietzsche 1.5 The")).text for _ in range(5)}
+    assert len(texts) == 5
+
+
+async def test_the_settings_reach_the_generator(
+    generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 5)
+    commands = Commands(generator, store, BotSection(length=300, temperature=1.5, top_p=0.6, min_p=0.2))
+    reply = await say(commands, "/nietzsche The")
+    alone = await generator.generate(GenerationRequest(300, 5, Sampling(1.5, 0.6, 0.2), opening="The"))
+    assert reply.text == presentable("The" + alone.text, hard_wrapped=True)
+    assert len(reply.text) > 200
+
+
+async def test_characters_that_the_network_never_saw_are_told(commands: Commands) -> None:
+    reply = await say(commands, "/nietzsche 0.7 The café 😀 of “ideas”")
+    assert reply.passages[0].opening == 'The cafe of "ideas"'
+    assert "left out 😀" in reply.notice
+    assert "e for é" in reply.notice
+    assert '" for “' in reply.notice
+
+
+async def test_an_opening_of_nothing_but_emoji(commands: Commands) -> None:
+    reply = await say(commands, "/nietzsche 😀😀🤖")
+    assert reply.kind is Kind.TEXT
+    assert reply.passages[0].opening == ""
+    assert "left out 😀, 🤖" in reply.notice
+    assert "began on my own" in reply.notice
+
+
+async def test_many_odd_characters_make_a_short_notice(commands: Commands) -> None:
+    odd = "".join(chr(0x4E00 + i) for i in range(300))
+    assert len((await say(commands, f"/nietzsche The {odd}")).notice) < 150
+
+
+async def test_an_opening_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
+    assert (await say(commands, "/nietzsche 0.7 " + "a" * MAX_OPENING)).kind is Kind.TEXT
+    text = refused(await say(commands, "/nietzsche 0.7 " + "a" * (MAX_OPENING + 1)))
+    assert "1,001" in text
+    assert "at most 1,000" in text
+    # Each of these becomes three characters.
+    assert "1,200" in refused(await say(commands, "/ladder " + "…" * 400))
+
+
+async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one(
+    commands: Commands, store: Store
+) -> None:
+    text = refused(await say(commands, "/nietzsche 1886 was"))
+    assert "from 0.1" in text
+    assert "to 2.0" in text
+    assert "/nietzsche 0.7 1886" in text
+    assert await store.conversation("discord", "here", "ada") is None
+    assert (await say(commands, "/nietzsche 0.7 1886 was")).passages[0].opening == "1886 was"
+
+
+@pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "1e309", "-0", "0", "2.1", "9" * 3000])
+@pytest.mark.parametrize("command", ["nietzsche", "temperature"])
+async def test_a_temperature_that_cannot_be_used(commands: Commands, command: str, typed: str) -> None:
+    text = refused(await say(commands, f"/{command} {typed}"))
+    assert "from 0.1 (careful) to 2.0 (wild)" in text
+    assert f"/{command} 0.7" in text
+    assert len(text) < 250
+
+
+async def test_a_ladder_is_five_texts_that_differ_in_temperature_alone(
+    commands: Commands, generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 42)
+    reply = await say(commands, "/ladder The 😀 philosopher")
+    assert [passage.label for passage in reply.passages] == [f"Temperature {t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9)]
+    assert {passage.opening for passage in reply.passages} == {"The philosopher"}
+    assert "😀" in reply.notice
+    for temperature, passage in zip(LADDER, reply.passages, strict=True):
+        request = GenerationRequest(LENGTH, 42, Sampling(temperature), opening="The philosopher")
+        alone = await generator.generate(request)
+        assert passage.text == presentable(request.opening + alone.text, hard_wrapped=True)
+        assert f"{passage.label}\n{passage.text}" in reply.text
+    assert await kept_temperature(store) == 0.9, "/continue goes on from the last of them"
+
+
+async def test_a_ladder_is_written_in_one_batch(generator: Generator, store: Store) -> None:
+    commands = Commands(generator, store, BotSection(length=4000))
+    ladder = asyncio.create_task(say(commands, "/ladder"))
+    most = 0
+    while not ladder.done():
+        most = max(most, generator.statistics().running)
+        await asyncio.sleep(0.001)
+    assert most == 5
+
+
+# ---- going on -----------------------------------------------------------------------------------------------------
+
+
+async def test_continue_goes_on_exactly_where_the_text_stopped(
+    commands: Commands, generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await say(commands, "/nietzsche 0.6 The philosopher")
+    before = await store.conversation("discord", "here", "ada")
+    assert before is not None
+    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 7)
+    reply = await say(commands, "/continue")
+    kept = Continuation(before.state, before.tail)
+    expected = await generator.generate(GenerationRequest(LENGTH, 7, Sampling(0.6), continuation=kept))
+    assert reply.text == presentable(expected.text, hard_wrapped=True)
+    after = await store.conversation("discord", "here", "ada")
+    assert after is not None
+    assert after.tail == before.tail + expected.text
+    assert after.state == expected.state
+    assert (after.opening, after.temperature) == ("The philosopher", 0.6)
+
+
+async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path) -> None:
+    replies = []
+    for line in ("/nietzsche 0.6 The philosopher", "/continue"):
+        async with Store.open(tmp_path / "kept.sqlite3") as store, Generator.open(tiny_folder) as generator:
+            replies.append(await say(Commands(generator, store, SETTINGS), line))
+            conversation = await store.conversation("discord", "here", "ada")
+    assert conversation is not None
+    assert letters(conversation.tail) == letters(replies[0].text + replies[1].text)
+
+
+async def test_continue_after_new_weights_says_nothing_about_it(
+    commands: Commands, store: Store, tiny_folder: Path, add_tiny_version: AddVersion
+) -> None:
+    await say(commands, "/nietzsche 0.6 The philosopher")
+    add_tiny_version(tiny_folder, "tiny-2", 2)
+    activate(tiny_folder, "tiny-2")
+    assert (await say(commands, "/reload", person=OPERATOR)).kind is Kind.ANSWER
+    reply = await say(commands, "/continue")
+    assert reply.kind is Kind.TEXT
+    assert reply.notice == ""
+    conversation = await store.conversation("discord", "here", "ada")
+    assert conversation is not None
+    assert conversation.version == "tiny-2"
+
+
+async def test_what_is_kept_of_a_long_talk_stays_short(commands: Commands, store: Store) -> None:
+    await say(commands, "/nietzsche 0.7 " + "word " * 190)
+    for _ in range(4):
+        await say(commands, "/continue")
+    conversation = await store.conversation("discord", "here", "ada")
+    assert conversation is not None
+    assert len(conversation.tail) == TAIL
+
+
+async def test_again_is_the_same_opening_and_temperature_and_another_draw(commands: Commands, store: Store) -> None:
+    first = await say(commands, "/nietzsche 1.4 The philosopher")
+    await say(commands, "/continue")
+    second = await say(commands, "/again")
+    assert second.passages[0].opening == "The philosopher"
+    assert second.text != first.text
+    assert await kept_temperature(store) == 1.4
+
+
+@pytest.mark.parametrize("command", ["/continue", "/again"])
+async def test_there_is_nothing_to_go_on_from(commands: Commands, command: str) -> None:
+    assert "/nietzsche" in refused(await say(commands, command))
+    await say(commands, "/nietzsche")
+    refused(await say(commands, command, person="bob"))
+    refused(await say(commands, command, chat="elsewhere"))
+    assert (await say(commands, command)).kind is Kind.TEXT
+    assert "/nietzsche" in refused(await say(commands, f"{command} 0.9"))
+
+
+async def test_two_quick_continues_go_on_from_one_another(commands: Commands, store: Store) -> None:
+    beginning = await say(commands, "/nietzsche 0.7 The")
+    first, second = await asyncio.gather(say(commands, "/continue"), say(commands, "/continue"))
+    conversation = await store.conversation("discord", "here", "ada")
+    assert conversation is not None
+    assert letters(conversation.tail) == letters(beginning.text + first.text + second.text)
+
+
+# ---- what is remembered -------------------------------------------------------------------------------------------
+
+
+async def test_the_own_temperature_is_shown_set_and_cleared(commands: Commands) -> None:
+    assert "0.7" in (await say(commands, "/temperature")).text
+    assert "0.85" in (await say(commands, "/temperature 0,85")).text
+    shown = await say(commands, "/temperature", chat="elsewhere")
+    assert "Your temperature is 0.85" in shown.text
+    assert shown.private
+    await say(commands, "/temperature DEFAULT")
+    assert "no temperature of your own" in (await say(commands, "/temperature")).text
+    for line in ("/temperature hot", "/temperature 0.7 please"):
+        assert "/temperature 0.7, or /temperature default" in refused(await say(commands, line))
+
+
+async def test_forgetme_says_how_many_rows_and_leaves_none(commands: Commands, store: Store) -> None:
+    await say(commands, "/temperature 0.9")
+    await say(commands, "/nietzsche")
+    await say(commands, "/nietzsche", chat="elsewhere")
+    reply = await say(commands, "/forgetme")
+    assert "4 rows" in reply.text
+    assert reply.private
+    refused(await say(commands, "/continue"))
+    assert (await say(commands, "/forgetme")).text == messages.NOTHING_KEPT
+    assert await store.temperature("discord", "ada") is None
+
+
+async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: Generator, store: Store) -> None:
+    commands = Commands(generator, store, BotSection(length=2000))
+    text = asyncio.create_task(say(commands, "/nietzsche", chat="elsewhere"))
+    while not generator.statistics().running:
+        await asyncio.sleep(0.001)
+    forgotten = await say(commands, "/forgetme")
+    assert "2 rows" in forgotten.text
+    assert (await text).kind is Kind.TEXT
+    assert await store.conversation("discord", "elsewhere", "ada") is None
+
+
+async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
+    commands: Commands, store: Store, caplog: pytest.LogCaptureFixture
+) -> None:
+    await say(commands, "/temperature 0.9")
+    other = sqlite3.connect(store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    reply = await say(commands, "/nietzsche 0.7 The 😀")
+    assert reply.kind is Kind.TEXT
+    assert reply.notice.endswith(messages.NOT_SAVED)
+    assert "😀" in reply.notice
+    for line in ("/temperature 0.5", "/forgetme"):
+        text = refused(await say(commands, line))
+        assert "Try again in a minute" in text
+        assert str(store.path) not in text, "where the file is, is nobody's business"
+    assert len(caplog.records) == 3
+    assert all(str(store.path) in record.getMessage() for record in caplog.records)
+    other.execute("ROLLBACK")
+    other.close()
+    assert "0.9" in (await say(commands, "/temperature")).text
+
+
+# ---- about, help, operators ---------------------------------------------------------------------------------------
+
+
+async def test_about_says_what_it_is_and_shows_the_curve(commands: Commands, tiny_folder: Path) -> None:
+    reply = await say(commands, "/about")
+    for part in ("tiny-1", "6.000 bits per character", "learnt from: none"):
+        assert part in reply.text
+    assert reply.picture is None
+    curve = tiny_folder / "tiny-1" / "curve.png"
+    curve.write_bytes(b"picture")
+    assert (await say(commands, "/about")).picture == curve
+
+
+async def test_help_lists_what_the_person_has(commands: Commands) -> None:
+    text = (await say(commands, "/help")).text
+    operators_text = (await say(commands, "/help", person=OPERATOR)).text
+    for name in messages.COMMANDS:
+        assert f"/{name}" in text
+        assert f"/{name}" in operators_text
+    for name in messages.OPERATOR_COMMANDS:
+        assert f"/{name}" not in text
+        assert f"/{name}" in operators_text
+
+
+async def test_start_says_what_to_do(commands: Commands) -> None:
+    assert "/nietzsche 0.7" in (await say(commands, "/start deep-link")).text
+
+
+async def test_every_listed_command_exists(commands: Commands) -> None:
+    for name in [*messages.COMMANDS, *messages.OPERATOR_COMMANDS]:
+        assert "I know no command" not in (await say(commands, f"/{name}", person=OPERATOR)).text
+
+
+@pytest.mark.parametrize(("typed", "meant"), [("nietzche", "nietzsche"), ("contineu", "continue"), ("ABUOT", "about")])
+async def test_a_misspelt_command_is_recognised(commands: Commands, typed: str, meant: str) -> None:
+    assert f"Did you mean /{meant}?" in refused(await say(commands, f"/{typed} 0.7"))
+
+
+async def test_a_command_that_resembles_none(commands: Commands) -> None:
+    for line in ("/", "/xyzzy", "//", "/\x1b[31mred\x07", "/" + "x" * 5000):
+        text = refused(await say(commands, line))
+        assert "/help lists what I know" in text
+        assert text.isprintable()
+        assert len(text) < 120
+
+
+@pytest.mark.parametrize(("command", "resembling"), [("reload", "reloab"), ("stats", "statz")])
+async def test_to_others_an_operators_command_is_like_any_unknown_one(
+    commands: Commands, command: str, resembling: str
+) -> None:
+    hidden, unknown = await say(commands, f"/{command}"), await say(commands, f"/{resembling}")
+    assert hidden.text.replace(command, resembling) == unknown.text
+    assert (hidden.kind, hidden.private) == (unknown.kind, unknown.private) == (Kind.REFUSAL, True)
+    nearly = await say(commands, f"/{command}x")
+    assert f"mean /{command}" not in nearly.text
+    assert f"mean /{command}" in (await say(commands, f"/{command}x", person=OPERATOR)).text
+
+
+async def test_the_same_name_on_another_platform_is_no_operator(commands: Commands) -> None:
+    reply = await commands.handle(Invocation("telegram", "here", OPERATOR, "stats"))
+    assert "I know no command" in refused(reply)
+
+
+async def test_stats_counts_what_was_written(commands: Commands) -> None:
+    await say(commands, "/nietzsche")
+    await say(commands, "/ladder")
+    reply = await say(commands, "/stats", person=OPERATOR)
+    assert reply.private
+    assert "texts: 6 written, 0 refused, 0 failed" in reply.text
+    assert "tiny-1" in reply.text
+
+
+async def test_reload_takes_up_the_current_weights(
+    commands: Commands, tiny_folder: Path, add_tiny_version: AddVersion
+) -> None:
+    assert "tiny-1 serves already" in (await say(commands, "/reload", person=OPERATOR)).text
+    add_tiny_version(tiny_folder, "tiny-2", 2)
+    activate(tiny_folder, "tiny-2")
+    reply = await say(commands, "/reload", person=OPERATOR)
+    assert "tiny-2 serves now, in place of tiny-1" in reply.text
+    assert "tiny-2" in commands.summary()
+
+
+async def test_reload_keeps_the_old_weights_when_the_new_ones_are_broken(
+    commands: Commands, tiny_folder: Path, add_tiny_version: AddVersion
+) -> None:
+    broken = add_tiny_version(tiny_folder, "tiny-2", 2)
+    activate(tiny_folder, "tiny-2")
+    (broken / "model.onnx").write_bytes(b"nonsense")
+    text = refused(await say(commands, "/reload", person=OPERATOR))
+    assert "stay as they were" in text
+    assert "model.onnx" in text
+    shutil.rmtree(broken)
+    refused(await say(commands, "/reload", person=OPERATOR))
+    assert "tiny-1" in commands.summary()
+    assert (await say(commands, "/nietzsche")).kind is Kind.TEXT
+
+
+# ---- trouble ------------------------------------------------------------------------------------------------------
+
+
+async def test_when_too_many_want_a_text_the_rest_are_told_when_to_come_back(tiny_folder: Path, store: Store) -> None:
+    async with Generator.open(tiny_folder) as generator:
+        commands = Commands(generator, store, BotSection(length=400, queue=1))
+        replies = await asyncio.gather(*(say(commands, "/nietzsche 0.7", person=str(i)) for i in range(120)))
+        texts = [reply for reply in replies if reply.kind is Kind.TEXT]
+        refusals = [reply for reply in replies if reply.kind is Kind.REFUSAL]
+        assert texts
+        assert refusals
+        assert all("Try again in" in refused(reply) for reply in refusals)
+        assert (await say(commands, "/nietzsche")).kind is Kind.TEXT
+
+
+async def test_while_it_is_being_restarted(tiny_folder: Path, store: Store) -> None:
+    async with Generator.open(tiny_folder) as generator:
+        commands = Commands(generator, store, SETTINGS)
+    assert "Try again in a minute" in refused(await say(commands, "/nietzsche 0.7"))
+
+
+async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(generator: Generator, store: Store) -> None:
+    commands = Commands(generator, store, BotSection(length=4000))
+    text = asyncio.create_task(say(commands, "/ladder"))
+    while not generator.statistics().running:
+        await asyncio.sleep(0.001)
+    text.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await text
+    assert "no temperature of your own" in (await say(commands, "/temperature")).text
+    while generator.statistics().running:
+        await asyncio.sleep(0.001)
+    assert generator.statistics().texts == 0
+    assert await store.conversation("discord", "here", "ada") is None
+
+
+async def test_a_defect_is_written_down_and_the_person_told(
+    commands: Commands, generator: Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken(_: GenerationRequest) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(generator, "generate", broken)
+    for line in ("/nietzsche 0.7", "/ladder"):
+        assert refused(await say(commands, line)) == messages.UNEXPECTED
+    defects = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert len(defects) == 2
+    assert all(record.exc_info is not None and "a defect" in caplog.text for record in defects)

@@ -1,0 +1,182 @@
+"""The configuration: defaults, the file, the environment over it, and every mistake named with its place."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from bot.config import ConfigError, load
+from bot.settings import SECTIONS, Secret, keys
+
+EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.toml"
+HOME = {"HOME": "/home/ada"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "config.toml"
+
+
+def problems(path: Path | None, environment: dict[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigError) as caught:
+        load(path, HOME | (environment or {}))
+    return list(caught.value.problems)
+
+
+def problem(path: Path | None, environment: dict[str, str] | None = None) -> str:
+    found = problems(path, environment)
+    assert len(found) == 1, found
+    return found[0]
+
+
+def test_without_a_file_everything_has_a_default() -> None:
+    config = load(None, HOME)
+    assert config.bot.temperature == 0.7
+    assert config.bot.length == 400
+    assert config.bot.operators == ("console:local",)
+    assert not config.discord.token
+    assert config.generator.weights is None
+    assert (config.http.host, config.http.port) == ("127.0.0.1", 8080)
+
+
+def test_the_example_documents_every_key_at_its_default(file: Path) -> None:
+    text = EXAMPLE.read_text(encoding="utf-8")
+    file.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
+    documented = {(section, key) for section, table in tomllib.loads(file.read_text()).items() for key in table}
+    assert documented == {(section, key) for section in SECTIONS for key in keys(section)}
+    assert load(file, HOME) == load(None, HOME) == load(EXAMPLE, HOME)
+
+
+def test_the_file_is_used_and_the_environment_wins(file: Path) -> None:
+    file.write_text('[bot]\ntemperature = 1\nlength = 300\n[discord]\ntoken = "from.the.file"\n[log]\nlevel = "info"\n')
+    config = load(
+        file,
+        HOME
+        | {
+            "LSTMEGA_BOT__LENGTH": "200",
+            "LSTMEGA_BOT__OPERATORS": "discord:1, telegram:2",
+            "LSTMEGA_DISCORD__TOKEN": "from.the.environment",
+            "LSTMEGA_TELEGRAM__API_URL": "http://127.0.0.1:8081",
+            "LSTMEGA_GENERATOR__THREADS": "2",
+        },
+    )
+    assert config.bot.temperature == 1.0
+    assert config.bot.length == 200
+    assert config.bot.operators == ("discord:1", "telegram:2")
+    assert config.discord.token.reveal() == "from.the.environment"
+    assert config.telegram.api_url == "http://127.0.0.1:8081"
+    assert config.generator.threads == 2
+    assert config.log.level == "info"
+
+
+def test_paths_count_from_the_file_and_know_the_home_folder(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/ada")
+    file.write_text('[generator]\nweights = "mine"\n[store]\npath = "~/bot.sqlite3"\n')
+    config = load(file, HOME)
+    assert config.generator.weights == file.parent / "mine"
+    assert config.database == Path("/home/ada/bot.sqlite3")
+    assert load(None, {"LSTMEGA_STORE__PATH": "here.sqlite3"}).database == Path.cwd() / "here.sqlite3"
+
+
+def test_the_database_lives_in_the_state_folder() -> None:
+    assert load(None, HOME).database == Path("/home/ada/.local/state/lstmega/lstmega.sqlite3")
+    with_state = HOME | {"XDG_STATE_HOME": "/var/state"}
+    assert load(None, with_state).database == Path("/var/state/lstmega/lstmega.sqlite3")
+    assert load(None, HOME | {"XDG_STATE_HOME": "relative"}).database == load(None, HOME).database
+    assert load(None, with_state | {"LSTMEGA_STORE__PATH": ""}).database == load(None, with_state).database
+
+
+def test_a_token_is_never_shown(file: Path) -> None:
+    secret = ".".join(("NjY2", "hush-hush", "1234567890"))
+    file.write_text(f'[discord]\ntoken = "{secret}"\n')
+    config = load(file, HOME)
+    assert config.discord.token.reveal() == secret
+    for shown in (repr(config), str(config), str(config.discord.token), f"{config.discord.token}"):
+        assert "hush" not in shown
+    assert bool(Secret("x"))
+    assert not Secret()
+
+    file.write_text(f'[discord]\ntoken = ["{secret}"]\n[telegram]\ntoken = "two words {secret}"\n')
+    for line in problems(file, {"LSTMEGA_DISCORD__TOKEN": f"{secret} {secret}"}):
+        assert "hush" not in line
+        assert "token" in line.lower()
+
+
+@pytest.mark.parametrize(
+    ("text", "wrong", "allowed"),
+    [
+        ("[bot]\ntemperature = 3.5", "[bot] temperature", "a number from 0.1 to 2.0, not 3.5"),
+        ("[bot]\ntemperature = nan", "[bot] temperature", "a number from 0.1 to 2.0, not nan"),
+        ("[bot]\ntemperature = inf", "[bot] temperature", "a number from 0.1 to 2.0, not inf"),
+        ('[bot]\ntemperature = "0.7"', "[bot] temperature", "a number from 0.1 to 2.0, not '0.7'"),
+        ("[bot]\ntemperature = true", "[bot] temperature", "a number from 0.1 to 2.0, not True"),
+        ("[bot]\nlength = 0", "[bot] length", "a whole number from 1 to 4000, not 0"),
+        ("[bot]\nlength = 10.5", "[bot] length", "a whole number from 1 to 4000"),
+        ("[bot]\ntop_p = 0", "[bot] top_p", "above 0, up to 1"),
+        ("[bot]\nmin_p = -1", "[bot] min_p", "from 0 (off) to 1"),
+        ('[bot]\noperators = "console:local"', "[bot] operators", 'a list of "platform:person"'),
+        ('[bot]\noperators = ["ada"]', "[bot] operators", 'a list of "platform:person"'),
+        ('[discord]\napi_url = "discord.com"', "[discord] api_url", "begins http:// or https://"),
+        ('[discord]\ngateway_url = "http://x"', "[discord] gateway_url", "begins ws:// or wss://"),
+        ("[generator]\nweights = 3", "[generator] weights", "a path in quotes"),
+        ("[http]\nport = 70000", "[http] port", "a whole number from 0 to 65535, not 70000"),
+        ('[log]\nlevel = "loud"', "[log] level", '"debug", "info", "warning" or "error", not \'loud\''),
+        ("[bot]\ntemprature = 0.7", "[bot] temprature: unknown key", "did you mean temperature?"),
+        ('[bot]\ntoken = ""', "[bot] token: unknown key", "it belongs below [discord] or [telegram]"),
+        ("[bto]\ntemperature = 0.7", "[bto]: unknown section", "did you mean bot?"),
+        ("[quux]\n", "[quux]: unknown section", "there are: bot, discord"),
+        ("temperature = 0.7", "temperature: is in no section", "below [bot]"),
+        ("bot = 3", "bot must be a section", "[bot]"),
+        ("[bot]\ntemperature = 0,7", "is not TOML", "line 2"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_what_is_allowed(file: Path, text: str, wrong: str, allowed: str) -> None:
+    file.write_text(text)
+    line = problem(file)
+    assert line.startswith(f"{file}: ")
+    assert wrong in line
+    assert allowed in line
+    assert "\n" not in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "allowed"),
+    [
+        ("LSTMEGA_BOT__TEMPERATURE", "hot", "a number from 0.1 to 2.0, not 'hot'"),
+        ("LSTMEGA_BOT__TEMPERATURE", "nan", "a number from 0.1 to 2.0"),
+        ("LSTMEGA_BOT__TEMPERATURE", "", "a number from 0.1 to 2.0"),
+        ("LSTMEGA_HTTP__PORT", "http", "a whole number from 0 to 65535"),
+        ("LSTMEGA_BOT__OPERATORS", "ada,bob", 'a list of "platform:person"'),
+        ("LSTMEGA_DISCORD__TOKN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
+        ("LSTMEGA_DISCORD_TOKEN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
+        ("LSTMEGA_bot__length", "100", "did you mean LSTMEGA_BOT__LENGTH?"),
+        ("LSTMEGA_QQQQQQQQQQQQQQQQQQQQQQQQ", "x", "config.example.toml lists every key"),
+    ],
+)
+def test_a_mistake_in_the_environment_is_named(variable: str, value: str, allowed: str) -> None:
+    line = problem(None, {variable: value})
+    assert line.startswith(f"{variable}: ")
+    assert allowed in line
+
+
+def test_all_mistakes_are_told_at_once(file: Path) -> None:
+    file.write_text("[bot]\ntemperature = 9\nlenght = 3\n[http]\nport = -1\n[nope]\n")
+    found = problems(file, {"LSTMEGA_LOG__LEVEL": "loud"})
+    assert len(found) == 5
+    for part in ("temperature", "lenght", "port", "nope", "LSTMEGA_LOG__LEVEL"):
+        assert any(part in line for line in found)
+
+
+def test_a_file_that_cannot_be_read(file: Path, tmp_path: Path) -> None:
+    assert problem(file) == f"{file}: cannot be read: no such file or directory"
+    assert "cannot be read" in problem(tmp_path)
+    file.write_bytes(b"\xff\xfe[\0b\0o\0t\0]\0")
+    assert "is not UTF-8" in problem(file)
+
+
+def test_a_file_saved_by_notepad_with_a_byte_order_mark_is_read(file: Path) -> None:
+    file.write_bytes(b"\xef\xbb\xbf[bot]\r\nlength = 123\r\n")
+    assert load(file, HOME).bot.length == 123

@@ -1,0 +1,238 @@
+"""The bot in a terminal and in a pipe, as a person meets it: real processes, a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pexpect
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bot import messages
+from bot.platforms.console import plain, printable
+from bot.platforms.terminal import fragments, wrapped
+from bot.reply import Passage, Reply
+
+ROOT = Path(__file__).resolve().parent.parent
+CHAT = [sys.executable, "-m", "bot", "chat"]
+ESCAPE = "\x1b"
+
+NEVER_ENDING = """
+import asyncio, sys
+from generator import Generator
+async def forever(self, request):
+    print("WRITING", flush=True)
+    await asyncio.Event().wait()
+Generator.generate = forever
+from bot.cli import main
+sys.exit(main(["chat"]))
+"""
+
+
+@pytest.fixture
+def environment(tiny_folder: Path, tmp_path: Path) -> dict[str, str]:
+    """For a process of its own, with a small network, a short text, and a state folder that does not exist yet."""
+    return {
+        "PATH": os.environ["PATH"],
+        "HOME": str(tmp_path),
+        "XDG_STATE_HOME": str(tmp_path / "state"),
+        "LSTMEGA_GENERATOR__WEIGHTS": str(tiny_folder),
+        "LSTMEGA_BOT__LENGTH": "60",
+    }
+
+
+def pipe(environment: dict[str, str], typed: bytes) -> str:
+    done = subprocess.run(CHAT, cwd=ROOT, env=environment, input=typed, capture_output=True, timeout=60, check=False)
+    assert done.stderr == b""
+    assert done.returncode == 0
+    return done.stdout.decode()
+
+
+def test_a_command_in_a_pipe_gets_a_text(environment: dict[str, str]) -> None:
+    out = pipe(environment, b"/nietzsche 0.7 The philosopher\n")
+    assert out.startswith("The philosopher")
+    assert out.endswith("\n")
+    assert ESCAPE not in out
+    assert "›" not in out
+
+
+def test_replies_in_a_pipe_are_parted_by_a_blank_line(environment: dict[str, str]) -> None:
+    out = pipe(environment, b"/temperature 0.9\r\n\n   \n/temperature\nhello\nnietzsche 0.7\n/contineu\n/forgetme")
+    assert out.split("\n\n") == [
+        "Your temperature is 0.9 from now on. Try it: /nietzsche",
+        "Your temperature is 0.9. /temperature default goes back to 0.7.",
+        "To have that as the opening of a text, type /nietzsche hello",
+        "Commands begin with a slash: /nietzsche 0.7",
+        "I know no command /contineu. Did you mean /continue?",
+        "Gone: 2 rows, everything I kept about you.\n",
+    ]
+
+
+def test_a_talk_goes_on_in_the_next_process(environment: dict[str, str]) -> None:
+    pipe(environment, b"/nietzsche 0.7 The philosopher\n")
+    assert "no text here" not in pipe(environment, b"/continue\n")
+
+
+def test_a_notice_follows_the_text(environment: dict[str, str]) -> None:
+    out = pipe(environment, "/nietzsche 0.7 The 😀 philosopher\n".encode())
+    assert out.startswith("The philosopher")
+    assert out.rstrip().splitlines()[-1].startswith("(I left out 😀")
+
+
+def test_whoever_sits_at_the_machine_is_an_operator_by_default(environment: dict[str, str]) -> None:
+    assert "serves already" in pipe(environment, b"/reload\n")
+    assert "I know no command" in pipe(environment | {"LSTMEGA_BOT__OPERATORS": "discord:1"}, b"/reload\n")
+
+
+def test_odd_input_is_no_trouble(environment: dict[str, str]) -> None:
+    assert pipe(environment, b"") == ""
+    assert "I know no command" in pipe(environment, b"/\xff\xfe\x00\x1b]0;title\x07\n")
+    assert ESCAPE not in pipe(environment, b"\x1b[2J\x1b[31mred\n/nietzsche 0.7 \x1b[31mred\n/\x1b[31m\n")
+    assert "at most 1,000" in pipe(environment, b"/nietzsche " + b"a" * 300_000)
+
+
+def test_input_from_a_file_and_from_nowhere(environment: dict[str, str], tmp_path: Path) -> None:
+    lines = tmp_path / "lines"
+    lines.write_text("/temperature 0.9\n" * 3)
+    command = " ".join(CHAT)
+    for redirection, replies in ((f"< {lines}", 3), ("< /dev/null", 0), ("<&-", 0)):
+        done = subprocess.run(  # noqa: S602 - a closed descriptor is a matter of the shell
+            f"{command} {redirection}",
+            shell=True,
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.count("Your temperature") == replies
+
+
+def test_a_reply_comes_before_the_next_line_is_typed(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        CHAT, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("/temperature\n")
+        process.stdin.flush()
+        assert "/temperature 0.8" in process.stdout.readline()
+        process.stdin.close()
+        assert process.wait(30) == 0
+
+
+def test_ctrl_c_ends_a_pipe_quietly(environment: dict[str, str]) -> None:
+    with subprocess.Popen(
+        CHAT, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdin.write(b"/temperature\n")
+        process.stdin.flush()
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 130
+        assert process.stderr.read() == b""
+
+
+# ---- a terminal -----------------------------------------------------------------------------------------------------
+
+
+class Terminal:
+    """A process on a pseudo-terminal, and the eyes and hands of whoever sits before it."""
+
+    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+        self.process = pexpect.spawn(
+            command[0],
+            command[1:],
+            cwd=str(ROOT),
+            env=environment | {"TERM": "xterm-256color"},
+            encoding="utf-8",
+            timeout=30,
+            dimensions=(30, 100),
+        )
+
+    def sees(self, *words: str) -> None:
+        """Waits until the words come, in this order; answers, as a terminal does, where the cursor is."""
+        for word in words:
+            while self.process.expect([re.escape(word), re.escape("\x1b[6n")]) == 1:
+                self.process.send("\x1b[5;1R")
+
+    def types(self, text: str) -> None:
+        self.process.send(text)
+
+    def leaves(self) -> int | None:
+        self.process.send("\x04")
+        while self.process.expect([pexpect.EOF, re.escape("\x1b[6n")]) == 1:
+            self.process.send("\x1b[5;1R")
+        self.process.close()
+        status: int | None = self.process.exitstatus
+        return status
+
+
+def test_a_person_sits_down_at_the_terminal(environment: dict[str, str], tmp_path: Path) -> None:
+    terminal = Terminal(CHAT, environment)
+    summary = "weights tiny-1 · 6.00 bits per character · trained on none"
+    terminal.sees(f"LSTMega: {summary}", "Ctrl-D leaves", "›", summary)
+    terminal.types("/nietzsche 0.7 The philosopher\r")
+    # Bold, then the opening as a part of the reply rather than the echo of what was typed.
+    terminal.sees("\x1b[0;1mThe philosopher\x1b[0m", "›")
+    terminal.types("/contin\t")
+    terminal.sees("/continue")
+    terminal.types("\x15/temperature 9\r")
+    terminal.sees("is no temperature of mine", "›")
+    assert terminal.leaves() == 0
+    history = tmp_path / "state" / "lstmega" / "history"
+    assert "/nietzsche 0.7 The philosopher" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
+
+
+def test_ctrl_c_stops_the_text_and_not_the_bot(environment: dict[str, str]) -> None:
+    terminal = Terminal([sys.executable, "-c", NEVER_ENDING], environment)
+    terminal.sees("›")
+    for command in ("/nietzsche 0.7", "/ladder"):
+        terminal.types(f"{command}\r")
+        terminal.sees("WRITING")
+        terminal.types("\x03")
+        terminal.sees("Stopped.", "›")
+    terminal.types("/temperature\r")
+    terminal.sees("Set one: /temperature 0.8", "›")
+    terminal.types("half a line\x03")
+    terminal.sees("Ctrl-D leaves", "›")
+    assert terminal.leaves() == 0
+
+
+# ---- what reaches the screen ----------------------------------------------------------------------------------------
+
+
+def test_nothing_that_a_terminal_obeys_is_printed() -> None:
+    evil = "a\x1b[2Jb\x07c\x9b31md\re\x00f\u202eg\ud800h\ti"
+    assert printable(evil) == "a[2Jbc31mdefghi"
+    assert plain(Reply.answer(evil)) == printable(evil)
+    parts = fragments(Reply.of_passages(Passage(f"{evil} and on", opening=evil), notice=evil), 80)
+    assert "".join(part[1] for part in parts) == f"{printable(evil)} and on\n{printable(evil)}"
+    assert ("class:opening", printable(evil)) in parts
+
+
+def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:
+    passages = [Passage("The end.", opening="The", label=messages.rung(t)) for t in (0.5, 0.9)]
+    shown = fragments(Reply.of_passages(*passages), 80)
+    assert "".join(part[1] for part in shown) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."
+    assert plain(Reply.of_passages(*passages)) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."
+
+
+@given(st.text(alphabet="ab \n", max_size=300), st.integers(1, 40))
+def test_wrapping_turns_spaces_into_line_ends_and_nothing_else(text: str, width: int) -> None:
+    result = wrapped(text, width)
+    assert len(result) == len(text)
+    assert all(new == old or (old, new) == (" ", "\n") for old, new in zip(text, result, strict=True))
+    assert all(len(line) <= width or " " not in line.strip() for line in result.split("\n"))

@@ -1,0 +1,327 @@
+"""What is remembered about people, on real SQLite files: kept, forgotten, and every way the file can be wrong."""
+
+# ruff: noqa: ASYNC240 - what blocks here is a small file
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from bot.errors import StoreError
+from bot.migrations import APPLICATION_ID, MIGRATIONS
+from bot.store import Conversation, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def a_conversation(tail: str = "and so on.", *, state: bytes = b"\0\1\2state") -> Conversation:
+    return Conversation(opening="The philosopher", temperature=0.6, version="v1", state=state, tail=tail)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "state" / "lstmega.sqlite3"
+
+
+async def test_a_temperature_is_kept_until_it_is_cleared(path: Path) -> None:
+    async with Store.open(path) as store:
+        assert await store.temperature("console", "ada") is None
+        await store.set_temperature("console", "ada", 0.9)
+        await store.set_temperature("console", "ada", 0.4)
+        await store.set_temperature("discord", "ada", 1.1)
+    async with Store.open(path) as store:
+        assert await store.temperature("console", "ada") == 0.4
+        assert await store.temperature("discord", "ada") == 1.1
+        assert await store.temperature("console", "bob") is None
+        await store.set_temperature("console", "ada", None)
+        assert await store.temperature("console", "ada") is None
+
+
+async def test_each_chat_of_a_person_has_its_own_last_text(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.save_conversation("telegram", "here", "ada", a_conversation("one"))
+        await store.save_conversation("telegram", "there", "ada", a_conversation("two"))
+        await store.save_conversation("telegram", "here", "ada", a_conversation("three", state=bytes(range(256))))
+    async with Store.open(path) as store:
+        assert await store.conversation("telegram", "here", "ada") == a_conversation("three", state=bytes(range(256)))
+        assert await store.conversation("telegram", "there", "ada") == a_conversation("two")
+        assert await store.conversation("telegram", "here", "bob") is None
+        assert await store.conversation("discord", "here", "ada") is None
+
+
+async def test_forgetting_counts_every_row_and_touches_nobody_else(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.set_temperature("console", "ada", 0.9)
+        await store.save_conversation("console", "a", "ada", a_conversation())
+        await store.save_conversation("console", "b", "ada", a_conversation())
+        await store.save_conversation("console", "a", "bob", a_conversation("bob's"))
+        await store.set_temperature("discord", "ada", 1.5)
+        assert await store.forget("console", "ada") == 4
+        assert await store.forget("console", "ada") == 0
+        assert await store.temperature("console", "ada") is None
+        assert await store.conversation("console", "a", "ada") is None
+        assert await store.conversation("console", "a", "bob") == a_conversation("bob's")
+        assert await store.temperature("discord", "ada") == 1.5
+
+
+async def test_nothing_of_a_forgotten_person_stays_in_the_files(path: Path) -> None:
+    """With this seed and these sizes `secure_delete` alone leaves a copy behind, at step 239."""
+    draw = random.Random(0)
+    async with Store.open(path) as store:
+        for step in range(300):
+            who = draw.randrange(90)
+            chat, state, length = draw.randrange(3), draw.randbytes(20), draw.randint(1, 20)
+            conversation = Conversation("The", 0.6, "v1", state, f"TAIL{who:04d}" * length)
+            await store.save_conversation("console", f"CHAT{who:04d}-{chat}", f"PERSON{who:04d}", conversation)
+            if step % 60 == 59:
+                gone = draw.randrange(90)
+                await store.forget("console", f"PERSON{gone:04d}")
+                for file in path.parent.iterdir():
+                    if file.suffix != ".sqlite3-shm":
+                        content = file.read_bytes()
+                        for mark in ("TAIL", "CHAT", "PERSON"):
+                            assert f"{mark}{gone:04d}".encode() not in content, (file.name, mark, step)
+        assert path.with_name(path.name + "-wal").exists(), "otherwise this test reads the wrong files"
+
+
+async def test_a_text_that_was_replaced_is_zeroed_in_the_file(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.save_conversation("console", "c", "ada", a_conversation("the first words " * 60))
+        await store.save_conversation("console", "c", "ada", a_conversation("other"))
+    assert b"first words" not in path.read_bytes()
+
+
+async def test_people_at_once_do_not_disturb_each_other(path: Path) -> None:
+    async with Store.open(path) as store:
+        await asyncio.gather(*(store.set_temperature("console", str(i), 0.1 + i / 100) for i in range(40)))
+        found = await asyncio.gather(*(store.temperature("console", str(i)) for i in range(40)))
+    assert found == [0.1 + i / 100 for i in range(40)]
+
+
+async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(path: Path) -> None:
+    async with Store.open(path) as store:
+        for _ in range(30):
+            task = asyncio.create_task(store.save_conversation("console", "c", "ada", a_conversation("cancelled")))
+            for _ in range(random.randrange(8)):
+                await asyncio.sleep(0)
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+        await store.save_conversation("console", "c", "ada", a_conversation("kept"))
+        assert await store.conversation("console", "c", "ada") == a_conversation("kept")
+        assert await store.integrity() == []
+
+
+async def test_the_file_uses_write_ahead_logging_and_says_whose_it_is(path: Path) -> None:
+    async with Store.open(path):
+        with sqlite3.connect(path) as other:
+            assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+            assert other.execute("PRAGMA user_version").fetchone() == (len(MIGRATIONS),)
+            assert other.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
+        other.close()
+
+
+async def test_two_bots_can_start_on_a_new_file_at_once(path: Path) -> None:
+    async def start(name: str) -> None:
+        async with Store.open(path) as store:
+            await store.set_temperature("console", name, 0.5)
+
+    await asyncio.gather(*(start(str(i)) for i in range(6)))
+    async with Store.open(path) as store:
+        assert [await store.temperature("console", str(i)) for i in range(6)] == [0.5] * 6
+
+
+async def refusal(path: Path) -> str:
+    with pytest.raises(StoreError) as caught:
+        async with Store.open(path, patience=0.1):
+            pass
+    message = str(caught.value)
+    assert message.startswith(f"{path}: ")
+    assert "\n" not in message
+    return message
+
+
+async def test_a_file_that_is_no_database(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_bytes(b"Dear diary, " * 500)
+    assert "is not an SQLite database; move it away" in await refusal(path)
+    assert path.read_bytes().startswith(b"Dear diary"), "it is left as it was"
+
+
+async def test_a_damaged_database(path: Path) -> None:
+    async with Store.open(path) as store:
+        for i in range(60):
+            await store.save_conversation("console", str(i), "ada", a_conversation("x" * 900))
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = os.urandom(200)
+    path.write_bytes(content)
+    assert "is damaged; move it away" in await refusal(path)
+
+
+async def test_a_truncated_database(path: Path) -> None:
+    async with Store.open(path) as store:
+        for i in range(60):
+            await store.save_conversation("console", str(i), "ada", a_conversation("x" * 900))
+    path.write_bytes(path.read_bytes()[:9000])
+    assert "is damaged; move it away" in await refusal(path)
+
+
+async def test_a_database_from_a_newer_version(path: Path) -> None:
+    async with Store.open(path):
+        pass
+    with sqlite3.connect(path) as other:
+        other.execute("PRAGMA user_version = 99")
+    other.close()
+    message = await refusal(path)
+    assert "newer version of LSTMega (schema 99" in message
+    assert "update LSTMega" in message
+
+
+async def test_the_database_of_another_program_is_left_alone(path: Path) -> None:
+    path.parent.mkdir()
+    with sqlite3.connect(path) as other:
+        other.execute("CREATE TABLE recipes (name TEXT)")
+    other.close()
+    before = path.read_bytes()
+    assert "another program" in await refusal(path)
+    assert path.read_bytes() == before
+
+
+async def test_a_database_that_another_program_holds(path: Path) -> None:
+    async with Store.open(path):
+        pass
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    assert "is locked by another program; stop that program" in await refusal(path)
+    other.close()
+
+
+async def test_a_database_that_becomes_locked_refuses_and_recovers(path: Path) -> None:
+    async with Store.open(path, patience=0.1) as store:
+        await store.set_temperature("console", "ada", 0.5)
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreError, match="is locked by another program"):
+            await store.set_temperature("console", "ada", 0.6)
+        assert await store.temperature("console", "ada") == 0.5, "reading goes on"
+        other.execute("ROLLBACK")
+        other.close()
+        await store.set_temperature("console", "ada", 0.7)
+        assert await store.temperature("console", "ada") == 0.7
+
+
+async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
+    assert "is a folder, not a file" in await refusal(tmp_path)
+
+
+async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    assert "its folder cannot be made" in await refusal(tmp_path / "file" / "deeper" / "lstmega.sqlite3")
+
+
+OPEN_AS_NOBODY = """
+import asyncio, concurrent.futures.thread, os, sys
+from pathlib import Path
+from bot.errors import StoreError
+from bot.store import Store
+if os.geteuid() == 0:  # root may write everywhere; what is imported stays usable
+    os.setgroups([]); os.setgid(65534); os.setuid(65534)
+async def main():
+    async with Store.open(Path(sys.argv[1]), patience=0.1):
+        print("opened")
+try:
+    asyncio.run(main())
+except StoreError as error:
+    print(error)
+"""
+
+
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can reach, unlike pytest's."""
+    folder = Path(tempfile.mkdtemp(prefix="lstmega-test-"))
+    folder.chmod(0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def open_as_nobody(path: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", OPEN_AS_NOBODY, str(path)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    assert done.stderr == ""
+    return done.stdout
+
+
+async def test_a_database_that_may_only_be_read(open_folder: Path) -> None:
+    path = open_folder / "lstmega.sqlite3"
+    async with Store.open(path):
+        pass
+    path.chmod(0o444)
+    open_folder.chmod(0o555)
+    message = open_as_nobody(path)
+    open_folder.chmod(0o755)
+    assert message.startswith(f"{path}: cannot be ")
+    assert "this user" in message
+
+
+async def test_a_folder_that_may_not_be_written(open_folder: Path) -> None:
+    open_folder.chmod(0o555)
+    new_file = open_as_nobody(open_folder / "lstmega.sqlite3")
+    new_folder = open_as_nobody(open_folder / "state" / "lstmega.sqlite3")
+    open_folder.chmod(0o755)
+    assert "cannot be opened; see that its folder exists and this user may write there" in new_file
+    assert "its folder cannot be made (permission denied)" in new_folder
+
+
+WRITE_FOR_EVER = """
+import asyncio, sys
+from pathlib import Path
+from bot.store import Conversation, Store
+async def main():
+    async with Store.open(Path(sys.argv[1])) as store:
+        number = 0
+        while True:
+            await store.save_conversation("console", "c", "ada", Conversation("", 0.7, "v", bytes(9000), str(number)))
+            print(number, flush=True)
+            number += 1
+asyncio.run(main())
+"""
+
+
+def write_until_killed(path: Path, lines: int) -> int:
+    """Kills a writer after it told of `lines` changes; returns the last change that it told of."""
+    command = [sys.executable, "-c", WRITE_FOR_EVER, str(path)]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        for _ in range(lines):
+            process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        told = [lines - 1, *map(int, process.stdout.read().split())][-1]
+        assert process.wait(10) == -signal.SIGKILL
+    return told
+
+
+@pytest.mark.parametrize("lines", [1, 7, 60])
+async def test_a_kill_loses_at_most_the_change_in_flight(path: Path, lines: int) -> None:
+    told = write_until_killed(path, lines)
+    async with Store.open(path) as store:
+        assert await store.integrity() == []
+        kept = await store.conversation("console", "c", "ada")
+    assert kept is not None
+    assert int(kept.tail) in {told, told + 1}
