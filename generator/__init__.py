@@ -11,6 +11,7 @@ from generator.request import (
     Generation,
     GenerationRequest,
     Sampling,
+    Timing,
 )
 from generator.service import Generator
 from generator.vocabulary import Fitted, Vocabulary
@@ -35,6 +36,7 @@ __all__ = [
     "Manifest",
     "NetworkFault",
     "Sampling",
+    "Timing",
     "Vocabulary",
     "Weights",
     "WeightsError",

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import time
 from concurrent.futures import Future, InvalidStateError
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Job:
     request: GenerationRequest
     model: Model
     future: Future[Generation]
+    asked: float = field(default_factory=time.perf_counter)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -68,7 +70,7 @@ class Batch:
 
     def begin(self, job: Job) -> None:
         """Adds a request's text. Raises `KeyError` when its opening holds a character that the model does not know."""
-        draft = Draft(job.request, self.model)
+        draft = Draft(job.request, self.model, job.asked)
         self.merge(Batch(self.model, [draft], [job], [row[None] for row in draft.rows]))
 
     def keep(self, rows: list[int]) -> None:

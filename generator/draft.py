@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 from generator.model import Model
 from generator.network import Rows
 from generator.prose import PARAGRAPH_BREAK, ends_sentence
-from generator.request import Generation, GenerationRequest
+from generator.request import Generation, GenerationRequest, Timing
 from generator.state import KeptState, StateMismatch
 
 log = logging.getLogger(__name__)
@@ -47,9 +48,12 @@ class Draft:
     """
 
     __slots__ = (
+        "_asked",
         "_begins",
+        "_begun",
         "_bookmark",
         "_characters",
+        "_first",
         "_hard_end",
         "_prompt",
         "_spaces",
@@ -62,8 +66,14 @@ class Draft:
         "rows",
     )
 
-    def __init__(self, request: GenerationRequest, model: Model) -> None:
-        """Raises `KeyError` when the opening holds a character that is not in the vocabulary."""
+    def __init__(self, request: GenerationRequest, model: Model, asked: float) -> None:
+        """`asked`: when the request was admitted, by `time.perf_counter`.
+
+        Raises `KeyError` when the opening holds a character that is not in the vocabulary.
+        """
+        self._asked = asked
+        self._begun = time.perf_counter()
+        self._first: float | None = None
         self.request = request
         self.model = model
         self._characters = model.weights.manifest.vocabulary.characters
@@ -130,6 +140,8 @@ class Draft:
 
     def take(self, drawn: int, rows: Callable[[], Rows]) -> Generation | None:
         """Adds the character that was drawn; `rows` gives the state that it was drawn from. The text when it ends."""
+        if self._first is None:
+            self._first = time.perf_counter()
         character = self._characters[drawn]
         written = self._written
         if character.isspace():
@@ -160,7 +172,9 @@ class Draft:
     def _finish(self, end: _Bookmark) -> Generation:
         state = KeptState(self.model.version, end.rows, end.pending)
         text = "".join(self._written[: end.length])
-        return Generation(text, state.to_bytes(), self.model.version, self.request.seed)
+        now = time.perf_counter()
+        timing = Timing(self._begun - self._asked, (self._first or now) - self._asked, now - self._begun)
+        return Generation(text, state.to_bytes(), self.model.version, self.request.seed, timing)
 
 
 def _trailing_spaces(text: str) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from generator.errors import InvalidRequest
@@ -90,6 +90,15 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class Timing:
+    """Seconds that a text took: until its turn came, until its first character, and from its turn to its end."""
+
+    queue_wait: float
+    first_character: float
+    writing: float
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """A finished text.
 
@@ -103,3 +112,4 @@ class Generation:
     state: bytes
     version: str
     seed: int
+    timing: Timing = field(compare=False)
