@@ -7,6 +7,7 @@ import difflib
 import functools
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
@@ -73,6 +74,11 @@ class Commands:
             "start": _Command(self._start),
         }
         self._operator_commands = {"reload": _Command(self._reload), "stats": _Command(self._stats)}
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait for their chat's turn."""
+        return self._admission.queued
 
     def summary(self) -> str:
         """What the bot is at this moment, in one line."""
@@ -154,6 +160,8 @@ class Commands:
 
     async def _nietzsche(self, invocation: Invocation) -> Reply:
         temperature, typed = split_temperature(invocation.arguments)
+        if invocation.opening is not None:
+            typed = invocation.opening
         if temperature is None:
             own = await self._store.temperature(invocation.platform, invocation.person)
             temperature = self._settings.temperature if own is None else own
@@ -270,8 +278,16 @@ class Commands:
         """
         platform, person = invocation.platform, invocation.person
         trusted = self._operates(platform, person)
+        asked = time.perf_counter()
         async with self._admission.text(f"{platform}:{invocation.chat}", f"{platform}:{person}", trusted=trusted):
-            return await self._together(requests)
+            waited = time.perf_counter() - asked
+            generations = await self._together(requests)
+        for generation in generations:
+            self.written(generation, waited)
+        return generations
+
+    def written(self, generation: Generation, waited: float) -> None:
+        """A text is done, having waited so many seconds before the generator was asked. For whoever counts."""
 
     async def _together(self, requests: Iterable[GenerationRequest]) -> list[Generation]:
         try:

@@ -12,7 +12,8 @@ class Invocation:
     """A command as it was typed: who, where, the command's name without the slash, what followed it.
 
     `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
-    `length`: characters wished for, where the platform has a field for it; 1 to `MAX_LENGTH`.
+    Where a platform has fields of their own for them: `length`, the characters wished for, 1 to `MAX_LENGTH`; and
+    `opening`, so that a text may begin with a number and `arguments` hold the temperature alone.
     """
 
     platform: str
@@ -21,6 +22,7 @@ class Invocation:
     command: str
     arguments: str = ""
     length: int | None = None
+    opening: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -105,7 +105,7 @@ class LogSection(Struct, frozen=True, kw_only=True):
 
     level: Annotated[
         Literal["debug", "info", "warning", "error"], Meta(description='"debug", "info", "warning" or "error"')
-    ] = "warning"
+    ] = "info"
 
 
 class Config(Struct, frozen=True, kw_only=True):

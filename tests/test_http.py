@@ -1,0 +1,354 @@
+"""What whoever looks after the service sees over HTTP, and what `python -m bot reload` makes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import socket
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from prometheus_client.parser import text_string_to_metric_families
+from scripted_platform import ScriptedPlatform, refused
+
+from bot import http
+from bot.asking import MARK, NoService, ask_to_reload
+from bot.config import ConfigError
+from bot.health import Health
+from bot.logs import Redaction
+from bot.metrics import Metrics
+from bot.observed import ObservedCommands
+from bot.reloading import Reloading
+from bot.reply import Invocation, Press
+from bot.settings import BotSection, HttpSection
+from bot.store import Store
+from bot.supervision import Backoff, Supervisor
+from generator import Generator
+
+SECRET = "987654321:" + "hush" * 9
+
+
+@dataclass
+class Site:
+    """A service without its signals: everything that HTTP shows, and the address."""
+
+    url: str
+    port: int
+    platform: ScriptedPlatform
+    supervisor: Supervisor
+    generator: Generator
+    store: Store
+    health: Health
+    metrics: Metrics
+    commands: ObservedCommands
+    web: ClientSession
+
+    async def get(self, path: str) -> tuple[int, str]:
+        async with self.web.get(self.url + path) as response:
+            return response.status, await response.text()
+
+    async def ready(self) -> tuple[int, dict[str, tuple[bool, str]]]:
+        status, text = await self.get("/readyz")
+        parts = [json.loads(line) for line in text.splitlines()]
+        return status, {part["part"]: (part["ready"], part["detail"]) for part in parts}
+
+    async def figures(self) -> dict[str, float]:
+        status, text = await self.get("/metrics")
+        assert status == 200
+        return {
+            sample.name + "".join(f" {value}" for _, value in sorted(sample.labels.items())): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+            if not sample.name.endswith(("_bucket", "_created"))
+        }
+
+
+@asynccontextmanager
+async def served(
+    tiny_folder: Path, tmp_path: Path, *platforms: ScriptedPlatform, host: str = "127.0.0.1"
+) -> AsyncIterator[Site]:
+    async with (
+        asyncio.timeout(30),
+        Store.open(tmp_path / "db.sqlite3") as store,
+        Generator.open(tiny_folder, threads=1) as generator,
+    ):
+        metrics = Metrics()
+        commands = ObservedCommands(generator, store, BotSection(length=40, rest=0.0), metrics)
+        platform = ScriptedPlatform("telegram", commands=commands)
+        always = platforms or (platform,)
+        supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
+        metrics.observe(generator, commands, supervisor.platforms)
+        health = Health(supervisor.platforms, generator, store)
+        reloading = Reloading(generator, metrics.reloaded)
+        section = HttpSection(host=host, port=0)
+        async with (
+            http.listening(section, health, metrics, reloading, Redaction([SECRET])) as url,
+            supervisor.serving(),
+            ClientSession() as session,
+        ):
+            await always[0].up.wait()
+            supervisor.look()
+            port = int(url.rpartition(":")[2])
+            here = f"http://127.0.0.1:{port}"
+            yield Site(
+                here, port, platform, supervisor, generator, store, health, metrics, commands, session
+            )  # fmt: skip
+
+
+@pytest.fixture
+async def site(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Site]:
+    async with served(tiny_folder, tmp_path) as site:
+        yield site
+
+
+async def test_a_service_that_is_well(site: Site) -> None:
+    assert await site.get("/healthz") == (200, "alive\n")
+    assert await site.ready() == (
+        200,
+        {
+            "service": (True, "running"),
+            "telegram": (True, "connected"),
+            "weights": (True, "tiny-1"),
+            "store": (True, "answers"),
+        },
+    )
+    assert (await site.get("/"))[0] == 404
+
+
+async def test_a_platform_that_is_down_is_named_and_nothing_is_ready(site: Site) -> None:
+    site.platform.lose()
+    status, parts = await site.ready()
+    assert status == 503
+    assert parts["telegram"] == (False, "down")  # the platform knows it, before the supervisor has looked
+    site.supervisor.look()
+    assert (await site.ready())[1]["telegram"] == (False, "down: the connection is lost")
+    assert (await site.get("/healthz"))[0] == 200
+    site.platform.connect()
+    assert (await site.ready())[0] == 200
+
+
+async def test_a_platform_that_refuses_is_named_without_its_token(tiny_folder: Path, tmp_path: Path) -> None:
+    discord, telegram = ScriptedPlatform("discord"), refused("telegram")
+    telegram.failures[0].args = (f"the token {SECRET} was rejected",)
+    async with served(tiny_folder, tmp_path, discord, telegram) as site:
+        await telegram.attempts.get()
+        status, parts = await site.ready()
+        assert status == 503
+        assert parts["discord"] == (True, "connected")
+        assert parts["telegram"] == (False, "refused: the token *** was rejected")
+
+
+async def test_a_service_that_stops_is_not_ready(site: Site) -> None:
+    site.health.stop()
+    status, parts = await site.ready()
+    assert (status, parts["service"]) == (503, (False, "stopping"))
+
+
+async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
+    await site.store._run("DROP TABLE preferences")
+    status, parts = await site.ready()
+    assert status == 503
+    ready, detail = parts["store"]
+    assert not ready
+    assert "db.sqlite3" in detail
+
+
+async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
+
+    async def never(*_: str) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(site.store, "temperature", never)
+    assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
+
+
+async def test_what_people_do_is_counted(site: Site) -> None:
+    await site.platform.type("nietzsche", "0.7 The")
+    await site.platform.type("nietzsche", "99")
+    await site.platform.type("about")
+    await site.platform.type("my-secret-words")
+    await site.platform.type("reload")
+    await site.commands.press(Press("telegram", "chat", "alice", "no such button"))
+    site.commands.close()
+    await site.platform.type("nietzsche")
+    figures = await site.figures()
+    requests = {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
+    assert requests == {
+        "nietzsche text telegram": 1,
+        "nietzsche refused telegram": 1,
+        "nietzsche restarting telegram": 1,
+        "about answer telegram": 1,
+        "unknown refused telegram": 2,
+        "button refused telegram": 1,
+    }
+    assert figures["lstmega_request_seconds_count nietzsche"] == 3
+    assert figures["lstmega_texts_total"] == 1
+    for name in ("queue_wait", "time_to_first_character", "time_per_character"):
+        assert figures[f"lstmega_{name}_seconds_count"] == 1
+    waited, first = (figures[f"lstmega_{name}_seconds_sum"] for name in ("queue_wait", "time_to_first_character"))
+    assert 0 < waited < first
+    assert figures["lstmega_characters_total"] > 40
+    assert figures["lstmega_queue_length"] == figures["lstmega_batch_size"] == 0
+    assert figures["lstmega_weights_info none lstm tiny-1"] == 1
+    assert figures["lstmega_platform_connected telegram"] == 1
+    assert figures["process_resident_memory_bytes"] > 1e6
+
+
+async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:
+    task = asyncio.create_task(
+        site.commands.handle(Invocation("telegram", "chat", "alice", "ladder", "A long way to go " * 50))
+    )
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait({task})
+    assert (await site.figures())["lstmega_requests_total ladder cancelled telegram"] == 1
+
+
+async def test_what_the_worker_and_the_loop_tell_is_shown_in_seconds(site: Site) -> None:
+    site.metrics.text_begun(0.25)
+    site.metrics.first_character(0.5)
+    site.metrics.text_written(2.0, 400)
+    site.metrics.text_written(2.0, 0)
+    site.metrics.lagged(0.125)
+    site.metrics.platform_failed("discord")
+    figures = await site.figures()
+    assert figures["lstmega_queue_wait_seconds_sum"] == 0.25
+    assert figures["lstmega_time_to_first_character_seconds_sum"] == 0.5
+    assert figures["lstmega_time_per_character_seconds_sum"] == 0.005
+    assert figures["lstmega_time_per_character_seconds_count"] == 1
+    assert figures["lstmega_event_loop_lag_seconds_sum"] == 0.125
+    assert figures["lstmega_platform_errors_total discord"] == 1
+
+
+async def test_two_services_in_one_process_count_apart() -> None:
+    one, other = Metrics(), Metrics()
+    one.answered("telegram", "about", "answer", 0.1)
+    assert b'command="about"' in one.text()
+    assert b'command="about"' not in other.text()
+
+
+async def test_reload_says_what_serves_now(
+    site: Site, tiny_folder: Path, add_tiny_version: Callable[[Path, str, int], Path]
+) -> None:
+    section = HttpSection(port=site.port)
+    add_tiny_version(tiny_folder, "tiny-2", 2)
+    (tiny_folder / "CURRENT").write_text("tiny-2\n")
+    answer = await asyncio.to_thread(ask_to_reload, section)
+    assert (answer.reloaded, answer.message) == (True, "tiny-2 serves now, in place of tiny-1.")
+    answer = await asyncio.to_thread(ask_to_reload, section)
+    assert (answer.reloaded, answer.message) == (True, "tiny-2 serves already; CURRENT names no other.")
+    (tiny_folder / "CURRENT").write_text("gone\n")
+    answer = await asyncio.to_thread(ask_to_reload, section)
+    assert not answer.reloaded
+    assert "gone/manifest.json" in answer.message
+    assert (await site.ready())[1]["weights"] == (True, "tiny-2")
+    figures = await site.figures()
+    assert [figures[f"lstmega_weights_reloads_total {outcome}"] for outcome in ("loaded", "unchanged", "refused")] == [
+        1, 1, 1,
+    ]  # fmt: skip
+
+
+async def test_a_page_in_a_browser_cannot_reload(site: Site) -> None:
+    async with site.web.post(site.url + "/reload") as response:
+        assert response.status == 403
+        assert "python -m bot reload" in await response.text()
+    async with site.web.options(site.url + "/reload", headers={"Access-Control-Request-Method": "POST"}) as response:
+        assert response.status == 405
+        assert "Access-Control-Allow-Origin" not in response.headers
+    assert (await site.get("/reload"))[0] == 405
+
+
+async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) -> None:
+    """A connection to an address of this machine that is not a loopback one comes from that address."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("192.0.2.1", 9))  # sends nothing
+        except OSError:
+            pytest.skip("this machine has no address but loopback")
+        own = probe.getsockname()[0]
+    everywhere = "0.0.0.0"  # noqa: S104 - what is tested
+    async with served(tiny_folder, tmp_path, host=everywhere) as site:
+        async with site.web.post(f"http://{own}:{site.port}/reload", headers={MARK: "1"}) as response:
+            assert response.status == 403
+        answer = await asyncio.to_thread(ask_to_reload, HttpSection(host=everywhere, port=site.port))
+        assert answer.reloaded
+
+
+@pytest.mark.parametrize(
+    ("peer", "local"),
+    [
+        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
+        ("::ffff:10.0.0.1", False), ("2001:db8::1", False), ("", False), (None, False), ("localhost", False),
+    ],
+)  # fmt: skip
+def test_which_peers_are_of_this_machine(peer: str | None, *, local: bool) -> None:
+    assert http._is_local(peer) is local
+
+
+async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
+    site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def broken() -> None:
+        raise KeyError("defect")
+
+    monkeypatch.setattr(site.generator, "reload", broken)
+    with pytest.raises(NoService, match=r"failed \(500\); its log says why"):
+        await asyncio.to_thread(ask_to_reload, HttpSection(port=site.port))
+    assert any(record.levelno == logging.ERROR for record in caplog.records)
+    assert (await site.get("/healthz"))[0] == 200
+
+
+async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:
+    section = HttpSection(port=site.port)
+    with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
+        async with http.listening(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
+            pass
+    with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
+        async with http.listening(
+            HttpSection(host="no.such.host.invalid"), site.health, site.metrics, Reloading(site.generator), Redaction()
+        ):
+            pass
+
+
+def test_reload_where_nobody_listens(unused_port: int) -> None:
+    with pytest.raises(NoService, match=rf"no service is running on 127.0.0.1, port {unused_port} \(.*refused"):
+        ask_to_reload(HttpSection(port=unused_port))
+    with pytest.raises(NoService, match="port is 0"):
+        ask_to_reload(HttpSection(port=0))
+
+
+async def test_reload_where_somebody_else_listens(unused_port: int) -> None:
+    app = web.Application()
+    app.router.add_post("/reload", _answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", unused_port).start()
+        with pytest.raises(NoService, match="is no LSTMega"):
+            await asyncio.to_thread(ask_to_reload, HttpSection(port=unused_port))
+    finally:
+        await runner.cleanup()
+
+
+async def _answer(_: web.Request) -> web.Response:
+    return web.json_response({"reloaded": True, "message": "of course"})
+
+
+async def test_reload_where_nobody_answers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        section = HttpSection(port=silent.getsockname()[1])
+        with pytest.raises(NoService, match=r"has not answered for 0\.1 s"):
+            await asyncio.to_thread(ask_to_reload, section, 0.1)
+
+
+@pytest.fixture
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,351 @@
+"""The service as a whole, in this process: how it starts, what it does on signals, how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from scripted_platform import ScriptedPlatform, refused
+
+from bot import messages, service, systemd
+from bot.asking import ask_to_reload
+from bot.cli import UNUSABLE
+from bot.commands import Commands
+from bot.config import ConfigError, load
+from bot.errors import StoreError
+from bot.heartbeat import PERIOD_SECONDS, beating
+from bot.platforms import Platform
+from bot.reply import Kind
+from bot.settings import Config, HttpSection
+from bot.store import Store
+from bot.supervision import Backoff
+from generator import WeightsError
+from generator.service import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
+from generator.weights import activate
+
+ROOT = Path(__file__).resolve().parent.parent
+AT_ONCE = Backoff(first=0.001, longest=0.001)
+
+
+def unused_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def environment(tiny_folder: Path, tmp_path: Path) -> dict[str, str]:
+    return {
+        "LSTMEGA_TELEGRAM__TOKEN": "123456789:" + "hush" * 9,
+        "LSTMEGA_GENERATOR__WEIGHTS": str(tiny_folder),
+        "LSTMEGA_GENERATOR__THREADS": "1",
+        "LSTMEGA_STORE__PATH": str(tmp_path / "db.sqlite3"),
+        "LSTMEGA_HTTP__PORT": str(unused_port()),
+        "LSTMEGA_BOT__LENGTH": "60",
+        "LSTMEGA_BOT__REST": "0",
+    }
+
+
+@pytest.fixture
+def config(environment: dict[str, str]) -> Config:
+    return load(None, environment)
+
+
+@pytest.fixture(autouse=True)
+def _signals_as_they_were(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    before = [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+    with caplog.at_level(logging.INFO, "bot"):
+        yield
+    assert [signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)] == before
+
+
+class Told(logging.Handler):
+    """What the service logs, to wait for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._unread: asyncio.Queue[str] = asyncio.Queue()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._unread.put_nowait(record.getMessage())
+
+    async def line(self, part: str) -> str:
+        """The next line that holds `part`."""
+        async with asyncio.timeout(20):
+            while part not in (line := await self._unread.get()):
+                pass
+        return line
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    handler = Told()
+    logging.getLogger("bot").addHandler(handler)
+    yield handler
+    logging.getLogger("bot").removeHandler(handler)
+
+
+class Platforms:
+    """Makes the platforms of a service: these ones, which know its commands then."""
+
+    def __init__(self, *platforms: ScriptedPlatform) -> None:
+        self.platforms = platforms
+
+    def __call__(self, _config: Config, commands: Commands, _store: Store) -> Sequence[Platform]:
+        for platform in self.platforms:
+            platform.commands = commands
+        return self.platforms
+
+
+@asynccontextmanager
+async def running(config: Config, *platforms: ScriptedPlatform) -> AsyncIterator[asyncio.Task[None]]:
+    """The service, with the first platform connected. It has to end inside the block, or the test fails."""
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(service.run(config, Platforms(*platforms), backoff=AT_ONCE))
+        await asyncio.wait({task, asyncio.ensure_future(platforms[0].up.wait())}, return_when="FIRST_COMPLETED")
+        yield task
+        await task
+
+
+def tell(number: signal.Signals) -> None:
+    os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+async def test_it_serves_until_it_is_told_to_stop(
+    config: Config, number: signal.Signals, caplog: pytest.LogCaptureFixture
+) -> None:
+    platform = ScriptedPlatform("telegram")
+    async with running(config, platform):
+        assert (await platform.type("nietzsche", "0.7")).kind is Kind.TEXT
+        tell(number)
+    assert platform.drained
+    assert platform.cancelled
+    told = [message.partition(":")[0] for message in caplog.messages if "/nietzsche" not in message]
+    assert [word for word in told if word != "telegram"] == ["ready", "stopping", "stopped"]
+
+
+async def test_stopping_finishes_what_runs_and_tells_late_comers(environment: dict[str, str], told: Told) -> None:
+    config = load(None, environment | {"LSTMEGA_BOT__LENGTH": "4000"})
+    platform = ScriptedPlatform("telegram")
+    platform.answers_due.clear()
+    async with running(config, platform) as task:
+        writing = [asyncio.create_task(platform.type("nietzsche", person=f"person {n}")) for n in range(20)]
+        await asyncio.sleep(0)  # all have asked
+        tell(signal.SIGTERM)
+        await told.line("stopping")
+        late = await platform.type("help", person="late")
+        assert (late.text, late.private) == (messages.RESTARTING, True)
+        assert {(await reply).kind for reply in writing} == {Kind.TEXT}
+        assert not platform.cancelled
+        assert not task.done()
+        platform.answers_due.set()
+    assert platform.drained
+
+
+async def test_what_takes_too_long_is_given_up(
+    config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(service, "DRAIN_SECONDS", 0.1)
+    platform = ScriptedPlatform("telegram")
+    platform.answers_due.clear()
+    async with running(config, platform):
+        tell(signal.SIGTERM)
+    assert platform.cancelled
+    assert "not finished within 0.1 s" in caplog.text
+
+
+async def test_it_stops_while_a_platform_is_down(config: Config) -> None:
+    down = ScriptedPlatform("telegram", *[OSError("down")] * 100_000)
+    other = ScriptedPlatform("discord")
+    async with running(config, other, down):
+        await down.attempts.get()
+        tell(signal.SIGTERM)
+    assert other.drained
+    assert not down.drained
+
+
+async def test_a_signal_during_the_start_ends_it(config: Config, caplog: pytest.LogCaptureFixture) -> None:
+    platform = ScriptedPlatform("telegram")
+    async with asyncio.timeout(30):
+        task = asyncio.create_task(service.run(config, Platforms(platform)))
+        await asyncio.sleep(0)  # it opens the database
+        tell(signal.SIGTERM)
+        await task
+    assert platform.attempts.empty()
+    assert "stopped" in caplog.messages
+    assert not any(message.startswith("ready") for message in caplog.messages)
+
+
+async def test_whoever_runs_it_may_cancel_it(config: Config) -> None:
+    platform = ScriptedPlatform("telegram")
+    with pytest.raises(asyncio.CancelledError):
+        async with running(config, platform) as task:
+            task.cancel()
+    assert platform.cancelled
+
+
+async def test_sighup_takes_up_other_weights(
+    config: Config, tiny_folder: Path, add_tiny_version: Callable[[Path, str, int], Path], told: Told
+) -> None:
+    platform = ScriptedPlatform("telegram")
+    add_tiny_version(tiny_folder, "tiny-2", 2)
+    async with running(config, platform):
+        tell(signal.SIGHUP)
+        await told.line("weights (SIGHUP): tiny-1 serves already")
+        (tiny_folder / "CURRENT").write_text("tiny-2\n")
+        tell(signal.SIGHUP)
+        await told.line("weights (SIGHUP): tiny-2 serves")  # "now" or "already": CURRENT is watched as well
+        assert "tiny-2" in (await platform.type("about")).text
+        tell(signal.SIGTERM)
+
+
+async def test_weights_that_the_configuration_pins_stay(
+    environment: dict[str, str], tiny_folder: Path, add_tiny_version: Callable[[Path, str, int], Path]
+) -> None:
+    environment["LSTMEGA_GENERATOR__WEIGHTS"] = str(tiny_folder / "tiny-1")
+    config = load(None, environment)
+    platform = ScriptedPlatform("telegram")
+    async with running(config, platform):
+        add_tiny_version(tiny_folder, "tiny-2", 2)
+        activate(tiny_folder, "tiny-2")
+        answer = await asyncio.to_thread(ask_to_reload, HttpSection(port=config.http.port))
+        assert answer.message == "tiny-1 serves already; CURRENT names no other."
+        tell(signal.SIGTERM)
+
+
+async def test_when_every_platform_refuses_there_is_nothing_to_serve(config: Config) -> None:
+    with pytest.raises(ConfigError) as caught:
+        async with running(config, refused("discord"), refused("telegram")):
+            pass
+    (problem,) = caught.value.problems
+    assert problem.startswith("no platform is left: discord: discord refuses the token; copy it again; telegram: ")
+
+
+async def test_one_that_refuses_does_not_keep_the_other_from_serving(config: Config) -> None:
+    discord, telegram = ScriptedPlatform("discord"), refused("telegram")
+    async with running(config, discord, telegram):
+        await telegram.attempts.get()
+        assert (await discord.type("nietzsche")).kind is Kind.TEXT
+        tell(signal.SIGTERM)
+
+
+async def test_a_start_that_cannot_work_says_why_and_leaves_nothing_open(
+    config: Config, environment: dict[str, str], tiny_folder: Path, tmp_path: Path
+) -> None:
+    async with asyncio.timeout(60):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = str(taken.getsockname()[1])
+            with pytest.raises(ConfigError, match=rf"\[http\] port: {port} on 127\.0\.0\.1 is taken"):
+                await service.run(load(None, environment | {"LSTMEGA_HTTP__PORT": port}), Platforms())
+        folder = environment | {"LSTMEGA_STORE__PATH": str(tmp_path)}
+        with pytest.raises(StoreError, match="is a folder"):
+            await service.run(load(None, folder), Platforms())
+        (tiny_folder / "CURRENT").write_text("gone\n")
+        with pytest.raises(WeightsError, match="gone"):
+            await service.run(config, Platforms())
+
+
+class Systemd:
+    """The socket that systemd listens on; `told` is everything that it hears, in order."""
+
+    def __init__(self, path: str) -> None:
+        self.told: list[str] = []
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
+        self._socket.bind(path)
+
+    async def until(self, state: str) -> None:
+        loop = asyncio.get_running_loop()
+        async with asyncio.timeout(20):
+            while state not in self.told:
+                self.told += (await loop.sock_recv(self._socket, 65536)).decode().split("\n")
+
+    def close(self) -> None:
+        self._socket.close()
+
+
+async def test_systemd_hears_of_the_start_the_life_and_the_end(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener = Systemd(str(tmp_path / "notify"))
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+    platform = ScriptedPlatform("telegram")
+    async with running(config, platform):
+        await listener.until(systemd.READY)
+        await listener.until(systemd.ALIVE)
+        tell(signal.SIGTERM)
+        await listener.until(systemd.STOPPING)
+    listener.close()
+    assert listener.told.index(systemd.READY) < listener.told.index(systemd.STOPPING)
+    assert any(state.startswith("STATUS=weights tiny-1") and "http://127.0.0.1:" in state for state in listener.told)
+
+
+async def test_a_systemd_that_does_not_listen_keeps_nobody_from_serving(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
+    platform = ScriptedPlatform("telegram")
+    async with running(config, platform):
+        assert (await platform.type("nietzsche")).kind is Kind.TEXT
+        tell(signal.SIGTERM)
+    assert "systemd does not take the news" in caplog.text
+
+
+def test_an_abstract_socket_is_told_too(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
+        listener.settimeout(5)
+        name = f"lstmega-{os.getpid()}-{tmp_path.name}"
+        listener.bind(f"\0{name}")
+        assert systemd.notify(systemd.READY, systemd.status("two\nlines"), environment={"NOTIFY_SOCKET": f"@{name}"})
+        assert listener.recv(1000) == b"READY=1\nSTATUS=two lines"
+    assert not systemd.notify(systemd.READY, environment={})
+
+
+async def test_the_heart_beats_while_the_loop_is_free_and_tells_when_it_was_not(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lags: asyncio.Queue[float] = asyncio.Queue()
+    looks: list[None] = []
+    async with asyncio.timeout(20), beating(lags.put_nowait, lambda: looks.append(None), period=0.01):
+        for _ in range(3):
+            await lags.get()
+        held = asyncio.get_running_loop().time() + 0.3
+        while asyncio.get_running_loop().time() < held:  # somebody keeps the loop busy
+            pass
+        while (lag := await lags.get()) < 0.2:
+            pass
+        assert lag < 5
+    assert len(looks) >= 4
+    assert not caplog.records
+
+
+def unit_settings() -> dict[str, str]:
+    """The unit's settings by name, the last one of a name that stands there twice."""
+    lines = (ROOT / "contrib" / "lstmega.service").read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_the_unit_gives_the_service_the_time_that_it_takes() -> None:
+    unit = unit_settings()
+    assert int(unit["TimeoutStopSec"]) > service.DRAIN_SECONDS + GENERATOR_DRAIN_SECONDS
+    assert int(unit["WatchdogSec"]) > 10 * PERIOD_SECONDS
+    assert unit["RestartPreventExitStatus"] == str(UNUSABLE)
+    assert unit["SuccessExitStatus"] == "130 143"
+    state = load(None, {"XDG_STATE_HOME": unit["Environment"].removeprefix("XDG_STATE_HOME=")}).database
+    assert state.parent == Path("/var/lib") / unit["StateDirectory"]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="no systemd-analyze here")
+def test_systemd_finds_nothing_wrong_with_the_unit() -> None:
+    command = ["systemd-analyze", "verify", "--man=no", str(ROOT / "contrib" / "lstmega.service")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")

@@ -1,0 +1,188 @@
+"""Platforms that fail, come back, refuse: each for itself, and told once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+
+import pytest
+from scripted_platform import ScriptedPlatform, refused
+
+from bot import supervision
+from bot.platforms import BadToken
+from bot.supervision import Backoff, NoPlatformLeft, State, Supervisor
+
+PATIENCE = 10.0
+AT_ONCE = Backoff(first=0.001, longest=0.001)
+
+
+@pytest.fixture(autouse=True)
+def _told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+    with caplog.at_level(logging.INFO, "bot.supervision"):
+        yield
+
+
+@asynccontextmanager
+async def supervised(*platforms: ScriptedPlatform) -> AsyncIterator[Supervisor]:
+    supervisor = Supervisor(platforms, AT_ONCE)
+    async with asyncio.timeout(PATIENCE), supervisor.serving():
+        yield supervisor
+
+
+def test_pauses_double_up_to_the_longest_and_are_drawn_evenly_below() -> None:
+    longest = Backoff(draw=lambda: 1.0)
+    assert [longest.pause(failures) for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+    assert longest.pause(10_000) == 300
+    assert Backoff(draw=lambda: 0.0).pause(9) == 0
+    assert Backoff(first=2.0, draw=lambda: 0.25).pause(3) == 2.0
+    drawn = {Backoff().pause(9) for _ in range(50)}
+    assert len(drawn) == 50
+    assert all(0 <= pause <= 256 for pause in drawn)
+
+
+async def test_one_that_is_down_for_long_is_told_once_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    telegram = ScriptedPlatform("telegram", *[ConnectionError("no route") for _ in range(50)])
+    failures: list[str] = []
+    supervisor = Supervisor([telegram], AT_ONCE, failures.append)
+    async with asyncio.timeout(PATIENCE), supervisor.serving():
+        await telegram.up.wait()
+        supervisor.look()
+        supervisor.look()
+        assert supervisor.platforms[0].state is State.CONNECTED
+    assert failures == ["telegram"] * 50
+    down, up = caplog.messages
+    assert down == "telegram: down: ConnectionError: no route; trying again, with pauses of up to 0 s"
+    assert up.startswith("telegram: connected after ")
+    assert telegram.cancelled
+
+
+async def test_one_that_fails_does_not_stop_the_other() -> None:
+    discord = ScriptedPlatform("discord")
+    telegram = ScriptedPlatform("telegram", *[RuntimeError("defect") for _ in range(20)])
+    async with supervised(discord, telegram):
+        await discord.up.wait()
+        await telegram.up.wait()
+        assert discord.connected
+    assert discord.attempts.qsize() == 1
+
+
+async def test_a_defect_is_told_with_where_it_came_from_and_the_network_without(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with supervised(ScriptedPlatform("a", TypeError("a defect")), ScriptedPlatform("b", TimeoutError())) as both:
+        for platform in both.platforms:
+            await platform.platform.up.wait()  # type: ignore[attr-defined]
+    assert {record.getMessage()[0]: record.exc_info is not None for record in caplog.records} == {"a": True, "b": False}
+
+
+async def test_a_refused_token_is_final_for_that_platform_alone(caplog: pytest.LogCaptureFixture) -> None:
+    discord, telegram = ScriptedPlatform("discord"), refused("telegram")
+    async with supervised(discord, telegram) as both:
+        await discord.up.wait()
+        await telegram.attempts.get()
+        both.look()
+        assert [platform.state for platform in both.platforms] == [State.CONNECTED, State.REFUSED]
+    assert telegram.attempts.empty()
+    assert both.platforms[1].reason == "telegram refuses the token; copy it again"
+    assert [message for message in caplog.messages if "telegram" in message] == [
+        "telegram: telegram refuses the token;\ncopy it again; it stays off until the service is started with another"
+        " token"
+    ]
+
+
+async def test_when_every_platform_refuses_nobody_is_left() -> None:
+    with pytest.raises(NoPlatformLeft) as caught:
+        async with supervised(refused("discord"), refused("telegram")):
+            await asyncio.Event().wait()
+    assert str(caught.value) == (
+        "discord: discord refuses the token; copy it again; telegram: telegram refuses the token; copy it again"
+    )
+
+
+async def test_a_token_that_is_revoked_later_ends_it_as_well() -> None:
+    telegram = ScriptedPlatform("telegram")
+
+    async def revoked_after_a_while() -> None:
+        async with supervised(telegram):
+            await telegram.up.wait()
+            telegram.break_down(BadToken("revoked"))
+            await asyncio.Event().wait()
+
+    with pytest.raises(NoPlatformLeft, match="telegram: revoked"):
+        await revoked_after_a_while()
+
+
+async def test_one_that_is_down_may_still_come_though_the_other_refuses() -> None:
+    telegram = ScriptedPlatform("telegram", *[OSError("down")] * 5)
+    async with supervised(refused("discord"), telegram):
+        await telegram.up.wait()
+
+
+async def test_a_connection_that_is_lost_and_found_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    discord = ScriptedPlatform("discord")
+    async with supervised(discord) as supervisor:
+        await discord.up.wait()
+        for change in (discord.connect, discord.lose, discord.lose, discord.connect):
+            change()
+            supervisor.look()
+    told = [message.split(";")[0].split(" after")[0] for message in caplog.messages]
+    assert told == ["discord: connected", "discord: down: the connection is lost", "discord: connected"]
+
+
+@pytest.mark.parametrize(("steady", "second_pause"), [(0.0, 1.0), (1000.0, 2.0)])
+async def test_pauses_begin_small_again_after_a_good_connection(
+    monkeypatch: pytest.MonkeyPatch, steady: float, second_pause: float
+) -> None:
+    monkeypatch.setattr(supervision, "STEADY_SECONDS", steady)
+    paused: asyncio.Queue[float] = asyncio.Queue()
+
+    class Noted(Backoff):
+        def pause(self, failures: int) -> float:
+            paused.put_nowait(self.ceiling(failures))
+            return 0.0
+
+    platform = ScriptedPlatform("telegram", OSError("first"))
+    supervisor = Supervisor([platform], Noted())
+    async with asyncio.timeout(PATIENCE), supervisor.serving():
+        await platform.up.wait()
+        supervisor.look()
+        platform.lose()
+        platform.break_down(OSError("second"))
+        assert [await paused.get(), await paused.get()] == [1.0, second_pause]
+
+
+async def test_draining_waits_for_everybody_who_is_connected(caplog: pytest.LogCaptureFixture) -> None:
+    slow, broken = ScriptedPlatform("slow"), ScriptedPlatform("broken")
+    down = ScriptedPlatform("down", *[OSError("down")] * 10_000)
+    broken.drain_error = ValueError("cannot")
+    slow.answers_due.clear()
+    async with supervised(slow, broken, down) as supervisor:
+        await slow.up.wait()
+        await broken.up.wait()
+        draining = asyncio.ensure_future(supervisor.drain())
+        await asyncio.sleep(0)
+        assert not draining.done()
+        slow.answers_due.set()
+        await draining
+        slow.lose()
+        supervisor.look()
+    assert slow.drained
+    assert not down.drained
+    assert "broken: some answers may not have been sent" in caplog.messages
+    assert not any("slow: down" in message for message in caplog.messages)
+
+
+async def test_a_platform_that_ends_by_itself_is_served_again(caplog: pytest.LogCaptureFixture) -> None:
+    class Ending(ScriptedPlatform):
+        async def serve(self) -> None:
+            if not self.attempts.qsize():
+                self.attempts.put_nowait(1)
+                return
+            await super().serve()
+
+    platform = Ending("telegram")
+    async with supervised(platform):
+        await platform.up.wait()
+    assert "telegram: down: ConnectionError: it ended by itself" in caplog.messages[0]
