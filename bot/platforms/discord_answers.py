@@ -1,0 +1,209 @@
+"""From a `Reply` to messages on Discord: acknowledge in time, show, and be quiet once the token has run out."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Coroutine
+from enum import Enum, auto
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import discord
+
+from bot import messages
+from bot.platforms.discord_rendering import PLACEHOLDER, contents, escaped
+from bot.reply import Action, Reply
+
+DEFER_AFTER_SECONDS: Final = 0.5
+"""A reply that is not there by then is announced. Discord waits 3 seconds for the first word, counted from its own
+clock (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
+TOKEN_SECONDS: Final = 15 * 60 - 15
+"""An interaction's token is valid for 15 minutes (same page); the rest is for what the network is slow with."""
+PREFIX: Final = "lstmega:"
+"""What the custom IDs of this bot's buttons begin with. At most 100 characters in all, of which an action's data takes
+up to 60 (https://discord.com/developers/docs/components/reference#anatomy-of-a-component)."""
+MAX_LABEL: Final = 80
+"""Characters on a button (https://discord.com/developers/docs/components/reference#button)."""
+
+# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
+_UNKNOWN_WEBHOOK: Final = 10015
+_UNKNOWN_INTERACTION: Final = 10062
+_ALREADY_ACKNOWLEDGED: Final = 40060
+_INVALID_WEBHOOK_TOKEN: Final = 50027
+_OVER: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
+"""Nothing can be said any more: the token has run out, or another process has answered."""
+log = logging.getLogger(__name__)
+
+
+class Asked(Protocol):
+    """Where somebody asked for something, and how they are answered there."""
+
+    async def keep_waiting(self) -> None:
+        """Tells that the answer takes a moment."""
+
+    async def show(self, reply: Reply) -> None:
+        """Sends the reply, in as many messages as it takes."""
+
+
+async def answer(asked: Asked, work: Coroutine[Any, Any, Reply]) -> None:
+    """Shows what `work` returns. Whatever goes wrong is logged without a word of any message, and the person told.
+
+    Only cancellation passes through, and it stops the work.
+    """
+    try:
+        async with asyncio.timeout(TOKEN_SECONDS):
+            try:
+                await asked.show(await _patiently(asked, work))
+            except Exception as error:
+                if isinstance(error, discord.HTTPException) and error.code in _OVER:
+                    raise
+                _tell(error)
+                await asked.show(Reply.refusal(messages.UNEXPECTED))
+    except Exception as error:  # noqa: BLE001 - `_tell` logs it
+        _tell(error)
+
+
+async def _patiently(asked: Asked, work: Coroutine[Any, Any, Reply]) -> Reply:
+    """The reply; while it takes its time, the person is told so. The work never outlives this call."""
+    working = asyncio.create_task(work)
+    try:
+        done, _ = await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
+        if not done:
+            await asked.keep_waiting()
+        return await working
+    finally:
+        if not working.done():
+            working.cancel()
+            await asyncio.wait({working})
+
+
+def _tell(error: Exception) -> None:
+    """Logs an error. What Discord says about a request may repeat parts of it, so of that only the codes are told."""
+    if isinstance(error, discord.HTTPException):
+        log.warning("an answer did not reach Discord: status %d, code %d", error.status, error.code)
+    elif isinstance(error, TimeoutError):
+        log.warning("an answer took longer than Discord waits for one, and was dropped")
+    else:
+        log.error("an answer failed", exc_info=error)
+
+
+class _Stage(Enum):
+    """How far an interaction is."""
+
+    SILENT = auto()
+    THINKING = auto()
+    """Deferred, for everybody to see."""
+    ANSWERED = auto()
+
+
+class Interaction:
+    """A slash command or a button that somebody used."""
+
+    def __init__(self, interaction: discord.Interaction) -> None:
+        self._interaction = interaction
+        self._stage = _Stage.SILENT
+
+    async def keep_waiting(self) -> None:
+        """Defers. Whether the reply is a private one is not known yet: most that take time are not."""
+        try:
+            await self._interaction.response.defer(thinking=True)
+        except discord.HTTPException as error:
+            if error.code != _ALREADY_ACKNOWLEDGED or not await self._is_thinking():
+                raise
+        self._stage = _Stage.THINKING
+
+    async def _is_thinking(self) -> bool:
+        """Whether what Discord has acknowledged was a deferral: one of ours that looked lost, and was sent twice."""
+        return (await self._interaction.original_response()).flags.loading
+
+    async def show(self, reply: Reply) -> None:
+        """Sends the reply; the notice beside a public one goes to the person alone."""
+        texts = contents(reply, with_notice=reply.private)
+        for number, text in enumerate(texts, 1):
+            ending = await _ending(reply) if number == len(texts) else {}
+            await self._send(text, ending, private=reply.private)
+        if reply.notice and not reply.private:
+            await self._send(escaped(reply.notice), {}, private=True)
+
+    async def _send(self, text: str, ending: dict[str, Any], *, private: bool) -> None:
+        interaction = self._interaction
+        if self._stage is _Stage.SILENT:
+            await interaction.response.send_message(text, ephemeral=private, suppress_embeds=True, **ending)
+        elif self._stage is _Stage.THINKING and not private:
+            # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
+            attachments = [ending.pop("file")] if "file" in ending else []
+            await interaction.edit_original_response(content=text, attachments=attachments, **ending)
+        elif self._stage is _Stage.THINKING:
+            await self._whisper_late(text, ending)
+        else:
+            await interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending)
+        self._stage = _Stage.ANSWERED
+
+    async def _whisper_late(self, text: str, ending: dict[str, Any]) -> None:
+        """A private message where a public one was announced.
+
+        The first follow-up takes the place of the announcement, and is as public as that; after the announcement was
+        deleted, Discord has answered "Unknown Message" to it (https://github.com/discord/discord-api-docs/issues/3087).
+        So the announcement is filled first, and deleted last.
+        """
+        interaction = self._interaction
+        await interaction.edit_original_response(content=PLACEHOLDER)
+        self._stage = _Stage.ANSWERED
+        try:
+            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True, **ending)
+        finally:
+            await interaction.delete_original_response()
+
+
+class Mention:
+    """A message that begins with the bot's name. What is private elsewhere is answered for all to see here."""
+
+    def __init__(self, message: discord.Message) -> None:
+        self._message = message
+
+    async def keep_waiting(self) -> None:
+        """Shows the bot typing, for ten seconds. An answer is no worse for want of it."""
+        try:
+            await self._message.channel.typing()
+        except discord.HTTPException as error:
+            log.info("that an answer is under way could not be shown: status %d, code %d", error.status, error.code)
+
+    async def show(self, reply: Reply) -> None:
+        """Replies to the message, or into the channel if it is gone by now."""
+        texts = contents(reply, with_notice=True)
+        for number, text in enumerate(texts, 1):
+            details = await _ending(reply) if number == len(texts) else {}
+            if number == 1:
+                details["reference"] = self._message.to_reference(fail_if_not_exists=False)
+            await self._message.channel.send(text, suppress_embeds=True, **details)
+
+
+async def _ending(reply: Reply) -> dict[str, Any]:
+    """What hangs below the last message: buttons, a picture."""
+    ending: dict[str, Any] = {}
+    if reply.actions:
+        ending["view"] = _buttons(reply.actions)
+    if reply.picture is not None and (picture := await _picture(reply.picture)) is not None:
+        ending["file"] = picture
+    return ending
+
+
+def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
+    """The buttons of a reply. All that they mean is in their custom IDs, so nothing here remembers them."""
+    view = discord.ui.View(timeout=None)
+    for action in actions:
+        view.add_item(discord.ui.Button(label=action.label[:MAX_LABEL], custom_id=PREFIX + action.data))
+    view.stop()  # a view that listens would be kept, one for every text, until the process ends
+    return view
+
+
+async def _picture(path: Path) -> discord.File | None:
+    """The picture as an attachment; `None`, and a line in the log, when it cannot be read (any more)."""
+    try:
+        data = await asyncio.to_thread(path.read_bytes)
+    except OSError as error:
+        log.warning("the picture of a reply cannot be read: %s", error.strerror)
+        return None
+    return discord.File(io.BytesIO(data), filename=path.name)

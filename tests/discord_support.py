@@ -1,0 +1,192 @@
+"""A simulated Discord with people in it, around the real client, core, store and generator."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import discord
+import simcord
+from simcord.actors import MemberActor
+from simcord.builders import ChannelHandle, GuildHandle, UserHandle
+from simcord.interactions import base_payload
+from simcord.results import InteractionResult
+
+from bot.commands import Commands
+from bot.platforms.discord_client import Client
+from bot.platforms.discord_transport import Endpoints
+from bot.reply import Invocation, Press, Reply
+from bot.settings import BotSection
+from bot.store import Store
+from generator import Generator
+
+SLASH = 2
+"""The type of an interaction with a slash command."""
+SUPPRESS_EMBEDS, EPHEMERAL = 1 << 2, 1 << 6
+
+
+class Operators:
+    """The operators of the configuration, who are chosen once the people exist."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+
+class Core(Commands):
+    """The real core, which can be held up, and asked what reached it."""
+
+    env: simcord.Env | None = None
+    open_gate: asyncio.Event | None = None
+    reply: Reply | None = None
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.seen: list[Invocation] = []
+        self.asked = asyncio.Event()
+        self.cancelled = 0
+
+    def hold(self) -> asyncio.Event:
+        """From now on nothing is answered until the event is set."""
+        self.open_gate = asyncio.Event()
+        return self.open_gate
+
+    async def handle(self, invocation: Invocation) -> Reply:
+        self.seen.append(invocation)
+        self.asked.set()
+        await self._wait()
+        return self.reply or await super().handle(invocation)
+
+    async def press(self, press: Press) -> Reply:
+        await self._wait()
+        return await super().press(press)
+
+    async def _wait(self) -> None:
+        if self.open_gate is None:
+            return
+        try:
+            if self.env is None:
+                await self.open_gate.wait()
+            else:
+                await self.env.external_wait(self.open_gate.wait(), reason="the test opens the gate")
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+
+
+@dataclass
+class World:
+    """A server with a channel, two people, and the bot."""
+
+    env: simcord.Env
+    core: Core
+    store: Store
+    guild: GuildHandle
+    channel: ChannelHandle
+    alice: MemberActor
+    bob: MemberActor
+    operators: Operators
+
+    @property
+    def client(self) -> Client:
+        assert isinstance(self.env.bot, Client)
+        return self.env.bot
+
+    @property
+    def bot_id(self) -> int:
+        assert self.client.user is not None
+        return self.client.user.id
+
+    def person(self, name: str, **permissions: bool) -> MemberActor:
+        """Another member of the server, with a role of their own."""
+        role = self.guild.create_role(f"{name}s", permissions=discord.Permissions(**permissions))
+        return self.guild.add_member(self.env.create_user(name), roles=[role])
+
+    def operator(self, **permissions: bool) -> MemberActor:
+        """A member who is in the configuration."""
+        member = self.person("operator", **permissions)
+        self.operators.names.add(f"discord:{member.id}")
+        return member
+
+    def sent(self, method: str, path: str) -> list[Any]:
+        """The bodies of the requests of one kind, in order."""
+        return [
+            entry.json for entry in self.env.http_requests if entry.method == method and re.search(path, entry.path)
+        ]
+
+    async def interaction(
+        self, user: UserHandle | MemberActor, kind: int, data: dict[str, Any], channel_id: int, **changes: Any
+    ) -> InteractionResult:
+        """An interaction that no actor of simcord can make; `changes` to what Discord would send."""
+        record, payload = base_payload(
+            self.env.backend, type=kind, channel_id=channel_id, guild_id=None, user_id=user.id, data=data
+        )
+        payload |= changes
+        self.env.backend.emit("INTERACTION_CREATE", payload)
+        await self.env.settle()
+        return InteractionResult(self.env, record)
+
+
+@asynccontextmanager
+async def core_on(folder: Path, database: Path, **settings: Any) -> AsyncIterator[tuple[Core, Store]]:
+    """The core and its store."""
+    async with Store.open(database) as store, Generator.open(folder) as generator:
+        yield Core(generator, store, BotSection(**({"rest": 0.0, "length": 80} | settings))), store
+
+
+@asynccontextmanager
+async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **settings: Any) -> AsyncIterator[World]:
+    """Everything, started. `settings` of `[bot]`."""
+    operators = Operators()
+    async with core_on(folder, folder / "bot.sqlite3", operators=operators, **settings) as (core, store):
+        client = Client(core, store, Endpoints(), for_operators=for_operators)
+        # `simcord.run` sets a context variable, and a fixture is torn down in another context than it was set up in.
+        env = simcord.Env(client, shard_count=shards)
+        await env.start()
+        try:
+            core.env = env
+            guild = env.create_guild()
+            channel = guild.create_text_channel("general")
+            alice = guild.add_member(env.create_user("alice"))
+            bob = guild.add_member(env.create_user("bob"))
+            yield World(env, core, store, guild, channel, alice, bob, operators)
+        finally:
+            await env.shutdown()
+        if env.error_cursor > env._errors_acknowledged:
+            env.raise_errors()
+
+
+_ESCAPED = re.compile(r"\\([^0-9A-Za-z\s])")
+_MARKUP = re.compile(
+    r"[*_~`|<>@\[:/]"  # anything that could begin or end markup, a mention, an address
+    r"|^[ ]*(?:\#{1,3}|-\#|-|\d+\.)[ ]",  # heading, small print, list
+    re.MULTILINE,
+)
+
+
+def as_shown(content: str) -> str:
+    """What a message shows, once bold and small print are taken away, which only the bot writes.
+
+    Raises `AssertionError` when anything else in it is markup. Written from Discord's description of its Markdown
+    (https://support.discord.com/hc/en-us/articles/210298617), not from what the bot escapes.
+    """
+    hidden = _ESCAPED.sub("\x00", content)
+    assert hidden.count("**") % 2 == 0
+    for _, bold in zip(range(10), re.findall(r"\*\*(.*?)\*\*", hidden, re.DOTALL), strict=False):
+        assert bold
+        assert not bold[0].isspace()
+        assert not bold[-1].isspace()
+    plain = re.sub(r"^-# ", "", hidden.replace("**", ""), flags=re.MULTILINE)
+    assert not _MARKUP.search(plain), _MARKUP.search(plain)
+    shown = re.sub(r"^-# ", "", re.sub(r"(?<!\\)((?:\\\\)*)\*\*", r"\1", content), flags=re.MULTILINE)
+    return _ESCAPED.sub(r"\1", shown)
