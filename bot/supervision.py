@@ -183,12 +183,11 @@ class Supervisor:
             supervised.look()
 
     async def drain(self) -> None:
-        """Returns when each platform that is connected has answered everything it has taken."""
+        """Returns when each platform has answered everything it has taken, also one that is just off the network."""
         self._draining = True
         async with asyncio.TaskGroup() as group:
             for supervised in self.platforms:
-                if supervised.platform.connected:
-                    group.create_task(self._drain(supervised))
+                group.create_task(self._drain(supervised))
 
     async def _drain(self, supervised: Supervised) -> None:
         try:

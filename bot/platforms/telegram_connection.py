@@ -1,0 +1,91 @@
+"""The library's bot, made so that it neither logs the token nor what people write, and waits chat by chat."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any, Final
+
+from telegram import Update
+from telegram.error import InvalidToken, TelegramError
+from telegram.ext import ExtBot
+from telegram.request import HTTPXRequest
+
+from bot.platforms.telegram_limits import ChatRateLimiter, Limits
+from bot.settings import TelegramSection
+
+OFFICIAL: Final = "https://api.telegram.org"
+POLL_SECONDS: Final = 30
+"""How long the server may keep a request for updates open; the server's own limit is 50 (`LONG_POLL_MAX_TIMEOUT`)."""
+_READ_SECONDS: Final = 20.0
+"""For the answer to a request; the library's 5 are too few for a slow hour of Telegram's."""
+_POOL_SECONDS: Final = 30.0
+"""For a free connection out of the 256."""
+_LOUD: Final = ("httpx", "httpcore", "telegram")
+_MAX_REASON: Final = 160
+"""Characters of an error that a log line shows. A page of a proxy between here and Telegram may be long."""
+log = logging.getLogger(__name__)
+
+# The library is on its way to `timedelta`s; without this opt-in each RetryAfter comes with a DeprecationWarning.
+os.environ.setdefault("PTB_TIMEDELTA", "1")
+
+
+class Request(HTTPXRequest):
+    """Requests whose unreadable answers are an error only: the library would log them, and they may hold anything."""
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """See `BaseRequest`. Raises `TelegramError`."""
+        try:
+            return HTTPXRequest.parse_json_payload(payload)
+        except TelegramError:
+            raise TelegramError("the answer is no JSON") from None
+
+
+class UpdateRequest(Request):
+    """Requests for updates; one that the library cannot read is emptied, or it would be delivered for ever."""
+
+    @staticmethod
+    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+        """See `BaseRequest`. Raises `TelegramError`."""
+        answer = Request.parse_json_payload(payload)
+        if isinstance(answer.get("result"), list):
+            answer["result"] = [readable(update) for update in answer["result"]]
+        return answer
+
+
+def readable(update: dict[str, Any]) -> dict[str, Any]:
+    """The update, without its content when the library cannot read that (a newer Bot API, say)."""
+    try:
+        Update.de_json(update, None)
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
+        log.warning("update %s cannot be read and is left out: %s", update["update_id"], type(error).__name__)
+        return {"update_id": update["update_id"]}
+    return update
+
+
+def new_bot(settings: TelegramSection, limits: Limits) -> ExtBot[None]:
+    """A bot that is not connected yet: `async with` it. Raises `InvalidToken` when the token is no token at all."""
+    for name in _LOUD:  # httpx logs addresses, the token in them, at INFO; the library at DEBUG and above texts
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1 if name == "telegram" else logging.WARNING)
+    return ExtBot(
+        settings.token.reveal(),
+        base_url=f"{(settings.api_url or OFFICIAL).rstrip('/')}/bot",
+        request=Request(read_timeout=_READ_SECONDS, pool_timeout=_POOL_SECONDS),
+        get_updates_request=UpdateRequest(connection_pool_size=2, read_timeout=_READ_SECONDS),
+        rate_limiter=ChatRateLimiter(limits),
+    )
+
+
+def is_refusal(error: InvalidToken) -> bool:
+    """Whether Telegram itself said it. The library takes any 404 for that, a page of another server's too."""
+    cause: BaseException | None = error
+    while isinstance(cause, InvalidToken):
+        cause = cause.__cause__
+    return cause is None
+
+
+def told(error: BaseException, token: str) -> str:
+    """An error for the log: short, on one line, without the token, which a proxy's page may repeat."""
+    text = " ".join(str(error).replace(token, "<token>").split()) or type(error).__name__
+    return text if len(text) <= _MAX_REASON else f"{text[:_MAX_REASON]}…"
