@@ -44,7 +44,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     model = load_model(arguments.weights)
-    worker = Worker(model, queue=STREAMS)
+    worker = Worker(model, STREAMS, cores())
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),
         "one": lambda: characters_per_second(worker, 1),

@@ -39,7 +39,7 @@ class Model:
         return self.weights.manifest.version
 
 
-def load_model(folder: Path, version: str | None = None, threads: int = 0) -> Model:
+def load_model(folder: Path, version: str | None = None, threads: int = 1) -> Model:
     """Loads a version of the weights folder (by default the current one), verifies and tests it.
 
     `threads` as in `Network`. Raises `WeightsError`, which names the file.

@@ -52,13 +52,14 @@ class StateSpec:
 class Network:
     """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
 
-    `threads` is the number of threads that one step may use, 0 for one per core. The result of a row depends on
-    that row alone, bit for bit: integer products are exact, and everything else works element by element.
+    `threads` is the number of threads that one step may use; steps may run on several threads at once. The result of
+    a row depends on that row alone, bit for bit: integer products are exact, and everything else works element by
+    element.
     """
 
-    def __init__(self, model: bytes, symbols: int, threads: int = 0, name: str = "model.onnx") -> None:
+    def __init__(self, model: bytes, symbols: int, threads: int = 1, name: str = "model.onnx") -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or cores()
+        options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         # Weights that lie in another file were not hashed: there is no folder to look for one in.

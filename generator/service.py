@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from generator.model import load_model
+from generator.network import cores
 from generator.request import Generation, GenerationRequest
 from generator.weights import Weights
 from generator.worker import Worker, WorkerStatistics
@@ -20,10 +21,9 @@ DRAIN_SECONDS: Final = 10.0
 class Generator:
     """Texts from the current weights of a folder. Open it by `async with Generator.open(folder) as generator`."""
 
-    def __init__(self, folder: Path, version: str | None, threads: int, worker: Worker) -> None:
+    def __init__(self, folder: Path, version: str | None, worker: Worker) -> None:
         self._folder = folder
         self._version = version
-        self._threads = threads
         self._worker = worker
         self._reloading = asyncio.Lock()
 
@@ -40,12 +40,12 @@ class Generator:
     ) -> AsyncIterator[Generator]:
         """Loads a version of the weights folder (default: the current one), verifies and tests it, starts the worker.
 
-        `threads` that a step may use, 0 for one per core; `queue`: requests that may wait; `drain`: seconds that
+        `threads` that write, 0 for one per core; `queue`: requests that may wait; `drain`: seconds that
         leaving waits for texts in progress. Raises `WeightsError`.
         """
-        worker = Worker(await asyncio.to_thread(load_model, folder, version, threads), queue)
+        worker = Worker(await asyncio.to_thread(load_model, folder, version), queue, threads or cores())
         try:
-            yield cls(folder, version, threads, worker)
+            yield cls(folder, version, worker)
         finally:
             await asyncio.shield(asyncio.to_thread(worker.close, drain))
 
@@ -68,7 +68,7 @@ class Generator:
         Texts in progress finish on the old one. Raises `WeightsError`, and then the old one goes on serving.
         """
         async with self._reloading:
-            model = await asyncio.to_thread(load_model, self._folder, self._version, self._threads)
+            model = await asyncio.to_thread(load_model, self._folder, self._version)
             self._worker.swap(model)
         return model.weights
 

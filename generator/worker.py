@@ -1,12 +1,12 @@
-"""Requests in, texts out: one thread that steps everything that runs, together, one character at a time.
+"""Requests in, texts out: a few threads, each of which steps its share of the texts together, character by character.
 
-A request joins at the next character and leaves when its text is done; priming happens in the same batches. The
-thread is one because a step is one matrix product that onnxruntime spreads over the cores by itself.
+A request joins at the next character and leaves when its text is done; priming happens in the same batches. One thread
+per core, and each step on one thread: a step that is itself spread over cores is a little faster on a machine that
+has nothing else to do, and half as fast on one that has (measured), since its threads wait for each other.
 """
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import deque
@@ -14,19 +14,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from generator.batch import Batch, Job, Outcome
-from generator.errors import Busy, Closing, InvalidRequest, NetworkFault
+from generator.batch import Job, Outcome
+from generator.engine import Engine
+from generator.errors import Busy, Closing, InvalidRequest
 from generator.model import Model
 from generator.request import Generation, GenerationRequest
 
 MAX_ROWS: Final = 32
-"""Texts that run at once. Measured: at 32 rows a step costs a row a seventh of what it costs alone; 64 gain nothing."""
-_FIRST_GUESS: Final = 2_000.0
-"""Characters per second, until the first text has been timed."""
-_SMOOTHING: Final = 0.98
-"""Weight of the past in the running mean of the speed, per step."""
-
-log = logging.getLogger(__name__)
+"""Texts that run at once. Measured: a row in 32 costs a third of what it costs alone; 64 gain nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,21 +38,23 @@ class WorkerStatistics:
 
 
 class Worker:
-    """Writes texts with `model` on a thread of its own. `queue`: requests that may wait while `MAX_ROWS` run."""
+    """Writes texts with `model` on `threads` threads. `queue`: requests that may wait while `MAX_ROWS` run."""
 
-    def __init__(self, model: Model, queue: int) -> None:
+    def __init__(self, model: Model, queue: int, threads: int = 1) -> None:
         self._model = model
         self._queue = queue
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._stopping = False
-        self._batches: list[Batch] = []
-        self._running = 0
-        self._speed = _FIRST_GUESS
         self._texts = self._characters = self._refused = self._failed = 0
-        self._thread = threading.Thread(target=self._work, name="generator", daemon=True)
-        self._thread.start()
+        self._engines = [Engine() for _ in range(threads)]
+        self._threads = [
+            threading.Thread(target=self._work, args=(engine,), name=f"generator {number}", daemon=True)
+            for number, engine in enumerate(self._engines)
+        ]
+        for thread in self._threads:
+            thread.start()
 
     @property
     def model(self) -> Model:
@@ -82,6 +79,14 @@ class Worker:
             self._waiting.append(Job(request, self._model, future))
             self._changed.notify_all()
         return future
+
+    @property
+    def _running(self) -> int:
+        return sum(engine.running for engine in self._engines)
+
+    @property
+    def _speed(self) -> float:
+        return sum(engine.speed for engine in self._engines)
 
     def _refuse_unknown_characters(self, request: GenerationRequest) -> None:
         unknown = {c for c in request.opening if c not in self._model.weights.manifest.vocabulary}
@@ -116,87 +121,60 @@ class Worker:
         with self._changed:
             self._closing = True
             self._changed.notify_all()
-        self._thread.join(deadline)
+        until = time.monotonic() + deadline
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
 
-    # ---- the worker's thread ----------------------------------------------------------------------------------------
+    # ---- on an engine's thread --------------------------------------------------------------------------------------
 
-    def _work(self) -> None:
-        while (outcomes := self._join_waiting()) is not None:
-            began = time.perf_counter()
-            rows = self._running
-            for batch in self._batches:
-                outcomes += self._step(batch)
-            self._count(rows, time.perf_counter() - began, outcomes)
+    def _work(self, engine: Engine) -> None:
+        while (joining := self._next(engine)) is not None:
+            outcomes = engine.begin(joining)
+            rows, began = engine.rows, time.perf_counter()
+            outcomes += engine.step()
+            self._count(engine, rows, time.perf_counter() - began, outcomes)
             for outcome in outcomes:
                 outcome.tell()
         with self._changed:
-            left = [outcome for batch in self._batches for outcome in batch.fail(Closing())]
-            left += [Outcome(job, Closing()) for job in self._waiting]
+            left = engine.fail(Closing()) + [Outcome(job, Closing()) for job in self._waiting]
             self._waiting.clear()
-            self._running = 0
+            engine.running = 0
         for outcome in left:
             outcome.tell()
 
-    def _join_waiting(self) -> list[Outcome] | None:
-        """Waits until there is something to step and lets the waiting in.
-
-        Returns those that could not be begun, or None when the thread is to end.
-        """
+    def _next(self, engine: Engine) -> list[Job] | None:
+        """Waits until the engine has something to step; returns what joins it, or None when its thread is to end."""
         with self._changed:
-            while not self._waiting and not self._running and not self._closing:
+            while not (room := self._room(engine)) and not engine.running:
+                if self._closing and not self._waiting:
+                    return None
                 self._changed.wait()
-            if self._stopping or not (self._waiting or self._running):
+            if self._stopping:
                 return None
-            joining = [self._waiting.popleft() for _ in range(min(len(self._waiting), MAX_ROWS - self._running))]
-            self._running += len(joining)
-        failed: list[Outcome] = []
-        for job in joining:
-            if job.cancelled:
-                continue
-            try:
-                self._batch_of(job.model).begin(job)
-            except Exception as error:  # this request's failure alone
-                log.exception("a text could not be begun")
-                failed.append(Outcome(job, error))
-        return failed
+            engine.running += room
+            return [self._waiting.popleft() for _ in range(room)]
 
-    def _count(self, rows: int, seconds: float, outcomes: list[Outcome]) -> None:
-        self._batches = [batch for batch in self._batches if batch.drafts]
+    def _room(self, engine: Engine) -> int:
+        """How many of the waiting texts are this engine's to take, so that all engines have about as many."""
+        if not self._waiting:
+            return 0
+        running = self._running
+        share = -(-(running + len(self._waiting)) // len(self._engines))
+        return max(0, min(len(self._waiting), share - engine.running, MAX_ROWS - running))
+
+    def _count(self, engine: Engine, rows: int, seconds: float, outcomes: list[Outcome]) -> None:
         with self._changed:
-            self._running = sum(len(batch.drafts) for batch in self._batches)
-            texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
-            self._texts += texts
-            self._failed += len(outcomes) - texts
+            engine.running = engine.rows
+            if rows:
+                engine.timed(rows, seconds)
             self._characters += rows
-            self._speed = _SMOOTHING * self._speed + (1 - _SMOOTHING) * rows / seconds
-
-    def _batch_of(self, model: Model) -> Batch:
-        for batch in self._batches:
-            if batch.model is model:
-                return batch
-        self._batches.append(Batch(model, [], [], model.network.zero_state(0)))
-        return self._batches[-1]
-
-    def _step(self, batch: Batch) -> list[Outcome]:
-        try:
-            return batch.step()
-        except NetworkFault as error:
-            if len(batch.drafts) == 1:
-                return batch.fail(error)
-        except Exception as error:  # a defect of ours: these texts are lost, the thread and the next ones are not
-            log.exception("the worker failed")
-            return batch.fail(error)
-        # Some row cannot be run. Alone, the others can.
-        log.warning("a step failed for %d texts together; stepping each alone", len(batch.drafts))
-        singles = [batch.alone(row) for row in range(len(batch.drafts))]
-        batch.keep([])
-        outcomes: list[Outcome] = []
-        for single in singles:
-            outcomes += self._step(single)
-            if single.drafts:
-                batch.merge(single)
-        return outcomes
+            if outcomes:
+                texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
+                self._texts += texts
+                self._failed += len(outcomes) - texts
+                self._changed.notify_all()  # there is room again

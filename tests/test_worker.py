@@ -180,8 +180,8 @@ def with_network(model: Model, network: Any) -> Model:
 
 
 @contextmanager
-def working(model: Model, waiting: int = 64) -> Iterator[Worker]:
-    worker = Worker(model, waiting)
+def working(model: Model, waiting: int = 64, threads: int = 1) -> Iterator[Worker]:
+    worker = Worker(model, waiting, threads)
     try:
         yield worker
     finally:
@@ -307,16 +307,17 @@ def crowd(seed: int, length: int, openings: Sequence[str]) -> list[GenerationReq
 
 def test_each_of_many_more_texts_than_run_at_once_is_what_it_is_alone(model: Model, one: Model) -> None:
     requests = [*crowd(1, 60, ["", "The ", "x\n"]), *crowd(2, 20, ["", "Why"])]
-    with working(model) as worker:
-        together = write(worker, *requests)
-    assert together == alone(one, *requests)
+    expected = alone(one, *requests)
+    for threads in (1, 2, 3):
+        with working(model, threads=threads) as worker:
+            assert write(worker, *requests) == expected
 
 
 def test_with_the_shipped_weights_too_every_text_is_what_it_is_alone(shipped: Model, weights_folder: Path) -> None:
     requests = crowd(4, 40, ["", "The philosopher ", "What is noble?\n\n"])
     expected = alone(shipped, *requests)
-    for model in (shipped, load(weights_folder, threads=2)):
-        with working(model) as worker:
+    for model, threads in ((shipped, 1), (shipped, 2), (load(weights_folder, threads=2), 2)):
+        with working(model, threads=threads) as worker:
             futures = [worker.submit(request) for request in requests[:20]]
             futures[0].result(PATIENCE)  # by now the others are under way
             cancelled = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(4)]

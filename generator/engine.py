@@ -1,0 +1,90 @@
+"""One thread's share of the work: the texts that it moves on, model by model, and what becomes of those that fail."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable
+from typing import Final
+
+from generator.batch import Batch, Job, Outcome
+from generator.errors import NetworkFault
+from generator.model import Model
+
+_FIRST_GUESS: Final = 2_000.0
+"""Characters per second, until the first text has been timed."""
+_SMOOTHING: Final = 0.98
+"""Weight of the past in the running mean of the speed, per step."""
+
+log = logging.getLogger(__name__)
+
+
+class Engine:
+    """Used by its own thread, but for `running` and `speed`, which the worker keeps under its lock.
+
+    `running`: texts that it has; `speed`: characters per second, a running mean.
+    """
+
+    def __init__(self) -> None:
+        self._batches: list[Batch] = []
+        self.running = 0
+        self.speed = _FIRST_GUESS
+
+    @property
+    def rows(self) -> int:
+        """Texts in its batches."""
+        return sum(len(batch.drafts) for batch in self._batches)
+
+    def timed(self, characters: int, seconds: float) -> None:
+        """So many characters took so long."""
+        self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * characters / seconds
+
+    def begin(self, jobs: Iterable[Job]) -> list[Outcome]:
+        """Takes texts up; returns those that cannot be begun."""
+        failed: list[Outcome] = []
+        for job in jobs:
+            if job.cancelled:
+                continue
+            try:
+                self._batch_of(job.model).begin(job)
+            except Exception as error:  # this request's failure alone
+                log.exception("a text could not be begun")
+                failed.append(Outcome(job, error))
+        return failed
+
+    def step(self) -> list[Outcome]:
+        """Moves every text on by one character; returns those that ended."""
+        outcomes = [outcome for batch in self._batches for outcome in self._step(batch)]
+        if outcomes:
+            self._batches = [batch for batch in self._batches if batch.drafts]
+        return outcomes
+
+    def fail(self, error: Exception) -> list[Outcome]:
+        """Ends every text with the error."""
+        return [outcome for batch in self._batches for outcome in batch.fail(error)]
+
+    def _batch_of(self, model: Model) -> Batch:
+        for batch in self._batches:
+            if batch.model is model:
+                return batch
+        self._batches.append(Batch(model, [], [], model.network.zero_state(0)))
+        return self._batches[-1]
+
+    def _step(self, batch: Batch) -> list[Outcome]:
+        try:
+            return batch.step()
+        except NetworkFault as error:
+            if len(batch.drafts) == 1:
+                return batch.fail(error)
+        except Exception as error:  # a defect of ours: these texts are lost, the thread and the next ones are not
+            log.exception("the worker failed")
+            return batch.fail(error)
+        # Some row cannot be run. Alone, the others can.
+        log.warning("a step failed for %d texts together; stepping each alone", len(batch.drafts))
+        singles = [batch.alone(row) for row in range(len(batch.drafts))]
+        batch.keep([])
+        outcomes: list[Outcome] = []
+        for single in singles:
+            outcomes += self._step(single)
+            if single.drafts:
+                batch.merge(single)
+        return outcomes
