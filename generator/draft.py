@@ -25,7 +25,7 @@ _EARLIEST_RETREAT: Final = 0.5
 """Share of the length to which a text that found no end may be cut back, to its last sentence end."""
 _STOPS_FROM: Final = 0.9
 """Share of the length from which on sentences are helped to end."""
-_STOP_BONUS: Final = 8.0
+_STOP_BONUS: Final = 12.0
 """Nats by which a full stop is likelier at the very last; the help grows in proportion until then."""
 _OVERRUN: Final = 1.25, 80
 """A text that finds no sentence end stops at this factor of its length plus so many characters."""
@@ -133,7 +133,7 @@ class Draft:
             logits[self.model.alphabet.space] = -np.inf
         if not written and self._begins:
             logits[self.model.alphabet.not_first] = -np.inf
-        if written > self._stops_from and self.model.alphabet.ends_word(logits):
+        if written > self._stops_from and self._written[-1].isalnum() and self.model.alphabet.ends_word(logits):
             late = (written - self._stops_from) / (self._hard_end - self._stops_from)
             logits[self.model.alphabet.stop] += late * _STOP_BONUS * self.request.sampling.temperature
         return self._uniforms[written]
