@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from concurrent.futures import Future, InvalidStateError
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,12 +22,16 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """An admitted request. `cancelled` follows the future, without its lock: it is looked at for every character."""
+    """An admitted request, and the context that it was asked for in, for what is logged about it.
+
+    `cancelled` follows the future, without its lock: it is looked at for every character.
+    """
 
     request: GenerationRequest
     model: Model
     future: Future[Generation]
     asked: float = field(default_factory=time.perf_counter)
+    context: Context = field(default_factory=copy_context)
     cancelled: bool = False
 
     def __post_init__(self) -> None:
@@ -106,8 +111,8 @@ class Batch:
                 if character == NO_CHARACTER:
                     raise NetworkFault("the network's logits are no distribution")
                 generation = self.drafts[row].take(character, lambda row=row: self._rows(row))  # type: ignore[misc]
-            except Exception as error:  # one text's failure, whatever it is, ends that text alone
-                log.exception("a text failed")
+            except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
+                self.jobs[row].context.run(log.error, "a text failed", exc_info=error)
                 ended[row] = error
             else:
                 if generation is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -19,24 +20,22 @@ log = logging.getLogger(__name__)
 
 
 class Engine:
-    """Used by its own thread, but for `running` and `speed`, which the worker keeps under its lock.
+    """Used by its own thread; others read `running`, `characters` and `speed`.
 
-    `running`: texts that it has; `speed`: characters per second, a running mean.
+    `running`: texts that were given to it, which the worker keeps under its lock; `characters` fed so far; `speed`:
+    characters per second, a running mean.
     """
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
         self.running = 0
+        self.characters = 0
         self.speed = _FIRST_GUESS
 
     @property
     def rows(self) -> int:
         """Texts in its batches."""
         return sum(len(batch.drafts) for batch in self._batches)
-
-    def timed(self, characters: int, seconds: float) -> None:
-        """So many characters took so long."""
-        self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * characters / seconds
 
     def begin(self, jobs: Iterable[Job]) -> list[Outcome]:
         """Takes texts up; returns those that cannot be begun."""
@@ -46,15 +45,21 @@ class Engine:
                 continue
             try:
                 self._batch_of(job.model).begin(job)
-            except Exception as error:  # this request's failure alone
-                log.exception("a text could not be begun")
+            except Exception as error:  # noqa: BLE001 (this request's failure alone)
+                job.context.run(log.error, "a text could not be begun", exc_info=error)
                 failed.append(Outcome(job, error))
         return failed
 
     def step(self) -> list[Outcome]:
         """Moves every text on by one character; returns those that ended."""
-        outcomes = [outcome for batch in self._batches for outcome in self._step(batch)]
-        if outcomes:
+        outcomes: list[Outcome] = []
+        rows, began = self.rows, time.perf_counter()
+        for batch in self._batches:
+            outcomes += self._step(batch)
+        if rows:
+            self.characters += rows
+            self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * rows / (time.perf_counter() - began)
+        if self.rows < rows:
             self._batches = [batch for batch in self._batches if batch.drafts]
         return outcomes
 

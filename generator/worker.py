@@ -47,7 +47,7 @@ class Worker:
         self._changed = threading.Condition()
         self._closing = False
         self._stopping = False
-        self._texts = self._characters = self._refused = self._failed = 0
+        self._texts = self._refused = self._failed = 0
         self._engines = [Engine() for _ in range(threads)]
         self._threads = [
             threading.Thread(target=self._work, args=(engine,), name=f"generator {number}", daemon=True)
@@ -108,7 +108,7 @@ class Worker:
         with self._changed:
             return WorkerStatistics(
                 texts=self._texts,
-                characters=self._characters,
+                characters=sum(engine.characters for engine in self._engines),
                 refused=self._refused,
                 failed=self._failed,
                 running=self._running,
@@ -134,10 +134,10 @@ class Worker:
 
     def _work(self, engine: Engine) -> None:
         while (joining := self._next(engine)) is not None:
-            outcomes = engine.begin(joining)
-            rows, began = engine.rows, time.perf_counter()
+            outcomes = engine.begin(joining) if joining else []
             outcomes += engine.step()
-            self._count(engine, rows, time.perf_counter() - began, outcomes)
+            if outcomes or engine.rows != engine.running:  # some were cancelled
+                self._count(engine, outcomes)
             for outcome in outcomes:
                 outcome.tell()
         with self._changed:
@@ -149,6 +149,8 @@ class Worker:
 
     def _next(self, engine: Engine) -> list[Job] | None:
         """Waits until the engine has something to step; returns what joins it, or None when its thread is to end."""
+        if engine.running and not self._waiting and not self._stopping:
+            return []  # seen without the lock, since this is asked for every character; a newcomer joins at the next
         with self._changed:
             while not (room := self._room(engine)) and not engine.running:
                 if self._closing and not self._waiting:
@@ -167,14 +169,10 @@ class Worker:
         share = -(-(running + len(self._waiting)) // len(self._engines))
         return max(0, min(len(self._waiting), share - engine.running, MAX_ROWS - running))
 
-    def _count(self, engine: Engine, rows: int, seconds: float, outcomes: list[Outcome]) -> None:
+    def _count(self, engine: Engine, outcomes: list[Outcome]) -> None:
         with self._changed:
             engine.running = engine.rows
-            if rows:
-                engine.timed(rows, seconds)
-            self._characters += rows
-            if outcomes:
-                texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
-                self._texts += texts
-                self._failed += len(outcomes) - texts
-                self._changed.notify_all()  # there is room again
+            texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
+            self._texts += texts
+            self._failed += len(outcomes) - texts
+            self._changed.notify_all()  # there may be room again

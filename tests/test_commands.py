@@ -77,7 +77,7 @@ async def test_someone_asks_for_a_text(commands: Commands) -> None:
     assert reply.kind is Kind.TEXT
     assert not reply.private
     assert reply.notice == ""
-    assert LENGTH / 2 <= len(reply.text) <= LENGTH * 3
+    assert 0 < len(reply.text) <= LENGTH * 3
     assert reply.text == reply.passages[0].text
     assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 
@@ -86,7 +86,7 @@ async def test_an_opening_is_shown_with_its_text(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche@lstmega_bot 0,7 The philosopher")
     assert reply.passages[0].opening == "The philosopher"
     assert reply.text.startswith("The philosopher")
-    assert len(reply.text) > len("The philosopher") + LENGTH / 2
+    assert len(reply.text) > len("The philosopher")
 
 
 @pytest.mark.parametrize("typed", ["0.3", "0,3", "٠٫٣", "3e-1"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import queue
 import re
 import subprocess
@@ -10,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -749,6 +751,29 @@ def test_a_defect_ends_texts_with_an_error_and_later_ones_are_written(
         assert write(worker, HEALTHY[0]) == alone(model, HEALTHY[0])
         statistics = worker.statistics()
     assert (statistics.running, statistics.queued) == (0, 0)
+
+
+def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_for_in(one: Model) -> None:
+    """So that the identifier of a request stands on the worker's lines too."""
+    asked_by: ContextVar[str] = ContextVar("asked_by", default="nobody")
+    told: list[str] = []
+
+    class Listener(logging.Handler):
+        def emit(self, _: logging.LogRecord) -> None:
+            told.append(asked_by.get())
+
+    listener = Listener()
+    logging.getLogger("generator.batch").addHandler(listener)
+    try:
+        with working(flawed(one, set_nan)) as worker:
+            for name in ("ada", "bob"):
+                token = asked_by.set(name)
+                future = worker.submit(DOOMED[0])
+                asked_by.reset(token)
+                assert isinstance(error_of(future), NetworkFault)
+    finally:
+        logging.getLogger("generator.batch").removeHandler(listener)
+    assert told == ["ada", "bob"]
 
 
 def test_a_callback_that_raises_does_not_stop_the_worker(one: Model, caplog: pytest.LogCaptureFixture) -> None:
