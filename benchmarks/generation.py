@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
 
-    model = load_model(arguments.weights)
+    model = load_model(arguments.weights, threads=cores())
     worker = Worker(model, STREAMS, cores())
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),

@@ -91,9 +91,10 @@ class Batch:
         self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
         self._min_p = np.array([s.min_p for s in sampling]) if any(s.min_p > 0.0 for s in sampling) else None
 
-    def step(self) -> list[Outcome]:
+    def step(self, *, alone: bool = False) -> list[Outcome]:
         """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
 
+        `alone`: nothing else runs, so that the step may take all cores.
         Cancelled ones leave first. Raises `NetworkFault` when the network cannot run these rows; then none has moved.
         """
         if any([job.cancelled for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
@@ -101,7 +102,7 @@ class Batch:
         if not self.drafts:
             return []
         fed = np.array([draft.next_character for draft in self.drafts], np.int64)
-        logits, self.state = self.model.network.step(fed, self.state)
+        logits, self.state = self.model.network.step(fed, self.state, wide=alone)
         rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
         if not rows:
             return []

@@ -50,12 +50,12 @@ class Engine:
                 failed.append(Outcome(job, error))
         return failed
 
-    def step(self) -> list[Outcome]:
-        """Moves every text on by one character; returns those that ended."""
+    def step(self, *, alone: bool) -> list[Outcome]:
+        """Moves every text on by one character; returns those that ended. `alone`: no other engine has any."""
         outcomes: list[Outcome] = []
         rows, began = self.rows, time.perf_counter()
         for batch in self._batches:
-            outcomes += self._step(batch)
+            outcomes += self._step(batch, alone=alone and rows == 1)
         if rows:
             self.characters += rows
             self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * rows / (time.perf_counter() - began)
@@ -74,9 +74,9 @@ class Engine:
         self._batches.append(Batch(model, [], [], model.network.zero_state(0)))
         return self._batches[-1]
 
-    def _step(self, batch: Batch) -> list[Outcome]:
+    def _step(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         try:
-            return batch.step()
+            return batch.step(alone=alone)
         except NetworkFault as error:
             if len(batch.drafts) == 1:
                 return batch.fail(error)

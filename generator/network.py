@@ -52,22 +52,13 @@ class StateSpec:
 class Network:
     """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
 
-    `threads` is the number of threads that one step may use; steps may run on several threads at once. The result of
-    a row depends on that row alone, bit for bit: integer products are exact, and everything else works element by
-    element.
+    Steps may run on several threads at once; a wide step runs on `threads` threads itself. The result of a row depends
+    on that row alone, bit for bit: integer products are exact, and everything else works element by element.
     """
 
     def __init__(self, model: bytes, symbols: int, threads: int = 1, name: str = "model.onnx") -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _ERRORS_ONLY
-        # Weights that lie in another file were not hashed: there is no folder to look for one in.
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-        try:
-            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding
-            raise WeightsError(f"{name}: onnxruntime cannot load it: {_first_line(error)}") from error
+        self._session = _session(model, 1, name)
+        self._wide = _session(model, threads, name) if threads > 1 else self._session
         self.symbols = symbols
         self.specs = self._checked_specs(name)
         self._inputs = [f"state.{i}" for i in range(len(self.specs))]
@@ -99,18 +90,33 @@ class Network:
         """The state at the start of a text, for `batch` rows."""
         return [np.zeros((batch, *spec.shape), spec.dtype) for spec in self.specs]
 
-    def step(self, characters: Indices, state: Sequence[NDArray[Any]]) -> tuple[Logits, State]:
+    def step(self, characters: Indices, state: Sequence[NDArray[Any]], *, wide: bool = False) -> tuple[Logits, State]:
         """Feeds one character to each row: int64 `[batch]` -> logits `[batch, vocabulary]` and the next state.
+
+        `wide`: over several threads, which pays where nothing else runs.
 
         Raises `NetworkFault` when onnxruntime cannot run the step.
         """
         try:
-            logits, *following = self._session.run(
+            logits, *following = (self._wide if wide else self._session).run(
                 self._outputs, {"char": characters, **dict(zip(self._inputs, state, strict=True))}
             )
         except Exception as error:  # as above
             raise NetworkFault(f"the network's step failed: {_first_line(error)}") from error
         return logits, following
+
+
+def _session(model: bytes, threads: int, name: str) -> Any:
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _ERRORS_ONLY
+    # Weights that lie in another file were not hashed: there is no folder to look for one in.
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    try:
+        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding
+        raise WeightsError(f"{name}: onnxruntime cannot load it: {_first_line(error)}") from error
 
 
 def cores() -> int:

@@ -1,8 +1,9 @@
 """Requests in, texts out: a few threads, each of which steps its share of the texts together, character by character.
 
 A request joins at the next character and leaves when its text is done; priming happens in the same batches. One thread
-per core, and each step on one thread: a step that is itself spread over cores is a little faster on a machine that
-has nothing else to do, and half as fast on one that has (measured), since its threads wait for each other.
+per core, and each step on one thread, but for a lone text, whose steps are spread over the cores: spread steps are a
+fifth faster where nothing else runs, and half as fast where something does (measured), as their threads wait for each
+other.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Worker:
     def _work(self, engine: Engine) -> None:
         while (joining := self._next(engine)) is not None:
             outcomes = engine.begin(joining) if joining else []
-            outcomes += engine.step()
+            outcomes += engine.step(alone=self._running == engine.running)
             if outcomes or engine.rows != engine.running:  # some were cancelled
                 self._count(engine, outcomes)
             for outcome in outcomes:

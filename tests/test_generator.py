@@ -27,7 +27,7 @@ def opened_by_hand(folder: Path, waiting: int) -> tuple[Generator, Worker, Stepp
     model = load_model(folder, threads=1)
     network = Stepped(model.network)
     worker = Worker(with_network(model, network), waiting)
-    return Generator(folder=folder, version=None, worker=worker), worker, network
+    return Generator(folder=folder, version=None, threads=1, worker=worker), worker, network
 
 
 async def test_a_text_is_written_with_the_current_weights(tiny_folder: Path) -> None:

@@ -280,7 +280,7 @@ def run_rows(step: Network, characters: NDArray[np.int64], rows: list[int]) -> t
     state = step.zero_state(len(rows))
     logits = []
     for fed in characters:
-        out, state = step.step(fed[rows], state)
+        out, state = step.step(fed[rows], state, wide=True)
         logits.append(out)
     together = np.stack(logits, axis=1)
     return [row.tobytes() for row in together], [
@@ -316,13 +316,13 @@ def test_a_row_is_the_same_while_others_come_and_go_at_every_step(tiny_folder: P
     carried: State = step.zero_state(1)
     for _ in range(60):
         fed = int(random.integers(symbols))
-        expected, own = step.step(np.array([fed]), own)
+        expected, own = step.step(np.array([fed]), own, wide=True)
         others = int(random.integers(0, ROWS))
         place = int(random.integers(0, others + 1))
         company = [random.normal(0, 1, (others, *spec.shape)).astype(spec.dtype) for spec in step.specs]
         state = [np.insert(array, place, mine[0], axis=0) for array, mine in zip(company, carried, strict=True)]
         batch = np.insert(random.integers(symbols, size=others), place, fed)
-        logits, state = step.step(batch, state)
+        logits, state = step.step(batch, state, wide=True)
         carried = [array[place : place + 1] for array in state]
         assert logits[place].tobytes() == expected[0].tobytes()
         assert [array.tobytes() for array in carried] == [array.tobytes() for array in own]

@@ -73,11 +73,11 @@ class Stepped:
         self._arrivals: queue.Queue[int] = queue.Queue()
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
+    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
         self._arrivals.put(len(characters))
         if not self._free:
             self._turns.acquire()
-        return self._network.step(characters, state)
+        return self._network.step(characters, state, wide=wide)
 
     def arrived(self) -> int:
         """Waits until the worker is about to step; the number of texts in that step."""
@@ -101,8 +101,8 @@ class Flawed:
         self._spring = spring
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
-        logits, following = self._network.step(characters, state)
+    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+        logits, following = self._network.step(characters, state, wide=wide)
         logits[:, self._trap] = -np.inf
         if rows := np.flatnonzero(characters == self._trap).tolist():
             self._spring(logits, rows)
