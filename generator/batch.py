@@ -13,7 +13,7 @@ import numpy as np
 from generator.draft import Draft
 from generator.errors import GeneratorError, NetworkFault
 from generator.model import Model
-from generator.network import Logits, Rows, State
+from generator.network import Logits, State, row_of
 from generator.request import Generation, GenerationRequest
 from generator.sampling import NO_CHARACTER, draw
 
@@ -111,7 +111,7 @@ class Batch:
             try:
                 if character == NO_CHARACTER:
                     raise NetworkFault("the network's logits are no distribution")
-                generation = self.drafts[row].take(character, lambda row=row: self._rows(row))  # type: ignore[misc]
+                generation = self.drafts[row].take(character, lambda row=row: row_of(self.state, row))  # type: ignore[misc]
             except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
                 self.jobs[row].context.run(log.error, "a text failed", exc_info=error)
                 ended[row] = error
@@ -132,9 +132,6 @@ class Batch:
         uniform = np.array([self.drafts[row].guide(logits[i]) for i, row in enumerate(rows)])
         drawn: list[int] = draw(logits, temperature, uniform, top_p, min_p).tolist()
         return drawn
-
-    def _rows(self, row: int) -> Rows:
-        return tuple(array[row].copy() for array in self.state)
 
     def merge(self, other: Batch) -> None:
         """Takes over the rows of another batch of the same model."""

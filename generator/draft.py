@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from generator.model import Model
 from generator.network import Rows
-from generator.prose import PARAGRAPH_BREAK, ends_sentence
+from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
 from generator.request import Generation, GenerationRequest, Timing
 from generator.state import KeptState, StateMismatch
 
@@ -164,7 +164,7 @@ class Draft:
         length, wanted, last = len(self._written), self.request.length, self._bookmark
         if length == 0:
             return
-        if length >= wanted * _EARLIEST_RETREAT and ends_sentence("".join(self._written[-40:])):
+        if length >= wanted * _EARLIEST_RETREAT and ends_sentence("".join(self._written[-LOOK_BACK:])):
             self._bookmark = _Bookmark(length, True, rows(), white_space)
         elif last is None or (not last.sentence and length <= wanted):
             self._bookmark = _Bookmark(length, False, rows(), white_space)

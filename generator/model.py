@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from generator.errors import NetworkFault, WeightsError
-from generator.network import Logits, Network, Rows, State
+from generator.network import Logits, Network, State, row_of
 from generator.prose import PARAGRAPH_BREAK, Alphabet, ends_sentence
 from generator.sampling import NO_CHARACTER, draw
 from generator.state import KeptState
@@ -68,7 +68,8 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     _sane(*network.step(everything, network.zero_state(len(vocabulary))))
     random = np.random.default_rng(0)
     temperature = np.full(BEGINNINGS, _WARM_UP_TEMPERATURE)
-    texts = ["." if "." in vocabulary else vocabulary.characters[0]] * BEGINNINGS
+    stop = "." if "." in vocabulary else vocabulary.characters[0]
+    texts = [stop] * BEGINNINGS
     after_stop = " " if " " in vocabulary else vocabulary.characters[0]
     state = network.zero_state(BEGINNINGS)
     _, state = network.step(vocabulary.encode("".join(texts)), state)
@@ -85,15 +86,14 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
             raise NetworkFault("its logits are no distribution")
         for row, character in enumerate(vocabulary.decode(drawn)):
             if row not in found and written >= _WARM_UP_LEAST and character.isspace() and ends_sentence(texts[row]):
-                found[row] = KeptState(weights.manifest.version, _row(state, row), character)
+                found[row] = KeptState(weights.manifest.version, row_of(state, row), character)
             texts[row] += character
         if len(found) == BEGINNINGS:
             break
     else:
-        stop = vocabulary.encode(("." if "." in vocabulary else vocabulary.characters[0]) * BEGINNINGS)
-        _, state = network.step(stop, state)
+        _, state = network.step(vocabulary.encode(stop * BEGINNINGS), state)
     version = weights.manifest.version
-    return tuple(found.get(row) or KeptState(version, _row(state, row), after_stop) for row in range(BEGINNINGS))
+    return tuple(found.get(row) or KeptState(version, row_of(state, row), after_stop) for row in range(BEGINNINGS))
 
 
 def _sane(logits: Logits, state: State) -> None:
@@ -101,7 +101,3 @@ def _sane(logits: Logits, state: State) -> None:
         raise NetworkFault("its logits are no finite numbers of a sensible size")
     if not all(np.isfinite(array).all() for array in state):
         raise NetworkFault("its state holds no finite numbers")
-
-
-def _row(state: State, row: int) -> Rows:
-    return tuple(array[row].copy() for array in state)

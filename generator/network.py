@@ -106,6 +106,11 @@ class Network:
         return logits, following
 
 
+def row_of(state: State, row: int) -> Rows:
+    """A copy of one text's state out of a batch's."""
+    return tuple(array[row].copy() for array in state)
+
+
 def _session(model: bytes, threads: int, name: str) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads

@@ -15,7 +15,7 @@ PARAGRAPH_BREAK: Final = 2
 _SENTENCE_END: Final = re.compile(r"(?:^|[^\w.])(?P<word>[^\W\d_](?:[^\W\d_]|['’-])*[^\W\d_])[.!?…]+[\"'”’)\]_]*$")
 """A word of at least two letters, its full stop, closing marks: not an initial, not the number of a section."""
 _ABBREVIATIONS: Final = frozenset({"mr", "mrs", "ms", "dr", "st", "vol", "cf", "vs", "viz", "ch", "pp", "ed", "fig"})
-_LOOK_BACK: Final = 40
+LOOK_BACK: Final = 40
 """Characters before a white space that are looked at: more than the longest English word and its marks."""
 _BROKEN_LINE: Final = re.compile(r"(?<=-)[ \t]*\n[ \t]*(?=\S)")
 
@@ -44,7 +44,7 @@ class Alphabet:
 
 def ends_sentence(text: str) -> bool:
     """Whether `text`, which white space follows, ends at the end of a sentence."""
-    match = _SENTENCE_END.search(text[-_LOOK_BACK:])
+    match = _SENTENCE_END.search(text[-LOOK_BACK:])
     return match is not None and match["word"].lower() not in _ABBREVIATIONS
 
 
