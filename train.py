@@ -15,7 +15,7 @@ import dataclasses
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 try:
@@ -26,7 +26,7 @@ try:
     from generator.network import Network
     from generator.training import floats, show
     from generator.training.backend import keras
-    from generator.training.batches import batches, steps_per_epoch
+    from generator.training.batches import Batch, batches, steps_per_epoch
     from generator.training.checkpoint import (
         RUNS,
         Progress,
@@ -38,8 +38,15 @@ try:
     )
     from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus, read_together
     from generator.training.export import step_model
-    from generator.training.model import FloatWeights, build_model, float_weights, reset_states, set_float_weights
-    from generator.training.presets import DEFAULT, PRESETS, Preset
+    from generator.training.model import (
+        FloatWeights,
+        averaged_weights,
+        build_model,
+        float_weights,
+        reset_states,
+        set_float_weights,
+    )
+    from generator.training.presets import DEFAULT, PRESETS, Preset, Reading
     from generator.training.release import release
     from generator.training.samples import random_opening, samples
     from generator.vocabulary import Indices
@@ -66,18 +73,20 @@ def main(argv: Sequence[str] | None = None) -> int:
 def train(settings: RunSettings, corpus: Corpus, folder: Path, out: Path, *, make_current: bool) -> None:
     """The run from where it stands to a version in `out`. Raises `CorpusError`, `RunError` or `WeightsError`."""
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if settings.dtype == "bfloat16" else "float32")
-    preset = PRESETS[settings.preset].fitted(len(corpus.text), settings.epochs)
     start = None
     if settings.start_from is not None:
         start = floats.carry_over(Path(settings.start_from), corpus.vocabulary)
     training, _, _ = corpus.splits()
+    whole = PRESETS[settings.preset]
+    show.plan(whole, settings.dtype, folder)
     if settings.pretrain:
         english = read_together([Path(name) for name in settings.pretrain], corpus.vocabulary)
-        reading = PRESETS[settings.preset].fitted(len(english), settings.pretrain_epochs)
-        start = learn(
-            settings, dataclasses.replace(reading, keep="last"), corpus, english, start, folder / "pretraining"
-        ).best
-    progress = learn(settings, preset, corpus, training, start, folder)
+        pretraining = dataclasses.replace(whole.pretraining, epochs=settings.pretrain_epochs)
+        preset = whole.fitted(len(english))
+        start = learn(settings, preset, pretraining, corpus, english, start, folder / "pretraining").best
+    preset = whole.fitted(len(corpus.text))
+    reading = dataclasses.replace(whole.reading, epochs=settings.epochs)
+    progress = learn(settings, preset, reading, corpus, training, start, folder)
 
     # The version: exported, measured, moved into the weights folder whole.
     manifest, place = release(settings, preset, corpus, progress, out)
@@ -90,37 +99,39 @@ def train(settings: RunSettings, corpus: Corpus, folder: Path, out: Path, *, mak
 def learn(  # noqa: PLR0917 (the run's own values, in the order in which they come about)
     settings: RunSettings,
     preset: Preset,
+    reading: Reading,
     corpus: Corpus,
     text: Indices,
     start: FloatWeights | None,
     folder: Path,
 ) -> Progress:
-    """Reads `text` as often as the preset says, from `start` or from a new network, or from the checkpoint in `folder`.
+    """Reads `text` as often as `reading` says, from `start` or from a new network, or from the checkpoint in `folder`.
 
     Validation is on the corpus's own split. Raises `RunError` or `WeightsError`.
     """
     vocabulary = corpus.vocabulary
     _, validation, _ = corpus.splits()
-    per_epoch = steps_per_epoch(len(text), preset)
+    per_epoch = steps_per_epoch(len(text), preset, reading.order)
 
     # The model: new, or as it was left.
     keras.utils.set_random_seed(settings.seed)
-    model = build_model(preset, len(vocabulary), per_epoch * preset.epochs, settings.seed)
+    model = build_model(preset, reading, len(vocabulary), per_epoch * reading.epochs, settings.seed)
     if start is not None:
         set_float_weights(model, floats.completed(start, float_weights(model)))
     progress = load_checkpoint(folder, model)
-    show.plan(len(text), preset, settings.dtype, per_epoch, folder)
+    show.reading(len(text), reading.epochs, per_epoch, preset)
 
     # The loop: an epoch, its validation through the form that will be served, samples, a checkpoint.
-    with show.training_bar(per_epoch, preset.epochs, progress.epochs) as bar:
-        for epoch in range(progress.epochs + 1, preset.epochs + 1):
+    with show.training_bar(per_epoch, reading.epochs, progress.epochs) as bar:
+        for epoch in range(progress.epochs + 1, reading.epochs + 1):
             began = time.perf_counter()
             random = np.random.default_rng([settings.seed, epoch])
-            trained = one_epoch(model, preset, text, random, bar)
-            served = Network(step_model(float_weights(model), quantised=True), len(vocabulary))
+            trained = one_epoch(model, batches(text, preset, reading.order, random), bar)
+            weights = averaged_weights(model)
+            served = Network(step_model(weights, quantised=True), len(vocabulary))
             validated = bits_per_character(served, validation)
-            if preset.keep == "last" or validated < progress.best_validation:
-                progress.best_epoch, progress.best = epoch, float_weights(model)
+            if reading.keep == "last" or validated < progress.best_validation:
+                progress.best_epoch, progress.best = epoch, weights
             progress.history.append(
                 {
                     "epoch": epoch,
@@ -137,16 +148,14 @@ def learn(  # noqa: PLR0917 (the run's own values, in the order in which they co
     return progress
 
 
-def one_epoch(
-    model: keras.Model, preset: Preset, text: Indices, random: np.random.Generator, bar: show.TrainingBar
-) -> float:
-    """Reads the text once; returns the mean training loss in bits per character, dropout included.
+def one_epoch(model: keras.Model, fed: Iterable[Batch], bar: show.TrainingBar) -> float:
+    """Reads what is fed; returns the mean training loss in bits per character, dropout included.
 
     Raises `RunError` when training diverges.
     """
     reset_states(model)
     nats, steps = 0.0, 0
-    for inputs, targets in batches(text, preset, random):
+    for inputs, targets in fed:
         nats += float(model.train_on_batch(inputs, targets))
         steps += 1
         if not math.isfinite(nats):
@@ -197,7 +206,7 @@ def parse(argv: Sequence[str] | None) -> argparse.Namespace:
         metavar="FILE",
         help="texts to read first, so that the network can spell before it meets the corpus",
     )
-    add("--pretrain-epochs", type=positive, default=1, metavar="N", help="times that those are read (default: 1)")
+    add("--pretrain-epochs", type=positive, metavar="N", help="times that those are read (default: the recipe's)")
     add("--from", dest="start_from", type=Path, metavar="VERSION", help="folder of a version to start from")
     add("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="the weights folder (default: weights)")
     add("--name", help="of the new version (default: corpus, recipe and time)")
@@ -250,14 +259,14 @@ def begin(arguments: argparse.Namespace) -> tuple[RunSettings, Corpus, Path]:
     settings = RunSettings(
         name=name,
         preset=arguments.preset,
-        epochs=arguments.epochs or PRESETS[arguments.preset].epochs,
+        epochs=arguments.epochs or PRESETS[arguments.preset].reading.epochs,
         seed=arguments.seed,
         dtype=processor_dtype() if arguments.dtype == "auto" else arguments.dtype,
         temperatures=tuple(arguments.temperatures),
         corpus=str(arguments.corpus.resolve()) if arguments.corpus else "",
         corpus_sha256=corpus.sha256,
         pretrain=tuple(str(path.resolve()) for path in arguments.pretrain),
-        pretrain_epochs=arguments.pretrain_epochs,
+        pretrain_epochs=arguments.pretrain_epochs or PRESETS[arguments.preset].pretraining.epochs,
         start_from=str(arguments.start_from.resolve()) if arguments.start_from else None,
     )
     if settings.start_from is not None:

@@ -96,17 +96,23 @@ def main() -> int:
 def classic_loop(model: Model) -> Callable[[], float]:
     """The loop of the old examples, with the same weights: one call of the stateful Keras model per character."""
     weights = floats.from_bytes((model.weights.folder / floats.FILE).read_bytes())
-    symbols, embedding = weights["embedding"].shape
-    units = weights["recurrent_kernel"].shape[0]
+    layers = sum(name.endswith(".recurrent_kernel") for name in weights)
+    parts = ("kernel", "recurrent_kernel", "bias")
+    names = [
+        "embedding",
+        *(f"lstm.{n}.{part}" for n in range(layers) for part in parts),
+        "output_kernel",
+        "output_bias",
+    ]
+    units = [weights[f"lstm.{n}.recurrent_kernel"].shape[0] for n in range(layers)]
     network = keras.Sequential(
         [
             keras.Input(batch_shape=(1, 1), dtype="int32"),
-            keras.layers.Embedding(symbols, embedding),
-            keras.layers.LSTM(units, return_sequences=True, stateful=True),
-            keras.layers.Dense(symbols),
+            keras.layers.Embedding(*weights["embedding"].shape),
+            *(keras.layers.LSTM(size, return_sequences=True, stateful=True) for size in units),
+            keras.layers.Dense(len(weights["output_bias"])),
         ]
     )
-    names = ("embedding", "kernel", "recurrent_kernel", "bias", "output_kernel", "output_bias")
     network.set_weights([weights[name] for name in names])
     random = keras.random.SeedGenerator(0)
 

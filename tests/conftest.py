@@ -31,9 +31,9 @@ def random_weights(seed: int, units: int = 24, embedding: int = 8, scale: float 
     symbols = len(TINY_VOCABULARY)
     shapes = {
         "embedding": (symbols, embedding),
-        "kernel": (embedding, 4 * units),
-        "recurrent_kernel": (units, 4 * units),
-        "bias": (4 * units,),
+        "lstm.0.kernel": (embedding, 4 * units),
+        "lstm.0.recurrent_kernel": (units, 4 * units),
+        "lstm.0.bias": (4 * units,),
         "output_kernel": (units, symbols),
         "output_bias": (symbols,),
     }

@@ -6,6 +6,7 @@ import http.server
 import itertools
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from generator.network import Network
 from generator.training import corpus as corpus_module
@@ -21,27 +23,18 @@ from generator.training.batches import batches, steps_per_epoch
 from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
 from generator.training.export import WEIGHT_LIMIT, quantise, step_model
-from generator.training.model import build_model, float_weights, parameters, set_float_weights
-from generator.training.presets import PRESETS, Preset
+from generator.training.model import averaged_weights, build_model, float_weights, parameters, set_float_weights
+from generator.training.presets import PRESETS, Preset, Reading
 from generator.training.recurrent import StatefulLSTM
 
-TINY = Preset(
-    name="tiny",
-    description="",
-    embedding=5,
-    units=7,
-    batch=3,
-    steps=11,
-    epochs=1,
-    learning_rate=1e-2,
-    order="contiguous",
-    keep="best",
-)
+TINY_READING = Reading(epochs=1, learning_rate=1e-2)
+TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING)
+"""Two layers of 7 units, 3 rows of 11 steps."""
 
 
 def test_the_classic_network_has_5_354_580_parameters_at_84_symbols() -> None:
     for name in ("lstm", "lstm-tbptt"):
-        model = build_model(PRESETS[name], 84, 100, seed=0)
+        model = build_model(PRESETS[name], PRESETS[name].reading, 84, 100, seed=0)
         assert parameters(float_weights(model)) == 5_354_580
         assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 5_354_580
 
@@ -71,7 +64,7 @@ def test_the_lstm_layer_does_what_kerass_does_and_so_do_its_gradients() -> None:
 
 
 def test_the_exported_step_gives_the_logits_that_keras_gives() -> None:
-    model = build_model(TINY, 13, 100, seed=3)
+    model = build_model(TINY, TINY_READING, 13, 100, seed=3)
     random = np.random.default_rng(1)
     weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
     set_float_weights(model, weights)
@@ -90,7 +83,7 @@ def test_the_exported_step_gives_the_logits_that_keras_gives() -> None:
 
 
 def test_the_served_graph_is_standard_onnx_with_7_bit_integers() -> None:
-    model = build_model(TINY, 13, 100, seed=3)
+    model = build_model(TINY, TINY_READING, 13, 100, seed=3)
     graph = onnx.load_model_from_string(step_model(float_weights(model), quantised=True))
     assert [opset.domain for opset in graph.opset_import] == [""]
     integers = [
@@ -98,7 +91,7 @@ def test_the_served_graph_is_standard_onnx_with_7_bit_integers() -> None:
         for tensor in graph.graph.initializer
         if tensor.data_type == onnx.TensorProto.INT8
     ]
-    assert [array.shape for array in integers] == [(7, 28), (7, 13)]
+    assert [array.shape for array in integers] == [(7, 28), (14, 28), (7, 13)]
     assert all(np.abs(array.astype(int)).max() <= WEIGHT_LIMIT for array in integers)
 
 
@@ -113,9 +106,9 @@ def test_a_quantised_matrix_is_within_half_a_step_of_itself(seed: int, scale: fl
 
 @given(st.integers(200, 3000), st.integers(1, 6), st.integers(2, 20), st.integers(0, 1000))
 def test_contiguous_rows_go_on_where_they_stopped(characters: int, batch: int, steps: int, seed: int) -> None:
-    preset = Preset("", "", 1, 1, batch, steps, 1, 0.1, "contiguous", "best")
-    read = list(batches(np.arange(characters), preset, np.random.default_rng(seed)))
-    assert len(read) == steps_per_epoch(characters, preset)
+    preset = replace(TINY, batch=batch, steps=steps)
+    read = list(batches(np.arange(characters), preset, "contiguous", np.random.default_rng(seed)))
+    assert len(read) == steps_per_epoch(characters, preset, "contiguous")
     for inputs, targets in read:
         assert inputs.shape == targets.shape == (batch, steps)
         np.testing.assert_array_equal(targets, inputs + 1)
@@ -127,9 +120,9 @@ def test_contiguous_rows_go_on_where_they_stopped(characters: int, batch: int, s
 
 @given(st.integers(200, 3000), st.integers(1, 6), st.integers(2, 20), st.integers(0, 1000))
 def test_shuffled_sequences_are_each_read_once(characters: int, batch: int, steps: int, seed: int) -> None:
-    preset = Preset("", "", 1, 1, batch, steps, 1, 0.1, "shuffled", "last")
-    read = list(batches(np.arange(characters), preset, np.random.default_rng(seed)))
-    assert len(read) == steps_per_epoch(characters, preset)
+    preset = replace(TINY, batch=batch, steps=steps)
+    read = list(batches(np.arange(characters), preset, "shuffled", np.random.default_rng(seed)))
+    assert len(read) == steps_per_epoch(characters, preset, "shuffled")
     starts = [int(start) for inputs, _ in read for start in inputs[:, 0]]
     assert len(set(starts)) == len(starts)
     assert all(start % (steps + 1) == 0 for start in starts)
@@ -138,20 +131,47 @@ def test_shuffled_sequences_are_each_read_once(characters: int, batch: int, step
 
 
 def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tmp_path: Path) -> None:
-    preset = Preset("", "", 5, 7, 3, 11, 1, 1e-2, "contiguous", "best", 0.1, 1.0, 0.3, 0.3, 0.3)
-    read = list(batches(np.arange(400) % 13, preset, np.random.default_rng(0)))
-    model = build_model(preset, 13, 50, seed=0)
+    reading = Reading(
+        epochs=1,
+        learning_rate=1e-2,
+        warmup=0.1,
+        clip_norm=1.0,
+        weight_decay=0.1,
+        average=0.9,
+        embedding_dropout=0.3,
+        hidden_dropout=0.3,
+        dropconnect=0.3,
+        output_dropout=0.3,
+    )
+    read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
+    model = build_model(TINY, reading, 13, 50, seed=0)
     for batch in read[:4]:
         model.train_on_batch(*batch)
     row = {"epoch": 1.0, "valid_bits_per_character": 2.5}
     save_checkpoint(tmp_path, model, Progress([row], 1, float_weights(model)))
     expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
 
-    other = build_model(preset, 13, 50, seed=99)
+    other = build_model(TINY, reading, 13, 50, seed=99)
     progress = load_checkpoint(tmp_path, other)
     assert progress.history == [row]
     assert progress.best_validation == 2.5
     assert [float(other.train_on_batch(*batch)) for batch in read[4:]] == expected
+    for name, array in averaged_weights(other).items():
+        np.testing.assert_array_equal(array, averaged_weights(model)[name])
+
+
+def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_alone() -> None:
+    reading = replace(TINY_READING, average=0.5)
+    model = build_model(TINY, reading, 13, 50, seed=0)
+    expected: dict[str, NDArray[np.float32]] = {}
+    for batch in batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)):
+        model.train_on_batch(*batch)
+        last = float_weights(model)
+        expected = {name: 0.5 * expected[name] + 0.5 * array for name, array in last.items()} if expected else last
+        for name, array in averaged_weights(model).items():
+            np.testing.assert_allclose(array, expected[name], atol=1e-6)
+        for name, array in float_weights(model).items():
+            np.testing.assert_array_equal(array, last[name])
 
 
 def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.presets import SHUFFLE_BUFFER, Preset
+from generator.training.presets import SHUFFLE_BUFFER, Order, Preset
 from generator.vocabulary import Indices
 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
-def batches(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
-    """One epoch in the preset's order; always `steps_per_epoch` batches."""
-    if preset.order == "shuffled":
+def batches(text: Indices, preset: Preset, order: Order, random: np.random.Generator) -> Iterator[Batch]:
+    """One epoch in that order; always `steps_per_epoch` batches."""
+    if order == "shuffled":
         return _shuffled(text, preset, random)
     return _contiguous(text, preset, random)
 
 
-def steps_per_epoch(characters: int, preset: Preset) -> int:
+def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
     """Training steps in an epoch over a text of so many characters."""
-    if preset.order == "shuffled":
+    if order == "shuffled":
         return characters // (preset.steps + 1) // preset.batch
     return (_stream_length(characters, preset) - 1) // preset.steps
 
@@ -44,7 +44,7 @@ def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> I
     """
     length = _stream_length(len(text), preset)
     starts = random.integers(preset.steps) + np.arange(preset.batch)[:, None] * length
-    for chunk in range(steps_per_epoch(len(text), preset)):
+    for chunk in range(steps_per_epoch(len(text), preset, "contiguous")):
         place = starts + chunk * preset.steps + np.arange(preset.steps)
         yield text[place].astype(np.int32), text[place + 1].astype(np.int32)
 

@@ -8,47 +8,62 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.training.backend import keras
-from generator.training.presets import Preset
+from generator.training.presets import Preset, Reading
 from generator.training.recurrent import StatefulLSTM
 
 FloatWeights = dict[str, NDArray[np.float32]]
-"""`embedding` [vocabulary, embedding], `kernel` [embedding, 4·units], `recurrent_kernel` [units, 4·units],
-`bias` [4·units], `output_kernel` [units, vocabulary], `output_bias` [vocabulary]; gates in Keras's order i, f, g, o."""
+"""`embedding` [vocabulary, embedding]; for each layer n from 0, `lstm.n.kernel` [inputs, 4·units],
+`lstm.n.recurrent_kernel` [units, 4·units], `lstm.n.bias` [4·units], gates in Keras's order i, f, g, o;
+`output_kernel` [units, vocabulary], `output_bias` [vocabulary]."""
 
 
-def build_model(preset: Preset, symbols: int, total_steps: int, seed: int) -> keras.Model:
+def build_model(preset: Preset, reading: Reading, symbols: int, total_steps: int, seed: int) -> keras.Model:
     """The compiled model: characters int32 `[batch, steps]` -> logits float32 `[batch, steps, symbols]`.
 
     `total_steps` is the number of optimiser steps that the learning-rate schedule is laid out for.
     """
     characters = keras.Input(batch_shape=(preset.batch, preset.steps), dtype="int32", name="characters")
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
-    if preset.embedding_dropout:
-        # One mask along the whole sequence (Gal & Ghahramani 2016).
-        x = keras.layers.SpatialDropout1D(preset.embedding_dropout, seed=seed + 1)(x)
-    x = StatefulLSTM(preset.units, preset.dropconnect, seed=seed + 2, name="lstm")(x)
-    if preset.output_dropout:
-        x = keras.layers.SpatialDropout1D(preset.output_dropout, seed=seed + 3)(x)
+    x = _dropout(reading.embedding_dropout, seed + 1)(x)
+    for layer in range(preset.layers):
+        if layer:
+            x = _dropout(reading.hidden_dropout, seed + 100 + layer)(x)
+        x = StatefulLSTM(preset.units, reading.dropconnect, seed=seed + 2 + 10 * layer, name=f"lstm_{layer}")(x)
+    x = _dropout(reading.output_dropout, seed + 3)(x)
     # The loss wants its logits in float32 whatever the products are computed in.
     logits = keras.layers.Dense(symbols, dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)
     model = keras.Model(characters, logits, name=preset.name.replace("-", "_"))
     model.compile(
-        optimizer=keras.optimizers.Adam(
-            _learning_rate(preset, total_steps), clipnorm=preset.clip_norm if preset.clip_norm else None
-        ),
+        optimizer=_optimizer(reading, total_steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
     return model
 
 
-def _learning_rate(preset: Preset, total_steps: int) -> Any:
-    if not preset.warmup:
-        return preset.learning_rate
-    warmup = max(1, int(total_steps * preset.warmup))
+def _dropout(rate: float, seed: int) -> keras.layers.Layer:
+    """One mask along the whole sequence (Gal & Ghahramani 2016)."""
+    return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
+
+
+def _optimizer(reading: Reading, total_steps: int) -> keras.optimizers.Optimizer:
+    """Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
+    options: dict[str, Any] = {"clipnorm": reading.clip_norm or None}
+    if reading.average:
+        options |= {"use_ema": True, "ema_momentum": reading.average}
+    rate = _learning_rate(reading, total_steps)
+    if reading.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=reading.weight_decay, **options)
+    return keras.optimizers.Adam(rate, **options)
+
+
+def _learning_rate(reading: Reading, total_steps: int) -> Any:
+    if not reading.warmup:
+        return reading.learning_rate
+    warmup = max(1, int(total_steps * reading.warmup))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
-        warmup_target=preset.learning_rate,
+        warmup_target=reading.learning_rate,
         warmup_steps=warmup,
         decay_steps=max(1, total_steps - warmup),
         alpha=0.01,
@@ -64,25 +79,41 @@ def reset_states(model: keras.Model) -> None:
 
 def float_weights(model: keras.Model) -> FloatWeights:
     """The trainable weights by name, float32."""
-    embedding, lstm, output = (model.get_layer(name) for name in ("embedding", "lstm", "output"))
-    variables = {
-        "embedding": embedding.embeddings,
-        "kernel": lstm.kernel,
-        "recurrent_kernel": lstm.recurrent_kernel,
-        "bias": lstm.bias,
-        "output_kernel": output.kernel,
-        "output_bias": output.bias,
+    return {
+        name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in _variables(model).items()
     }
-    return {name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in variables.items()}
+
+
+def averaged_weights(model: keras.Model) -> FloatWeights:
+    """As `float_weights`, of the running average where the optimiser keeps one."""
+    if not model.optimizer.use_ema:
+        return float_weights(model)
+    last = float_weights(model)
+    model.optimizer.finalize_variable_values(model.trainable_variables)
+    averaged = float_weights(model)
+    set_float_weights(model, last)
+    return averaged
 
 
 def set_float_weights(model: keras.Model, weights: FloatWeights) -> None:
     """The inverse of `float_weights`. Raises `ValueError` when a shape differs."""
-    embedding, lstm, output = (model.get_layer(name) for name in ("embedding", "lstm", "output"))
-    embedding.set_weights([weights["embedding"]])
-    for name in ("kernel", "recurrent_kernel", "bias"):
-        getattr(lstm, name).assign(weights[name])
-    output.set_weights([weights["output_kernel"], weights["output_bias"]])
+    for name, variable in _variables(model).items():
+        variable.assign(weights[name])
+
+
+def _variables(model: keras.Model) -> dict[str, Any]:
+    embedding, output = model.get_layer("embedding"), model.get_layer("output")
+    recurrent = [layer for layer in model.layers if isinstance(layer, StatefulLSTM)]
+    return {
+        "embedding": embedding.embeddings,
+        **{
+            f"lstm.{n}.{name}": getattr(layer, name)
+            for n, layer in enumerate(recurrent)
+            for name in ("kernel", "recurrent_kernel", "bias")
+        },
+        "output_kernel": output.kernel,
+        "output_bias": output.bias,
+    }
 
 
 def parameters(weights: FloatWeights) -> int:

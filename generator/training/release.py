@@ -47,11 +47,15 @@ def release(
         "history.csv": history_csv(progress.history),
         "curve.png": curve_png(progress.history, progress.best_epoch, title),
     }
-    recipe = {k: v for k, v in dataclasses.asdict(preset).items() if k not in {"name", "description"}}
+    recipe = {
+        **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "batch", "steps")},
+        **dataclasses.asdict(preset.reading),
+        "epochs": settings.epochs,
+    }
     manifest = Manifest(
         format=FORMAT,
         version=settings.name,
-        architecture=f"embedding {preset.embedding}, LSTM {preset.units}",
+        architecture=f"embedding {preset.embedding}, {preset.layers} × LSTM {preset.units}",
         preset=settings.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,

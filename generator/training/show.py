@@ -18,13 +18,14 @@ from generator.weights import Manifest
 _console = Console(stderr=True, highlight=False)
 
 
-def plan(characters: int, preset: Preset, dtype: str, per_epoch: int, folder: Path) -> None:
-    """What is about to be done."""
-    _say(f"{preset.name}: {preset.description}; {dtype}")
-    _say(
-        f"reads {characters:,} characters {preset.epochs} times, "
-        f"in {per_epoch} steps of {preset.batch} × {preset.steps}; checkpoints in {folder}"
-    )
+def plan(preset: Preset, dtype: str, folder: Path) -> None:
+    """What is about to be trained, and where its checkpoints go."""
+    _say(f"{preset.name}: {preset.description}; {dtype}; checkpoints in {folder}")
+
+
+def reading(characters: int, epochs: int, per_epoch: int, preset: Preset) -> None:
+    """What is about to be read."""
+    _say(f"reads {characters:,} characters {epochs} times, in {per_epoch} steps of {preset.batch} × {preset.steps}")
 
 
 @contextlib.contextmanager
