@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     }
     print(f"{model.weights.manifest.version} on {corpus.name}, seed {SEED}")
     for what, figure in results.items():
-        print(f"{what.replace('_', ' '):<34}{figure:>8.4g}")
+        print(f"{what.replace('_', ' '):<34}{figure:>9.5g}")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     return 0
