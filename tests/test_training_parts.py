@@ -28,7 +28,7 @@ from generator.training.presets import PRESETS, Preset, Reading
 from generator.training.recurrent import StatefulLSTM
 
 TINY_READING = Reading(epochs=1, learning_rate=1e-2)
-TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING)
+TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING, TINY_READING)
 """Two layers of 7 units, 3 rows of 11 steps."""
 
 

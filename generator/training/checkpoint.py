@@ -69,16 +69,25 @@ class RunSettings:
 
 @dataclass(slots=True)
 class Progress:
-    """Where a run stands. `history` has one row per epoch done; `best` holds the weights of its best epoch."""
+    """Where a run stands. `history` has one row per epoch done; `best` holds the weights of its best epoch.
+
+    `seconds_before`: what pretraining took.
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     best: FloatWeights = field(default_factory=dict)
+    seconds_before: float = 0.0
 
     @property
     def best_validation(self) -> float:
         """Bits per character of the best epoch so far; infinite before the first."""
         return min((row["valid_bits_per_character"] for row in self.history), default=math.inf)
+
+    @property
+    def seconds(self) -> float:
+        """What the epochs took, pretraining left out."""
+        return sum(row["seconds"] for row in self.history)
 
     @property
     def epochs(self) -> int:

@@ -31,7 +31,7 @@ _LIBRARIES: Final = ("keras", "tensorflow", "numpy", "onnx", "onnxruntime")
 def release(
     settings: RunSettings, preset: Preset, corpus: Corpus, progress: Progress, out: Path
 ) -> tuple[Manifest, Path]:
-    """Exports, measures and adds the version; returns its manifest and folder.
+    """Exports, measures and adds the version; returns its manifest and folder. `preset` is as it was used.
 
     Both the served form and the float figures are made from the float weights as they are stored. Raises
     `WeightsError`.
@@ -50,7 +50,6 @@ def release(
     recipe = {
         **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "batch", "steps")},
         **dataclasses.asdict(preset.reading),
-        "epochs": settings.epochs,
     }
     manifest = Manifest(
         format=FORMAT,
@@ -64,11 +63,12 @@ def release(
         training=recipe
         | {
             "best_epoch": progress.best_epoch,
-            "seconds": round(sum(row["seconds"] for row in progress.history)),
+            "seconds": round(progress.seconds),
             "seed": settings.seed,
             "dtype": settings.dtype,
             "pretrain": [Path(name).name for name in settings.pretrain],
-            "pretrain_epochs": settings.pretrain_epochs if settings.pretrain else 0,
+            "pretraining": dataclasses.asdict(preset.pretraining) if settings.pretrain else None,
+            "pretraining_seconds": round(progress.seconds_before),
             "start_from": Path(settings.start_from).name if settings.start_from else None,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },

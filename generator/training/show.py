@@ -12,8 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from generator.training.checkpoint import Progress as RunProgress
-from generator.training.presets import Preset
-from generator.weights import Manifest
+from generator.training.presets import Preset, Reading
+from generator.vocabulary import Vocabulary
+from generator.weights import Manifest, load_weights
 
 _console = Console(stderr=True, highlight=False)
 
@@ -23,9 +24,24 @@ def plan(preset: Preset, dtype: str, folder: Path) -> None:
     _say(f"{preset.name}: {preset.description}; {dtype}; checkpoints in {folder}")
 
 
-def reading(characters: int, epochs: int, per_epoch: int, preset: Preset) -> None:
-    """What is about to be read."""
-    _say(f"reads {characters:,} characters {epochs} times, in {per_epoch} steps of {preset.batch} × {preset.steps}")
+def start(version: Path, vocabulary: Vocabulary) -> None:
+    """Which version the run starts from, and what of the text is new to it."""
+    known = load_weights(version.parent, version.name).manifest.vocabulary
+    new = [character for character in vocabulary.characters if character not in known]
+    _say(f"starts from {version.name}, which can spell already" + (f"; new to it: {' '.join(new)}" if new else ""))
+
+
+def reading(characters: int, preset: Preset, how: Reading, per_epoch: int, seconds: float) -> None:
+    """What is about to be read, and how long that takes if it is all read, in `seconds`."""
+    times = f"up to {how.epochs} times" if how.patience else f"{how.epochs} times"
+    _say(f"reads {characters:,} characters {times}, in {per_epoch} steps of {preset.batch} × {preset.steps}")
+    less = f"; less when {how.patience} epochs bring nothing better" if how.patience else ""
+    _say(f"takes about {_duration(seconds)} on this machine{less}")
+
+
+def _duration(seconds: float) -> str:
+    minutes = max(1, round(seconds / 60))
+    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
 
 
 @contextlib.contextmanager
@@ -65,6 +81,11 @@ class TrainingBar:
             lines.append(f"{temperature:<5} ", style="not dim bold").append(f"{_one_line(text)}\n", style="not dim")
         _console.print(lines)
         self._bar.update(self._task, epoch=min(epoch + 1, self._epochs))
+
+    def stopped(self, progress: RunProgress) -> None:
+        """Training ends early."""
+        _say(f"validation has not improved since epoch {progress.best_epoch}: that one is kept")
+        self._bar.update(self._task, visible=False)
 
 
 @contextlib.contextmanager
