@@ -126,6 +126,8 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
     if start is not None:
         set_float_weights(model, floats.completed(start, float_weights(model)))
     progress = load_checkpoint(stage.folder, model)
+    if progress.epochs >= reading.epochs:
+        return progress
     seconds = seconds_per_step(model, next(iter(batches(text, preset, reading.order, np.random.default_rng()))))
     show.reading(len(text), preset, reading, per_epoch, seconds * per_epoch * (reading.epochs - progress.epochs))
 
@@ -146,32 +148,36 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
             progress.history.append(
                 {
                     "epoch": epoch,
-                    "train_bits_per_character": trained,
+                    **trained,
                     "valid_bits_per_character": validated,
                     "learning_rate": float(keras.ops.convert_to_numpy(model.optimizer.learning_rate)),
                     "seconds": time.perf_counter() - began,
                 }
             )
             save_checkpoint(stage.folder, model, progress)
-            texts = samples(served, vocabulary, opening, settings.temperatures, random)
+            texts = samples(served, vocabulary, opening, settings.temperatures, random, length=preset.sample_length)
             bar.epoch_done(progress, opening, texts, settings.temperatures)
     return progress
 
 
-def one_epoch(model: keras.Model, fed: Iterable[Batch], bar: show.TrainingBar) -> float:
-    """Reads what is fed; returns the mean training loss in bits per character, dropout included.
+def one_epoch(model: keras.Model, fed: Iterable[Batch], bar: show.TrainingBar) -> dict[str, float]:
+    """Reads what is fed; returns the epoch's training figures, dropout included: the mean loss in bits per character,
+    and the fraction of characters that were foretold where the recipe wants to know it.
 
     Raises `RunError` when training diverges.
     """
     reset_states(model)
-    nats, steps = 0.0, 0
+    nats, right, steps = 0.0, 0.0, 0
     for inputs, targets in fed:
-        nats += float(model.train_on_batch(inputs, targets))
+        figures = model.train_on_batch(inputs, targets, return_dict=True)
+        nats += float(figures["loss"])
+        right += float(figures.get("accuracy", math.nan))
         steps += 1
         if not math.isfinite(nats):
             raise RunError("training diverged: the loss is no number any more; begin anew with --dtype float32")
         bar.step(nats / steps / math.log(2))
-    return nats / steps / math.log(2)
+    accuracy = {} if math.isnan(right) else {"train_accuracy": right / steps}
+    return {"train_bits_per_character": nats / steps / math.log(2)} | accuracy
 
 
 if __name__ == "__main__":

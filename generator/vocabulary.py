@@ -107,7 +107,8 @@ class Vocabulary:
             decomposed = unicodedata.normalize("NFKD", character)
             spelt = "".join(c for c in decomposed if not unicodedata.combining(c))
             spelt = "".join(_PLAIN_FORMS.get(c, c) for c in spelt)
-        for candidate in (unicodedata.normalize("NFD", character), spelt, spelt.lower(), spelt.upper()):
+        case = character.lower(), spelt.lower(), character.upper(), spelt.upper()
+        for candidate in (unicodedata.normalize("NFD", character), spelt, *case):
             if candidate and all(c in self for c in candidate):
                 return candidate
         return None

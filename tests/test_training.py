@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,7 +17,9 @@ import pytest
 import train
 from generator.measure import bits_per_character
 from generator.model import load_model
+from generator.training import arguments
 from generator.training.corpus import read_corpus
+from generator.training.presets import PRESETS
 from generator.weights import current_version, load_weights
 
 ROOT = Path(train.__file__).parent
@@ -124,6 +127,43 @@ def test_an_earlier_version_and_other_texts_give_a_network_a_start_whatever_thei
     assert load_weights(tmp_path, "read-before").manifest.training["pretrain"] == ["cats.txt"]
 
 
+def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_book_that_one_knows(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arguments, "DEFAULT", "small")
+    monkeypatch.setattr(arguments, "BASE", "base")
+    assert run(book, tmp_path, "--epochs", "1", "--name", "base") == 0
+    own = tmp_path / "own.txt"
+    own.write_text(book.read_text().replace("mat", "Ω"), encoding="utf-8")
+    capsys.readouterr()
+
+    assert run(own, tmp_path, "--epochs", "1", "--name", "on-top") == 0
+    told = capsys.readouterr().err
+    assert "starts from base, which can spell already; new to it: Ω\n" in told
+    assert "takes about 1 min on this machine" in told
+    assert run(own, tmp_path, "--epochs", "1", "--name", "from-nothing", "--from-scratch") == 0
+    assert run(book, tmp_path, "--epochs", "1", "--name", "again") == 0
+
+    began = {
+        name: load_weights(tmp_path, name).manifest.training["start_from"]
+        for name in ("base", "on-top", "from-nothing", "again")
+    }
+    assert began == {"base": None, "on-top": "base", "from-nothing": None, "again": None}
+
+
+def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_epoch(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small = PRESETS["small"]
+    standing = replace(small.reading, learning_rate=0.0, patience=2)
+    monkeypatch.setitem(PRESETS, "small", replace(small, reading=standing))
+    assert run(book, tmp_path, "--epochs", "9", "--name", "cats") == 0
+    rows = (tmp_path / "cats" / "history.csv").read_text().splitlines()
+    assert len(rows) == 1 + 3
+    assert load_weights(tmp_path, "cats").manifest.training["best_epoch"] == 1
+    assert "validation has not improved since epoch 1: that one is kept" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
@@ -149,7 +189,7 @@ def test_a_text_that_cannot_be_learnt_gets_one_line_that_says_why(
 def test_other_wrong_arguments_get_one_line_each(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for arguments, complaint in [
+    for typed, complaint in [
         (["--corpus", str(tmp_path / "missing.txt")], "no such file"),
         (["--corpus", str(tmp_path)], "is a directory"),
         (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
@@ -158,7 +198,7 @@ def test_other_wrong_arguments_get_one_line_each(
         (["--resume"], "no run to go on with"),
         (["--resume", "nobody"], "cannot be read"),
     ]:
-        assert train.main([*arguments, "--out", str(tmp_path / "out")]) == 2
+        assert train.main([*typed, "--out", str(tmp_path / "out")]) == 2
         line = capsys.readouterr().err
         assert complaint in line
         assert line.count("\n") == 1
@@ -176,7 +216,7 @@ def test_help_names_every_recipe_and_option() -> None:
     shown = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for word in ("--corpus", "--pretrain", "--from", "--resume", "--no-activate", "lstm-tbptt", "small"):
+    for word in ("--corpus", "--pretrain", "--from", "--from-scratch", "--resume", "--no-activate", *PRESETS):
         assert word in shown
 
 

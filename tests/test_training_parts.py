@@ -10,89 +10,24 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from generator.network import Network
 from generator.training import corpus as corpus_module
 from generator.training.backend import keras
 from generator.training.batches import batches, steps_per_epoch
 from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
-from generator.training.export import WEIGHT_LIMIT, quantise, step_model
-from generator.training.model import averaged_weights, build_model, float_weights, parameters, set_float_weights
-from generator.training.presets import PRESETS, Preset, Reading
-from generator.training.recurrent import StatefulLSTM
+from generator.training.graph import WEIGHT_LIMIT, quantise
+from generator.training.model import averaged_weights, build_model, float_weights
+from generator.training.presets import WINDOW_STRIDE, Preset, Reading
+from generator.training.timing import seconds_per_step
 
 TINY_READING = Reading(epochs=1, learning_rate=1e-2)
 TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING, TINY_READING)
 """Two layers of 7 units, 3 rows of 11 steps."""
-
-
-def test_the_classic_network_has_5_354_580_parameters_at_84_symbols() -> None:
-    for name in ("lstm", "lstm-tbptt"):
-        model = build_model(PRESETS[name], PRESETS[name].reading, 84, 100, seed=0)
-        assert parameters(float_weights(model)) == 5_354_580
-        assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == 5_354_580
-
-
-def test_the_lstm_layer_does_what_kerass_does_and_so_do_its_gradients() -> None:
-    random = np.random.default_rng(0)
-    inputs = [random.normal(size=(4, 9, 6)).astype(np.float32) for _ in range(3)]
-    targets = [random.normal(size=(4, 9, 5)).astype(np.float32) for _ in range(3)]
-    weights = None
-    outputs, after = [], []
-    for layer in (
-        StatefulLSTM(5),
-        keras.layers.LSTM(5, return_sequences=True, stateful=True, recurrent_initializer="glorot_uniform"),
-    ):
-        model = keras.Sequential([keras.Input(batch_shape=(4, 9, 6)), layer])
-        weights = weights or [random.normal(0, 0.5, v.shape).astype(np.float32) for v in model.trainable_variables]
-        for variable, value in zip(model.trainable_variables, weights, strict=True):
-            variable.assign(value)
-        model.compile(optimizer=keras.optimizers.SGD(1.0), loss="mse")
-        losses = [float(model.train_on_batch(x, y)) for x, y in zip(inputs, targets, strict=True)]
-        outputs.append(losses)
-        after.append([keras.ops.convert_to_numpy(v) for v in model.trainable_variables])
-    # Three steps of gradient descent, with the state carried from each to the next, end at the same weights.
-    np.testing.assert_allclose(outputs[0], outputs[1], rtol=1e-5)
-    for ours, theirs in zip(*after, strict=True):
-        np.testing.assert_allclose(ours, theirs, atol=1e-5)
-
-
-def test_the_exported_step_gives_the_logits_that_keras_gives() -> None:
-    model = build_model(TINY, TINY_READING, 13, 100, seed=3)
-    random = np.random.default_rng(1)
-    weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
-    set_float_weights(model, weights)
-    for name, array in float_weights(model).items():
-        np.testing.assert_array_equal(array, weights[name])
-    text = random.integers(13, size=(TINY.batch, 2 * TINY.steps))
-    expected = np.concatenate(
-        [keras.ops.convert_to_numpy(model(text[:, s : s + TINY.steps])) for s in (0, TINY.steps)], axis=1
-    )
-    for quantised, tolerance in ((False, 1e-4), (True, 0.1)):
-        network = Network(step_model(weights, quantised=quantised), 13)
-        state = network.zero_state(TINY.batch)
-        for position in range(text.shape[1]):
-            logits, state = network.step(text[:, position].copy(), state)
-            np.testing.assert_allclose(logits, expected[:, position], atol=tolerance)
-
-
-def test_the_served_graph_is_standard_onnx_with_7_bit_integers() -> None:
-    model = build_model(TINY, TINY_READING, 13, 100, seed=3)
-    graph = onnx.load_model_from_string(step_model(float_weights(model), quantised=True))
-    assert [opset.domain for opset in graph.opset_import] == [""]
-    integers = [
-        onnx.numpy_helper.to_array(tensor)
-        for tensor in graph.graph.initializer
-        if tensor.data_type == onnx.TensorProto.INT8
-    ]
-    assert [array.shape for array in integers] == [(7, 28), (14, 28), (7, 13)]
-    assert all(np.abs(array.astype(int)).max() <= WEIGHT_LIMIT for array in integers)
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e3))
@@ -128,6 +63,24 @@ def test_shuffled_sequences_are_each_read_once(characters: int, batch: int, step
     assert all(start % (steps + 1) == 0 for start in starts)
     for inputs, targets in read:
         np.testing.assert_array_equal(targets, inputs + 1)
+
+
+@given(st.integers(200, 3000), st.integers(1, 6), st.integers(2, 40), st.integers(0, 1000))
+def test_windows_lie_three_characters_apart_and_foretell_what_follows(
+    characters: int, batch: int, steps: int, seed: int
+) -> None:
+    preset = replace(TINY, batch=batch, steps=steps)
+    read = list(batches(np.arange(characters), preset, "windows", np.random.default_rng(seed)))
+    assert len(read) == steps_per_epoch(characters, preset, "windows")
+    starts = [int(start) for inputs, _ in read for start in inputs[:, 0]]
+    assert len(set(starts)) == len(starts)
+    assert all(start % WINDOW_STRIDE == 0 for start in starts)
+    windows = -(-(characters - steps) // WINDOW_STRIDE)
+    assert windows - batch < len(starts) <= windows
+    for inputs, targets in read:
+        assert inputs.shape == (batch, steps)
+        np.testing.assert_array_equal(inputs, inputs[:, :1] + np.arange(steps))
+        np.testing.assert_array_equal(targets, inputs[:, -1] + 1)
 
 
 def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tmp_path: Path) -> None:
@@ -172,6 +125,29 @@ def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_a
             np.testing.assert_allclose(array, expected[name], atol=1e-6)
         for name, array in float_weights(model).items():
             np.testing.assert_array_equal(array, last[name])
+
+
+def test_timing_a_step_leaves_no_trace() -> None:
+    reading = replace(TINY_READING, average=0.9, dropconnect=0.3)
+    model = build_model(TINY, reading, 13, 50, seed=0)
+    read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
+    model.train_on_batch(*read[0])
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
+    assert seconds_per_step(model, read[1]) > 0
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
+
+
+@given(st.integers(1, 100_000), st.integers(1, 5000), st.integers(0, 5))
+def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int, patience: int) -> None:
+    reading = Reading(epochs=epochs, learning_rate=0.1, patience=patience)
+    fitted = reading.epochs_for(steps)
+    if patience:
+        assert max(1, epochs // 3) <= fitted <= epochs * 2
+        assert fitted >= reading.epochs_for(steps + 1)
+    else:
+        assert fitted == epochs
 
 
 def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:

@@ -100,6 +100,8 @@ def test_what_someone_types_is_brought_to_the_network_s_characters(typed: str, f
 def test_a_network_of_lower_case_letters_reads_capitals_as_such() -> None:
     assert Vocabulary.of(string.ascii_lowercase).fit("God É").text == "gode"
     assert Vocabulary.of(string.ascii_uppercase).fit("god é").text == "GODE"
+    accented = Vocabulary.of(string.ascii_lowercase + " éæ")
+    assert accented.fit("Élan, Æther").text == "élan æther"
 
 
 def test_four_thousand_emojis_are_dropped_and_named_once() -> None:

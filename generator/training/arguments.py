@@ -13,7 +13,7 @@ from generator.training import floats, show
 from generator.training.batches import steps_per_epoch
 from generator.training.checkpoint import RUNS, RunError, RunSettings, unfinished_runs
 from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together
-from generator.training.presets import DEFAULT, PRESETS
+from generator.training.presets import DEFAULT, PRESETS, Preset
 from generator.weights import VERSION_NAME, load_weights, shipped_folder
 
 BASE: Final = "nietzsche-best"
@@ -47,9 +47,8 @@ def parse(argv: Sequence[str] | None, about: str) -> argparse.Namespace:
         "--temperatures",
         type=temperature,
         nargs="+",
-        default=[0.2, 0.5, 1.0, 1.2],
         metavar="T",
-        help="of the samples after each epoch (default: 0.2 0.5 1.0 1.2)",
+        help="of the samples after each epoch (default: the recipe's)",
     )
     add(
         "--pretrain",
@@ -106,11 +105,12 @@ def begin(arguments: argparse.Namespace) -> tuple[RunSettings, Corpus, Path]:
     if arguments.resume is not None:
         folder = run_to_resume(arguments.out, arguments.resume)
         settings = RunSettings.load(folder)
-        corpus = corpus_of(settings.corpus)
+        corpus = corpus_of(settings.corpus, PRESETS[settings.preset])
         if corpus.sha256 != settings.corpus_sha256:
             raise RunError(f"{settings.corpus}: not the text that the run began with; begin a new run")
         return settings, corpus, folder
-    corpus = corpus_of(arguments.corpus)
+    preset = PRESETS[arguments.preset]
+    corpus = corpus_of(arguments.corpus, preset)
     stem = "".join(c if VERSION_NAME.fullmatch(c) else "-" for c in Path(corpus.name).stem).strip("-")[:40] or "text"
     name = arguments.name or f"{stem}-{arguments.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not VERSION_NAME.fullmatch(name):
@@ -118,7 +118,6 @@ def begin(arguments: argparse.Namespace) -> tuple[RunSettings, Corpus, Path]:
     if (arguments.out / name).exists():
         raise RunError(f"{arguments.out / name}: this version exists, and versions never change; choose another --name")
     start_from = start_of(arguments, corpus)
-    preset = PRESETS[arguments.preset]
     pretrained = read_together(arguments.pretrain, corpus.vocabulary)  # said now, not after an hour
     reading = preset.reading if start_from is None and not len(pretrained) else preset.tuning
     training, _, _ = corpus.splits()
@@ -129,7 +128,7 @@ def begin(arguments: argparse.Namespace) -> tuple[RunSettings, Corpus, Path]:
         epochs=arguments.epochs or reading.epochs_for(per_epoch),
         seed=arguments.seed,
         dtype=processor_dtype() if arguments.dtype == "auto" else arguments.dtype,
-        temperatures=tuple(arguments.temperatures),
+        temperatures=tuple(arguments.temperatures or preset.temperatures),
         corpus=str(arguments.corpus.resolve()) if arguments.corpus else "",
         corpus_sha256=corpus.sha256,
         pretrain=tuple(str(path.resolve()) for path in arguments.pretrain),
@@ -168,12 +167,14 @@ def run_to_resume(out: Path, name: str) -> Path:
     return runs[-1]
 
 
-def corpus_of(path: Path | str | None) -> Corpus:
-    """The named text, or nietzsche.txt, downloaded the first time. Raises `CorpusError`."""
+def corpus_of(path: Path | str | None, preset: Preset) -> Corpus:
+    """The named text, or nietzsche.txt, downloaded the first time, as the preset reads it. Raises `CorpusError`."""
     if path:
-        return read_corpus(Path(path))
-    with show.download_bar() as progress:
-        return default_corpus(progress)
+        corpus = read_corpus(Path(path))
+    else:
+        with show.download_bar() as progress:
+            corpus = default_corpus(progress)
+    return corpus.lowered() if preset.lowercase else corpus
 
 
 def processor_dtype() -> str:

@@ -1,4 +1,7 @@
-"""A text, cut into what a training step reads: inputs and targets int32 `[batch, steps]`, targets shifted by one."""
+"""A text, cut into what a training step reads: inputs int32 `[batch, steps]` and what follows each of them.
+
+Targets are int32 `[batch, steps]`, the inputs shifted by one; of windows, `[batch]`, the one character that follows.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.presets import SHUFFLE_BUFFER, Order, Preset
+from generator.training.presets import SHUFFLE_BUFFER, WINDOW_STRIDE, Order, Preset
 from generator.vocabulary import Indices
 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -17,6 +20,8 @@ def batches(text: Indices, preset: Preset, order: Order, random: np.random.Gener
     """One epoch in that order; always `steps_per_epoch` batches."""
     if order == "shuffled":
         return _shuffled(text, preset, random)
+    if order == "windows":
+        return _windows(text, preset, random)
     return _contiguous(text, preset, random)
 
 
@@ -24,6 +29,8 @@ def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
     """Training steps in an epoch over a text of so many characters."""
     if order == "shuffled":
         return characters // (preset.steps + 1) // preset.batch
+    if order == "windows":
+        return len(range(0, characters - preset.steps, WINDOW_STRIDE)) // preset.batch
     return (_stream_length(characters, preset) - 1) // preset.steps
 
 
@@ -35,6 +42,15 @@ def _shuffled(text: Indices, preset: Preset, random: np.random.Generator) -> Ite
     for first in range(0, len(order) - preset.batch + 1, preset.batch):
         chosen = sequences[order[first : first + preset.batch]]
         yield chosen[:, :-1], chosen[:, 1:]
+
+
+def _windows(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
+    """Overlapping windows of `steps` characters, one every `WINDOW_STRIDE`, in any order."""
+    starts = random.permutation(np.arange(0, len(text) - preset.steps, WINDOW_STRIDE))
+    for first in range(0, len(starts) - preset.batch + 1, preset.batch):
+        chosen = starts[first : first + preset.batch]
+        places = chosen[:, None] + np.arange(preset.steps)
+        yield text[places].astype(np.int32), text[chosen + preset.steps].astype(np.int32)
 
 
 def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:

@@ -29,10 +29,16 @@ class CorpusError(Exception):
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and its contiguous split."""
+    """A text and its contiguous split. `lowercase`: the text was lower-cased, from one that had `cased_sha256`."""
 
     name: str
     text: str
+    lowercase: bool = False
+    cased_sha256: str = ""
+
+    def lowered(self) -> Corpus:
+        """The text with no capitals."""
+        return Corpus(self.name, self.text.lower(), lowercase=True, cased_sha256=self.sha256)
 
     @property
     def vocabulary(self) -> Vocabulary:
@@ -41,8 +47,8 @@ class Corpus:
 
     @property
     def sha256(self) -> str:
-        """Of its UTF-8 bytes."""
-        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+        """Of its UTF-8 bytes, as they were before they were lower-cased."""
+        return self.cased_sha256 or hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
     @property
     def hard_wrapped(self) -> bool:

@@ -14,13 +14,12 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from generator.errors import WeightsError
-from generator.training.model import FloatWeights
+from generator.training.architecture import FloatWeights
+from generator.training.architectures import architecture_of
 from generator.vocabulary import Vocabulary
 from generator.weights import load_weights
 
 FILE: Final = "weights.safetensors"
-_PER_SYMBOL: Final = {"embedding": 0, "output_kernel": 1, "output_bias": 0}
-"""The weights that have one row or column per vocabulary character, and its axis."""
 
 
 def to_bytes(weights: FloatWeights) -> bytes:
@@ -43,10 +42,11 @@ def carry_over(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     known = load_weights(version.parent, version.name).manifest.vocabulary
     try:
         old = from_bytes((version / FILE).read_bytes())
-    except (OSError, SafetensorError) as error:
+        per_symbol = architecture_of(old).per_symbol
+    except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(f"{version / FILE}: {error}; --from needs a version with its float weights") from error
     shared = "".join(character for character in vocabulary.characters if character in known)
-    for name, axis in _PER_SYMBOL.items():
+    for name, axis in per_symbol.items():
         source = np.moveaxis(old[name], axis, 0)
         carried = np.full((len(vocabulary), *source.shape[1:]), np.nan, np.float32)
         carried[vocabulary.encode(shared)] = source[known.encode(shared)]
@@ -57,9 +57,9 @@ def carry_over(version: Path, vocabulary: Vocabulary) -> FloatWeights:
 def completed(start: FloatWeights, fresh: FloatWeights) -> FloatWeights:
     """`start`, with the numbers of a newly made network where it has none (NaN).
 
-    Raises `WeightsError` when it is of a network of another size.
+    Raises `WeightsError` when it is of a network of another kind or size.
     """
-    for name, array in fresh.items():
-        if name not in start or start[name].shape != array.shape:
+    for name in fresh.keys() | start.keys():
+        if name not in fresh or name not in start or start[name].shape != fresh[name].shape:
             raise WeightsError(f"--from: {name} is not of the shape that this preset has; use the version's own preset")
     return {name: np.where(np.isnan(start[name]), array, start[name]) for name, array in fresh.items()}

@@ -5,53 +5,50 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from generator.training.architecture import FloatWeights
+from generator.training.architectures import ARCHITECTURES
 from generator.training.backend import keras
 from generator.training.presets import Preset, Reading
-from generator.training.recurrent import StatefulLSTM
+from generator.training.recurrent import StatefulLayer
 
-FloatWeights = dict[str, NDArray[np.float32]]
-"""`embedding` [vocabulary, embedding]; for each layer n from 0, `lstm.n.kernel` [inputs, 4·units],
-`lstm.n.recurrent_kernel` [units, 4·units], `lstm.n.bias` [4·units], gates in Keras's order i, f, g, o;
-`output_kernel` [units, vocabulary], `output_bias` [vocabulary]."""
+__all__ = [
+    "FloatWeights",
+    "averaged_weights",
+    "build_model",
+    "float_weights",
+    "parameters",
+    "reset_states",
+    "set_float_weights",
+]
 
 
 def build_model(preset: Preset, reading: Reading, symbols: int, total_steps: int, seed: int) -> keras.Model:
-    """The compiled model: characters int32 `[batch, steps]` -> logits float32 `[batch, steps, symbols]`.
+    """The compiled model: characters int32 `[batch, steps]` -> logits float32, as the preset's architecture says.
 
     `total_steps` is the number of optimiser steps that the learning-rate schedule is laid out for.
     """
     characters = keras.Input(batch_shape=(preset.batch, preset.steps), dtype="int32", name="characters")
-    x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
-    x = _dropout(reading.embedding_dropout, seed + 1)(x)
-    for layer in range(preset.layers):
-        if layer:
-            x = _dropout(reading.hidden_dropout, seed + 100 + layer)(x)
-        x = StatefulLSTM(preset.units, reading.dropconnect, seed=seed + 2 + 10 * layer, name=f"lstm_{layer}")(x)
-    x = _dropout(reading.output_dropout, seed + 3)(x)
-    # The loss wants its logits in float32 whatever the products are computed in.
-    logits = keras.layers.Dense(symbols, dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)
+    logits = ARCHITECTURES[preset.architecture].logits(characters, preset, reading, symbols, seed)
     model = keras.Model(characters, logits, name=preset.name.replace("-", "_"))
+    model.architecture = preset.architecture  # for whoever asks for its weights by name
     model.compile(
         optimizer=_optimizer(reading, total_steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if preset.accuracy else None,
         jit_compile=False,
     )
     return model
 
 
-def _dropout(rate: float, seed: int) -> keras.layers.Layer:
-    """One mask along the whole sequence (Gal & Ghahramani 2016)."""
-    return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
-
-
 def _optimizer(reading: Reading, total_steps: int) -> keras.optimizers.Optimizer:
-    """Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
+    """RMSprop or Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
     options: dict[str, Any] = {"clipnorm": reading.clip_norm or None}
     if reading.average:
         options |= {"use_ema": True, "ema_momentum": reading.average}
     rate = _learning_rate(reading, total_steps)
+    if reading.optimizer == "rmsprop":
+        return keras.optimizers.RMSprop(rate, **options)
     if reading.weight_decay:
         return keras.optimizers.AdamW(rate, weight_decay=reading.weight_decay, **options)
     return keras.optimizers.Adam(rate, **options)
@@ -73,7 +70,7 @@ def _learning_rate(reading: Reading, total_steps: int) -> Any:
 def reset_states(model: keras.Model) -> None:
     """Sets every carried state to zero: the next call begins a new text."""
     for layer in model.layers:
-        if isinstance(layer, StatefulLSTM):
+        if isinstance(layer, StatefulLayer):
             layer.reset_states()
 
 
@@ -102,18 +99,7 @@ def set_float_weights(model: keras.Model, weights: FloatWeights) -> None:
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
-    embedding, output = model.get_layer("embedding"), model.get_layer("output")
-    recurrent = [layer for layer in model.layers if isinstance(layer, StatefulLSTM)]
-    return {
-        "embedding": embedding.embeddings,
-        **{
-            f"lstm.{n}.{name}": getattr(layer, name)
-            for n, layer in enumerate(recurrent)
-            for name in ("kernel", "recurrent_kernel", "bias")
-        },
-        "output_kernel": output.kernel,
-        "output_bias": output.bias,
-    }
+    return ARCHITECTURES[model.architecture].variables(model)
 
 
 def parameters(weights: FloatWeights) -> int:

@@ -52,7 +52,7 @@ class Reading:
         if not self.patience:
             return self.epochs
         fitted = round(self.epochs * _USUAL_STEPS / max(1, steps_per_epoch))
-        return max(self.epochs // 3, min(fitted, self.epochs * 2))
+        return max(1, self.epochs // 3, min(fitted, self.epochs * 2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +103,17 @@ _PRETRAINING: Final = Reading(
     average=0.99,
 )
 _TUNING: Final = Reading(
-    epochs=12,
-    learning_rate=1.5e-3,
+    epochs=8,
+    learning_rate=7e-4,
     patience=3,
     warmup=0.05,
     clip_norm=1.0,
     weight_decay=0.02,
     average=0.98,
-    embedding_dropout=0.1,
-    hidden_dropout=0.3,
-    dropconnect=0.2,
-    output_dropout=0.3,
+    embedding_dropout=0.05,
+    hidden_dropout=0.15,
+    dropconnect=0.15,
+    output_dropout=0.2,
 )
 
 _WINDOWS: Final = Reading(

@@ -1,16 +1,17 @@
-"""A stateful LSTM layer whose backward pass is written out, for training through time on a processor.
+"""Stateful recurrent layers whose backward pass is written out, for training through time on a processor.
 
-Keras's own layer multiplies the input by its kernel inside the loop over time, and the gradient of the recurrent
+Keras's own layers multiply the input by their kernel inside the loop over time, and the gradient of the recurrent
 matrix is added up once per step: 16 MB read and written a hundred times per batch at 1,024 units. Here the input
-projection is one product before the loop, and the gradient of the recurrent matrix is one product after it. The cell
-state and the gates stay in float32 when the products are computed in bfloat16.
+projection is one product before the loop, and the gradient of the recurrent matrix is one product after it. The
+state that remembers and the gates stay in float32 when the products are computed in bfloat16.
 
-Weights and gate order (input, forget, candidate, output) are those of `keras.layers.LSTM`.
+Weights and order of the gates are those of `keras.layers.LSTM` (input, forget, candidate, output) and of
+`keras.layers.GRU` with `reset_after` (update, reset, candidate).
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from generator.training.backend import keras
 
@@ -20,7 +21,7 @@ Tensor = Any
 
 
 @keras.ops.custom_gradient
-def _unrolled(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> Any:
+def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> Any:
     """The recurrence h, c = lstm(projected[t] + h @ recurrent, c) over all steps.
 
     `projected` `[steps, batch, 4·units]` and `recurrent` `[units, 4·units]` in the compute dtype, `hidden` and `cell`
@@ -87,54 +88,178 @@ def _unrolled(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor
     return (hiddens, ops.cast(hiddens[-1], "float32"), last_cell), grad
 
 
-class StatefulLSTM(keras.layers.Layer):
-    """LSTM over `[batch, steps, features]` -> `[batch, steps, units]` that goes on from its last call's states.
+@keras.ops.custom_gradient
+def _gru(projected: Tensor, recurrent: Tensor, recurrent_bias: Tensor, hidden: Tensor) -> Any:
+    """The recurrence h = gru(projected[t], h @ recurrent + recurrent_bias, h) over all steps.
 
-    `dropconnect` is the fraction of the recurrent matrix's entries that training leaves out, the same ones for a
-    whole batch (Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 2).
+    `projected` `[steps, batch, 3·units]`, `recurrent` `[units, 3·units]` and `recurrent_bias` `[3·units]` in the
+    compute dtype, `hidden` `[batch, units]` in float32. Returns the hidden states `[steps, batch, units]` in the
+    compute dtype and the last one in float32. The state that enters and leaves carries no gradient.
+    """
+    dtype = recurrent.dtype
+    bias = ops.cast(recurrent_bias, "float32")
+
+    def forward(carry: Any, x: Tensor) -> Any:
+        hidden, _ = carry
+        x_zr, x_g = _two_and_one(ops.cast(x, "float32"))
+        h_zr, h_g = _two_and_one(ops.cast(ops.matmul(ops.cast(hidden, dtype), recurrent), "float32") + bias)
+        z, r = ops.split(ops.sigmoid(x_zr + h_zr), 2, axis=-1)
+        g = ops.tanh(x_g + r * h_g)
+        hidden = g + z * (hidden - g)
+        out = (hidden, ops.cast(ops.concatenate([z, r, g, h_g], axis=-1), dtype))
+        return out, out
+
+    nothing = ops.cast(ops.tile(ops.zeros_like(hidden), (1, 4)), dtype)
+    (last_hidden, _), (hiddens, gates) = ops.scan(forward, (hidden, nothing), projected)
+
+    def grad(*upstream: Tensor) -> Any:
+        earlier_hiddens = ops.concatenate([hidden[None], hiddens[:-1]], axis=0)
+
+        def backward(carry: Any, step: Any) -> Any:
+            d_hidden, _ = carry
+            upstream_hidden, gates, earlier_hidden = step
+            z, r, g, h_g = ops.split(ops.cast(gates, "float32"), 4, axis=-1)
+            d_hidden = d_hidden + ops.cast(upstream_hidden, "float32")
+            d_g = d_hidden * (1.0 - z) * (1.0 - g * g)
+            d_z = d_hidden * (earlier_hidden - g) * z * (1.0 - z)
+            d_r = d_g * h_g * r * (1.0 - r)
+            d_gates = ops.cast(ops.concatenate([d_z, d_r, d_g, d_g * r], axis=-1), dtype)
+            through = ops.cast(ops.matmul(_at_product(d_gates), ops.transpose(recurrent)), "float32")
+            out = (d_hidden * z + through, d_gates)
+            return out, out
+
+        _, (_, d_gates) = ops.scan(
+            backward, (ops.zeros_like(hidden), nothing), (upstream[0], gates, earlier_hiddens), reverse=True
+        )
+        units = recurrent.shape[0]
+        d_product = ops.reshape(_at_product(d_gates), (-1, 3 * units))
+        d_recurrent = ops.matmul(ops.transpose(ops.cast(ops.reshape(earlier_hiddens, (-1, units)), dtype)), d_product)
+        d_bias = ops.cast(ops.sum(ops.cast(d_product, "float32"), axis=0), dtype)
+        return d_gates[..., : 3 * units], d_recurrent, d_bias, ops.zeros_like(hidden)
+
+    return (ops.cast(hiddens, dtype), last_hidden), grad
+
+
+def _two_and_one(x: Tensor) -> Any:
+    """Both gates' part, and the candidate's."""
+    units = x.shape[-1] // 3
+    return x[..., : 2 * units], x[..., 2 * units :]
+
+
+def _at_product(d_gates: Tensor) -> Tensor:
+    """Of the gradients at z, r, candidate and candidate's recurrent part: those at the recurrent product's three."""
+    units = d_gates.shape[-1] // 4
+    return ops.concatenate([d_gates[..., : 2 * units], d_gates[..., 3 * units :]], axis=-1)
+
+
+class StatefulLayer(keras.layers.Layer):
+    """A recurrence over `[batch, steps, features]` -> `[batch, steps, units]` that goes on from its last call's states.
+
+    `carried`: whether it does; else every call begins at zero. `dropconnect` is the fraction of the recurrent
+    matrix's entries that training leaves out, the same ones for a whole batch (Merity et al. 2018, "Regularizing and
+    Optimizing LSTM Language Models", section 2).
     """
 
-    def __init__(self, units: int, dropconnect: float = 0.0, seed: int | None = None, **options: Any) -> None:
+    gates: ClassVar[int]
+    states: ClassVar[tuple[str, ...]]
+    """Attributes that hold the carried states; the first is what the layer gives out."""
+
+    def __init__(
+        self,
+        units: int,
+        dropconnect: float = 0.0,
+        *,
+        carried: bool = True,
+        recurrent_initializer: str = "glorot_uniform",
+        seed: int | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
         self.units = units
         self.dropconnect = dropconnect
+        self.carried = carried
+        self.recurrent_initializer = recurrent_initializer
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Makes the weights, and the states that are carried from call to call, float32 `[batch, units]`."""
         batch, _, features = input_shape
-        units = self.units
-        self.kernel = self.add_weight(shape=(features, 4 * units), initializer="glorot_uniform", name="kernel")
+        units, width = self.units, self.gates * self.units
+        self.kernel = self.add_weight(shape=(features, width), initializer="glorot_uniform", name="kernel")
         self.recurrent_kernel = self.add_weight(
-            shape=(units, 4 * units), initializer="glorot_uniform", name="recurrent_kernel"
+            shape=(units, width), initializer=self.recurrent_initializer, name="recurrent_kernel"
         )
-        self.bias = self.add_weight(shape=(4 * units,), initializer=_forget_gates_open, name="bias")
-        self.hidden, self.cell = (
-            self.add_weight(
+        self.bias = self.add_bias()
+        for name in self.states:
+            state = self.add_weight(
                 shape=(batch, units), initializer="zeros", trainable=False, autocast=False, dtype="float32", name=name
             )
-            for name in ("hidden", "cell")
-        )
+            setattr(self, name, state)
+
+    def add_bias(self) -> Any:
+        """Makes the bias."""
+        raise NotImplementedError
+
+    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """From the inputs' products `[steps, batch, gates·units]` to the hidden states and the last states."""
+        raise NotImplementedError
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """`[batch, steps, features]` -> `[batch, steps, units]`."""
         return (*input_shape[:2], self.units)
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 (Keras's signature)
-        """Hidden states `[batch, steps, units]`; leaves the last hidden and cell state in place for the next call."""
-        projected = ops.matmul(ops.transpose(inputs, (1, 0, 2)), self.kernel) + self.bias
+        """Hidden states `[batch, steps, units]`; leaves the last states in place for the next call."""
+        products = ops.matmul(ops.transpose(inputs, (1, 0, 2)), self.kernel)
         recurrent = ops.cast(self.recurrent_kernel, self.compute_dtype)
         if training and self.dropconnect:
             recurrent = keras.random.dropout(recurrent, self.dropconnect, seed=self.seed_generator)
-        hiddens, hidden, cell = _unrolled(projected, recurrent, self.hidden.value, self.cell.value)
-        self.hidden.assign(hidden)
-        self.cell.assign(cell)
+        carried = [getattr(self, name) for name in self.states]
+        first = [state.value if self.carried else ops.zeros_like(state) for state in carried]
+        hiddens, last = self.recurrence(products, recurrent, first)
+        if self.carried:
+            for state, value in zip(carried, last, strict=True):
+                state.assign(value)
         return ops.transpose(hiddens, (1, 0, 2))
 
     def reset_states(self) -> None:
-        """Sets the hidden and the cell state to zero."""
-        self.hidden.assign(ops.zeros_like(self.hidden))
-        self.cell.assign(ops.zeros_like(self.cell))
+        """Sets the carried states to zero."""
+        for name in self.states:
+            state = getattr(self, name)
+            state.assign(ops.zeros_like(state))
+
+
+class StatefulLSTM(StatefulLayer):
+    """`keras.layers.LSTM`, as a `StatefulLayer`."""
+
+    gates = 4
+    states = ("hidden", "cell")
+
+    def add_bias(self) -> Any:
+        """Makes the bias, `[4·units]`."""
+        return self.add_weight(shape=(4 * self.units,), initializer=_forget_gates_open, name="bias")
+
+    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """As `StatefulLayer` says."""
+        hiddens, *last = _lstm(inputs + self.bias, recurrent, *states)
+        return hiddens, last
+
+
+class StatefulGRU(StatefulLayer):
+    """`keras.layers.GRU` with `reset_after`, as a `StatefulLayer`."""
+
+    gates = 3
+    states = ("hidden",)
+
+    def add_bias(self) -> Any:
+        """Makes the bias, `[2, 3·units]`: what is added to the input's product, and to the state's."""
+        return self.add_weight(shape=(2, 3 * self.units), initializer="zeros", name="bias")
+
+    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """As `StatefulLayer` says."""
+        bias = ops.cast(self.bias, self.compute_dtype)
+        hiddens, *last = _gru(inputs + bias[0], recurrent, bias[1], *states)
+        return hiddens, last
 
 
 def _forget_gates_open(shape: tuple[int, ...], dtype: Any = None) -> Tensor:

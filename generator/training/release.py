@@ -11,12 +11,14 @@ from typing import Final
 from generator.measure import bits_per_character
 from generator.network import Network
 from generator.training import floats, show
+from generator.training.architectures import ARCHITECTURES
 from generator.training.checkpoint import Progress, RunSettings
 from generator.training.corpus import SPLIT, Corpus
 from generator.training.curve import curve_png, history_csv
 from generator.training.export import step_model
 from generator.training.model import parameters
 from generator.training.presets import Preset
+from generator.training.specimens import specimens
 from generator.weights import FORMAT, MODEL, CorpusNote, Manifest, add_version
 
 _LICENSES: Final = {
@@ -45,16 +47,22 @@ def release(
         MODEL: served,
         floats.FILE: stored,
         "history.csv": history_csv(progress.history),
-        "curve.png": curve_png(progress.history, progress.best_epoch, title),
+        "curve.png": curve_png(
+            progress.history,
+            progress.best_epoch,
+            title,
+            specimens(Network(served, len(corpus.vocabulary)), corpus, settings.seed),
+            hard_wrapped=corpus.hard_wrapped,
+        ),
     }
     recipe = {
-        **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "batch", "steps")},
+        **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "dense", "batch", "steps")},
         **dataclasses.asdict(preset.reading),
     }
     manifest = Manifest(
         format=FORMAT,
         version=settings.name,
-        architecture=f"embedding {preset.embedding}, {preset.layers} × LSTM {preset.units}",
+        architecture=ARCHITECTURES[preset.architecture].describe(preset),
         preset=settings.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,
@@ -75,6 +83,7 @@ def release(
         metrics=metrics,
         files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
         license=_LICENSES.get(corpus.sha256, f"{corpus.name}: known to the person who trained on it"),
+        lowercase=corpus.lowercase,
         hard_wrapped=corpus.hard_wrapped,
     )
     return manifest, add_version(out, files, manifest)

@@ -12,8 +12,7 @@ from generator.sampling import draw
 from generator.vocabulary import Vocabulary
 
 OPENING: Final = 100
-LENGTH: Final = 240
-"""Characters; for the eye. Nothing is chosen by them."""
+"""Characters. Openings and samples are for the eye; nothing is chosen by them."""
 
 
 def random_opening(text: str, random: np.random.Generator) -> str:
@@ -28,15 +27,17 @@ def samples(
     opening: str,
     temperatures: Sequence[float],
     random: np.random.Generator,
+    *,
+    length: int,
 ) -> list[str]:
-    """One text of `LENGTH` characters after the opening per temperature, all in one batch."""
+    """One text of `length` characters after the opening per temperature, all in one batch."""
     rows = len(temperatures)
     scale = np.array(temperatures, np.float64)
     state = network.zero_state(rows)
     for character in vocabulary.encode(opening):
         logits, state = network.step(np.full(rows, character, np.int64), state)
-    written = np.empty((rows, LENGTH), np.int64)
-    for position in range(LENGTH):
+    written = np.empty((rows, length), np.int64)
+    for position in range(length):
         written[:, position] = draw(logits, scale, random.random(rows))
         logits, state = network.step(written[:, position].copy(), state)
     return [vocabulary.decode(row) for row in written]

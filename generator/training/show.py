@@ -72,8 +72,9 @@ class TrainingBar:
         row = progress.history[-1]
         epoch = int(row["epoch"])
         kept = " (best so far)" if progress.best_epoch == epoch else ""
+        accuracy = f" ({row['train_accuracy']:.1%} right)" if "train_accuracy" in row else ""
         _say(
-            f"epoch {epoch}/{self._epochs}: training {row['train_bits_per_character']:.4f}, "
+            f"epoch {epoch}/{self._epochs}: training {row['train_bits_per_character']:.4f}{accuracy}, "
             f"validation {row['valid_bits_per_character']:.4f} bits/character{kept}, {row['seconds']:.0f} s"
         )
         lines = Text(f"      {_one_line(opening)}\n", style="dim")
