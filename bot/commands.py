@@ -17,27 +17,32 @@ from bot.admission import Admission
 from bot.errors import StoreError
 from bot.opening import Opening, fit_opening
 from bot.parsing import parse_temperature, split_temperature
-from bot.reply import Invocation, Passage, Press, Reply, Suggestion
+from bot.reply import Cause, Invocation, Passage, Picture, Press, Reply, Suggestion
 from bot.settings import BotSection
 from bot.store import Conversation, Store
 from bot.turns import Turns
 from generator import (
     MAX_OPENING,
     MAX_SEED,
+    Closing,
     Continuation,
     Generation,
     GenerationRequest,
     Generator,
     Sampling,
+    Surprise,
     WeightsError,
+    Written,
 )
 from generator.prose import presentable
+from generator.shades import cells
 from generator.worker import MAX_ROWS
 
 LADDER: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 TAIL: Final = MAX_OPENING
 """Characters of a text that are kept: what new weights are primed with when the state is of old ones."""
 _CURVE: Final = "curve.png"
+_SHADED: Final = "surprise.png"
 log = logging.getLogger(__name__)
 
 
@@ -68,6 +73,7 @@ class Commands:
             "again": _Command(self._again, in_turn=True),
             "temperature": _Command(self._temperature, in_turn=True),
             "ladder": _Command(self._ladder, in_turn=True),
+            "surprise": _Command(self._surprise, in_turn=True),
             "about": _Command(self._about),
             "forgetme": _Command(self._forgetme, in_turn=True),
             "help": _Command(self._help),
@@ -113,9 +119,9 @@ class Commands:
         if button.person != press.person:
             return Reply.refusal(messages.NOT_YOUR_TEXT)
         if button.temperature is None:
-            invocation = Invocation(press.platform, press.chat, press.person, "continue")
+            invocation = Invocation(press.platform, press.chat, press.person, "continue", asked=press.asked)
             return await self._answer(invocation, _Command(lambda i: self._continue(i, button.key), in_turn=True))
-        invocation = Invocation(press.platform, press.chat, press.person, "again")
+        invocation = Invocation(press.platform, press.chat, press.person, "again", asked=press.asked)
         run = functools.partial(self._draw_again, temperature=button.temperature, key=button.key)
         return await self._answer(invocation, _Command(run, in_turn=True))
 
@@ -130,7 +136,7 @@ class Commands:
 
     async def _answer(self, invocation: Invocation, command: _Command) -> Reply:
         if self._closing:
-            return Reply.refusal(messages.RESTARTING)
+            return Reply.refusal(messages.RESTARTING, Cause.RESTARTING)
         self._handling += 1
         self._idle.clear()
         try:
@@ -148,12 +154,14 @@ class Commands:
                 return await command.run(invocation)
         except messages.EXPECTED as error:
             return Reply.refusal(messages.explain(error))
+        except Closing as error:
+            return Reply.refusal(messages.explain(error), Cause.RESTARTING)
         except (StoreError, WeightsError) as error:
             log.error("/%s: %s", invocation.command, error)
-            return Reply.refusal(messages.explain(error))
+            return Reply.refusal(messages.explain(error), Cause.FAILED)
         except Exception as error:  # a defect, or the network's: written down whole, and nobody else is disturbed
             log.exception("/%s failed", invocation.command)
-            return Reply.refusal(messages.explain(error))
+            return Reply.refusal(messages.explain(error), Cause.FAILED)
 
     def _operates(self, platform: str, person: str) -> bool:
         return f"{platform}:{person}" in self._settings.operators
@@ -205,10 +213,39 @@ class Commands:
             continuation=Continuation(last.state, last.tail),
         )
         [generation] = await self._generate_all(invocation, [request])
-        notice = await self._keep(invocation, generation, last.opening, last.temperature, last.tail)
+        written = Written(last.tail, generation.text)
+        notice = await self._keep(invocation, generation, last.opening, last.temperature, written)
         passage = Passage(presentable(generation.text, hard_wrapped=manifest.hard_wrapped))
         actions = buttons.under(invocation.person, last.opening, last.temperature, generation.state)
         return Reply.of_passages(passage, notice=notice, actions=actions)
+
+    async def _surprise(self, invocation: Invocation) -> Reply:
+        """The last text, shaded by the probabilities that the weights which serve now give its characters."""
+        platform, person = invocation.platform, invocation.person
+        if invocation.arguments:
+            return Reply.refusal(messages.SURPRISE_TAKES_NOTHING)
+        last = await self._store.conversation(platform, invocation.chat, person)
+        if last is None or last.written is None:
+            return Reply.refusal(messages.NOTHING_TO_SHADE)
+        # It is work like a text, and waits like one; but whoever just got a text may ask for its picture at once, so
+        # pictures have a rest of their own.
+        admitted = self._admission.text(
+            f"{platform}:{invocation.chat}",
+            f"{platform}:{person} /surprise",
+            trusted=self._operates(platform, person),
+            asked=invocation.asked,
+        )
+        async with admitted:
+            hard_wrapped = self._generator.weights.manifest.hard_wrapped
+            surprise = await self._generator.weigh(last.written)
+            if last.written.seed is not None:
+                surprise = replace(surprise, given=last.opening)
+            content = await asyncio.to_thread(_shaded, surprise, hard_wrapped=hard_wrapped)
+        return Reply.answer(
+            messages.surprised(surprise, last.version),
+            picture=Picture(content, _SHADED, messages.shading(surprise)),
+            shaded=tuple(cells(surprise, hard_wrapped=hard_wrapped)),
+        )
 
     async def _temperature(self, invocation: Invocation) -> Reply:
         typed, default = invocation.arguments, self._settings.temperature
@@ -225,8 +262,17 @@ class Commands:
 
     async def _about(self, _: Invocation) -> Reply:
         weights = self._generator.weights
-        curve = weights.folder / _CURVE
-        return Reply.answer(messages.about(weights.manifest), picture=curve if curve.is_file() else None)
+        path = weights.folder / _CURVE
+        picture = None
+        try:
+            content = await asyncio.to_thread(path.read_bytes)
+        except FileNotFoundError:
+            pass  # a version need not have one
+        except OSError as error:
+            log.warning("%s: %s", path, error.strerror)
+        else:
+            picture = Picture(content, path.name, messages.curve(weights.manifest), path)
+        return Reply.answer(messages.about(weights.manifest), picture=picture)
 
     async def _forgetme(self, invocation: Invocation) -> Reply:
         rows = await self._store.forget(invocation.platform, invocation.person)
@@ -240,9 +286,13 @@ class Commands:
         return Reply.answer(messages.greeting(self._generator.weights.manifest))
 
     async def _reload(self, _: Invocation) -> Reply:
+        return Reply.answer(await self.take_up_weights(), private=True)
+
+    async def take_up_weights(self) -> str:
+        """Takes up the weights that CURRENT names; returns what is said about it. Raises `WeightsError`."""
         before = self._generator.weights.manifest.version
         weights = await self._generator.reload()
-        return Reply.answer(messages.reloaded(before, weights.manifest.version), private=True)
+        return messages.reloaded(before, weights.manifest.version)
 
     async def _stats(self, _: Invocation) -> Reply:
         version = self._generator.weights.manifest.version
@@ -260,7 +310,8 @@ class Commands:
             GenerationRequest(length, seed, self._sampling(temperature), opening.text) for temperature in temperatures
         ]
         generations = await self._generate_all(invocation, requests)
-        notice = await self._keep(invocation, generations[-1], opening.text, temperatures[-1], opening.text)
+        written = Written(opening.text, generations[-1].text, seed)
+        notice = await self._keep(invocation, generations[-1], opening.text, temperatures[-1], written)
         passages = [
             _passage(opening.text, generation.text, hard_wrapped=manifest.hard_wrapped) for generation in generations
         ]
@@ -279,12 +330,25 @@ class Commands:
         platform, person = invocation.platform, invocation.person
         trusted = self._operates(platform, person)
         asked = time.perf_counter()
-        async with self._admission.text(f"{platform}:{invocation.chat}", f"{platform}:{person}", trusted=trusted):
+        chat = f"{platform}:{invocation.chat}"
+        async with self._admission.text(chat, f"{platform}:{person}", trusted=trusted, asked=invocation.asked):
             waited = time.perf_counter() - asked
             generations = await self._together(requests)
         for generation in generations:
             self.written(generation, waited)
         return generations
+
+    async def moved(self, platform: str, old: str, new: str) -> None:
+        """A chat goes under another name from now on, and what is kept for it with it."""
+        try:
+            await self._store.move_chat(platform, old, new)
+        except StoreError as error:
+            log.error("%s: a chat that has another name now is not known under it: %s", platform, error)
+        else:
+            log.info("%s: a chat goes under another name now", platform)
+
+    def undelivered(self, platform: str) -> None:
+        """An answer could not be sent, through no fault of whoever asked. For whoever counts."""
 
     def written(self, generation: Generation, waited: float) -> None:
         """A text is done, having waited so many seconds before the generator was asked. For whoever counts."""
@@ -298,14 +362,14 @@ class Commands:
         return [task.result() for task in tasks]
 
     async def _keep(
-        self, invocation: Invocation, generation: Generation, opening: str, temperature: float, before: str
+        self, invocation: Invocation, generation: Generation, opening: str, temperature: float, written: Written
     ) -> str:
-        """Saves where the text stopped; `before` is the raw text before it.
+        """Saves the text and where it stopped.
 
         Returns what the person should know when that does not work: the text is theirs all the same.
         """
-        tail = (before + generation.text)[-TAIL:]
-        conversation = Conversation(opening, temperature, generation.version, generation.state, tail)
+        tail = (written.before + written.text)[-TAIL:]
+        conversation = Conversation(opening, temperature, generation.version, generation.state, tail, written)
         try:
             await self._store.save_conversation(invocation.platform, invocation.chat, invocation.person, conversation)
         except StoreError as error:
@@ -326,6 +390,13 @@ def _passage(opening: str, written: str, *, hard_wrapped: bool) -> Passage:
     text = presentable(opening + written, hard_wrapped=hard_wrapped)
     shown = presentable(opening, hard_wrapped=hard_wrapped)
     return Passage(text, shown if text.startswith(shown) else "")
+
+
+def _shaded(surprise: Surprise, *, hard_wrapped: bool) -> bytes:
+    """The picture of a text, a PNG file. Takes a tenth of a second, so not for the event loop's thread."""
+    from generator import shading  # noqa: PLC0415 - Pillow, for this alone: 4 MB that most processes never need
+
+    return shading.png(shading.draw([("", surprise)], hard_wrapped=hard_wrapped))
 
 
 def _new_seed() -> int:

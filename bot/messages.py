@@ -7,17 +7,20 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from bot.admission import StillWriting, TooSoon
+from bot.admission import StillWriting, TooLate, TooSoon
 from bot.errors import StoreError
 from bot.opening import Opening, OpeningTooLong
 from bot.parsing import NotANumber, OutOfRange, TemperatureError
 from bot.reply import Suggestion
 from generator import Busy, Closing, InvalidRequest, NetworkFault, WeightsError, WorkerStatistics
 from generator.request import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.surprise import Surprise
 from generator.weights import Manifest
 
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""
+_MOST_SURPRISING: Final = 3
+"""Words that /surprise names."""
 _MAX_LISTED: Final = 8
 """Odd characters of an opening that a notice lists."""
 
@@ -35,6 +38,7 @@ COMMANDS: Final[dict[str, CommandNote]] = {
     "again": CommandNote("/again", "the same opening and temperature, another draw"),
     "temperature": CommandNote("/temperature [value|default]", "shows, sets or clears your own temperature"),
     "ladder": CommandNote("/ladder [opening text]", "the same opening at five temperatures"),
+    "surprise": CommandNote("/surprise", "your last text here, shaded by how little I expected each character"),
     "about": CommandNote("/about", "what I am made of, and how good I am"),
     "forgetme": CommandNote("/forgetme", "deletes everything I keep about you"),
     "help": CommandNote("/help", "this list"),
@@ -50,6 +54,7 @@ PORTUGUESE: Final[dict[str, str]] = {
     "again": "a mesma abertura e temperatura, outro sorteio",
     "temperature": "mostra, define ou apaga a sua temperatura",
     "ladder": "a mesma abertura em cinco temperaturas",
+    "surprise": "o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
     "about": "de que sou feito e quão bom eu sou",
     "forgetme": "apaga tudo o que guardo sobre você",
     "help": "esta lista",
@@ -58,6 +63,34 @@ PORTUGUESE: Final[dict[str, str]] = {
     "stats": "o que o gerador está fazendo",
 }
 """What each command does, in Brazilian Portuguese, for platforms that list commands in people's own language."""
+
+
+class OptionNote(NamedTuple):
+    """An option of a command, where a platform has a field for it: what it does, and name and purpose in Portuguese."""
+
+    purpose: str
+    portuguese_name: str
+    portuguese: str
+
+
+OPTIONS: Final[dict[str, OptionNote]] = {
+    "temperature": OptionNote(
+        f"how daring: {MIN_TEMPERATURE} is careful, {MAX_TEMPERATURE} is wild",
+        "temperatura",
+        f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
+    ),
+    "opening": OptionNote("how the text begins", "abertura", "como o texto começa"),
+    "length": OptionNote(
+        "about how many characters; it ends with a sentence near that",
+        "tamanho",
+        "cerca de quantos caracteres; termina com uma frase por perto",
+    ),
+    "value": OptionNote(
+        f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
+        "valor",
+        f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
+    ),
+}
 CHARACTERS: Final[dict[float, str]] = {
     0.3: "careful, repeats itself",
     0.5: "calm",
@@ -69,6 +102,8 @@ CHARACTERS: Final[dict[float, str]] = {
 
 NOTHING_TO_CONTINUE: Final = "You have no text here that I could go on from. Begin one with /nietzsche."
 NOTHING_TO_REPEAT: Final = "You have no text here that I could draw again. Begin one with /nietzsche."
+NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
+SURPRISE_TAKES_NOTHING: Final = "/surprise shades your last text here, so it takes nothing behind it."
 AGAIN_TAKES_NOTHING: Final = (
     "/again repeats the last opening and temperature, so it takes nothing behind it. For others, type /nietzsche."
 )
@@ -77,14 +112,21 @@ NOTHING_KEPT: Final = "I kept nothing about you."
 NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
 OLD_TEXT: Final = "I keep only your last text here, and that is not it any more. Begin a new one with /nietzsche."
 NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
+LANE_FULL: Final = (
+    "You have asked for more than I can keep in mind, so I leave that out, and what else you ask for until I am done"
+    " with what you asked before. Ask again then."
+)
+CHAT_FULL: Final = "More is asked for here than Telegram lets me say in one chat. Ask again in a minute."
 STILL_WRITING: Final = "Your last text is still being written. Ask again when it is there."
 RESTARTING: Final = "I am being restarted. Try again in a minute."
+WHOLE_TEXT_IN_FILE: Final = "There is more of it than I may say here; the file below has all of it."
 INLINE_TITLE: Final = "Write a text"
 INLINE_HINT: Final = "0.7 and an opening, or nothing at all"
 INLINE_PLACEHOLDER: Final = "Writing …"
 INLINE_WAIT: Final = "The text takes this message’s place as soon as it is written."
 CANCELLED: Final = "Stopped."
 HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
+SCALE: Final = "bits per character: "
 LADDER_END: Final = "/continue goes on from the last of these."
 UNEXPECTED: Final = "Something broke on my side, and I wrote it down for the people who run me. Please try again."
 
@@ -208,8 +250,37 @@ def no_command(line: str) -> str:
 
 
 def picture(path: Path) -> str:
-    """Where a platform cannot show a picture."""
+    """Where a platform cannot show a picture, but the person may open it."""
     return f"The training curve is a picture: {path}"
+
+
+def curve(manifest: Manifest) -> str:
+    """The training curve, for those who cannot see it."""
+    bits = manifest.metrics["valid_bits_per_character"]
+    return (
+        f"Training of {manifest.version}: bits per character, epoch by epoch, falling steeply at first. The epoch that"
+        f" was kept reaches {bits:.3f} on text that it never saw."
+    )
+
+
+def surprised(surprise: Surprise, written_by: str) -> str:
+    """Below the picture of /surprise; `written_by`: the version that wrote the text."""
+    words = [f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING)]
+    parts = [f"Your last text surprises me by {surprise.mean:.2f} bits per character."]
+    if words:
+        parts.append(f"Least expected: {', '.join(words)}.")
+    if written_by != surprise.version:
+        parts.append(f"{written_by} wrote it; the surprise is that of {surprise.version}, which serves now.")
+    return " ".join(parts)
+
+
+def shading(surprise: Surprise) -> str:
+    """The picture of /surprise, for those who cannot see it."""
+    return (
+        f"A text of {len(surprise.text):,} characters, each on a ground that is the darker the less it was expected,"
+        f" from 0 bits (certain) to 6 (one chance in 64) and more; {surprise.mean:.2f} on average. The first letters of"
+        " words are the darkest as a rule."
+    )
 
 
 def fitted(opening: Opening) -> str:
@@ -270,13 +341,16 @@ _EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     Busy: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
     Closing: lambda _: RESTARTING,
     StillWriting: lambda _: STILL_WRITING,
+    TooLate: lambda error: (
+        f"I did not get to that in time, and left it out. Ask again in {seconds(error.retry_after)}."
+    ),
     TooSoon: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
     NetworkFault: lambda _: "That text went wrong while I wrote it. Try again.",
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
     WeightsError: lambda error: f"The weights stay as they were: {error}",
     StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
 }
-EXPECTED: Final = (TemperatureError, OpeningTooLong, Busy, Closing, InvalidRequest, StillWriting, TooSoon)
+EXPECTED: Final = (TemperatureError, OpeningTooLong, Busy, InvalidRequest, StillWriting, TooLate, TooSoon)
 """Errors that are the ordinary course of things: said to the person, not logged."""
 
 

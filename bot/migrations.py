@@ -48,4 +48,22 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # Small facts of the service itself, such as which commands a platform was last told of.
         "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
+    (
+        # Chats that go under another name now: a Telegram group that became a supergroup.
+        """
+        CREATE TABLE moved_chats (
+            platform TEXT NOT NULL,
+            old TEXT NOT NULL,
+            new TEXT NOT NULL,
+            PRIMARY KEY (platform, old)
+        )
+        """,
+    ),
+    (
+        # The whole of the last text, and what it takes to compute its probabilities again; NULL in rows from before.
+        # `preceding`: the raw text that was read first. `seed`: NULL for a text that goes on from another.
+        "ALTER TABLE conversations ADD COLUMN written TEXT",
+        "ALTER TABLE conversations ADD COLUMN preceding TEXT",
+        "ALTER TABLE conversations ADD COLUMN seed INTEGER",
+    ),
 )

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import time
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+
+from generator.shades import Cell
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +16,8 @@ class Invocation:
 
     `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
     Where a platform has fields of their own for them: `length`, the characters wished for, 1 to `MAX_LENGTH`; and
-    `opening`, so that a text may begin with a number and `arguments` hold the temperature alone.
+    `opening`, so that a text may begin with a number and `arguments` hold the temperature alone. `asked`: when it came,
+    on the clock of `time.monotonic`; an adapter makes the value at once, even if the person's turn comes later.
     """
 
     platform: str
@@ -23,16 +27,21 @@ class Invocation:
     arguments: str = ""
     length: int | None = None
     opening: str | None = None
+    asked: float = field(default_factory=time.monotonic, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
 class Press:
-    """A button under a text was pressed: where, by whom, and the `Action.data` that it carries."""
+    """A button under a text was pressed: where, by whom, and the `Action.data` that it carries.
+
+    `asked`: when, as in `Invocation`.
+    """
 
     platform: str
     chat: str
     person: str
     data: str
+    asked: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Kind(Enum):
@@ -44,6 +53,17 @@ class Kind(Enum):
     """Said by the bot: the answer that was asked for."""
     REFUSAL = "refusal"
     """Said by the bot: why not, and what to do instead."""
+
+
+class Cause(Enum):
+    """Why somebody got a refusal, for whoever counts."""
+
+    REFUSED = "refused"
+    """What was asked cannot be done, or not now."""
+    FAILED = "failed"
+    """Something is broken on the bot's side."""
+    RESTARTING = "restarting"
+    """The service is ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,19 @@ class Passage:
     def __post_init__(self) -> None:
         if not self.text.startswith(self.opening):
             raise ValueError("a passage begins with its opening")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image to show with a reply: the bytes of a PNG file, and what it is called.
+
+    `description` is for people who cannot see it, at most 1,024 characters. `path`: where it lies on this machine.
+    """
+
+    content: bytes = field(repr=False)
+    name: str
+    description: str
+    path: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +121,8 @@ class Reply:
 
     `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
-    the person alone should know beside the text. `picture`: an image file to show with it.
+    the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
+    the picture shows, for platforms that cannot show one but have colours. `cause`: of a refusal.
     """
 
     kind: Kind
@@ -96,8 +130,10 @@ class Reply:
     passages: tuple[Passage, ...] = ()
     private: bool = False
     notice: str = ""
-    picture: Path | None = None
+    picture: Picture | None = None
+    shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
+    cause: Cause | None = None
 
     @classmethod
     def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
@@ -108,11 +144,13 @@ class Reply:
         return cls(Kind.TEXT, text, passages, notice=notice, actions=actions)
 
     @classmethod
-    def answer(cls, text: str, *, private: bool = False, picture: Path | None = None) -> Reply:
+    def answer(
+        cls, text: str, *, private: bool = False, picture: Picture | None = None, shaded: tuple[Cell, ...] = ()
+    ) -> Reply:
         """Something the bot says because it was asked."""
-        return cls(Kind.ANSWER, text, private=private, picture=picture)
+        return cls(Kind.ANSWER, text, private=private, picture=picture, shaded=shaded)
 
     @classmethod
-    def refusal(cls, text: str) -> Reply:
+    def refusal(cls, text: str, cause: Cause = Cause.REFUSED) -> Reply:
         """Something that does not work, said to the one person."""
-        return cls(Kind.REFUSAL, text, private=True)
+        return cls(Kind.REFUSAL, text, private=True, cause=cause)

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +21,16 @@ import aiosqlite
 
 from bot.errors import StoreError
 from bot.migrations import APPLICATION_ID, MIGRATIONS
+from generator.surprise import Written
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
+PROBE_SECONDS: Final = 1.0
+"""How long `Store.probe` waits for it."""
+_PROBE: Final = "probe"
+"""The note that `Store.probe` writes."""
 _RETRY_SECONDS: Final = 0.02
+_Values = Sequence[Any] | Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
@@ -33,6 +39,7 @@ class Conversation:
     """A person's last text in a chat: how it began, and where it stopped.
 
     `state` is `Generation.state`, opaque bytes of the weights `version`; `tail` the last characters of the raw text.
+    `written` is the raw text itself; `None` in what was kept before the whole of it was.
     """
 
     opening: str
@@ -40,13 +47,15 @@ class Conversation:
     version: str
     state: bytes
     tail: str
+    written: Written | None = None
 
 
 class Store:
     """The database, open. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
 
-    def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
+    def __init__(self, path: Path, connection: aiosqlite.Connection, patience: float = PATIENCE_SECONDS) -> None:
         self.path = path
+        self._patience = patience
         self._connection = connection
         self._turn = asyncio.Lock()
         """Transactions of concurrent tasks share the connection, so they take turns."""
@@ -62,8 +71,8 @@ class Store:
         await asyncio.to_thread(_make_file, path)
         connection = await aiosqlite.connect(path, timeout=patience, isolation_level=None)
         try:
-            store = cls(path, connection)
-            await store._prepare(patience)
+            store = cls(path, connection, patience)
+            await store._prepare()
             yield store
         finally:
             await connection.close()
@@ -89,31 +98,56 @@ class Store:
     async def conversation(self, platform: str, chat: str, person: str) -> Conversation | None:
         """The person's last text in the chat, or `None` when there is none."""
         rows = await self._read(
-            "SELECT opening, temperature, version, state, tail FROM conversations"
-            " JOIN people ON people.id = person_id WHERE platform = ? AND chat = ? AND person = ?",
-            (platform, chat, person),
+            "SELECT opening, temperature, version, state, tail, preceding, written, seed FROM conversations"
+            " JOIN people ON people.id = person_id WHERE platform = :platform"
+            " AND chat = coalesce((SELECT new FROM moved_chats WHERE platform = :platform AND old = :chat), :chat)"
+            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = :platform AND old = :name), :name)",
+            {"platform": platform, "chat": chat, "name": person},
         )
-        return Conversation(*rows[0]) if rows else None
+        if not rows:
+            return None
+        opening, temperature, version, state, tail, preceding, text, seed = rows[0]
+        written = None if text is None else Written(preceding, text, seed)
+        return Conversation(opening, temperature, version, state, tail, written)
 
     async def save_conversation(self, platform: str, chat: str, person: str, conversation: Conversation) -> None:
         """Keeps the person's last text in the chat, in place of the one before it."""
+        written = conversation.written
         async with self._transaction():
-            person_id = await self._person_id(platform, person)
+            person_id = await self._person_id(platform, await self._name_now(platform, person))
             await self._run(
                 "INSERT OR REPLACE INTO conversations"
-                " (person_id, chat, opening, temperature, version, state, tail, updated_at)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
                     person_id,
-                    chat,
+                    await self._name_now(platform, chat),
                     conversation.opening,
                     conversation.temperature,
                     conversation.version,
                     conversation.state,
                     conversation.tail,
                     int(time.time()),
+                    written and written.before,
+                    written and written.text,
+                    written and written.seed,
                 ),
             )
+
+    async def move_chat(self, platform: str, old: str, new: str) -> None:
+        """The chat `old` goes under the name `new` from now on: with what people wrote there, also what comes later.
+
+        A chat may speak for itself (an anonymous administrator does so in its name); then it is moved as a person too.
+        What is there under the new name already is the newer, and stays.
+        """
+        async with self._transaction():
+            await self._run("INSERT OR REPLACE INTO moved_chats VALUES (?, ?, ?)", (platform, old, new))
+            those = "chat = ? AND person_id IN (SELECT id FROM people WHERE platform = ?)"
+            await self._run(f"UPDATE OR IGNORE conversations SET chat = ? WHERE {those}", (new, old, platform))  # noqa: S608 - a constant
+            await self._run(f"DELETE FROM conversations WHERE {those}", (old, platform))  # noqa: S608 - likewise
+            itself = (platform, old)
+            await self._run("UPDATE OR IGNORE people SET person = ? WHERE platform = ? AND person = ?", (new, *itself))
+            await self._run("DELETE FROM people WHERE platform = ? AND person = ?", itself)
 
     async def forget(self, platform: str, person: str) -> int:
         """Deletes every row about the person and returns how many there were; nothing of them stays in the file.
@@ -143,13 +177,26 @@ class Store:
         async with self._transaction():
             await self._run("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
 
+    async def probe(self) -> None:
+        """Writes something, to find out whether that works; waits `PROBE_SECONDS` for another process at most.
+
+        A write that is taken back would not do: with write-ahead logging it never reaches the disk, and only what does
+        finds out that the disk is full or can only be read.
+        """
+        async with self._turn:
+            try:
+                await self._read(f"PRAGMA busy_timeout = {PROBE_SECONDS * 1000:.0f}")
+                await self._run("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_PROBE, str(time.time_ns())))
+            finally:
+                await self._read(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+
     async def integrity(self) -> list[str]:
         """What `PRAGMA integrity_check` and `foreign_key_check` find wrong; empty when all is right."""
         found = [str(row[0]) for row in await self._read("PRAGMA integrity_check(10)")]
         orphans = await self._read("PRAGMA foreign_key_check")
         return [line for line in found if line != "ok"] + [f"{row[0]}: a row belongs to nobody" for row in orphans[:10]]
 
-    async def _prepare(self, patience: float) -> None:
+    async def _prepare(self) -> None:
         """Checks, settings and migrations; raises `StoreError`."""
         # One statement, so that another process which is just making the database is seen before it or after it.
         [(found, owner, tables)] = await self._read(
@@ -167,7 +214,7 @@ class Store:
         damage = [str(row[0]) for row in await self._read("PRAGMA quick_check(1)")]
         if damage != ["ok"]:
             raise StoreError(self.path, f"{_CORRUPT} ({damage[0].splitlines()[-1][:80]})")
-        await self._log_ahead(patience)
+        await self._log_ahead()
         await self._read("PRAGMA synchronous = NORMAL")
         await self._read("PRAGMA foreign_keys = ON")
         await self._read("PRAGMA secure_delete = ON")
@@ -179,9 +226,9 @@ class Store:
                     await self._run(statement)
                 await self._run(f"PRAGMA user_version = {number}")
 
-    async def _log_ahead(self, patience: float) -> None:
+    async def _log_ahead(self) -> None:
         """Switches to write-ahead logging. SQLite's own waiting does not cover this: two at once fail at once."""
-        deadline = time.monotonic() + patience
+        deadline = time.monotonic() + self._patience
         while True:
             try:
                 await self._read("PRAGMA journal_mode = WAL")
@@ -204,6 +251,11 @@ class Store:
                 if busy:
                     log.error("%s-wal may hold deleted rows until other programs close the database", self.path)
 
+    async def _name_now(self, platform: str, chat: str) -> str:
+        """The name under which the chat goes: this one, unless it was moved."""
+        rows = await self._read("SELECT new FROM moved_chats WHERE platform = ? AND old = ?", (platform, chat))
+        return str(rows[0][0]) if rows else chat
+
     async def _person_id(self, platform: str, person: str) -> int:
         await self._run("INSERT OR IGNORE INTO people (platform, person) VALUES (?, ?)", (platform, person))
         rows = await self._read("SELECT id FROM people WHERE platform = ? AND person = ?", (platform, person))
@@ -222,7 +274,7 @@ class Store:
                 await self._connection.rollback()
                 raise
 
-    async def _read(self, statement: str, values: Sequence[Any] = ()) -> list[sqlite3.Row]:
+    async def _read(self, statement: str, values: _Values = ()) -> list[sqlite3.Row]:
         try:
             return list(await self._connection.execute_fetchall(statement, values))
         except sqlite3.Error as error:

@@ -14,6 +14,7 @@ from generator.request import (
     Timing,
 )
 from generator.service import Generator
+from generator.surprise import Surprise, Written
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights import Manifest, Weights
 from generator.worker import WorkerStatistics
@@ -36,9 +37,11 @@ __all__ = [
     "Manifest",
     "NetworkFault",
     "Sampling",
+    "Surprise",
     "Timing",
     "Vocabulary",
     "Weights",
     "WeightsError",
     "WorkerStatistics",
+    "Written",
 ]

@@ -7,6 +7,7 @@ import time
 from concurrent.futures import Future, InvalidStateError
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -16,6 +17,7 @@ from generator.model import Model
 from generator.network import Logits, State, row_of
 from generator.request import Generation, GenerationRequest
 from generator.sampling import NO_CHARACTER, draw
+from generator.surprise import Surprise, Weighing, Written
 
 log = logging.getLogger(__name__)
 
@@ -27,9 +29,9 @@ class Job:
     `cancelled` follows the future, without its lock: it is looked at for every character.
     """
 
-    request: GenerationRequest
+    request: GenerationRequest | Written
     model: Model
-    future: Future[Generation]
+    future: Future[Any]
     asked: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=copy_context)
     cancelled: bool = False
@@ -46,12 +48,12 @@ class Outcome:
     """How a text ended."""
 
     job: Job
-    result: Generation | Exception
+    result: Generation | Surprise | Exception
 
     def tell(self) -> None:
         """Resolves the future, with an error that the caller can name."""
         try:
-            if isinstance(self.result, Generation):
+            if not isinstance(self.result, Exception):
                 self.job.future.set_result(self.result)
             elif isinstance(self.result, GeneratorError):
                 self.job.future.set_exception(self.result)
@@ -66,7 +68,7 @@ class Outcome:
 class Batch:
     """The drafts that run on one model, and their states, row by row."""
 
-    def __init__(self, model: Model, drafts: list[Draft], jobs: list[Job], state: State) -> None:
+    def __init__(self, model: Model, drafts: list[Draft | Weighing], jobs: list[Job], state: State) -> None:
         self.model = model
         self.drafts = drafts
         self.jobs = jobs
@@ -75,7 +77,11 @@ class Batch:
 
     def begin(self, job: Job) -> None:
         """Adds a request's text. Raises `KeyError` when its opening holds a character that the model does not know."""
-        draft = Draft(job.request, self.model, job.asked)
+        draft: Draft | Weighing
+        if isinstance(job.request, Written):
+            draft = Weighing(job.request, self.model)
+        else:
+            draft = Draft(job.request, self.model, job.asked)
         self.merge(Batch(self.model, [draft], [job], [row[None] for row in draft.rows]))
 
     def keep(self, rows: list[int]) -> None:
@@ -86,7 +92,7 @@ class Batch:
         self._settings()
 
     def _settings(self) -> None:
-        sampling = [draft.request.sampling for draft in self.drafts]
+        sampling = [draft.sampling for draft in self.drafts]
         self._temperature = np.array([s.temperature for s in sampling], np.float64)
         self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
         self._min_p = np.array([s.min_p for s in sampling]) if any(s.min_p > 0.0 for s in sampling) else None
@@ -106,7 +112,7 @@ class Batch:
         rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
         if not rows:
             return []
-        ended: dict[int, Generation | Exception] = {}
+        ended: dict[int, Generation | Surprise | Exception] = {}
         for row, character in zip(rows, self._draw(logits, rows), strict=True):
             try:
                 if character == NO_CHARACTER:

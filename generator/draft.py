@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from generator.model import Model
 from generator.network import Rows
 from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
-from generator.request import Generation, GenerationRequest, Timing
+from generator.request import Generation, GenerationRequest, Sampling, Timing
 from generator.state import KeptState, StateMismatch
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,7 @@ class Draft:
         self.model = model
         self._characters = model.weights.manifest.vocabulary.characters
         random = np.random.default_rng(request.seed)
-        beginning = model.beginnings[int(random.integers(len(model.beginnings)))]
+        beginning = model.beginning(random)
         factor, more = _OVERRUN
         self._hard_end = int(request.length * factor) + more
         self._stops_from = int(request.length * _STOPS_FROM)
@@ -112,6 +112,11 @@ class Draft:
         # The white space that ended the text's last word was kept in the state.
         space = [] if tail[-1].isspace() or " " not in vocabulary else [" "]
         return tuple(row[0] for row in model.network.zero_state(1)), tail + "".join(space), space
+
+    @property
+    def sampling(self) -> Sampling:
+        """How its characters are drawn."""
+        return self.request.sampling
 
     def reads(self) -> bool:
         """Goes to the next character of the prompt; false when all of it is fed and a character is to be drawn."""

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from generator.network import Network
 from generator.vocabulary import Indices
@@ -17,12 +18,17 @@ def bits_per_character(network: Network, characters: Indices, progress: Callable
     The state is zero at the start and carried through. `progress` is told how many characters were read, now and then.
     """
     state = network.zero_state(1)
-    nats = 0.0
+    total = 0.0
     for position in range(len(characters) - 1):
         logits, state = network.step(characters[position : position + 1], state)
-        row = logits[0].astype(np.float64)
-        top = row.max()
-        nats += top + math.log(np.exp(row - top).sum()) - row[characters[position + 1]]
+        total += nats(logits[0], int(characters[position + 1]))
         if progress is not None and position % 1000 == 999:
             progress(position + 1)
-    return float(nats / (len(characters) - 1) / math.log(2))
+    return float(total / (len(characters) - 1) / math.log(2))
+
+
+def nats(logits: NDArray[np.float32], character: int) -> float:
+    """−ln p of the character at that index, by the logits `[vocabulary]` before it."""
+    row = logits.astype(np.float64)
+    top = row.max()
+    return float(top + math.log(np.exp(row - top).sum()) - row[character])

@@ -38,6 +38,10 @@ class Model:
         """The weights version."""
         return self.weights.manifest.version
 
+    def beginning(self, random: np.random.Generator) -> KeptState:
+        """Where a text begins whose draws `random` makes: its first."""
+        return self.beginnings[int(random.integers(len(self.beginnings)))]
+
 
 def load_model(folder: Path, version: str | None = None, threads: int = 1) -> Model:
     """Loads a version of the weights folder (by default the current one), verifies and tests it.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from collections.abc import Iterator
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,9 @@ _SENTENCE_END: Final = re.compile(r"(?:^|[^\w.])(?P<word>[^\W\d_](?:[^\W\d_]|['â
 _ABBREVIATIONS: Final = frozenset({"mr", "mrs", "ms", "dr", "st", "vol", "cf", "vs", "viz", "ch", "pp", "ed", "fig"})
 LOOK_BACK: Final = 40
 """Characters before a white space that are looked at: more than the longest English word and its marks."""
-_BROKEN_LINE: Final = re.compile(r"(?<=-)[ \t]*\n[ \t]*(?=\S)")
+_RUN: Final = re.compile(r"\s+|\S+")
+_EMPTY_LINE: Final = re.compile(r"\n[ \t]*\n")
+_LINE_END: Final = re.compile(r"[ \t]*\n[ \t]*")
 
 
 class Alphabet:
@@ -50,10 +53,35 @@ def ends_sentence(text: str) -> bool:
 
 def presentable(text: str, *, hard_wrapped: bool) -> str:
     """`text` as a person should read it: no blank edges, and one line per paragraph where the corpus was wrapped."""
-    if hard_wrapped:
-        paragraphs = re.split(r"\n[ \t]*\n\s*", text.strip())
-        return "\n\n".join(" ".join(_BROKEN_LINE.sub("", paragraph).split()) for paragraph in paragraphs)
-    return "\n".join(line.rstrip() for line in text.strip().split("\n"))
+    return "".join(run.shown for run in presented(text, hard_wrapped=hard_wrapped))
+
+
+class Run(NamedTuple):
+    """A word, or the white space between two: how it is shown, and which characters of the text it stands for."""
+
+    shown: str
+    start: int
+    end: int
+
+
+def presented(text: str, *, hard_wrapped: bool) -> Iterator[Run]:
+    """What `presentable` makes of a text, with the place that each part of it comes from."""
+    body = text.strip()
+    offset = len(text) - len(text.lstrip())
+    for match in _RUN.finditer(body):
+        start, end = match.span()
+        shown = match[0]
+        if shown.isspace():
+            shown = _white_space(shown, hard_wrapped=hard_wrapped, broken_word=body[start - 1] == "-")
+        yield Run(shown, offset + start, offset + end)
+
+
+def _white_space(run: str, *, hard_wrapped: bool, broken_word: bool) -> str:
+    if not hard_wrapped:
+        return "\n" * run.count("\n") + run.rpartition("\n")[2]
+    if _EMPTY_LINE.search(run):
+        return "\n\n"
+    return "" if broken_word and _LINE_END.fullmatch(run) else " "
 
 
 def _mask(flags: object) -> NDArray[np.bool_]:

@@ -88,6 +88,11 @@ class GenerationRequest:
         if self.opening and self.continuation is not None:
             raise InvalidRequest("opening: a continuation goes on from its own text and takes no opening")
 
+    @property
+    def characters(self) -> int:
+        """How many are fed, about."""
+        return self.length + len(self.opening)
+
 
 @dataclass(frozen=True, slots=True)
 class Timing:

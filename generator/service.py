@@ -14,6 +14,7 @@ from typing import Final
 from generator.model import load_model
 from generator.network import cores
 from generator.request import Generation, GenerationRequest
+from generator.surprise import Surprise, Written
 from generator.weights import Weights
 from generator.worker import Worker, WorkerStatistics
 
@@ -65,6 +66,10 @@ class Generator:
         Raises `InvalidRequest`, `Busy`, `Closing`, or `NetworkFault` when the network fails under way.
         """
         return await asyncio.wrap_future(self._worker.submit(request))
+
+    async def weigh(self, written: Written) -> Surprise:
+        """Computes the probabilities of a text once more, by the weights that serve now. As `generate` otherwise."""
+        return await asyncio.wrap_future(self._worker.submit(written))
 
     async def reload(self) -> Weights:
         """Takes up what `CURRENT` names, or the version that was asked for at the start, if one was.

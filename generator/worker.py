@@ -13,13 +13,14 @@ import time
 from collections import deque
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final, overload
 
 from generator.batch import Job, Outcome
 from generator.engine import Engine
 from generator.errors import Busy, Closing, InvalidRequest
 from generator.model import Model
 from generator.request import Generation, GenerationRequest
+from generator.surprise import Surprise, Written
 
 MAX_ROWS: Final = 32
 """Texts that run at once. Measured: a row in 32 costs a third of what it costs alone; 64 gain nothing."""
@@ -62,12 +63,16 @@ class Worker:
         """What the next request is written with."""
         return self._model
 
-    def submit(self, request: GenerationRequest) -> Future[Generation]:
-        """Admits a request; cancelling the future frees its place at the next character.
+    @overload
+    def submit(self, request: GenerationRequest) -> Future[Generation]: ...
+    @overload
+    def submit(self, request: Written) -> Future[Surprise]: ...
+    def submit(self, request: GenerationRequest | Written) -> Future[Any]:
+        """Admits a text to write, or one to weigh; cancelling the future frees its place at the next character.
 
         Raises `InvalidRequest`, `Busy` or `Closing`, in each case before any work was done.
         """
-        future: Future[Generation] = Future()
+        future: Future[Any] = Future()
         with self._changed:
             if self._closing:
                 raise Closing
@@ -89,14 +94,19 @@ class Worker:
     def _speed(self) -> float:
         return sum(engine.speed for engine in self._engines)
 
-    def _refuse_unknown_characters(self, request: GenerationRequest) -> None:
-        unknown = {c for c in request.opening if c not in self._model.weights.manifest.vocabulary}
+    def _refuse_unknown_characters(self, request: GenerationRequest | Written) -> None:
+        vocabulary = self._model.weights.manifest.vocabulary
+        if isinstance(request, Written):
+            if not any(character in vocabulary for character in request.text):
+                raise InvalidRequest("text: the network knows none of its characters")
+            return
+        unknown = {c for c in request.opening if c not in vocabulary}
         if unknown:
             raise InvalidRequest(f"opening: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
 
     def _retry_after(self) -> float:
         """Seconds until about half of what waits will have been written."""
-        waiting = sum(job.request.length + len(job.request.opening) for job in self._waiting)
+        waiting = sum(job.request.characters for job in self._waiting)
         return max(1.0, waiting / 2 / self._speed)
 
     def swap(self, model: Model) -> None:
@@ -175,5 +185,5 @@ class Worker:
             engine.running = engine.rows
             texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
             self._texts += texts
-            self._failed += len(outcomes) - texts
+            self._failed += sum(isinstance(outcome.result, Exception) for outcome in outcomes)
             self._changed.notify_all()  # there may be room again

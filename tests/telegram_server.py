@@ -309,13 +309,16 @@ class Chat:
         kicked = f"bot was kicked from the {self.kind} chat"
         self.barred = "bot was blocked by the user" if self.kind == "private" else kicked
 
-    async def upgrade(self) -> Chat:
-        """The group becomes a supergroup, with another number."""
+    async def upgrade(self, *, told_here: bool = True, told_there: bool = True) -> Chat:
+        """The group becomes a supergroup, with another number. Telegram tells both, unless a test forbids it."""
         new = Chat(self.server, -1_000_000_000_000 - self.server.number(), "supergroup")
         self.server.chats[new.id] = new
         self.upgraded_to = new.id
-        service = self._typed("", self.server.user("Admin"), {"migrate_to_chat_id": new.id})
-        await self.server.add_update("message", service)
+        admin = self.server.user("Admin")
+        if told_here:
+            await self.server.add_update("message", self._typed("", admin, {"migrate_to_chat_id": new.id}))
+        if told_there:
+            await self.server.add_update("message", new._typed("", admin, {"migrate_from_chat_id": self.id}))
         return new
 
     def json(self) -> Json:
@@ -395,6 +398,7 @@ class TelegramServer:
                 "getMyCommands": self._get_my_commands,
                 "sendMessage": self._send_message,
                 "sendPhoto": self._send_photo,
+                "sendDocument": self._send_document,
                 "sendChatAction": self._send_chat_action,
                 "editMessageText": self._edit_message_text,
                 "editMessageReplyMarkup": self._edit_message_reply_markup,
@@ -694,6 +698,14 @@ class TelegramServer:
             raise ApiError(400, "IMAGE_PROCESS_FAILED")
         caption = _text(params, "caption", MAX_CAPTION, "message caption is too long") if params.text("caption") else ""
         return self._post(chat, params, caption, photo if isinstance(photo, bytes) else b"")
+
+    async def _send_document(self, params: Params) -> Json:
+        chat = self._chat(params)
+        document = params.raw.get("document")
+        if not document:
+            raise ApiError(400, "there is no document in the request")
+        caption = _text(params, "caption", MAX_CAPTION, "message caption is too long") if params.text("caption") else ""
+        return self._post(chat, params, caption, document if isinstance(document, bytes) else b"")
 
     def _post(self, chat: Chat, params: Params, text: str, photo: bytes | None = None) -> Json:
         buttons = _buttons(params)

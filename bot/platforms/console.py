@@ -63,8 +63,8 @@ async def respond(commands: Commands, line: str) -> Reply:
 def plain(reply: Reply) -> str:
     """A reply as lines of text."""
     lines = [reply.text]
-    if reply.picture is not None:
-        lines.append(messages.picture(reply.picture))
+    if reply.picture is not None and reply.picture.path is not None:
+        lines.append(messages.picture(reply.picture.path))
     if reply.notice:
         lines.append(f"({reply.notice})")
     return printable("\n".join(lines))

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-from collections.abc import Coroutine
+import sys
+from collections.abc import Callable, Coroutine
 from enum import Enum, auto
-from pathlib import Path
 from typing import Any, Final, Protocol
 
+import aiohttp
 import discord
 
 from bot import messages
@@ -24,6 +25,12 @@ TOKEN_SECONDS: Final = 15 * 60 - 15
 PREFIX: Final = "lstmega:"
 """What the custom IDs of this bot's buttons begin with. At most 100 characters in all, of which an action's data takes
 up to 60 (https://discord.com/developers/docs/components/reference#anatomy-of-a-component)."""
+MAX_FOLLOW_UPS: Final = 5
+"""Of one interaction, where the app is installed by a user and not by the server: "limited to creating a maximum of 5
+follow-ups" (https://discord.com/developers/docs/change-log, "User-Installed Apps General Availability", 2024-06-27)."""
+MAX_DESCRIPTION: Final = 1024
+"""Characters of a picture's alternative text
+(https://discord.com/developers/docs/resources/message#attachment-object)."""
 MAX_LABEL: Final = 80
 """Characters on a button (https://discord.com/developers/docs/components/reference#button)."""
 
@@ -34,6 +41,7 @@ _ALREADY_ACKNOWLEDGED: Final = 40060
 _INVALID_WEBHOOK_TOKEN: Final = 50027
 _OVER: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
 """Nothing can be said any more: the token has run out, or another process has answered."""
+_TEXT_FILE: Final = "text.txt"
 log = logging.getLogger(__name__)
 
 
@@ -47,10 +55,11 @@ class Asked(Protocol):
         """Sends the reply, in as many messages as it takes."""
 
 
-async def answer(asked: Asked, work: Coroutine[Any, Any, Reply]) -> None:
+async def answer(asked: Asked, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:
     """Shows what `work` returns. Whatever goes wrong is logged without a word of any message, and the person told.
 
-    Only cancellation passes through, and it stops the work.
+    `on_failure` is called each time that Discord does not take something. Only cancellation passes through, and it
+    stops the work.
     """
     try:
         async with asyncio.timeout(TOKEN_SECONDS):
@@ -59,10 +68,10 @@ async def answer(asked: Asked, work: Coroutine[Any, Any, Reply]) -> None:
             except Exception as error:
                 if isinstance(error, discord.HTTPException) and error.code in _OVER:
                     raise
-                _tell(error)
+                _tell(error, on_failure)
                 await asked.show(Reply.refusal(messages.UNEXPECTED))
     except Exception as error:  # noqa: BLE001 - `_tell` logs it
-        _tell(error)
+        _tell(error, on_failure)
 
 
 async def _patiently(asked: Asked, work: Coroutine[Any, Any, Reply]) -> Reply:
@@ -79,8 +88,10 @@ async def _patiently(asked: Asked, work: Coroutine[Any, Any, Reply]) -> Reply:
             await asyncio.wait({working})
 
 
-def _tell(error: Exception) -> None:
+def _tell(error: Exception, on_failure: Callable[[], None]) -> None:
     """Logs an error. What Discord says about a request may repeat parts of it, so of that only the codes are told."""
+    if isinstance(error, (discord.HTTPException, aiohttp.ClientError)):
+        on_failure()
     if isinstance(error, discord.HTTPException):
         log.warning("an answer did not reach Discord: status %d, code %d", error.status, error.code)
     elif isinstance(error, TimeoutError):
@@ -104,6 +115,7 @@ class Interaction:
     def __init__(self, interaction: discord.Interaction) -> None:
         self._interaction = interaction
         self._stage = _Stage.SILENT
+        self._follow_ups = 0
 
     async def keep_waiting(self) -> None:
         """Defers. Whether the reply is a private one is not known yet: most that take time are not."""
@@ -119,13 +131,31 @@ class Interaction:
         return (await self._interaction.original_response()).flags.loading
 
     async def show(self, reply: Reply) -> None:
-        """Sends the reply; the notice beside a public one goes to the person alone."""
-        texts = contents(reply, with_notice=reply.private)
+        """Sends the reply; the notice beside a public one goes to the person alone.
+
+        Where Discord wants no more messages than the reply takes, the last one has all of it as a file.
+        """
+        left = self._messages_left(private=reply.private)
+        if not left:
+            log.warning("Discord wants to hear nothing more")
+            return
+        whisper = bool(reply.notice) and not reply.private and left > 1
+        texts, ending = contents(reply, with_notice=reply.private), _ending(reply)
+        most = left - whisper
+        if len(texts) > most:
+            texts[most - 1 :] = [messages.WHOLE_TEXT_IN_FILE]
+            ending["file"] = discord.File(io.BytesIO(reply.text.encode()), filename=_TEXT_FILE)
         for number, text in enumerate(texts, 1):
-            ending = await _ending(reply) if number == len(texts) else {}
-            await self._send(text, ending, private=reply.private)
-        if reply.notice and not reply.private:
+            await self._send(text, ending if number == len(texts) else {}, private=reply.private)
+        if whisper:
             await self._send(escaped(reply.notice), {}, private=True)
+
+    def _messages_left(self, *, private: bool) -> int:
+        """How many more messages the interaction may have: the first one of all is no follow-up."""
+        if self._interaction.is_guild_integration():
+            return sys.maxsize
+        in_place = self._stage is _Stage.SILENT or (self._stage is _Stage.THINKING and not private)
+        return MAX_FOLLOW_UPS - self._follow_ups + in_place
 
     async def _send(self, text: str, ending: dict[str, Any], *, private: bool) -> None:
         interaction = self._interaction
@@ -138,7 +168,7 @@ class Interaction:
         elif self._stage is _Stage.THINKING:
             await self._whisper_late(text, ending)
         else:
-            await interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending)
+            await self._follow_up(text, ending, private=private)
         self._stage = _Stage.ANSWERED
 
     async def _whisper_late(self, text: str, ending: dict[str, Any]) -> None:
@@ -152,9 +182,13 @@ class Interaction:
         await interaction.edit_original_response(content=PLACEHOLDER)
         self._stage = _Stage.ANSWERED
         try:
-            await interaction.followup.send(text, ephemeral=True, suppress_embeds=True, **ending)
+            await self._follow_up(text, ending, private=True)
         finally:
             await interaction.delete_original_response()
+
+    async def _follow_up(self, text: str, ending: dict[str, Any], *, private: bool) -> None:
+        self._follow_ups += 1  # also when it fails: it may have arrived
+        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending)
 
 
 class Mention:
@@ -174,19 +208,21 @@ class Mention:
         """Replies to the message, or into the channel if it is gone by now."""
         texts = contents(reply, with_notice=True)
         for number, text in enumerate(texts, 1):
-            details = await _ending(reply) if number == len(texts) else {}
+            details = _ending(reply) if number == len(texts) else {}
             if number == 1:
                 details["reference"] = self._message.to_reference(fail_if_not_exists=False)
             await self._message.channel.send(text, suppress_embeds=True, **details)
 
 
-async def _ending(reply: Reply) -> dict[str, Any]:
+def _ending(reply: Reply) -> dict[str, Any]:
     """What hangs below the last message: buttons, a picture."""
     ending: dict[str, Any] = {}
     if reply.actions:
         ending["view"] = _buttons(reply.actions)
-    if reply.picture is not None and (picture := await _picture(reply.picture)) is not None:
-        ending["file"] = picture
+    if (picture := reply.picture) is not None:
+        ending["file"] = discord.File(
+            io.BytesIO(picture.content), picture.name, description=picture.description[:MAX_DESCRIPTION]
+        )
     return ending
 
 
@@ -197,13 +233,3 @@ def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
         view.add_item(discord.ui.Button(label=action.label[:MAX_LABEL], custom_id=PREFIX + action.data))
     view.stop()  # a view that listens would be kept, one for every text, until the process ends
     return view
-
-
-async def _picture(path: Path) -> discord.File | None:
-    """The picture as an attachment; `None`, and a line in the log, when it cannot be read (any more)."""
-    try:
-        data = await asyncio.to_thread(path.read_bytes)
-    except OSError as error:
-        log.warning("the picture of a reply cannot be read: %s", error.strerror)
-        return None
-    return discord.File(io.BytesIO(data), filename=path.name)

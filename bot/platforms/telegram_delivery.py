@@ -8,7 +8,6 @@ import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final, TypeVar
 
 import httpx
@@ -18,14 +17,15 @@ from telegram import (
     InlineKeyboardMarkup,
     InlineQuery,
     InlineQueryResultArticle,
+    InputFile,
     LinkPreviewOptions,
     ReplyParameters,
 )
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError, TimedOut
+from telegram.error import BadRequest, ChatMigrated, NetworkError, RetryAfter, TelegramError, TimedOut
 
 from bot.platforms import telegram_text as texts
-from bot.reply import Kind, Reply
+from bot.reply import Kind, Picture, Reply
 
 TYPING_AFTER: Final = 0.3
 """Seconds. A text that is there sooner needs no "typing", which could only arrive after it."""
@@ -33,6 +33,9 @@ TYPING_EVERY: Final = 4.5
 """Seconds: "The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
 RETRY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds between attempts, each with up to as much again at random; then the answer is given up."""
+MAX_PHOTO_SIDE: Final = 2560
+"""Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
+whose type would become too small to read, goes as a file, which it leaves alone."""
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _NOT_MODIFIED: Final = "message is not modified"
 _TOO_OLD: Final = "query is too old"
@@ -61,10 +64,14 @@ class Place:
 
 
 class Delivery:
-    """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered."""
+    """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
-    def __init__(self, bot: Bot) -> None:
+    `on_moved` is told the old and the new number of a group that turns out to have become a supergroup.
+    """
+
+    def __init__(self, bot: Bot, on_moved: Callable[[int, int], Awaitable[None]]) -> None:
         self._bot = bot
+        self._on_moved = on_moved
 
     async def send(self, place: Place, reply: Reply) -> None:
         """The whole reply, the buttons below its last piece.
@@ -76,9 +83,9 @@ class Delivery:
         answers = None if place.private else place.answers
         quiet = not place.private and (reply.private or reply.kind is Kind.REFUSAL)
         if reply.picture is not None:
-            picture = await _read(reply.picture)
+            picture = reply.picture
             caption = pieces[0] if len(pieces) == 1 and texts.length(pieces[0]) <= texts.MAX_CAPTION else ""
-            if picture and await self._send_picture(place, picture, caption, markup if caption else None, answers):
+            if await self._send_picture(place, picture, caption, markup if caption else None, answers):
                 if caption:
                     return
                 answers = None
@@ -132,7 +139,10 @@ class Delivery:
         await asyncio.sleep(TYPING_AFTER)
         try:
             while True:
-                await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+                try:
+                    await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+                except RetryAfter as error:  # the next time, perhaps
+                    log.debug("typing was not shown: %s", type(error).__name__)
                 await asyncio.sleep(TYPING_EVERY)
         except TelegramError as error:
             log.debug("typing was not shown: %s", type(error).__name__)
@@ -154,21 +164,33 @@ class Delivery:
         )
 
     async def _send_picture(
-        self, place: Place, picture: bytes, caption: str, markup: InlineKeyboardMarkup | None, answers: int | None
+        self, place: Place, picture: Picture, caption: str, markup: InlineKeyboardMarkup | None, answers: int | None
     ) -> bool:
         """Whether Telegram took the picture. It refuses some (too large, say), and the text goes all the same."""
-        try:
-            await self._follow(
-                place,
-                lambda chat: self._bot.send_photo(
+        as_file = _height(picture.content) > MAX_PHOTO_SIDE
+
+        def send(chat: int) -> Awaitable[object]:
+            if as_file:
+                document = InputFile(picture.content, picture.name)
+                return self._bot.send_document(
                     chat,
-                    picture,
+                    document,
                     caption or None,
                     message_thread_id=place.topic,
                     reply_markup=markup,
                     reply_parameters=_reply_to(answers),
-                ),
+                )
+            return self._bot.send_photo(
+                chat,
+                picture.content,
+                caption or None,
+                message_thread_id=place.topic,
+                reply_markup=markup,
+                reply_parameters=_reply_to(answers),
             )
+
+        try:
+            await self._follow(place, send)
         except BadRequest as error:
             log.warning("a picture was refused: %s", error.message)
             return False
@@ -179,6 +201,7 @@ class Delivery:
         try:
             await self._again(lambda: send(place.chat))
         except ChatMigrated as moved:
+            await self._on_moved(place.chat, moved.new_chat_id)
             place = replace(place, chat=moved.new_chat_id)
             await self._again(lambda: send(place.chat))
         return place
@@ -213,10 +236,6 @@ def _reply_to(message: int | None) -> ReplyParameters | None:
     return None if message is None else ReplyParameters(message, allow_sending_without_reply=True)
 
 
-async def _read(picture: Path) -> bytes:
-    """The picture's bytes; none when it cannot be read."""
-    try:
-        return await asyncio.to_thread(picture.read_bytes)
-    except OSError as error:
-        log.warning("%s: %s", picture, error.strerror)
-        return b""
+def _height(png: bytes) -> int:
+    """Pixels, from the file's first block (https://www.w3.org/TR/png-3/#11IHDR); 0 when it is cut short."""
+    return int.from_bytes(png[20:24], "big")

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -26,6 +26,7 @@ from bot import messages
 from bot.commands import Commands
 from bot.platforms import console
 from bot.reply import Kind, Reply
+from generator.shades import DARKEST, INK, Cell, colour
 
 _WIDEST_LINE: Final = 100
 """Columns: longer lines of prose are hard to read."""
@@ -106,13 +107,43 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
             opening, text = console.printable(passage.opening), wrapped(console.printable(passage.text), width)
             parts += [("class:opening", text[: len(opening)]), ("", text[len(opening) :])]
     else:
+        if reply.shaded:
+            parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(), ("", "\n\n")]
         style = "class:refusal" if reply.kind is Kind.REFUSAL else ""
         parts.append((style, wrapped(console.printable(reply.text), width)))
-    if reply.picture is not None:
-        parts.append(("class:notice", "\n" + console.printable(messages.picture(reply.picture))))
+    if reply.picture is not None and reply.picture.path is not None:
+        parts.append(("class:notice", "\n" + console.printable(messages.picture(reply.picture.path))))
     if reply.notice:
         parts.append(("class:notice", "\n" + wrapped(console.printable(reply.notice), width)))
     return parts
+
+
+def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
+    """A text in the colours of its picture. What is certain keeps the terminal's own, and so does the opening."""
+    seen = [cell for cell in cells if console.printable(cell.character)]
+    text = wrapped("".join(cell.character for cell in seen), width)
+    parts: StyleAndTextTuples = []
+    for cell, character in zip(seen, text, strict=True):
+        plain = not cell.shade or character == "\n"
+        style = "class:notice" if cell.given else "" if plain else _ground(cell.shade)
+        if parts and parts[-1][0] == style:
+            parts[-1] = (style, parts[-1][1] + character)
+        else:
+            parts.append((style, character))
+    return parts
+
+
+def _scale() -> StyleAndTextTuples:
+    """What the colours mean."""
+    parts: StyleAndTextTuples = [("class:notice", messages.SCALE)]
+    for bits in range(int(DARKEST) + 1):
+        shade = Cell("", bits).shade
+        parts.append((_ground(shade) if shade else "", f" {bits} "))
+    return parts
+
+
+def _ground(shade: int) -> str:
+    return f"noinherit bg:#{bytes(colour(shade)).hex()} fg:#{bytes(INK).hex()}"
 
 
 def wrapped(text: str, width: int) -> str:

@@ -1,0 +1,90 @@
+"""The picture at the end of a training: curves, and texts of the served form shaded by its own probabilities."""
+
+from __future__ import annotations
+
+import io
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import random_weights
+from PIL import Image
+
+from generator.network import Network
+from generator.training.corpus import Corpus, read_corpus
+from generator.training.curve import curve_png, history_csv
+from generator.training.export import step_model
+from generator.training.specimens import LENGTH, TEMPERATURES, specimens
+from generator.weights import load_weights
+
+HISTORY = [
+    {"epoch": e, "train_bits_per_character": 5 / e, "valid_bits_per_character": 4 / e + 0.1 * e, "learning_rate": 1e-3}
+    | {"seconds": 2.0}
+    for e in range(1, 7)
+]
+TELEGRAM_SHRINKS_FROM = 2560
+
+
+def corpus_of(text: str, tmp_path: Path) -> Corpus:
+    path = tmp_path / "book.txt"
+    path.write_text(text, encoding="utf-8")
+    return read_corpus(path)
+
+
+@pytest.fixture
+def book(tmp_path: Path, weights_folder: Path) -> Corpus:
+    """A text of all the characters that the shipped network knows, since a run measures on its own corpus."""
+    vocabulary = load_weights(weights_folder).manifest.vocabulary.characters
+    sentences = "The philosopher is a man of the day after. What is noble? Is it not thus? " * 120
+    return corpus_of("".join(c for c in vocabulary if c != "\n") + "\n" + sentences, tmp_path)
+
+
+def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, weights_folder: Path) -> None:
+    network = Network(load_weights(weights_folder).model, len(book.vocabulary))
+    found = specimens(network, book, seed=3)
+    assert [label for label, _ in found] == [f"temperature {t}" for t in TEMPERATURES]
+    _, validation, _ = book.splits()
+    for _, surprise in found:
+        assert surprise.given in book.vocabulary.decode(validation)
+        assert surprise.given.startswith(("The philosopher is", "What is noble?", "Is it not"))
+        assert LENGTH * 0.4 < len(surprise.text) <= LENGTH
+        assert not surprise.text[-1].isspace()
+        assert (surprise.bits >= 0).all()
+    again = specimens(network, book, seed=3)
+    assert [s.text for _, s in again] == [s.text for _, s in found]
+    assert all(np.array_equal(a.bits, b.bits) for (_, a), (_, b) in zip(again, found, strict=True))
+    content = curve_png(HISTORY, 3, "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
+    picture = Image.open(io.BytesIO(content))
+    assert (picture.format, picture.width) == ("PNG", 1080)
+    assert 1200 < picture.height <= TELEGRAM_SHRINKS_FROM
+    assert len(content) < 400_000
+
+
+@pytest.mark.parametrize("text", ["abc" * 1200, "abc \n" * 800, "漢字かな" * 900])
+def test_a_book_without_sentences_or_without_words_has_its_texts_too(text: str, tmp_path: Path) -> None:
+    corpus = corpus_of(text, tmp_path)
+    weights = random_weights(1)
+    symbols = len(corpus.vocabulary)
+    weights["embedding"] = weights["embedding"][:symbols]
+    weights["output_kernel"] = weights["output_kernel"][:, :symbols]
+    weights["output_bias"] = weights["output_bias"][:symbols]
+    found = specimens(Network(step_model(weights, quantised=True), symbols), corpus, seed=0)
+    assert all(surprise.given and surprise.text and math.isfinite(surprise.mean) for _, surprise in found)
+    assert curve_png(HISTORY, 1, "book.txt", found, hard_wrapped=False).startswith(b"\x89PNG")
+
+
+def test_without_texts_the_picture_is_the_curves_alone() -> None:
+    picture = Image.open(io.BytesIO(curve_png(HISTORY[:1], 1, "Книга", hard_wrapped=True)))
+    assert picture.size == (1080, 672)
+
+
+def test_accuracy_stands_in_the_history_where_it_is_known() -> None:
+    assert history_csv(HISTORY).decode().splitlines()[0] == (
+        "epoch,train_bits_per_character,valid_bits_per_character,learning_rate,seconds"
+    )
+    with_accuracy = [row | {"train_accuracy": 0.5} for row in HISTORY]
+    lines = history_csv(with_accuracy).decode().splitlines()
+    assert lines[0].split(",")[2] == "train_accuracy"
+    assert lines[1].split(",")[2] == "0.5"
+    assert len(lines) == len(HISTORY) + 1

@@ -1,0 +1,54 @@
+"""Pictures on a simulated Discord (simcord): the real discord.py, core, store and generator."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from discord_support import World, as_shown, world
+
+from bot import messages
+from bot.platforms.discord_answers import MAX_DESCRIPTION, _ending
+from bot.reply import Picture, Reply
+
+
+@pytest.fixture
+async def here(tiny_folder: Path) -> AsyncIterator[World]:
+    async with world(tiny_folder) as found:
+        yield found
+
+
+async def test_the_shaded_text_is_attached_for_all_to_see(here: World) -> None:
+    await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    result = await here.alice.slash(here.channel, "surprise")
+    assert not result.ephemeral
+    assert result.response is not None
+    [attachment] = result.response.attachments
+    assert attachment.filename == "surprise.png"
+    assert attachment.size > 1000
+    assert as_shown(result.response.content).startswith("Your last text surprises me by")
+    assert not result.followups
+
+
+async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -> None:
+    await here.alice.slash(here.channel, "nietzsche")
+    result = await here.bob.slash(here.channel, "surprise")
+    assert result.ephemeral
+    assert result.response is not None
+    assert as_shown(result.response.content) == messages.NOTHING_TO_SHADE
+    assert not result.response.attachments
+
+
+def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
+    file = _ending(Reply.answer("a", picture=Picture(b"PNG", "a.png", "word " * 500)))["file"]
+    assert file.description == ("word " * 500)[:MAX_DESCRIPTION]
+    assert (file.filename, file.fp.read()) == ("a.png", b"PNG")
+
+
+async def test_discord_is_told_of_the_command_in_both_languages(here: World) -> None:
+    [told] = here.sent("PUT", r"^/applications/\d+/commands$")[-1:]
+    [command] = [command for command in told if command["name"] == "surprise"]
+    assert command["description"] == messages.COMMANDS["surprise"].purpose
+    assert command["description_localizations"] == {"pt-BR": messages.PORTUGUESE["surprise"]}
+    assert len(command["description"]) <= 100

@@ -1,0 +1,137 @@
+"""Pictures in Telegram: the real library and the real core, against a loopback Bot API."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from telegram_server import Chat, TelegramServer, User
+
+from bot import messages
+from bot.commands import Commands
+from bot.platforms.telegram import Telegram
+from bot.platforms.telegram_delivery import MAX_PHOTO_SIDE
+from bot.platforms.telegram_limits import Limits, Rate
+from bot.reply import Invocation, Picture, Reply
+from bot.settings import BotSection, Secret, TelegramSection
+from bot.store import Store
+from generator import Generator
+
+FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
+PNG = b"\x89PNG\r\n\x1a\n"
+TALL = PNG + b"\0\0\0\rIHDR" + (1080).to_bytes(4, "big") + (MAX_PHOTO_SIDE + 1).to_bytes(4, "big")
+
+
+class Told(Commands):
+    """The commands, which can be told what to say."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.said: dict[str, Reply] = {}
+
+    async def handle(self, invocation: Invocation) -> Reply:
+        return self.said.get(invocation.command) or await super().handle(invocation)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with TelegramServer() as server:
+        yield server
+
+
+@pytest.fixture
+def alice(server: TelegramServer) -> User:
+    return server.user("Alice")
+
+
+@pytest.fixture
+def bob(server: TelegramServer) -> User:
+    return server.user("Bob")
+
+
+@pytest.fixture
+def chat(server: TelegramServer, alice: User) -> Chat:
+    return server.private(alice)
+
+
+@pytest.fixture
+def group(server: TelegramServer) -> Chat:
+    return server.supergroup()
+
+
+@pytest.fixture
+async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Told]:
+    async with Store.open(tmp_path / "pictures.sqlite3") as store, Generator.open(tiny_folder, threads=1) as generator:
+        yield Told(generator, store, BotSection(length=60, rest=0.0))
+
+
+@pytest.fixture
+async def bot(server: TelegramServer, commands: Told) -> AsyncIterator[Telegram]:
+    """The bot, connected."""
+    section = TelegramSection(token=Secret(server.token), api_url=server.url)
+    telegram = Telegram(section, commands, limits=FAST)
+    polls = server.watch("getUpdates")
+    task = asyncio.create_task(telegram.serve())
+    await polls.next()
+    yield telegram
+    task.cancel()
+    await asyncio.wait({task})
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_shaded_text_is_a_photo_with_a_caption(chat: Chat) -> None:
+    await chat.send("/surprise")
+    assert (await chat.next_message()).text == messages.NOTHING_TO_SHADE
+    await chat.send("/nietzsche 0.7 The philosopher")
+    await chat.next_message()
+    await chat.send("/surprise")
+    message = await chat.next_message()
+    assert message.photo is not None
+    picture = Image.open(io.BytesIO(message.photo))
+    assert (picture.format, picture.width) == ("PNG", 1080)
+    assert message.text.startswith("Your last text surprises me by")
+    assert message.labels == []
+
+
+@pytest.mark.usefixtures("bot")
+async def test_in_a_group_it_answers_the_person_who_asked_with_their_own_text(
+    server: TelegramServer,
+    group: Chat,
+    alice: User,
+    bob: User,
+) -> None:
+    await group.send("/nietzsche 0.7 The philosopher", by=alice)
+    await group.next_message()
+    await group.send("/surprise", by=bob)
+    assert (await group.next_message()).text == messages.NOTHING_TO_SHADE
+    typed = await group.send("/surprise@lstmega_bot", by=alice)
+    assert (await group.next_message()).reply_to == typed
+    assert len(server.calls_of("sendPhoto")) == 1
+
+
+@pytest.mark.usefixtures("bot")
+async def test_a_picture_too_tall_for_a_photo_goes_as_a_file(
+    server: TelegramServer,
+    commands: Told,
+    chat: Chat,
+) -> None:
+    commands.said["surprise"] = Reply.answer("here", picture=Picture(TALL, "surprise.png", "a long text"))
+    await chat.send("/surprise")
+    message = await chat.next_message()
+    assert (message.photo, message.text) == (TALL, "here")
+    assert [call.method for call in server.calls if call.method in {"sendPhoto", "sendDocument"}] == ["sendDocument"]
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_menu_has_it(server: TelegramServer) -> None:
+    menus = [{entry["command"]: entry["description"] for entry in menu} for menu in server.commands.values()]
+    assert len(menus) == 4
+    assert {menu["surprise"] for menu in menus} == {
+        messages.COMMANDS["surprise"].purpose,
+        messages.PORTUGUESE["surprise"],
+    }
