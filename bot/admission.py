@@ -11,6 +11,9 @@ from typing import Final
 
 from generator import Busy
 
+LONGEST_WAIT: Final = 30.0
+"""Seconds after which nobody waits for a text any more: who asked so long ago, or would have to wait so long, is told
+when to come back. Without it, a bot that is asked for more than it can write would answer everybody minutes late."""
 _FORGET_AFTER: Final = 1_000
 """People whose rest is remembered before those whose rest is over are thrown out."""
 
@@ -27,12 +30,21 @@ class TooSoon(Exception):
         self.retry_after = retry_after
 
 
+class TooLate(Exception):
+    """The person asked so long ago that the text is left out; `retry_after` seconds from now there is time for it."""
+
+    def __init__(self, retry_after: float) -> None:
+        super().__init__(f"not begun within {LONGEST_WAIT:g} s")
+        self.retry_after = retry_after
+
+
 class Admission:
     """Lets texts begin.
 
     `places` run at once and `queue` wait, chat after chat in turn, so that a busy chat delays itself and not the
-    others. When the queue is full, the chat that has most in it gives way. `rest`: seconds between two texts of a
-    person. `patience(n)`: seconds after which n waiting texts will have begun.
+    others. When the queue is full, or so long that its last one would wait for more than `LONGEST_WAIT`, the chat that
+    has most in it gives way. `rest`: seconds between two texts of a person. `patience(n)`: seconds after which n
+    waiting texts will have begun.
     """
 
     def __init__(self, places: int, queue: int, rest: float, patience: Callable[[int], float]) -> None:
@@ -50,10 +62,11 @@ class Admission:
         return sum(len(line) for line in self._waiting.values())
 
     @asynccontextmanager
-    async def text(self, chat: str, person: str, *, trusted: bool) -> AsyncIterator[None]:
+    async def text(self, chat: str, person: str, *, trusted: bool, asked: float | None = None) -> AsyncIterator[None]:
         """Waits for the chat's turn and holds a place for one text. `trusted` people need no rest.
 
-        Raises `StillWriting`, `TooSoon` or `Busy`.
+        `asked`: when the person did, on the clock of `time.monotonic` (default: now). Raises `StillWriting`, `TooSoon`,
+        `Busy`, or, `LONGEST_WAIT` after they asked, `TooLate`.
         """
         if person in self._writing:
             raise StillWriting
@@ -62,7 +75,7 @@ class Admission:
             raise TooSoon(left)
         self._writing.add(person)
         try:
-            await self._take_place(chat)
+            await self._take_place_in_time(chat, time.monotonic() if asked is None else asked)
             try:
                 yield
             finally:
@@ -71,11 +84,21 @@ class Admission:
             self._writing.discard(person)
             self._let_rest(person)
 
+    async def _take_place_in_time(self, chat: str, asked: float) -> None:
+        left = asked + LONGEST_WAIT - time.monotonic()
+        if left <= 0:
+            raise TooLate(self._patience(self.queued))
+        try:
+            async with asyncio.timeout(left):
+                await self._take_place(chat)
+        except TimeoutError:
+            raise TooLate(self._patience(self.queued)) from None
+
     async def _take_place(self, chat: str) -> None:
         if self._free > 0:
             self._free -= 1
             return
-        if self.queued >= self._queue:
+        if self.queued >= self._queue or self._patience(self.queued + 1) > LONGEST_WAIT:
             self._make_room(chat)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(chat, deque()).append(turn)

@@ -50,11 +50,12 @@ class Health:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._store.temperature(*_NOBODY)
+                await self._store.probe()
         except StoreError as error:
             return Part("store", ready=False, detail=str(error))
         except TimeoutError:
             return Part("store", ready=False, detail=f"no answer within {PATIENCE_SECONDS:g} s")
-        return Part("store", ready=True, detail="answers")
+        return Part("store", ready=True, detail="reads and writes")
 
 
 def _platform(supervised: Supervised) -> Part:

@@ -48,7 +48,7 @@ class Metrics:
         )
         self._platform_errors = Counter(
             "platform_errors",
-            "Failures to reach a platform or to stay there.",
+            "Failures to reach a platform, to stay there, or to send an answer.",
             ("platform",),
             namespace=NAMESPACE,
             registry=self._registry,
@@ -91,7 +91,7 @@ class Metrics:
             self._per_character.observe(seconds / characters)
 
     def platform_failed(self, platform: str) -> None:
-        """A platform could not be reached, or not be stayed at."""
+        """A platform could not be reached, or not be stayed at, or did not take an answer."""
         self._platform_errors.labels(platform).inc()
 
     def reloaded(self, outcome: str) -> None:

@@ -7,10 +7,11 @@ import time
 from collections.abc import Awaitable
 from typing import Final
 
-from bot import logs, messages
+from bot import logs
 from bot.commands import Commands
 from bot.metrics import Metrics
-from bot.reply import Invocation, Kind, Press, Reply
+from bot.reloading import Reloading
+from bot.reply import Invocation, Press, Reply
 from bot.settings import BotSection
 from bot.store import Store
 from generator import Generation, Generator
@@ -18,16 +19,18 @@ from generator import Generation, Generator
 _UNKNOWN: Final = "unknown"
 """What stands for every command that there is not: what people type must be neither logged nor counted apart."""
 _BUTTON: Final = "button"
-_OUTCOMES: Final = {Kind.TEXT: "text", Kind.ANSWER: "answer", Kind.REFUSAL: "refused"}
 log = logging.getLogger(__name__)
 
 
 class ObservedCommands(Commands):
     """`Commands` that `metrics` counts and the log tells of."""
 
-    def __init__(self, generator: Generator, store: Store, settings: BotSection, metrics: Metrics) -> None:
+    def __init__(
+        self, generator: Generator, store: Store, settings: BotSection, metrics: Metrics, reloading: Reloading
+    ) -> None:
         super().__init__(generator, store, settings)
         self._metrics = metrics
+        self._reloading = reloading
 
     async def handle(self, invocation: Invocation) -> Reply:
         """As `Commands.handle`."""
@@ -38,6 +41,14 @@ class ObservedCommands(Commands):
     async def press(self, press: Press) -> Reply:
         """As `Commands.press`."""
         return await self._observe(press.platform, _BUTTON, super().press(press))
+
+    async def take_up_weights(self) -> str:
+        """As `Commands.take_up_weights`, told and counted as every reload is."""
+        return str(await self._reloading.reload("/reload"))
+
+    def undelivered(self, platform: str) -> None:
+        """As `Commands.undelivered`."""
+        self._metrics.platform_failed(platform)
 
     def written(self, generation: Generation, waited: float) -> None:
         """As `Commands.written`."""
@@ -52,7 +63,7 @@ class ObservedCommands(Commands):
             outcome = "cancelled"
             try:
                 reply = await work
-                outcome = "restarting" if reply.text == messages.RESTARTING else _OUTCOMES[reply.kind]
+                outcome = reply.kind.value if reply.cause is None else reply.cause.value
                 return reply
             finally:
                 seconds = time.perf_counter() - began

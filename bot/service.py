@@ -26,6 +26,9 @@ from bot.supervision import Backoff, NoPlatformLeft, Supervisor
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
+CLOSE_SECONDS: Final = 12.0
+"""How long everything may take to close after that, the generator's own ten seconds for texts in progress included.
+The unit's `TimeoutStopSec` is longer than both together."""
 Platforms = Callable[[Config, Commands, Store], Sequence[Platform]]
 log = logging.getLogger(__name__)
 
@@ -50,13 +53,20 @@ def _operated(config: Config, platform: str) -> bool:
     return any(operator.startswith(f"{platform}:") for operator in config.bot.operators)
 
 
-async def run(config: Config, platforms: Platforms = platforms_of, *, backoff: Backoff | None = None) -> None:
+async def run(
+    config: Config,
+    platforms: Platforms = platforms_of,
+    *,
+    backoff: Backoff | None = None,
+    end_within: float | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT; every answer that is due by then is given, within `DRAIN_SECONDS`.
 
+    `end_within`: seconds after the signal in which the whole process ends, whatever hangs (None: no limit).
     Raises `ConfigError` (also when no platform takes its token, or the port is in use), `WeightsError` or `StoreError`
     when it cannot start.
     """
-    signals = Signals()
+    signals = Signals(end_within)
     with signals.installed(), _start_given_up(signals):
         problem = ""
         try:
@@ -119,10 +129,10 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         Store.open(config.database) as store,
         open_generator(config.generator) as generator,
     ):
-        commands = ObservedCommands(generator, store, config.bot, metrics)
+        reloading = Reloading(generator, metrics.reloaded)
+        commands = ObservedCommands(generator, store, config.bot, metrics, reloading)
         supervisor = Supervisor(platforms(config, commands, store), backoff, metrics.platform_failed)
         metrics.observe(generator, commands, supervisor.platforms)
-        reloading = Reloading(generator, metrics.reloaded)
         health = Health(supervisor.platforms, generator, store)
         redact = Redaction.of(config)
         async with (

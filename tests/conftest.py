@@ -1,15 +1,21 @@
-"""Weights to test with: the shipped ones, and a small network of random numbers where only the mechanics matter."""
+"""Weights to test with: the shipped ones, and a small network of random numbers where only the mechanics matter; and
+the bot's commands on such a network and a real database."""
 
 from __future__ import annotations
 
 import hashlib
 import string
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 
+from bot.commands import Commands
+from bot.settings import BotSection
+from bot.store import Store
+from generator import Generator
 from generator.training.export import step_model
 from generator.training.floats import FILE, to_bytes
 from generator.training.model import FloatWeights, parameters
@@ -17,6 +23,10 @@ from generator.vocabulary import Vocabulary
 from generator.weights import CorpusNote, Manifest, activate, add_version, shipped_folder
 
 TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!?'\"()-")
+LIKELIER = {" ": 4.0, ".": 2.0}
+"""Added to the logits of a random network, so that its texts have words and sentences of a length that can be relied
+upon at the usual temperatures; the other logits are near 0."""
+SETTINGS = BotSection(length=60, rest=0.0, operators=("discord:boss",))
 
 
 @pytest.fixture(scope="session")
@@ -40,9 +50,13 @@ def random_weights(seed: int, units: int = 24, embedding: int = 8, scale: float 
     return {name: random.normal(0, scale, shape).astype(np.float32) for name, shape in shapes.items()}
 
 
-def add_random_version(folder: Path, version: str, seed: int) -> Path:
-    """A whole version of an untrained network; returns its folder."""
+def add_random_version(
+    folder: Path, version: str, seed: int, likelier: Mapping[str, float] = MappingProxyType(LIKELIER)
+) -> Path:
+    """A whole version of an untrained network; returns its folder. `likelier` is added to the logits."""
     weights = random_weights(seed)
+    for symbol, more in likelier.items():
+        weights["output_bias"][TINY_VOCABULARY.characters.index(symbol)] += more
     files = {"model.onnx": step_model(weights, quantised=True), FILE: to_bytes(weights)}
     manifest = Manifest(
         format=1,
@@ -75,3 +89,23 @@ def tiny_folder(tmp_path: Path) -> Path:
 def add_tiny_version() -> Callable[[Path, str, int], Path]:
     """Adds another untrained version to a weights folder: (folder, version, seed) -> its folder."""
     return add_random_version
+
+
+@pytest.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    """A new database, which does not wait long for other processes."""
+    async with Store.open(tmp_path / "lstmega.sqlite3", patience=0.1) as store:
+        yield store
+
+
+@pytest.fixture
+async def generator(tiny_folder: Path) -> AsyncIterator[Generator]:
+    """The generator on `tiny_folder`."""
+    async with Generator.open(tiny_folder, threads=1) as generator:
+        yield generator
+
+
+@pytest.fixture
+def commands(generator: Generator, store: Store) -> Commands:
+    """The commands on both, with `SETTINGS`."""
+    return Commands(generator, store, SETTINGS)

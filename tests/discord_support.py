@@ -55,6 +55,8 @@ class Core(Commands):
         self.seen: list[Invocation] = []
         self.asked = asyncio.Event()
         self.cancelled = 0
+        self.lost: list[str] = []
+        """Platforms of answers that were not delivered."""
 
     def hold(self) -> asyncio.Event:
         """From now on nothing is answered until the event is set."""
@@ -66,6 +68,9 @@ class Core(Commands):
         self.asked.set()
         await self._wait()
         return self.reply or await super().handle(invocation)
+
+    def undelivered(self, platform: str) -> None:
+        self.lost.append(platform)
 
     async def press(self, press: Press) -> Reply:
         await self._wait()

@@ -8,7 +8,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from telegram_server import TelegramServer
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
 """Seconds that a test waits for a process before it fails; a busy machine takes its time to import libraries."""
+RUN = ("-m", "bot", "run")
 TYPED = "Zarathustra"
 """A word that the tests' people type, and that no log may hold."""
 
@@ -124,11 +125,11 @@ class Installation:
 
     @asynccontextmanager
     async def service(
-        self, *options: str, until: str = "telegram: connected", **more: str
+        self, *options: str, until: str = "telegram: connected", program: Sequence[str] = RUN, **more: str
     ) -> AsyncIterator[ServiceProcess]:
         """A run; the block begins when a line with `until` is logged. `more`: environment variables."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", "run", *options, env=self._environment | more, cwd=self.weights.parent,
+            sys.executable, *program, *options, env=self._environment | more, cwd=self.weights.parent,
             stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         service = ServiceProcess(process, self.port)

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from contextlib import suppress
 
 import pytest
 
-from bot.admission import Admission, StillWriting, TooSoon
+from bot import admission as admissions
+from bot.admission import LONGEST_WAIT, Admission, StillWriting, TooLate, TooSoon
 from generator import Busy
 
 
@@ -63,6 +66,72 @@ async def test_a_full_queue_makes_room_for_a_chat_that_has_less_in_it() -> None:
     await asyncio.gather(*loud[:3], quiet)
     assert chat.began == ["loud 0", "loud 1", "quiet", "loud 2"]
     assert door.queued == 0
+
+
+async def test_nobody_waits_longer_than_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(admissions, "LONGEST_WAIT", 0.1)
+    door = Admission(1, 100, 0.0, patience=lambda waiting: 0.01 * waiting)
+    chat = Chat(door, [])
+    first = asyncio.create_task(chat.text("here", "ada"))
+    await settle()
+    began = time.monotonic()
+    waiting = [asyncio.create_task(chat.text(f"chat {number}", f"{number}")) for number in range(5)]
+    async with asyncio.timeout(10):
+        refusals = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(refusal) for refusal in refusals} == {TooLate}
+    assert time.monotonic() - began >= 0.1
+    assert door.queued == 0
+    with pytest.raises(TooLate):  # it came long ago, and waited elsewhere
+        async with door.text("there", "bob", trusted=False, asked=time.monotonic() - 0.2):
+            pass
+    chat.done.set()
+    await first
+    await chat.text("here", "bob")  # nobody's place is lost
+    assert chat.began == ["ada", "bob"]
+
+
+async def test_who_would_wait_longer_than_is_worth_it_is_refused_at_once() -> None:
+    door = Admission(1, 100, 0.0, patience=lambda waiting: LONGEST_WAIT / 3 * waiting)
+    chat = Chat(door, [])
+    tasks = [asyncio.create_task(chat.text("here", str(number))) for number in range(1 + 3)]
+    await settle()
+    with pytest.raises(Busy) as refused:
+        async with asyncio.timeout(10):
+            await chat.text("here", "one more")
+    assert refused.value.retry_after == LONGEST_WAIT
+    assert door.queued == 3
+    chat.done.set()
+    await asyncio.gather(*tasks)
+
+
+async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A flood of a few seconds, a thousandfold faster: 20 ask in the time of 10 texts, each again without waiting."""
+    monkeypatch.setattr(admissions, "LONGEST_WAIT", 0.3)
+    door = Admission(2, 200, 0.0, patience=lambda _: 0.0)  # an estimate that is no help
+    waits: list[float] = []
+    texts = 0
+
+    async def ask(person: int, previous: asyncio.Task[None] | None, asked: float) -> None:
+        nonlocal texts
+        if previous is not None:
+            await asyncio.wait({previous})  # as the adapters do: what one asks first is done first
+        with suppress(TooLate):
+            async with door.text("here", str(person), trusted=False, asked=asked):
+                await asyncio.sleep(0.02)
+                texts += 1
+        waits.append(time.monotonic() - asked)
+
+    last: dict[int, asyncio.Task[None]] = {}
+    async with asyncio.TaskGroup() as group:
+        for number in range(300):
+            person = number % 10
+            last[person] = group.create_task(ask(person, last.get(person), time.monotonic()))
+            await asyncio.sleep(0.004)
+    assert len(waits) == 300
+    assert 50 < texts < 300
+    assert max(waits) < 0.3 + 0.5
 
 
 async def test_a_person_has_one_text_at_a_time_in_all_chats() -> None:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,23 +9,10 @@ from hypothesis import strategies as st
 from bot import buttons, messages
 from bot.commands import Commands
 from bot.reply import Invocation, Kind, Press, Reply
-from bot.settings import BotSection
 from bot.store import Store
-from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Generator
+from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 TELEGRAM_CALLBACK_DATA_BYTES = 64
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(tmp_path / "lstmega.sqlite3") as store:
-        yield store
-
-
-@pytest.fixture
-async def commands(tiny_folder: Path, store: Store) -> AsyncIterator[Commands]:
-    async with Generator.open(tiny_folder, threads=1) as generator:
-        yield Commands(generator, store, BotSection(length=60, rest=0.0))
 
 
 async def a_text(commands: Commands, arguments: str = "0.7 The", person: str = "17") -> Reply:

@@ -7,6 +7,7 @@ import logging
 import random
 from collections.abc import AsyncIterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -21,7 +22,7 @@ from bot.platforms.discord_answers import MAX_LABEL, PREFIX
 from bot.platforms.discord_client import Client
 from bot.platforms.discord_rendering import MAX_MESSAGE, PLACEHOLDER, units
 from bot.platforms.discord_transport import Endpoints
-from bot.reply import Passage, Reply
+from bot.reply import Action, Passage, Picture, Reply
 
 GLOBAL_COMMANDS = r"^/applications/\d+/commands$"
 CALLBACK = "/interactions/*/callback"
@@ -80,6 +81,7 @@ async def test_every_command_answers(here: World) -> None:
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
         ("temperature", {"value": "0,8"}, True, messages.temperature_set(0.8)),
         ("temperature", {"value": "default"}, True, messages.temperature_cleared(0.7)),
+        ("surprise", {}, False, "Your last text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche [temperature] [opening text]"),
         ("start", {}, False, "I write in the manner of none"),
@@ -125,13 +127,6 @@ async def test_about_brings_the_training_curve(tiny_folder: Path) -> None:
         result = await here.alice.slash(here.channel, "about")
         assert result.response is not None
         assert [attachment.filename for attachment in result.response.attachments] == ["curve.png"]
-
-
-async def test_about_does_without_a_curve_that_is_gone(here: World, caplog: pytest.LogCaptureFixture) -> None:
-    here.core.reply = Reply.answer("About", picture=Path("gone") / "curve.png")
-    result = await here.alice.slash(here.channel, "about")
-    assert shown(result) == "About"
-    assert "cannot be read" in caplog.text
 
 
 async def test_discord_itself_refuses_what_is_out_of_range(here: World) -> None:
@@ -436,6 +431,90 @@ async def test_a_long_text_goes_on_in_follow_ups(here: World) -> None:
     assert notice.ephemeral
 
 
+async def ask_as_installed(here: World, owners: dict[str, str]) -> InteractionResult:
+    """Somebody uses a command on a server. `owners`: who has installed the app, by kind (0 the server, 1 a user)."""
+    user = here.alice.user
+    member = {"user": {"id": str(user.id), "username": "alice", "discriminator": "0", "avatar": None}}
+    member |= {"roles": [], "joined_at": "2024-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
+    return await here.interaction(
+        user,
+        SLASH,
+        {"id": "1", "name": "nietzsche", "type": 1},
+        user.dm_channel.id,
+        context=0,
+        guild_id="7",
+        guild={"id": "7", "locale": "en-US", "features": []},
+        member=member | {"permissions": "0"},
+        authorizing_integration_owners=owners,
+        channel={"id": "8", "type": 0, "guild_id": "7", "name": "far", "position": 0, "permissions": "0"},
+    )
+
+
+@pytest.mark.parametrize("slowly", [False, True])
+async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
+    here: World, monkeypatch: pytest.MonkeyPatch, *, slowly: bool
+) -> None:
+    ladder = [Passage("word " * 600, label=f"Temperature {number}") for number in range(5)]
+    here.core.reply = Reply.of_passages(*ladder, notice="By the way", actions=(Action("Continue", "c:1:2"),))
+    if slowly:
+        monkeypatch.setattr(discord_answers, "DEFER_AFTER_SECONDS", 0.01)
+        gate = here.core.hold()
+    result = await ask_as_installed(here, {"1": str(here.alice.id)})
+    if slowly:
+        gate.set()
+        await here.env.settle()
+    assert result.response is not None
+    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS
+    *texts, last, notice = [result.response, *result.followups]
+    assert all(units(message.content) > MAX_MESSAGE - 100 for message in texts)
+    assert as_shown(last.content) == messages.WHOLE_TEXT_IN_FILE
+    assert last.components
+    [file] = last.attachments
+    assert (file.filename, file.size) == ("text.txt", len(here.core.reply.text))
+    assert notice.ephemeral
+
+
+async def test_where_the_server_installed_the_app_a_long_text_goes_on_and_on(here: World) -> None:
+    here.core.reply = Reply.of_passages(Passage("word " * 2800))
+    result = await ask_as_installed(here, {"0": "7", "1": str(here.alice.id)})
+    assert result.response is not None
+    assert len(result.followups) > discord_answers.MAX_FOLLOW_UPS
+    assert not any(message.attachments for message in result.followups)
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_too(here: World) -> None:
+    here.core.reply = Reply.answer("word " * 4000, private=True)
+    gate = here.core.hold()
+    result = await ask_as_installed(here, {"1": str(here.alice.id)})
+    gate.set()
+    await here.env.settle()
+    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS
+    assert all(message.ephemeral for message in result.followups)
+    assert result.followups[-1].attachments
+
+
+async def test_when_the_last_follow_up_fails_nothing_more_is_said(
+    here: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here.core.reply = Reply.of_passages(Passage("word " * 4000))
+    send = discord.Webhook.send
+    sent = 0
+
+    async def last_fails(self: Any, *arguments: Any, **named: Any) -> Any:
+        nonlocal sent
+        sent += 1
+        if sent == discord_answers.MAX_FOLLOW_UPS:
+            raise discord.HTTPException(SimpleNamespace(status=500, reason=""), "no")  # type: ignore[arg-type]
+        return await send(self, *arguments, **named)
+
+    monkeypatch.setattr(discord.Webhook, "send", last_fails)
+    result = await ask_as_installed(here, {"1": str(here.alice.id)})
+    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS - 1
+    assert sent == discord_answers.MAX_FOLLOW_UPS
+    assert "nothing more" in caplog.text
+
+
 async def test_the_longest_text_has_its_buttons_under_the_last_message(here: World) -> None:
     result = await here.alice.slash(here.channel, "nietzsche", length=4000)
     assert result.response is not None
@@ -501,9 +580,8 @@ async def test_a_button_that_takes_its_time(here: World) -> None:
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_late_picture_is_attached_to_the_announcement(here: World, tmp_path: Path) -> None:
-    (tmp_path / "curve.png").write_bytes(b"\x89PNG")
-    here.core.reply = Reply.answer("About", picture=tmp_path / "curve.png")
+async def test_a_late_picture_is_attached_to_the_announcement(here: World) -> None:
+    here.core.reply = Reply.answer("About", picture=Picture(b"\x89PNG", "curve.png", "a curve"))
     gate = here.core.hold()
     result = await here.alice.slash(here.channel, "about")
     gate.set()
@@ -631,6 +709,7 @@ async def test_when_nothing_can_be_sent_at_all_the_bot_goes_on(here: World, capl
     here.env.backend.faults.clear()
     assert not (await here.alice.slash(here.channel, "nietzsche")).ephemeral
     assert caplog.text.count("status 502") == 2
+    assert here.core.lost == ["discord", "discord"]
 
 
 async def test_a_mistake_of_ours_is_logged_and_the_person_told(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import resource
 import socket
+import sqlite3
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,7 +18,7 @@ from aiohttp import ClientSession, web
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 
-from bot import http
+from bot import http, messages
 from bot.asking import MARK, NoService, ask_to_reload
 from bot.config import ConfigError
 from bot.health import Health
@@ -28,7 +30,7 @@ from bot.reply import Invocation, Press
 from bot.settings import BotSection, HttpSection
 from bot.store import Store
 from bot.supervision import Backoff, Supervisor
-from generator import Generator
+from generator import Closing, GenerationRequest, Generator
 
 SECRET = "987654321:" + "hush" * 9
 
@@ -78,13 +80,14 @@ async def served(
         Generator.open(tiny_folder, threads=1) as generator,
     ):
         metrics = Metrics()
-        commands = ObservedCommands(generator, store, BotSection(length=40, rest=0.0), metrics)
+        reloading = Reloading(generator, metrics.reloaded)
+        settings = BotSection(length=40, rest=0.0, operators=("telegram:boss",))
+        commands = ObservedCommands(generator, store, settings, metrics, reloading)
         platform = ScriptedPlatform("telegram", commands=commands)
         always = platforms or (platform,)
         supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
         metrics.observe(generator, commands, supervisor.platforms)
         health = Health(supervisor.platforms, generator, store)
-        reloading = Reloading(generator, metrics.reloaded)
         section = HttpSection(host=host, port=0)
         async with (
             http.listening(section, health, metrics, reloading, Redaction([SECRET])) as url,
@@ -114,7 +117,7 @@ async def test_a_service_that_is_well(site: Site) -> None:
             "service": (True, "running"),
             "telegram": (True, "connected"),
             "weights": (True, "tiny-1"),
-            "store": (True, "answers"),
+            "store": (True, "reads and writes"),
         },
     )
     assert (await site.get("/"))[0] == 404
@@ -158,6 +161,57 @@ async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
     assert "db.sqlite3" in detail
 
 
+async def test_a_database_that_can_only_be_read_is_told(site: Site) -> None:
+    await site.store._read("PRAGMA query_only = ON")
+    status, parts = await site.ready()
+    assert status == 503
+    assert "cannot be written" in parts["store"][1]
+    await site.store._read("PRAGMA query_only = OFF")
+    assert (await site.ready())[0] == 200
+
+
+async def test_a_full_disk_is_told(site: Site) -> None:
+    """No file of this process may grow: SQLite meets that at the write that reaches the disk, and at no earlier."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = site.store.path.with_name(f"{site.store.path.name}-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
+    try:
+        status, parts = await site.ready()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert status == 503
+    assert "disk" in parts["store"][1]
+    assert (await site.ready())[0] == 200
+
+
+async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.store.PROBE_SECONDS", 0.05)
+    other = sqlite3.connect(site.store.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    began = asyncio.get_running_loop().time()
+    status, parts = await site.ready()
+    took = asyncio.get_running_loop().time() - began
+    assert (status, took < 2) == (503, True)
+    assert "locked by another program" in parts["store"][1]
+    # What people do waits as long as ever.
+    saving = asyncio.create_task(site.store.set_temperature("telegram", "alice", 0.5))
+    await asyncio.sleep(0.3)
+    assert not saving.done()
+    other.execute("ROLLBACK")
+    other.close()
+    await saving
+    assert (await site.ready())[0] == 200
+
+
+async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
+    async with site.store._transaction():
+        assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
+    assert (await site.ready())[0] == 200
+
+
 async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
 
@@ -198,6 +252,51 @@ async def test_what_people_do_is_counted(site: Site) -> None:
     assert figures["lstmega_weights_info none lstm tiny-1"] == 1
     assert figures["lstmega_platform_connected telegram"] == 1
     assert figures["process_resident_memory_bytes"] > 1e6
+
+
+async def test_what_broke_is_counted_apart_from_what_was_refused(
+    site: Site, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(_: GenerationRequest) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(site.generator, "generate", broken)
+    await site.platform.type("nietzsche")
+    await site.store._run("DROP TABLE preferences")
+    await site.platform.type("temperature", "0.5")
+    (tiny_folder / "CURRENT").write_text("gone\n")
+    await site.platform.type("reload", person="boss")
+    await site.platform.type("nietzsche", "99")
+    figures = await site.figures()
+    requests = {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
+    assert requests == {
+        "nietzsche failed telegram": 1,
+        "temperature failed telegram": 1,
+        "reload failed telegram": 1,
+        "nietzsche refused telegram": 1,
+    }
+
+
+async def test_a_generator_that_closes_is_counted_as_a_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def closing(_: GenerationRequest) -> None:
+        raise Closing
+
+    monkeypatch.setattr(site.generator, "generate", closing)
+    assert (await site.platform.type("nietzsche")).text == messages.RESTARTING
+    assert (await site.figures())["lstmega_requests_total nietzsche restarting telegram"] == 1
+
+
+async def test_a_reload_that_somebody_types_is_counted_as_every_other(site: Site, tiny_folder: Path) -> None:
+    assert "serves already" in (await site.platform.type("reload", person="boss")).text
+    (tiny_folder / "CURRENT").write_text("gone\n")
+    assert "stay as they were" in (await site.platform.type("reload", person="boss")).text
+    figures = await site.figures()
+    assert figures["lstmega_weights_reloads_total unchanged"] == figures["lstmega_weights_reloads_total refused"] == 1
+
+
+async def test_an_answer_that_was_not_delivered_is_counted(site: Site) -> None:
+    site.commands.undelivered("telegram")
+    assert (await site.figures())["lstmega_platform_errors_total telegram"] == 1
 
 
 async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:

@@ -255,8 +255,8 @@ def test_a_network_whose_logits_are_no_sensible_numbers_fails_its_self_test(tiny
 @pytest.mark.parametrize(
     ("name", "index"),
     [
-        ("output.scale", (0,)),
-        ("recurrent.scale", (0,)),
+        ("output.matrix.scale", (0,)),
+        ("0.matrix.scale", (0,)),
         ("table", (slice(None), 0)),
         ("table", (TINY_VOCABULARY.characters.index(" "), 0)),
         ("table", (TINY_VOCABULARY.characters.index("Z"), 0)),

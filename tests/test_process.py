@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
@@ -18,6 +20,8 @@ from bot import logs, messages
 from generator.weights import activate
 
 DISCORD_TOKEN = ".".join(("MTIzNDU2Nzg5MDEyMzQ1Njc4", "GabcdE", "hush-hush_" * 4))
+SLACK_SECONDS = 3.0
+"""For a machine that does other things as well."""
 Add = Callable[[Path, str, int], Path]
 
 
@@ -72,6 +76,42 @@ async def test_sigterm_in_the_middle_of_texts_loses_nobodys_answer(bot: Installa
     texts = [await chat.next_message() for chat in (slow, *others[1:])]
     assert all(sent.text.startswith(TYPED) for sent in texts)
     assert server.pending == 0
+
+
+IN_A_HURRY = """
+import sys
+from bot import service
+from bot.cli import main
+service.DRAIN_SECONDS, service.CLOSE_SECONDS = 1.0, 3.0
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+"""`python -m bot run`, which has little time to end."""
+
+
+async def test_a_telegram_that_hangs_does_not_keep_the_process_from_ending(bot: Installation) -> None:
+    (alice,) = people(bot, 1)
+    async with bot.service(program=("-c", IN_A_HURRY)) as service:
+        await asked(alice, "/start")
+        held = bot.server.hold()  # from now on nothing is answered at all
+        await alice.send("/nietzsche")
+        await held.met()
+        await service.log.next("telegram /nietzsche: text")
+        began = time.monotonic()
+        await service.stop()
+    assert time.monotonic() - began < 4.0 + SLACK_SECONDS
+    assert any("some texts were not finished within 1 s" in line for line in service.log.lines)
+
+
+async def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(bot: Installation) -> None:
+    """CURRENT cannot be read, as on a network file system whose server is gone: a thread waits for ever."""
+    async with bot.service(program=("-c", IN_A_HURRY)) as service:
+        os.mkfifo(bot.weights / "pipe")
+        (bot.weights / "pipe").replace(bot.weights / "CURRENT")
+        await asyncio.sleep(1)  # it is told of the change, and reads
+        began = time.monotonic()
+        await service.stop()
+    assert 4.0 - SLACK_SECONDS < time.monotonic() - began < 4.0 + SLACK_SECONDS
+    assert "something does not let go within 4 s of the stop" in service.log.lines[-1]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -18,9 +18,9 @@ from scripted_platform import ScriptedPlatform, refused
 
 from bot import messages, service, systemd
 from bot.asking import ask_to_reload
-from bot.cli import UNUSABLE
 from bot.commands import Commands
 from bot.config import ConfigError, load
+from bot.endings import UNUSABLE
 from bot.errors import StoreError
 from bot.heartbeat import PERIOD_SECONDS, beating
 from bot.platforms import Platform
@@ -336,7 +336,8 @@ def unit_settings() -> dict[str, str]:
 
 def test_the_unit_gives_the_service_the_time_that_it_takes() -> None:
     unit = unit_settings()
-    assert int(unit["TimeoutStopSec"]) > service.DRAIN_SECONDS + GENERATOR_DRAIN_SECONDS
+    assert service.CLOSE_SECONDS > GENERATOR_DRAIN_SECONDS
+    assert int(unit["TimeoutStopSec"]) > service.DRAIN_SECONDS + service.CLOSE_SECONDS
     assert int(unit["WatchdogSec"]) > 10 * PERIOD_SECONDS
     assert unit["RestartPreventExitStatus"] == str(UNUSABLE)
     assert unit["SuccessExitStatus"] == "130 143"

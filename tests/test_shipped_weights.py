@@ -1,4 +1,4 @@
-"""The weights that ship: whole, better than the classic recipe, and a writer of English. Needs no corpus."""
+"""The weights that ship: whole, better than any compressor, and a writer of English. Needs no corpus."""
 
 from __future__ import annotations
 
@@ -23,10 +23,11 @@ from generator.training.floats import from_bytes
 from generator.weights import load_weights
 from generator.worker import Worker
 
-CLASSIC_VALID = 1.9737
-"""Bits per character of the classic recipe on the validation split, served with 7-bit weights."""
-CLASSIC_TEST = 1.8692
-PARAMETERS = 5_354_580
+WANTED_VALID = 1.70
+"""Bits per character that a pretrained network has to reach on the validation split, and below on the test split. What
+the compressor `zpaq -m5` reaches, which learns from the split while it reads it, is 1.859 and 1.753."""
+WANTED_TEST = 1.62
+PARAMETERS = 5_312_596
 CORPUS_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TEXTS = 24
 LENGTH = 400
@@ -115,9 +116,9 @@ def test_it_learnt_the_real_corpus(manifest: Manifest) -> None:
 # ---- its figures ----------------------------------------------------------------------------------------------------
 
 
-def test_it_is_better_than_the_classic_recipe(manifest: Manifest) -> None:
-    assert manifest.metrics["valid_bits_per_character"] < min(1.97, CLASSIC_VALID)
-    assert manifest.metrics["test_bits_per_character"] < CLASSIC_TEST
+def test_it_is_better_than_what_was_wanted(manifest: Manifest) -> None:
+    assert manifest.metrics["valid_bits_per_character"] <= WANTED_VALID
+    assert manifest.metrics["test_bits_per_character"] <= WANTED_TEST
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
@@ -130,7 +131,7 @@ def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model
     """Measured here, on a sentence of the corpus's own kind."""
     characters = model.weights.manifest.vocabulary.encode(ENGLISH)
     disorder = np.random.default_rng(1).permutation(characters)
-    assert bits_per_character(model.network, characters) < 2.6
+    assert bits_per_character(model.network, characters) < 2.3
     assert bits_per_character(model.network, disorder) > 5.0
 
 
@@ -139,7 +140,7 @@ def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model
 
 def test_its_integers_keep_to_seven_bits_so_that_no_processor_saturates(weights: Weights) -> None:
     matrices = {name: array for name, array in constants(weights.model).items() if array.dtype == np.int8}
-    assert sorted(array.shape for array in matrices.values()) == [(1024, 84), (1024, 4096)]
+    assert sorted(array.shape for array in matrices.values()) == [(640, 84), (640, 2560), (1280, 2560)]
     for name, array in matrices.items():
         peak = np.abs(array.astype(np.int32)).max(axis=0)
         assert peak.max() <= 63, name

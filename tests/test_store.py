@@ -59,6 +59,53 @@ async def test_each_chat_of_a_person_has_its_own_last_text(path: Path) -> None:
         assert await store.conversation("discord", "here", "ada") is None
 
 
+async def test_a_chat_with_another_name_keeps_what_was_written_there(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
+        await store.save_conversation("telegram", "-1", "bob", a_conversation("bob's"))
+        await store.save_conversation("telegram", "-1", "-1", a_conversation("the group's own"))
+        await store.set_temperature("telegram", "-1", 0.9)
+        await store.save_conversation("telegram", "-2", "ada", a_conversation("elsewhere"))
+        await store.save_conversation("discord", "-1", "ada", a_conversation("on Discord"))
+        await store.save_conversation("telegram", "-100", "bob", a_conversation("bob's newer one"))
+        for _ in range(2):  # Telegram tells it twice
+            await store.move_chat("telegram", "-1", "-100")
+    async with Store.open(path) as store:
+        for chat in ("-1", "-100"):  # a button under an old text still stands in the old chat
+            assert await store.conversation("telegram", chat, "ada") == a_conversation("ada's")
+            assert await store.conversation("telegram", chat, "bob") == a_conversation("bob's newer one")
+            for person in ("-1", "-100"):
+                assert await store.conversation("telegram", chat, person) == a_conversation("the group's own")
+        assert await store.temperature("telegram", "-100") == 0.9
+        assert await store.conversation("telegram", "-2", "ada") == a_conversation("elsewhere")
+        assert await store.conversation("discord", "-1", "ada") == a_conversation("on Discord")
+        # A text that was being written meanwhile is kept under the new name.
+        await store.save_conversation("telegram", "-1", "ada", a_conversation("late"))
+        assert await store.conversation("telegram", "-100", "ada") == a_conversation("late")
+        assert await store.forget("telegram", "ada") == 3
+        assert await store.forget("telegram", "-100") == 3
+        assert await store.integrity() == []
+
+
+async def test_a_group_that_spoke_under_both_names_is_one(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.set_temperature("telegram", "-1", 0.5)
+        await store.set_temperature("telegram", "-100", 0.9)
+        await store.move_chat("telegram", "-1", "-100")
+        assert await store.temperature("telegram", "-100") == 0.9
+        assert await store.forget("telegram", "-1") == 0
+
+
+async def test_a_probe_leaves_everything_as_it_was(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.set_note("discord.commands", "told")
+        for _ in range(3):
+            await store.probe()
+        assert await store.note("discord.commands") == "told"
+        assert await store.integrity() == []
+        assert await store._read("PRAGMA busy_timeout") == [(5000,)]
+
+
 async def test_forgetting_counts_every_row_and_touches_nobody_else(path: Path) -> None:
     async with Store.open(path) as store:
         await store.set_temperature("console", "ada", 0.9)

@@ -6,7 +6,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,13 +16,14 @@ from telegram import BotCommandScopeAllGroupChats
 from telegram.error import RetryAfter
 from telegram_server import SECRET_HEADER, Chat, Inbox, Sent, TelegramServer, User
 
-from bot import messages
+from bot import admission, messages
 from bot.commands import Commands
 from bot.platforms import (
     BadToken,
     telegram_connection,
     telegram_delivery,
     telegram_limits,
+    telegram_requests,
     telegram_sources,
     telegram_updates,
 )
@@ -31,7 +31,7 @@ from bot.platforms.telegram import REFUSED, Telegram, Unreachable
 from bot.platforms.telegram_lanes import LONGEST_LANE, Lanes, Seen
 from bot.platforms.telegram_limits import ALLOWED, ChatRateLimiter, Limits, Rate
 from bot.platforms.telegram_text import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
-from bot.reply import Action, Invocation, Kind, Passage, Press, Reply
+from bot.reply import Action, Invocation, Kind, Passage, Picture, Press, Reply
 from bot.settings import BotSection, Secret, TelegramSection
 from bot.store import Store
 from generator import Generator
@@ -52,6 +52,8 @@ class Slow(Commands):
         self.begun: Inbox[str] = Inbox("slow command")
         self.said: dict[str, Reply] = {}
         self.asked: list[str] = []
+        self.lost: list[str] = []
+        """Platforms of answers that were not delivered."""
 
     async def handle(self, invocation: Invocation) -> Reply:
         self.asked.append(f"{invocation.command} {invocation.arguments}".strip())
@@ -59,6 +61,9 @@ class Slow(Commands):
             self.begun.put(invocation.arguments)
             await self.go_on.wait()
         return self.said.get(invocation.command) or await super().handle(invocation)
+
+    def undelivered(self, platform: str) -> None:
+        self.lost.append(platform)
 
     async def press(self, press: Press) -> Reply:
         reply = await super().press(press)
@@ -103,18 +108,6 @@ def lines() -> Iterator[Lines]:
 async def server() -> AsyncIterator[TelegramServer]:
     async with TelegramServer() as server:
         yield server
-
-
-@pytest.fixture
-async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with Store.open(tmp_path / "lstmega.sqlite3", patience=0.1) as store:
-        yield store
-
-
-@pytest.fixture
-async def generator(tiny_folder: Path) -> AsyncIterator[Generator]:
-    async with Generator.open(tiny_folder, threads=1) as generator:
-        yield generator
 
 
 @pytest.fixture
@@ -372,18 +365,13 @@ async def test_about_comes_with_the_curve(
 
 @pytest.mark.usefixtures("bot")
 async def test_a_text_that_is_too_long_for_a_caption_follows_the_picture(
-    commands: Slow, group: Chat, bob: User, tmp_path: Path, lines: Lines
+    commands: Slow, group: Chat, bob: User
 ) -> None:
-    (tmp_path / "curve.png").write_bytes(PNG)
-    commands.said["about"] = Reply.answer("x" * (MAX_CAPTION + 1), picture=tmp_path / "curve.png")
+    commands.said["about"] = Reply.answer("x" * (MAX_CAPTION + 1), picture=Picture(PNG, "curve.png", "a curve"))
     typed = await group.send("/about", by=bob)
     picture, text = await group.next_message(), await group.next_message()
     assert (picture.photo, picture.text, picture.reply_to) == (PNG, "", typed)
     assert (text.photo, len(text.text), text.reply_to) == (None, MAX_CAPTION + 1, None)
-    commands.said["about"] = Reply.answer("here", picture=tmp_path / "gone.png")
-    await group.send("/about", by=bob)
-    assert (await group.next_message()).text == "here"
-    assert lines.count("gone.png: No such file") == 1
 
 
 # ---- the menu -----------------------------------------------------------------------------------------------------
@@ -726,6 +714,25 @@ async def test_all_chats_together_keep_to_the_whole() -> None:
     assert len(sends.times[None]) == 2
 
 
+async def test_a_crowd_that_waits_is_not_told_of_typing_without_end() -> None:
+    sends = Sends(Limits(typing=Rate(3, 0.2)))
+    for chat in range(3):
+        await sends.send(chat, "sendChatAction")
+    with pytest.raises(RetryAfter):
+        await sends.send(4, "sendChatAction")
+    await sends.send(4)  # a message is another matter
+    await asyncio.sleep(0.25)
+    await sends.send(4, "sendChatAction")
+
+
+async def test_how_long_a_chat_would_have_to_wait_is_known_beforehand() -> None:
+    sends = Sends(Limits(chat=Rate(2, 10.0), group=Rate(3, 60.0)))
+    assert [round(sends.limiter.wait(1, ahead)) for ahead in range(5)] == [0, 0, 10, 10, 20]
+    assert [round(sends.limiter.wait(-1, ahead)) for ahead in range(5)] == [0, 0, 10, 60, 60]
+    await sends.send(-1)
+    assert [round(sends.limiter.wait(-1, ahead)) for ahead in range(5)] == [0, 10, 60, 60, 70]
+
+
 async def test_messages_that_were_next_wait_for_a_429_too() -> None:
     sends = Sends(Limits(chat=Rate(1, 0.1)))
     sends.fail = [RetryAfter(1)]
@@ -796,6 +803,115 @@ async def test_commands_of_one_person_in_one_chat_keep_their_order(
     assert [(await group.next_message()).reply_to for _ in range(3)] == [slow, second, third]
 
 
+async def fill_the_lane(commands: Slow, chat: Chat, alice: User) -> None:
+    """The first is being answered, and as many wait behind it as may."""
+    commands.go_on.clear()
+    await chat.send("/nietzsche Slow", by=alice)
+    await commands.begun.next()
+    for _ in range(LONGEST_LANE):
+        await chat.send("/temperature", by=alice)
+
+
+@pytest.mark.usefixtures("bot")
+async def test_who_asks_faster_than_anybody_reads_is_told_so_once_until_they_are_answered(
+    commands: Slow, group: Chat, alice: User, bob: User
+) -> None:
+    for _ in range(2):
+        await fill_the_lane(commands, group, alice)
+        surplus = [await group.send("/temperature", by=alice) for _ in range(5)]
+        theirs = await group.send("/temperature", by=bob)
+        refusal, answer = await group.next_message(), await group.next_message()
+        assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.LANE_FULL, surplus[0], True)
+        assert answer.reply_to == theirs
+        commands.go_on.set()
+        answers = [await group.next_message() for _ in range(1 + LONGEST_LANE)]
+        assert not {message.reply_to for message in answers} & set(surplus)
+        assert group.messages.unread == 0
+
+
+@pytest.mark.usefixtures("bot")
+async def test_every_press_and_every_inline_message_is_answered_even_where_too_many_wait(
+    commands: Slow, chat: Chat, alice: User
+) -> None:
+    message = await first_text(chat, alice)
+    await fill_the_lane(commands, chat, alice)
+    for press in [await alice.press(message, "Again") for _ in range(3)]:
+        assert await press.answer() == (messages.LANE_FULL, True)
+    await chat.send("/temperature")  # nobody was told aloud yet
+    assert (await chat.next_message()).text == messages.LANE_FULL
+    assert length(messages.LANE_FULL) <= MAX_ALERT
+    assert length(messages.CHAT_FULL) <= MAX_ALERT
+    commands.go_on.set()
+    for _ in range(1 + LONGEST_LANE):
+        await chat.next_message()
+
+    commands.go_on.clear()
+    chosen = []
+    for number in range(2 + LONGEST_LANE):
+        query = await alice.inline(f"Slow {number}")
+        await query.answer()
+        chosen.append(await query.choose())
+        if not number:
+            await commands.begun.next()
+    assert await chosen[-1].next_edit() == messages.LANE_FULL
+    assert chosen[-1].labels == []
+
+
+@pytest.mark.usefixtures("bot")
+async def test_the_last_inline_query_is_answered_however_many_wait(server: TelegramServer, alice: User) -> None:
+    held = server.hold(method="answerInlineQuery")
+    first = await alice.inline("T")
+    await held.met()
+    for end in range(2 * LONGEST_LANE):
+        last = await alice.inline(f"The philosopher {end}")
+    await server.watch("getUpdates").next()  # the bot has taken them
+    held.release()
+    assert await first.answer()
+    assert (await last.answer())[0]["description"] == f"The philosopher {end}"
+
+
+@pytest.mark.usefixtures("bot")
+async def test_who_has_waited_too_long_is_told_to_come_back(
+    commands: Slow, chat: Chat, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await first_text(chat, alice)
+    await chat.send("/nietzsche Slow")
+    await commands.begun.next()
+    await chat.send("/nietzsche 0.7")
+    await alice.press(message, "Again")
+    await chat.send("/temperature")
+    monkeypatch.setattr(admission, "LONGEST_WAIT", 0.05)
+    await asyncio.sleep(0.1)
+    commands.go_on.set()
+    late = messages.explain(admission.TooLate(0.0))
+    assert [(await chat.next_message()).text for _ in range(2)] == [late, late]
+    assert (await chat.next_message()).text.startswith("You have no temperature"), "that takes no time"
+    monkeypatch.undo()
+    await chat.send("/nietzsche 0.7")
+    assert (await chat.next_message()).labels == BUTTONS
+
+
+async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told_so(
+    server: TelegramServer, commands: Slow, group: Chat, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(telegram_requests, "LONGEST_BACKLOG", 0.6)
+    limits = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), group=Rate(3, 1.0))
+    async with serving(Telegram(section(server), commands, limits=limits)):
+        everybody = [server.user(f"Person {number}") for number in range(8)]
+        message = await first_text(group, everybody[0])
+        with server.gathered():
+            for person in everybody:
+                await group.send("/temperature", by=person)
+            press = await everybody[0].press(message, "Again")
+        assert await press.answer() == (messages.CHAT_FULL, True)
+        texts = [(await group.next_message()).text for _ in range(3)]
+        assert sum(text.startswith("You have no temperature") for text in texts) == 2
+        assert messages.CHAT_FULL in texts
+        await asyncio.sleep(0.7)
+        await group.send("/help", by=everybody[7])
+        assert "/forgetme" in (await group.next_message()).text
+
+
 @pytest.mark.usefixtures("bot")
 async def test_an_update_that_comes_twice_is_answered_once(server: TelegramServer, chat: Chat) -> None:
     await chat.send("/start")
@@ -852,18 +968,19 @@ def test_updates_are_remembered_for_a_while() -> None:
 
 
 async def test_a_person_who_blocks_the_bot_stops_nothing(
-    server: TelegramServer, bot: Telegram, chat: Chat, bob: User, lines: Lines
+    commands: Slow, bot: Telegram, chat: Chat, bob: User, lines: Lines
 ) -> None:
     chat.block()
     await chat.send("/nietzsche")
     await lines.saying("bot was blocked by the user")
-    other = server.private(bob)
+    other = chat.server.private(bob)
     await other.send("/start")
     await other.next_message()
     chat.barred = ""
     await chat.send("/start")
     await chat.next_message()
     assert connected(bot)
+    assert commands.lost == [], "that is their right, and no failure of the platform's"
     assert not [line for line in lines.inbox.all if line.startswith(("WARNING", "ERROR"))]
 
 
@@ -878,6 +995,57 @@ async def test_a_group_that_becomes_a_supergroup_meanwhile_is_answered_there(
     commands.go_on.set()
     message = await new.next_message()
     assert (message.labels, message.reply_to) == (BUTTONS, None)
+
+
+@pytest.mark.usefixtures("bot")
+@pytest.mark.parametrize("told", ["in the old one", "in the new one", "by an error"])
+async def test_in_a_group_that_became_a_supergroup_everybody_goes_on(
+    server: TelegramServer, commands: Slow, bob: User, told: str, lines: Lines
+) -> None:
+    group = server.group()
+    first = await first_text(group, bob)
+    anonymous = User(server, 1087968824, "Group", is_bot=True)
+    await group.send("/nietzsche 0.7 Of", by=anonymous, sender_chat=group.json())
+    theirs = await group.next_message()
+    if told == "by an error":
+        await group.send("/nietzsche 0.7 Slow The", by=bob)
+        await commands.begun.next()
+    new = await group.upgrade(told_here=told == "in the old one", told_there=told == "in the new one")
+    if told == "by an error":
+        commands.go_on.set()
+        first = await new.next_message()
+        assert first.text.startswith("Slow The")
+    await lines.saying("a chat goes under another name now")
+
+    await bob.press(first, "Again")  # it stands in the old chat for all that Telegram tells
+    again = await new.next_message()
+    assert again.labels == BUTTONS
+    await new.send("/continue", by=bob)
+    assert (await new.next_message()).labels == BUTTONS
+    await bob.press(theirs, "Continue")
+    assert (await new.next_message()).labels == BUTTONS
+    await new.send("/continue", by=anonymous, sender_chat=new.json())
+    assert (await new.next_message()).labels == BUTTONS
+
+
+@pytest.mark.usefixtures("bot")
+async def test_anybody_may_press_under_what_a_group_asked_for_in_its_own_name(
+    group: Chat, alice: User, bob: User, store: Store
+) -> None:
+    anonymous = User(group.server, 1087968824, "Group", is_bot=True)
+    channel = {"id": -1009, "type": "channel", "title": "A channel"}
+    for sender in (group.json(), channel):
+        await group.send("/nietzsche 0.7 The", by=anonymous, sender_chat=sender)
+        message = await group.next_message()
+        for person, label in ((alice, "Continue"), (bob, "Hotter")):
+            press = await person.press(message, label)
+            assert await press.answer() == ("", False)
+            answer = await group.next_message()
+            assert answer.labels == BUTTONS
+        kept = await store.conversation("telegram", str(group.id), str(sender["id"]))
+        assert kept is not None
+        assert kept.temperature == 0.8
+    assert await store.conversation("telegram", str(group.id), str(bob.id)) is None
 
 
 @pytest.mark.usefixtures("bot")
@@ -920,13 +1088,14 @@ async def test_an_answer_that_may_have_arrived_is_not_said_twice(
 
 
 @pytest.mark.usefixtures("bot")
-async def test_an_answer_that_telegram_refuses_is_logged_without_its_text(
-    server: TelegramServer, chat: Chat, lines: Lines
+async def test_an_answer_that_telegram_refuses_is_counted_and_logged_without_its_text(
+    server: TelegramServer, commands: Slow, chat: Chat, lines: Lines
 ) -> None:
     del server.chats[chat.id]
     await chat.send("/nietzsche 0.7 The philosopher")
     line = await lines.saying("an answer was not delivered")
     assert "Chat not found" in line
+    assert commands.lost == ["telegram"]
     server.chats[chat.id] = chat
     await chat.send("/start")
     await chat.next_message()

@@ -165,7 +165,7 @@ async def test_a_person_who_blocked_the_bot(api: Api, chat: Chat) -> None:
 
 async def test_a_group_that_became_a_supergroup(api: Api, server: TelegramServer) -> None:
     group = server.group()
-    new = await group.upgrade()
+    new = await group.upgrade(told_there=False)
     answer = await api.answer("sendMessage", chat_id=group.id, text="x")
     assert answer["description"] == "Bad Request: group chat was upgraded to a supergroup chat"
     assert answer["parameters"] == {"migrate_to_chat_id": new.id}

@@ -208,7 +208,7 @@ class Client(discord.AutoShardedClient):
         assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
         self._taken.add(task)
         try:
-            await answer(asked, work)
+            await answer(asked, work, lambda: self._core.undelivered(PLATFORM))
         finally:
             self._taken.discard(task)
 

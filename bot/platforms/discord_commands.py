@@ -152,41 +152,13 @@ def _purpose(name: str) -> locale_str:
     return locale_str(purpose, portuguese=messages.PORTUGUESE.get(name))
 
 
-_OPTIONS: Final = {
-    "temperature": (
-        locale_str("temperature", portuguese="temperatura"),
-        locale_str(
-            f"how daring: {MIN_TEMPERATURE} is careful, {MAX_TEMPERATURE} is wild",
-            portuguese=f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
-        ),
-    ),
-    "opening": (
-        locale_str("opening", portuguese="abertura"),
-        locale_str("how the text begins", portuguese="como o texto começa"),
-    ),
-    "length": (
-        locale_str("length", portuguese="tamanho"),
-        locale_str(
-            "about how many characters; it ends with a sentence near that",
-            portuguese="cerca de quantos caracteres; termina com uma frase por perto",
-        ),
-    ),
-    "value": (
-        locale_str("value", portuguese="valor"),
-        locale_str(
-            f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
-            portuguese=f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
-        ),
-    ),
-}
-"""The options by parameter: their names and descriptions."""
-
-
 def _optioned(run: Callable[..., Any]) -> Callable[..., Any]:
     """Names and describes the options of a callback."""
-    options = {name: _OPTIONS[name] for name in run.__annotations__ if name in _OPTIONS}
-    app_commands.rename(**{name: shown for name, (shown, _) in options.items()})(run)
-    app_commands.describe(**{name: purpose for name, (_, purpose) in options.items()})(run)
+    notes = {name: note for name, note in messages.OPTIONS.items() if name in run.__annotations__}
+    names = {name: locale_str(name, portuguese=note.portuguese_name) for name, note in notes.items()}
+    purposes = {name: locale_str(note.purpose, portuguese=note.portuguese) for name, note in notes.items()}
+    app_commands.rename(**names)(run)
+    app_commands.describe(**purposes)(run)
     return run
 
 

@@ -1,8 +1,9 @@
 """Telegram, as a platform: connects, takes what people do, and answers.
 
-The parts: `telegram_sources` (updates come in), `telegram_lanes` (whose turn it is), `telegram_updates` (what is
-asked), `telegram_delivery` (the answer goes out), `telegram_text` (as Telegram takes it), `telegram_limits` (no faster
-than allowed), `telegram_menu` (the list of commands), `telegram_connection` (the library's bot).
+The parts: `telegram_sources` (updates come in), `telegram_updates` (what is asked), `telegram_requests` (it is done, or
+turned away), `telegram_lanes` (whose turn it is), `telegram_delivery` (the answer goes out), `telegram_text` (as
+Telegram takes it), `telegram_limits` (no faster than allowed), `telegram_menu` (the list of commands),
+`telegram_connection` (the library's bot).
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ from bot.platforms import BadToken
 from bot.platforms.telegram_connection import is_refusal, new_bot, told
 from bot.platforms.telegram_delivery import Delivery
 from bot.platforms.telegram_lanes import Lanes
-from bot.platforms.telegram_limits import ALLOWED, Limits
+from bot.platforms.telegram_limits import ALLOWED, ChatRateLimiter, Limits
 from bot.platforms.telegram_menu import set_menu
+from bot.platforms.telegram_requests import Requests
 from bot.platforms.telegram_sources import Source, new_source
 from bot.platforms.telegram_updates import PLATFORM, Reception
 from bot.settings import TelegramSection
@@ -57,12 +59,12 @@ class Telegram:
 
         `OSError`: the webhook's port cannot be had.
         """
-        token = self._settings.token.reveal()
+        token, limiter = self._settings.token.reveal(), ChatRateLimiter(self._limits)
         try:
-            async with new_bot(self._settings, self._limits) as bot:
+            async with new_bot(self._settings, limiter) as bot:
                 log.info("connected to Telegram as @%s", bot.username)
                 await self._set_menu(bot)
-                await self._listen(bot)
+                await self._listen(bot, limiter)
         except InvalidToken as error:
             if is_refusal(error):
                 raise BadToken(REFUSED) from None  # the library's own words have the token in them
@@ -91,18 +93,22 @@ class Telegram:
         except TelegramError as error:  # the commands work without a list of them
             log.warning("the list of commands stays as it was: %s", told(error, bot.token))
 
-    async def _listen(self, bot: ExtBot[None]) -> None:
+    async def _moved(self, old: int, new: int) -> None:
+        await self._commands.moved(PLATFORM, str(old), str(new))
+
+    async def _listen(self, bot: ExtBot[None], limiter: ChatRateLimiter) -> None:
         """Takes and answers updates. When `drain` has ended the listening, it waits to be cancelled."""
         refused = asyncio.get_running_loop().create_future()
         async with Lanes() as lanes:
-            reception = Reception(
-                self._commands,
-                Delivery(bot),
+            requests = Requests(
                 lanes,
-                username=bot.username,
                 token=bot.token,
+                backlog=limiter.wait,
+                on_failure=lambda: self._commands.undelivered(PLATFORM),
                 on_refused=lambda: _refuse(refused),
             )
+            delivery = Delivery(bot, self._moved)
+            reception = Reception(self._commands, delivery, requests, username=bot.username)
             source = new_source(bot, reception.take, self._settings)
             listening = asyncio.create_task(source.run())
             self._lanes, self._source, self._listening = lanes, source, listening

@@ -11,7 +11,7 @@ from telegram.error import InvalidToken, TelegramError
 from telegram.ext import ExtBot
 from telegram.request import HTTPXRequest
 
-from bot.platforms.telegram_limits import ChatRateLimiter, Limits
+from bot.platforms.telegram_limits import ChatRateLimiter
 from bot.settings import TelegramSection
 
 OFFICIAL: Final = "https://api.telegram.org"
@@ -64,7 +64,7 @@ def readable(update: dict[str, Any]) -> dict[str, Any]:
     return update
 
 
-def new_bot(settings: TelegramSection, limits: Limits) -> ExtBot[None]:
+def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> ExtBot[None]:
     """A bot that is not connected yet: `async with` it. Raises `InvalidToken` when the token is no token at all."""
     for name in _LOUD:  # httpx logs addresses, the token in them, at INFO; the library at DEBUG and above texts
         logging.getLogger(name).setLevel(logging.CRITICAL + 1 if name == "telegram" else logging.WARNING)
@@ -73,7 +73,7 @@ def new_bot(settings: TelegramSection, limits: Limits) -> ExtBot[None]:
         base_url=f"{(settings.api_url or OFFICIAL).rstrip('/')}/bot",
         request=Request(read_timeout=_READ_SECONDS, pool_timeout=_POOL_SECONDS),
         get_updates_request=UpdateRequest(connection_pool_size=2, read_timeout=_READ_SECONDS),
-        rate_limiter=ChatRateLimiter(limits),
+        rate_limiter=limiter,
     )
 
 

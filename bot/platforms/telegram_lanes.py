@@ -26,6 +26,7 @@ class Lanes:
         self._lanes: dict[Hashable, deque[tuple[Work, asyncio.Future[None]]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._open: set[asyncio.Future[None]] = set()
+        self._overflowing: set[Hashable] = set()
 
     async def __aenter__(self) -> Lanes:
         return self
@@ -61,6 +62,13 @@ class Lanes:
         lane.append((work, done))
         return True
 
+    def overflows(self, key: Hashable) -> bool:
+        """To be asked when `put` has failed: whether that is the first time since the lane was empty."""
+        if key in self._overflowing:
+            return False
+        self._overflowing.add(key)
+        return True
+
     async def settled(self) -> None:
         """Waits until all that was put before now is done."""
         if self._open:
@@ -76,6 +84,7 @@ class Lanes:
                     done.set_result(None)
         finally:
             del self._lanes[key]
+            self._overflowing.discard(key)
 
 
 class Seen:

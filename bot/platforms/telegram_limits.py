@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -44,12 +44,14 @@ class Limits:
 
     "In a single chat, avoid sending more than one message per second. We may allow short bursts that go over this
     limit"; "In a group, bots are not be able to send more than 20 messages per minute"; about 30 messages a second
-    for the bot as a whole. How long a burst may be is not said: 5 is ours.
+    for the bot as a whole. How long a burst may be is not said: 5 is ours. `typing` is ours, too: when very many wait,
+    telling each of them again and again would leave the bot less time to write.
     """
 
     overall: Rate = Rate(int(FloodLimit.MESSAGES_PER_SECOND), 1.0)
     chat: Rate = Rate(5, 5.0 / FloodLimit.MESSAGES_PER_SECOND_PER_CHAT)
     group: Rate = Rate(int(FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP), 60.0)
+    typing: Rate = Rate(10, 1.0)
 
 
 ALLOWED: Final = Limits()
@@ -58,9 +60,12 @@ ALLOWED: Final = Limits()
 class _Window:
     """When the messages under one rate were sent or will be, in order."""
 
-    def __init__(self, rate: Rate) -> None:
+    def __init__(self, rate: Rate, times: Iterable[float] = ()) -> None:
         self._rate = rate
-        self._times: deque[float] = deque(maxlen=rate.count)
+        self._times: deque[float] = deque(times, maxlen=rate.count)
+
+    def copy(self) -> _Window:
+        return _Window(self._rate, self._times)
 
     def earliest(self, now: float) -> float:
         """When one more may go."""
@@ -93,6 +98,16 @@ class _Chat:
             window.take(at)
         return at
 
+    def wait(self, now: float, ahead: int) -> float:
+        """Seconds until one more message could go if `ahead` others went first; nothing is taken."""
+        windows = [window.copy() for window in self._windows]
+        at = now
+        for _ in range(ahead + 1):
+            at = max([self.shut_until, *(window.earliest(now) for window in windows)])
+            for window in windows:
+                window.take(at)
+        return at - now
+
     def forgettable(self, now: float) -> bool:
         return not self.users and self.shut_until <= now and all(window.resting(now) for window in self._windows)
 
@@ -106,6 +121,7 @@ class ChatRateLimiter(BaseRateLimiter[None]):
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._overall = _Chat(limits.overall)
+        self._typing = _Window(limits.typing)
         self._chats: dict[object, _Chat] = {}
 
     async def initialize(self) -> None:
@@ -128,8 +144,10 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         with self._chat(key) as chat:
             while True:
                 if endpoint == _NEVER_WAITS:
-                    if chat.shut_until > time.monotonic():
-                        raise RetryAfter(timedelta(seconds=chat.shut_until - time.monotonic()))
+                    now = time.monotonic()
+                    if (at := max(chat.shut_until, self._typing.earliest(now))) > now:
+                        raise RetryAfter(timedelta(seconds=at - now))
+                    self._typing.take(now)
                 else:
                     await self._turn(chat, counted=key is not None and endpoint.startswith(_MESSAGES))
                 try:
@@ -139,6 +157,10 @@ class ChatRateLimiter(BaseRateLimiter[None]):
                     chat.shut_until = max(chat.shut_until, time.monotonic() + wait)
                     if endpoint == _NEVER_WAITS or wait > LONGEST_WAIT:
                         raise
+
+    def wait(self, chat: int, ahead: int) -> float:
+        """Seconds until one more message could go to that chat if `ahead` that nobody has sent yet went first."""
+        return (self._chats.get(chat) or self._new_chat(chat)).wait(time.monotonic(), ahead)
 
     async def _turn(self, chat: _Chat, *, counted: bool) -> None:
         while True:
@@ -161,14 +183,17 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         if len(self._chats) >= _SWEEP_AT:
             now = time.monotonic()
             self._chats = {k: chat for k, chat in self._chats.items() if not chat.forgettable(now)}
-        # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
-        group = (self._limits.group,) if isinstance(key, int) and key < 0 else ()
-        chat = self._chats.setdefault(key, _Chat(self._limits.chat, *group))
+        chat = self._chats.setdefault(key, self._new_chat(key))
         chat.users += 1
         try:
             yield chat
         finally:
             chat.users -= 1
+
+    def _new_chat(self, key: object) -> _Chat:
+        # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
+        group = (self._limits.group,) if isinstance(key, int) and key < 0 else ()
+        return _Chat(self._limits.chat, *group)
 
 
 def seconds(duration: int | timedelta) -> float:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Final
 
 from telegram import (
@@ -26,15 +26,14 @@ from telegram import (
     Update,
 )
 from telegram.constants import ChatType
-from telegram.error import Forbidden, InvalidToken, TelegramError
 
-from bot import logs, messages
+from bot import buttons, messages
 from bot.commands import Commands
 from bot.parsing import Line, parse_line
 from bot.platforms import telegram_text as texts
-from bot.platforms.telegram_connection import is_refusal, told
 from bot.platforms.telegram_delivery import Delivery, Place
-from bot.platforms.telegram_lanes import Lanes, Seen, Work
+from bot.platforms.telegram_lanes import Seen, Work
+from bot.platforms.telegram_requests import Request, Requests
 from bot.reply import Invocation, Kind, Press, Reply
 
 PLATFORM: Final = "telegram"
@@ -56,68 +55,82 @@ log = logging.getLogger(__name__)
 
 
 class Reception:
-    """Takes updates and has each answered in its person's turn.
+    """Takes updates and has each answered in its person's turn."""
 
-    `on_refused` is called when Telegram no longer knows the token.
-    """
-
-    def __init__(
-        self,
-        commands: Commands,
-        delivery: Delivery,
-        lanes: Lanes,
-        *,
-        username: str,
-        token: str,
-        on_refused: Callable[[], None],
-    ) -> None:
+    def __init__(self, commands: Commands, delivery: Delivery, requests: Requests, *, username: str) -> None:
         self._commands = commands
         self._delivery = delivery
-        self._lanes = lanes
+        self._requests = requests
         self._username = username.lower()
-        self._token = token
-        self._on_refused = on_refused
         self._seen = Seen()
-        self._latest_query: dict[int, str] = {}
+        self._latest_query: dict[int, InlineQuery] = {}
 
     def take(self, update: Update) -> None:
         """Queues what the update asks for; returns at once. One that came before, or asks nothing, is nothing."""
         if not self._seen.add(update.update_id):
             return
-        asked = self._asked(update)
-        if asked is None:
-            return
-        key, work = asked
-        if not self._lanes.put(key, lambda: self._guarded(work)):
-            log.debug("somebody asks faster than anybody reads: one request is left unanswered")
+        request = self._asked(update)
+        if request is not None:
+            self._requests.take(request)
 
-    def _asked(self, update: Update) -> tuple[Hashable, Work] | None:
-        """Whose turn it needs, and what is to be done."""
+    def _asked(self, update: Update) -> Request | None:
         if update.message is not None:
             return self._of_message(update.message)
         if (query := update.callback_query) is not None:
-            place = _place_of_press(query)
-            return (place.key if place else INLINE, str(query.from_user.id)), lambda: self._press(query, place)
+            return self._of_press(query)
         if (chosen := update.chosen_inline_result) is not None:
-            return (INLINE, str(chosen.from_user.id)), lambda: self._write_inline(chosen)
+            return self._of_choice(chosen)
         if (inline := update.inline_query) is not None:
-            self._latest_query[inline.from_user.id] = inline.id
-            return ("typing", inline.from_user.id), lambda: self._offer(inline)
+            # Only the last one counts, so when the lane is full, a waiting turn answers this one.
+            self._latest_query[inline.from_user.id] = inline
+            return Request(("typing", inline.from_user.id), lambda: self._offer(inline.from_user.id))
         return None
 
-    def _of_message(self, message: Message) -> tuple[Hashable, Work] | None:
+    def _of_message(self, message: Message) -> Request | None:
+        moved = _moved(message)
+        if moved is not None:
+            old, new = map(str, moved)
+            return Request(("moved", old), lambda: self._commands.moved(PLATFORM, old, new))
         person = _person(message)
         if person is None or not message.text:
             return None
         place = _place(message, private=message.chat.type == ChatType.PRIVATE)
         line = parse_line(message.text)
         if line is None:
-            hint = Reply.refusal(messages.no_command(message.text))
-            return ((place.key, person), lambda: self._delivery.send(place, hint)) if place.private else None
+            hint = messages.no_command(message.text)
+            return self._said(place, person, self._refusal(place)(hint)) if place.private else None
         if not self._for_me(message.text, line, place, person):
             return None
         invocation = Invocation(PLATFORM, place.key, person, line.command, line.arguments)
-        return (place.key, person), lambda: self._command(invocation, place)
+        return self._said(place, person, lambda: self._command(invocation, place))
+
+    def _said(self, place: Place, person: str, work: Work) -> Request:
+        return Request((place.key, person), work, place.chat, self._refusal(place), aloud=True)
+
+    def _refusal(self, place: Place) -> Callable[[str], Work]:
+        return lambda words: lambda: self._delivery.send(place, Reply.refusal(words))
+
+    def _of_press(self, query: CallbackQuery) -> Request:
+        place = _place_of_press(query)
+        press = Press(PLATFORM, place.key if place else INLINE, _presser(query), query.data or "")
+        return Request(
+            (press.chat, press.person),
+            lambda: self._press(query, press, place),
+            place.chat if place else None,
+            lambda words: lambda: self._delivery.answer(query, words, alert=True),
+        )
+
+    def _of_choice(self, chosen: ChosenInlineResult) -> Request | None:
+        message, person = chosen.inline_message_id, str(chosen.from_user.id)
+        if message is None:
+            log.warning("an inline message came without an identifier, so it stays as it is")
+            return None
+        invocation = Invocation(PLATFORM, INLINE, person, INLINE_COMMAND, chosen.query.strip())
+        return Request(
+            (INLINE, person),
+            lambda: self._write_inline(message, invocation),
+            refuse=lambda words: lambda: self._delivery.edit_inline(message, Reply.refusal(words)),
+        )
 
     def _for_me(self, text: str, line: Line, place: Place, person: str) -> bool:
         """In a group, other bots have commands too: one that is not known here is theirs unless it says otherwise."""
@@ -130,11 +143,10 @@ class Reception:
             reply = await self._commands.handle(invocation)
         await self._delivery.send(place, reply)
 
-    async def _press(self, query: CallbackQuery, place: Place | None) -> None:
+    async def _press(self, query: CallbackQuery, press: Press, place: Place | None) -> None:
         if query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data:
             await self._delivery.answer(query, messages.INLINE_WAIT)
             return
-        press = Press(PLATFORM, place.key if place else INLINE, str(query.from_user.id), query.data or "")
         async with self._delivery.typing(place):
             reply, in_time = await self._pressed(query, press)
         private = reply.private or reply.kind is Kind.REFUSAL
@@ -160,11 +172,11 @@ class Reception:
             work.cancel()
             await asyncio.wait({work})
 
-    async def _offer(self, query: InlineQuery) -> None:
-        """The placeholder for what was typed so far; nothing for what has been typed over meanwhile."""
-        if self._latest_query.get(query.from_user.id) != query.id:
+    async def _offer(self, person: int) -> None:
+        """The placeholder for what they typed last; nothing for what has been typed over meanwhile."""
+        query = self._latest_query.pop(person, None)
+        if query is None:
             return
-        del self._latest_query[query.from_user.id]
         typed = query.query.strip()
         article = InlineQueryResultArticle(
             id=INLINE_COMMAND,
@@ -177,27 +189,8 @@ class Reception:
         )
         await self._delivery.offer(query, article, cache_seconds=INLINE_CACHE_SECONDS)
 
-    async def _write_inline(self, chosen: ChosenInlineResult) -> None:
-        if chosen.inline_message_id is None:
-            log.warning("an inline message came without an identifier, so it stays as it is")
-            return
-        person = str(chosen.from_user.id)
-        reply = await self._commands.handle(Invocation(PLATFORM, INLINE, person, INLINE_COMMAND, chosen.query.strip()))
-        await self._delivery.edit_inline(chosen.inline_message_id, reply)
-
-    async def _guarded(self, work: Work) -> None:
-        """Does the work; what goes wrong is logged here, without a word of what anybody wrote."""
-        with logs.request():
-            try:
-                await work()
-            except Forbidden as error:  # blocked, thrown out, or never allowed in: nothing to be done about it
-                log.info("nobody to answer: %s", told(error, self._token))
-            except TelegramError as error:
-                if isinstance(error, InvalidToken) and is_refusal(error):
-                    self._on_refused()
-                log.warning("an answer was not delivered: %s", told(error, self._token))
-            except Exception:
-                log.exception("an update failed")
+    async def _write_inline(self, message: str, invocation: Invocation) -> None:
+        await self._delivery.edit_inline(message, await self._commands.handle(invocation))
 
 
 def _person(message: Message) -> str | None:
@@ -206,6 +199,26 @@ def _person(message: Message) -> str | None:
         return str(message.sender_chat.id)
     sender = message.from_user
     return None if sender is None or sender.is_bot or message.via_bot is not None else str(sender.id)
+
+
+def _presser(query: CallbackQuery) -> str:
+    """As whom somebody presses a button: as themselves, but under a text that a chat has asked for, as that chat.
+
+    A press always comes from a person (https://core.telegram.org/bots/api#callbackquery); nobody can press in the name
+    of their group or channel, nor can the bot find out who wrote in it. So whoever sees the button may press it. Chats
+    have negative numbers.
+    """
+    button = buttons.read(query.data or "")
+    return button.person if button is not None and button.person.startswith("-") else str(query.from_user.id)
+
+
+def _moved(message: Message) -> tuple[int, int] | None:
+    """The old and the new number of a group that became a supergroup. Telegram says it in both of them."""
+    if message.migrate_to_chat_id is not None:
+        return message.chat.id, message.migrate_to_chat_id
+    if message.migrate_from_chat_id is not None:
+        return message.migrate_from_chat_id, message.chat.id
+    return None
 
 
 def _place(message: Message, *, private: bool) -> Place:
