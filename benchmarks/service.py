@@ -67,11 +67,11 @@ SHORT_LENGTH: Final = 40
 MANY_CHATS: Final = 1000
 MEMORY_TEXTS: Final = 10_000
 MEMORY_FIRST: Final = 100
-MEMORY_SECONDS: Final = 150.0
+MEMORY_SECONDS: Final = 280.0
 """As `TOGETHER_SECONDS`."""
 PATIENCE: Final = 60.0
 """Seconds. An answer, a start or an end that takes longer is lost, and the run with it."""
-LONGEST_RUN: Final = 590.0
+LONGEST_RUN: Final = 720.0
 LIFTED: Final = """
 import functools, sys
 from bot.cli import main

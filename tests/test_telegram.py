@@ -702,8 +702,8 @@ async def test_a_chat_gets_a_burst_and_then_its_share() -> None:
     assert most_within(sends.times[1], 0.2) == 2
     assert most_within(sends.times[-3], 0.5) == 3
     assert most_within(sends.times[-3], 0.2) == 2
-    assert sends.times[2][-1] - min(sends.times[1]) < 0.1
-    assert 0.4 <= sends.times[1][-1] - sends.times[1][0] < 0.7
+    assert sends.times[2][-1] < sends.times[1][2]  # the first chat's wait is its own
+    assert 0.4 <= sends.times[1][-1] - sends.times[1][0] < 2.0
 
 
 async def test_all_chats_together_keep_to_the_whole() -> None:

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from generator.training.presets import TRAINING_SHARE
 from generator.vocabulary import Indices, Vocabulary
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
@@ -65,7 +64,7 @@ class Corpus:
     def splits(self) -> tuple[Indices, Indices, Indices]:
         """Training, validation and test characters as indices, int64."""
         characters = self.vocabulary.encode(self.text)
-        first, second = int(len(characters) * TRAINING_SHARE), int(len(characters) * 0.95)
+        first, second = int(len(characters) * 0.90), int(len(characters) * 0.95)
         return characters[:first], characters[first:second], characters[second:]
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Final, Literal
 
-TRAINING_SHARE: Final = 0.90
 Order = Literal["shuffled", "contiguous", "windows"]
 _LEAST_STEPS: Final = 40
 _USUAL_STEPS: Final = 84
@@ -86,9 +85,9 @@ class Preset:
     sample_length: int = 240
 
     def fitted(self, characters: int) -> Preset:
-        """This recipe for a text of so many characters: a short one in fewer rows, so that an epoch has forty steps."""
+        """This recipe for reading so many characters: few in fewer rows, so that an epoch has forty steps."""
         apart = WINDOW_STRIDE if self.reading.order == "windows" else self.steps + 1
-        rows = int(characters * TRAINING_SHARE) // apart // _LEAST_STEPS
+        rows = characters // apart // _LEAST_STEPS
         return replace(self, batch=max(1, min(self.batch, rows)))
 
 
