@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections import Counter
 from typing import Any
@@ -65,10 +66,12 @@ def survivors(row: list[float], temperature: float, top_p: float, min_p: float) 
     kept = {i: share for i, share in shares.items() if share >= threshold and share > 0}
     if top_p == 1.0:
         return set(kept)
+    ranking = sorted(kept, key=lambda i: (-row[i], i))
+    for better, worse in itertools.pairwise(ranking):
+        assume(row[better] == row[worse] or kept[better] - kept[worse] > EDGE * kept[better])
     wanted = top_p * math.fsum(kept.values())
     chosen: set[int] = set()
     reached = 0.0
-    ranking = sorted(kept, key=lambda i: (-row[i], i))
     for character in ranking:
         if reached >= wanted:
             break
