@@ -9,6 +9,7 @@ machine does weighs on both sides. Needs the `train` extra, for the classic loop
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 import subprocess
@@ -26,6 +27,7 @@ from generator.network import cores
 from generator.request import GenerationRequest, Sampling
 from generator.training import floats
 from generator.training.backend import keras
+from generator.training.stack import stacked_layers
 from generator.weights import shipped_folder
 from generator.worker import Worker
 
@@ -96,24 +98,17 @@ def main() -> int:
 def classic_loop(model: Model) -> Callable[[], float]:
     """The loop of the old examples, with the same weights: one call of the stateful Keras model per character."""
     weights = floats.from_bytes((model.weights.folder / floats.FILE).read_bytes())
-    layers = sum(name.endswith(".recurrent_kernel") for name in weights)
-    parts = ("kernel", "recurrent_kernel", "bias")
-    names = [
-        "embedding",
-        *(f"lstm.{n}.{part}" for n in range(layers) for part in parts),
-        "output_kernel",
-        "output_bias",
-    ]
-    units = [weights[f"lstm.{n}.recurrent_kernel"].shape[0] for n in range(layers)]
+    layers = stacked_layers("lstm", weights)
     network = keras.Sequential(
         [
             keras.Input(batch_shape=(1, 1), dtype="int32"),
             keras.layers.Embedding(*weights["embedding"].shape),
-            *(keras.layers.LSTM(size, return_sequences=True, stateful=True) for size in units),
+            *(keras.layers.LSTM(len(recurrent), return_sequences=True, stateful=True) for _, recurrent, _ in layers),
             keras.layers.Dense(len(weights["output_bias"])),
         ]
     )
-    network.set_weights([weights[name] for name in names])
+    parts = itertools.chain.from_iterable(layers)
+    network.set_weights([weights["embedding"], *parts, weights["output_kernel"], weights["output_bias"]])
     random = keras.random.SeedGenerator(0)
 
     def measure() -> float:

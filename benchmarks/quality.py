@@ -24,8 +24,8 @@ import numpy as np
 
 from generator.measure import bits_per_character
 from generator.model import Model, load_model
-from generator.sampling import draw
 from generator.training.corpus import read_corpus
+from generator.training.samples import samples
 from generator.weights import shipped_folder
 
 OPENING: Final = "The philosopher "
@@ -92,16 +92,9 @@ def words(text: str) -> set[str]:
 
 def drawn(model: Model, rows: int, length: int, temperature: float) -> list[str]:
     """So many texts after `OPENING`, in one batch."""
-    vocabulary = model.weights.manifest.vocabulary
     random = np.random.default_rng(SEED)
-    state = model.network.zero_state(rows)
-    for character in vocabulary.encode(OPENING):
-        logits, state = model.network.step(np.full(rows, character, np.int64), state)
-    written = np.empty((rows, length), np.int64)
-    for position in range(length):
-        written[:, position] = draw(logits, np.full(rows, temperature), random.random(rows))
-        logits, state = model.network.step(written[:, position].copy(), state)
-    return [vocabulary.decode(row) for row in written]
+    vocabulary = model.weights.manifest.vocabulary
+    return samples(model.network, vocabulary, OPENING, [temperature] * rows, random, length=length)
 
 
 def longest_copies(text: str, corpus: str) -> list[int]:

@@ -1,5 +1,5 @@
 """Weights to test with: the shipped ones, and a small network of random numbers where only the mechanics matter; and
-the bot's commands on such a network and a real database."""
+the bot's commands on such a network and a real database; and people and chats in a Telegram of the tests' own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from telegram_server import Chat, TelegramServer, User
 
 from bot.commands import Commands
 from bot.settings import BotSection
@@ -109,3 +110,30 @@ async def generator(tiny_folder: Path) -> AsyncIterator[Generator]:
 def commands(generator: Generator, store: Store) -> Commands:
     """The commands on both, with `SETTINGS`."""
     return Commands(generator, store, SETTINGS)
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    """Telegram, on the loopback interface. The people and chats below are in it."""
+    async with TelegramServer() as server:
+        yield server
+
+
+@pytest.fixture
+def alice(server: TelegramServer) -> User:
+    return server.user("Alice")
+
+
+@pytest.fixture
+def bob(server: TelegramServer) -> User:
+    return server.user("Bob")
+
+
+@pytest.fixture
+def chat(server: TelegramServer, alice: User) -> Chat:
+    return server.private(alice)
+
+
+@pytest.fixture
+def group(server: TelegramServer) -> Chat:
+    return server.supergroup()

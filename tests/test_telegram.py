@@ -105,32 +105,6 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[TelegramServer]:
-    async with TelegramServer() as server:
-        yield server
-
-
-@pytest.fixture
-def alice(server: TelegramServer) -> User:
-    return server.user("Alice")
-
-
-@pytest.fixture
-def bob(server: TelegramServer) -> User:
-    return server.user("Bob")
-
-
-@pytest.fixture
-def chat(server: TelegramServer, alice: User) -> Chat:
-    return server.private(alice)
-
-
-@pytest.fixture
-def group(server: TelegramServer) -> Chat:
-    return server.supergroup()
-
-
-@pytest.fixture
 def commands(generator: Generator, store: Store, alice: User) -> Slow:
     return Slow(generator, store, BotSection(length=LENGTH, rest=0.0, operators=(f"telegram:{alice.id}",)))
 

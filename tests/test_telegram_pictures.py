@@ -39,32 +39,6 @@ class Told(Commands):
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[TelegramServer]:
-    async with TelegramServer() as server:
-        yield server
-
-
-@pytest.fixture
-def alice(server: TelegramServer) -> User:
-    return server.user("Alice")
-
-
-@pytest.fixture
-def bob(server: TelegramServer) -> User:
-    return server.user("Bob")
-
-
-@pytest.fixture
-def chat(server: TelegramServer, alice: User) -> Chat:
-    return server.private(alice)
-
-
-@pytest.fixture
-def group(server: TelegramServer) -> Chat:
-    return server.supergroup()
-
-
-@pytest.fixture
 async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Told]:
     async with Store.open(tmp_path / "pictures.sqlite3") as store, Generator.open(tiny_folder, threads=1) as generator:
         yield Told(generator, store, BotSection(length=60, rest=0.0))

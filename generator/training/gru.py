@@ -5,23 +5,14 @@ Gates are in Keras's order: update, reset, candidate.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 import numpy as np
 
-from generator.training.architecture import Architecture, FloatWeights
+from generator.training.architecture import FloatWeights
 from generator.training.graph import StepGraph
-from generator.training.presets import Preset
 from generator.training.recurrent import StatefulGRU
-from generator.training.stack import (
-    PER_SYMBOL,
-    add_output,
-    gather_table,
-    stacked_layers,
-    stacked_logits,
-    stacked_variables,
-)
+from generator.training.stack import add_output, gather_table, stack, stacked_layers
 
 _NAME: Final = "gru"
 
@@ -63,16 +54,5 @@ def _step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001 (an 
     return graph.model(sizes, len(weights["output_bias"]))
 
 
-def _describe(preset: Preset) -> str:
-    return f"embedding {preset.embedding}, {preset.layers} × GRU {preset.units}"
-
-
-GRU: Final = Architecture(
-    name=_NAME,
-    logits=partial(stacked_logits, StatefulGRU, _NAME),
-    variables=partial(stacked_variables, _NAME),
-    step=_step,
-    per_symbol=PER_SYMBOL,
-    describe=_describe,
-)
+GRU: Final = stack(_NAME, StatefulGRU, _step)
 """Weights: see `stack`; `gru.n.bias` is [2, 3·units], what is added to the input's and to the state's product."""

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Final
 
 import numpy as np
 
-from generator.training.architecture import Architecture, FloatWeights
+from generator.training.architecture import FloatWeights
 from generator.training.graph import StepGraph
-from generator.training.presets import Preset
 from generator.training.recurrent import StatefulLSTM
-from generator.training.stack import (
-    PER_SYMBOL,
-    add_output,
-    gather_table,
-    stacked_layers,
-    stacked_logits,
-    stacked_variables,
-)
+from generator.training.stack import add_output, gather_table, stack, stacked_layers
 
 _NAME: Final = "lstm"
 
@@ -59,16 +50,5 @@ def _step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001 (an 
     return graph.model(sizes, len(weights["output_bias"]))
 
 
-def _describe(preset: Preset) -> str:
-    return f"embedding {preset.embedding}, {preset.layers} × LSTM {preset.units}"
-
-
-LSTM: Final = Architecture(
-    name=_NAME,
-    logits=partial(stacked_logits, StatefulLSTM, _NAME),
-    variables=partial(stacked_variables, _NAME),
-    step=_step,
-    per_symbol=PER_SYMBOL,
-    describe=_describe,
-)
+LSTM: Final = stack(_NAME, StatefulLSTM, _step)
 """Weights: see `stack`; `lstm.n.bias` is [4·units]."""

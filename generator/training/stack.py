@@ -7,23 +7,36 @@ Their weights: `embedding` [vocabulary, embedding]; for each layer n from 0, `NA
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.architecture import FloatWeights
+from generator.training.architecture import Architecture, FloatWeights
 from generator.training.backend import keras
 from generator.training.graph import StepGraph
 from generator.training.presets import Preset, Reading
 from generator.training.recurrent import StatefulLayer
 
-PER_SYMBOL: Final[Mapping[str, int]] = {"embedding": 0, "output_kernel": 1, "output_bias": 0}
+_PER_SYMBOL: Final[Mapping[str, int]] = {"embedding": 0, "output_kernel": 1, "output_bias": 0}
 _PARTS: Final = ("kernel", "recurrent_kernel", "bias")
 
 
-def stacked_logits(  # noqa: PLR0917 (an architecture's `logits`, after what tells the stacks apart)
+def stack(name: str, layer: type[StatefulLayer], step: Callable[[FloatWeights, bool], bytes]) -> Architecture:
+    """The architecture of such networks: recurrent layers of the class `layer`, weights named from `name`."""
+    return Architecture(
+        name=name,
+        logits=partial(_logits, layer, name),
+        variables=partial(_variables, name),
+        step=step,
+        per_symbol=_PER_SYMBOL,
+        describe=lambda preset: f"embedding {preset.embedding}, {preset.layers} × {name.upper()} {preset.units}",
+    )
+
+
+def _logits(  # noqa: PLR0917 (an architecture's `logits`, after what tells the stacks apart)
     layer: type[StatefulLayer], name: str, characters: Any, preset: Preset, reading: Reading, symbols: int, seed: int
 ) -> Any:
     """The Keras layers; logits float32 `[batch, steps, symbols]`."""
@@ -45,7 +58,7 @@ def _dropout(rate: float, seed: int) -> Any:
     return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
 
 
-def stacked_variables(name: str, model: Any) -> dict[str, Any]:
+def _variables(name: str, model: Any) -> dict[str, Any]:
     """Its trained variables by name."""
     layers = [layer for layer in model.layers if isinstance(layer, StatefulLayer)]
     return {
