@@ -23,19 +23,26 @@ from generator.training.floats import from_bytes
 from generator.weights import load_weights
 from generator.worker import Worker
 
+SHIPPED = {"nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
+"""Versions and their parameters."""
 WANTED_VALID = 1.70
 """Bits per character that a pretrained network has to reach on the validation split, and below on the test split. What
 the compressor `zpaq -m5` reaches, which learns from the split while it reads it, is 1.859 and 1.753."""
 WANTED_TEST = 1.62
-PARAMETERS = 5_312_596
+MATRICES = {
+    "nietzsche-best": [(640, 84), (640, 2560), (1280, 2560)],
+    "nietzsche-lstm": [(1024, 84), (1024, 4096)],
+}
+"""Shapes of what is served as integers."""
 CORPUS_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TEXTS = 24
 LENGTH = 400
 
 ENGLISH = (
-    "It is the business of the very few to be independent; it is a privilege of the strong. And whoever attempts it, "
-    "even with the best right, but without being obliged to do so, proves that he is probably not only strong."
+    "Perhaps nobody has yet been honest enough about what a moral man really wishes: to be thanked for it; and "
+    "where no one thanks him, he thanks himself, in secret, and calls this voice his conscience, as every age has done."
 )
+"""Of the tests' own; in the manner of the corpus."""
 EVERYDAY = frozenset(
     re.findall(
         r"\w+",
@@ -45,19 +52,21 @@ EVERYDAY = frozenset(
 )
 
 
-@pytest.fixture(scope="module")
-def weights(weights_folder: Path) -> Weights:
-    return load_weights(weights_folder)
-
-
-@pytest.fixture(scope="module")
-def manifest(weights: Weights) -> Manifest:
-    return weights.manifest
+@pytest.fixture(scope="module", params=SHIPPED)
+def weights(weights_folder: Path, request: pytest.FixtureRequest) -> Weights:
+    """Each version that ships."""
+    return load_weights(weights_folder, request.param)
 
 
 @pytest.fixture(scope="module")
 def model(weights_folder: Path) -> Model:
+    """The one that is served unless another is configured."""
     return load_model(weights_folder, threads=1)
+
+
+@pytest.fixture(scope="module")
+def manifest(model: Model) -> Manifest:
+    return model.weights.manifest
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +92,13 @@ def constants(model: bytes) -> dict[str, NDArray[Any]]:
 # ---- the version ----------------------------------------------------------------------------------------------------
 
 
-def test_the_current_version_is_whole_and_passes_its_self_test(model: Model, weights: Weights) -> None:
+def test_only_these_ship(weights_folder: Path) -> None:
+    assert {path.parent.name for path in weights_folder.glob("[!.]*/manifest.json")} == SHIPPED.keys()
+
+
+def test_a_version_is_whole_and_passes_its_self_test(weights: Weights) -> None:
     """Loading compares every hash and writes with the network."""
-    assert model.version == weights.folder.name
+    model = load_model(weights.folder.parent, weights.folder.name, threads=1)
     assert len(model.beginnings) > 1
     assert all(beginning.pending.isspace() for beginning in model.beginnings)
 
@@ -97,18 +110,28 @@ def test_it_comes_with_its_model_its_float_weights_its_history_and_its_curve(wei
     assert (weights.folder / "curve.png").read_bytes().startswith(b"\x89PNG\r\n\x1a\n")
 
 
-def test_its_history_has_a_row_for_each_epoch_and_its_best_is_what_ships(weights: Weights) -> None:
+def test_its_history_has_a_row_for_each_epoch_and_the_one_that_was_kept_is_what_ships(weights: Weights) -> None:
     with (weights.folder / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) >= 5
-    best = min(float(row["valid_bits_per_character"]) for row in rows)
-    assert best == pytest.approx(weights.manifest.metrics["float_valid_bits_per_character"], abs=0.02)
+    kept = rows[weights.manifest.training["best_epoch"] - 1]
+    validated = weights.manifest.metrics["float_valid_bits_per_character"]
+    assert float(kept["valid_bits_per_character"]) == pytest.approx(validated, abs=0.003)
 
 
-def test_it_learnt_the_real_corpus(manifest: Manifest) -> None:
+def test_the_default_keeps_the_epoch_that_was_best_on_validation_and_the_classic_its_last(weights_folder: Path) -> None:
+    for version, keep in (("nietzsche-best", min), ("nietzsche-lstm", lambda epochs: list(epochs)[-1])):
+        training = load_weights(weights_folder, version).manifest.training
+        with (weights_folder / version / "history.csv").open(encoding="utf-8", newline="") as file:
+            validated = {int(row["epoch"]): float(row["valid_bits_per_character"]) for row in csv.DictReader(file)}
+        assert validated[training["best_epoch"]] == keep(validated.values())
+
+
+def test_it_learnt_the_real_corpus(weights: Weights) -> None:
+    manifest = weights.manifest
     assert (manifest.corpus.characters, manifest.corpus.sha256) == (600_893, CORPUS_SHA256)
     assert len(manifest.vocabulary) == 84
-    assert manifest.parameters == PARAMETERS
+    assert manifest.parameters == SHIPPED[manifest.version]
     assert manifest.hard_wrapped
     assert not manifest.lowercase
 
@@ -122,8 +145,9 @@ def test_it_is_better_than_what_was_wanted(manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize("split", ["valid", "test"])
-def test_serving_it_in_seven_bits_costs_next_to_nothing(manifest: Manifest, split: str) -> None:
-    loss = manifest.metrics[f"{split}_bits_per_character"] - manifest.metrics[f"float_{split}_bits_per_character"]
+def test_serving_it_in_seven_bits_costs_next_to_nothing(weights: Weights, split: str) -> None:
+    metrics = weights.manifest.metrics
+    loss = metrics[f"{split}_bits_per_character"] - metrics[f"float_{split}_bits_per_character"]
     assert abs(loss) <= 0.003
 
 
@@ -140,7 +164,7 @@ def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model
 
 def test_its_integers_keep_to_seven_bits_so_that_no_processor_saturates(weights: Weights) -> None:
     matrices = {name: array for name, array in constants(weights.model).items() if array.dtype == np.int8}
-    assert sorted(array.shape for array in matrices.values()) == [(640, 84), (640, 2560), (1280, 2560)]
+    assert sorted(array.shape for array in matrices.values()) == MATRICES[weights.manifest.version]
     for name, array in matrices.items():
         peak = np.abs(array.astype(np.int32)).max(axis=0)
         assert peak.max() <= 63, name
@@ -154,7 +178,7 @@ def test_its_model_is_small_and_holds_nothing_but_finite_numbers(weights: Weight
 
 def test_its_float_weights_are_those_that_are_served(weights: Weights) -> None:
     floats = (weights.folder / "weights.safetensors").read_bytes()
-    assert sum(array.size for array in load(floats).values()) == PARAMETERS
+    assert sum(array.size for array in load(floats).values()) == SHIPPED[weights.manifest.version]
     again, served = constants(step_model(from_bytes(floats), quantised=True)), constants(weights.model)
     assert again.keys() == served.keys()
     for name, array in served.items():

@@ -83,7 +83,9 @@ def _figure(history: History, best_epoch: int, title: str) -> Figure:
     axes.plot(epochs, trained, "o-", color="#8a8a8a", linewidth=2, markersize=4, label="training")
     axes.plot(epochs, validated, "o-", color=_STRONG, linewidth=3, markersize=5, label="validation")
     axes.plot([best_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
-    axes.annotate(f"{kept:.3f}", (best_epoch, kept), (0, 16), textcoords="offset points", ha="center", fontsize=18)
+    # The last epoch stands at the frame, and its figure to the left of that.
+    side = "right" if best_epoch == len(validated) else "center"
+    axes.annotate(f"{kept:.3f}", (best_epoch, kept), (0, 16), textcoords="offset points", ha=side, fontsize=18)
     # The first epochs are far above everything that is worth seeing.
     axes.set_ylim(min(*trained, *validated) - 0.08, min(max(*trained, *validated), kept + 1.2) + 0.08)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
