@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from generator.training import corpus as corpus_module
+from generator.training import floats
 from generator.training.backend import keras
 from generator.training.batches import batches, steps_per_epoch
 from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
@@ -24,6 +25,8 @@ from generator.training.graph import WEIGHT_LIMIT, quantise
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.presets import WINDOW_STRIDE, Preset, Reading
 from generator.training.timing import seconds_per_step
+from generator.vocabulary import Vocabulary
+from generator.weights import load_weights
 
 TINY_READING = Reading(epochs=1, learning_rate=1e-2)
 TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING, TINY_READING)
@@ -125,6 +128,15 @@ def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_a
             np.testing.assert_allclose(array, expected[name], atol=1e-6)
         for name, array in float_weights(model).items():
             np.testing.assert_array_equal(array, last[name])
+
+
+def test_characters_new_to_a_network_begin_as_improbable_as_its_rarest(weights_folder: Path) -> None:
+    version = load_weights(weights_folder)
+    known = version.manifest.vocabulary.characters
+    before = floats.carry_over(version.folder, version.manifest.vocabulary)["output_bias"]
+    after = floats.carry_over(version.folder, Vocabulary.of(known + "#{}"))["output_bias"]
+    assert len(after) == len(known) + 3
+    assert sorted(after) == pytest.approx(sorted([*before, *[before.min()] * 3]))
 
 
 def test_timing_a_step_leaves_no_trace() -> None:

@@ -36,8 +36,8 @@ def from_bytes(content: bytes) -> FloatWeights:
 def carry_over(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     """A version's float weights for another vocabulary: what belongs to a character goes with the character.
 
-    What belongs to characters that the version does not know is NaN, for `completed` to fill in. Raises
-    `WeightsError` when the version is not whole.
+    What belongs to characters that the version does not know is NaN, for `completed` to fill in, except for a low
+    output bias. Raises `WeightsError` when the version is not whole.
     """
     known = load_weights(version.parent, version.name).manifest.vocabulary
     try:
@@ -48,7 +48,10 @@ def carry_over(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     shared = "".join(character for character in vocabulary.characters if character in known)
     for name, axis in per_symbol.items():
         source = np.moveaxis(old[name], axis, 0)
-        carried = np.full((len(vocabulary), *source.shape[1:]), np.nan, np.float32)
+        # A bias is the output's. New characters begin as improbable as the rarest known one; at zero they would be
+        # scattered over every text until training has pushed them down.
+        unknown = source.min() if source.ndim == 1 else np.nan
+        carried = np.full((len(vocabulary), *source.shape[1:]), unknown, np.float32)
         carried[vocabulary.encode(shared)] = source[known.encode(shared)]
         old[name] = np.moveaxis(carried, 0, axis)
     return old
