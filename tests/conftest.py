@@ -4,6 +4,7 @@ the bot's commands on such a network and a real database; and people and chats i
 from __future__ import annotations
 
 import hashlib
+import random
 import string
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
@@ -34,6 +35,33 @@ SETTINGS = BotSection(length=60, rest=0.0, operators=("discord:boss",))
 def weights_folder() -> Path:
     """The weights that ship."""
     return shipped_folder()
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Some 9,000 characters that are easy to learn, hard-wrapped."""
+    draw = random.Random(7)
+    words = [
+        "the",
+        "cat",
+        "sat",
+        "on",
+        "a",
+        "mat",
+        "and",
+        "slept",
+        "all",
+        "day",
+        "long",
+        "while",
+        "rain",
+        "fell",
+        "over",
+    ]
+    lines = [" ".join(draw.choices(words, k=11)).capitalize() + "." for _ in range(160)]
+    path = tmp_path_factory.mktemp("corpus") / "cats.txt"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
 
 
 def random_weights(seed: int, units: int = 24, embedding: int = 8, scale: float = 0.6) -> FloatWeights:

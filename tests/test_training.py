@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import random
 import signal
 import subprocess
 import sys
@@ -23,33 +22,6 @@ from generator.training.presets import PRESETS
 from generator.weights import current_version, load_weights
 
 ROOT = Path(train.__file__).parent
-
-
-@pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Some 9,000 characters that are easy to learn, hard-wrapped."""
-    draw = random.Random(7)
-    words = [
-        "the",
-        "cat",
-        "sat",
-        "on",
-        "a",
-        "mat",
-        "and",
-        "slept",
-        "all",
-        "day",
-        "long",
-        "while",
-        "rain",
-        "fell",
-        "over",
-    ]
-    lines = [" ".join(draw.choices(words, k=11)).capitalize() + "." for _ in range(160)]
-    path = tmp_path_factory.mktemp("corpus") / "cats.txt"
-    path.write_text("\n".join(lines), encoding="utf-8")
-    return path
 
 
 def run(book: Path, out: Path, *more: str) -> int:

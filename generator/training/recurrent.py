@@ -11,6 +11,7 @@ Weights and order of the gates are those of `keras.layers.LSTM` (input, forget, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from generator.training.backend import keras
@@ -20,7 +21,18 @@ ops = keras.ops
 Tensor = Any
 
 
-@keras.ops.custom_gradient
+def _backward_written_out(recurrence: Callable[..., Any]) -> Callable[..., Any]:
+    """The function without the gradient function that it returns beside its results, which TensorFlow then uses.
+
+    Other backends differentiate by themselves: their `custom_gradient` does not take several results, and on the
+    graphics cards that they are there for the loop's own gradient costs little.
+    """
+    if keras.backend.backend() == "tensorflow":
+        return keras.ops.custom_gradient(recurrence)  # type: ignore[no-any-return]
+    return lambda *inputs: recurrence(*inputs)[0]
+
+
+@_backward_written_out
 def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> Any:
     """The recurrence h, c = lstm(projected[t] + h @ recurrent, c) over all steps.
 
@@ -88,7 +100,7 @@ def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) ->
     return (hiddens, ops.cast(hiddens[-1], "float32"), last_cell), grad
 
 
-@keras.ops.custom_gradient
+@_backward_written_out
 def _gru(projected: Tensor, recurrent: Tensor, recurrent_bias: Tensor, hidden: Tensor) -> Any:
     """The recurrence h = gru(projected[t], h @ recurrent + recurrent_bias, h) over all steps.
 
@@ -215,7 +227,8 @@ class StatefulLayer(keras.layers.Layer):
         if training and self.dropconnect:
             recurrent = keras.random.dropout(recurrent, self.dropconnect, seed=self.seed_generator)
         carried = [getattr(self, name) for name in self.states]
-        first = [state.value if self.carried else ops.zeros_like(state) for state in carried]
+        # Copies: on PyTorch the assignment below would change what the backward pass still needs.
+        first = [ops.copy(state.value) if self.carried else ops.zeros_like(state.value) for state in carried]
         hiddens, last = self.recurrence(products, recurrent, first)
         if self.carried:
             for state, value in zip(carried, last, strict=True):
@@ -226,7 +239,7 @@ class StatefulLayer(keras.layers.Layer):
         """Sets the carried states to zero."""
         for name in self.states:
             state = getattr(self, name)
-            state.assign(ops.zeros_like(state))
+            state.assign(ops.zeros_like(state.value))
 
 
 class StatefulLSTM(StatefulLayer):

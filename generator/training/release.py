@@ -12,6 +12,7 @@ from generator.measure import bits_per_character
 from generator.network import Network
 from generator.training import floats, show
 from generator.training.architectures import ARCHITECTURES
+from generator.training.backend import keras
 from generator.training.checkpoint import Progress, RunSettings
 from generator.training.corpus import SPLIT, Corpus
 from generator.training.curve import curve_png, history_csv
@@ -27,7 +28,7 @@ _LICENSES: Final = {
     ),
 }
 """By the corpus's sha256. Of any other text this program knows nothing, and says so."""
-_LIBRARIES: Final = ("keras", "tensorflow", "numpy", "onnx", "onnxruntime")
+_LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
 def release(
