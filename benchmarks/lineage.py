@@ -1,0 +1,79 @@
+"""The networks of the lineage, a row each: how good, how large, how long an epoch takes, how fast they write.
+
+    python -m benchmarks.lineage --corpus nietzsche.txt VERSION… [--rounds N]
+
+A VERSION is a folder, such as weights/nietzsche-best. Bits per character are those of its manifest, of what is served.
+Seconds per epoch are those of its preset on the corpus, reckoned from steps timed here, on the backend of Keras that
+is set. Characters per second are of one stream and of 32 through the bot's own worker. Versions take turns; medians.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.generation import STREAMS, characters_per_second
+from generator.model import load_model
+from generator.network import cores
+from generator.training.backend import keras
+from generator.training.batches import batches, steps_per_epoch
+from generator.training.corpus import Corpus, read_corpus
+from generator.training.model import build_model
+from generator.training.presets import PRESETS
+from generator.training.timing import seconds_per_step
+from generator.weights import load_weights
+from generator.worker import Worker
+
+
+def main() -> int:
+    """Prints the table."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--corpus", type=Path, required=True, metavar="FILE")
+    parser.add_argument("versions", type=Path, nargs="+", metavar="VERSION")
+    parser.add_argument("--rounds", type=int, default=5)
+    arguments = parser.parse_args()
+    corpus = read_corpus(arguments.corpus)
+
+    one: dict[Path, list[float]] = {version: [] for version in arguments.versions}
+    many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
+    for number in range(arguments.rounds + 1):
+        for version in arguments.versions:
+            worker = Worker(load_model(version.parent, version.name, threads=cores()), STREAMS, cores())
+            found = characters_per_second(worker, 1), characters_per_second(worker, STREAMS)
+            worker.close(deadline=0)
+            if number:  # the first round warms up
+                one[version].append(found[0])
+                many[version].append(found[1])
+
+    columns = "version", "validation", "test", "parameters", "s/epoch", "1 stream", f"{STREAMS} streams"
+    print("{:<24}{:>11}{:>8}{:>12}{:>9}{:>10}{:>12}".format(*columns))
+    for version in arguments.versions:
+        manifest = load_weights(version.parent, version.name).manifest
+        metrics = manifest.metrics
+        print(
+            f"{version.name:<24}{metrics['valid_bits_per_character']:>11.4f}{metrics['test_bits_per_character']:>8.4f}"
+            f"{manifest.parameters:>12,}{seconds_per_epoch(manifest.preset, corpus):>9.0f}"
+            f"{statistics.median(one[version]):>10,.0f}{statistics.median(many[version]):>12,.0f}"
+        )
+    return 0
+
+
+def seconds_per_epoch(name: str, corpus: Corpus) -> float:
+    """Of a preset's own reading of the corpus, without the validation and the samples after it."""
+    preset = PRESETS[name]
+    if preset.lowercase:
+        corpus = corpus.lowered()
+    text, _, _ = corpus.splits()
+    steps = steps_per_epoch(len(text), preset, preset.reading.order)
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    model = build_model(preset, preset.reading, len(corpus.vocabulary), steps * preset.reading.epochs, seed=0)
+    batch = next(iter(batches(text, preset, preset.reading.order, np.random.default_rng(0))))
+    return statistics.median(seconds_per_step(model, batch) for _ in range(3)) * steps
+
+
+if __name__ == "__main__":
+    sys.exit(main())
