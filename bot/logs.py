@@ -100,18 +100,23 @@ def reason(error: BaseException) -> str:
     return f"{kind}: {said[:_MAX_REASON]}" if said else kind
 
 
-def _whole_story(error: BaseException) -> str:
-    """An exception and those behind it on one line, each with the way that it came: file:line function, outermost
-    first."""
-    way = " > ".join(
-        f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-        for frame in traceback.extract_tb(error.__traceback__)
-    )
-    story = f"{reason(error)} [{way}]" if way else reason(error)
+def way(frames: traceback.StackSummary) -> str:
+    """How the program came to where it is, on one line: file:line function, outermost first."""
+    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+
+
+def _whole_story(error: BaseException, told: frozenset[int] = frozenset()) -> str:
+    """An exception and those behind it on one line, each with the way that it came. `told`: whose story this is part
+    of; an exception that was raised again out of a group has that group behind it, and itself in that."""
+    if id(error) in told:
+        return reason(error)
+    told |= {id(error)}
+    came = way(traceback.extract_tb(error.__traceback__))
+    story = f"{reason(error)} [{came}]" if came else reason(error)
     if isinstance(error, BaseExceptionGroup):
-        story += f" {{{'; '.join(_whole_story(inner) for inner in error.exceptions)}}}"
+        story += f" {{{'; '.join(_whole_story(inner, told) for inner in error.exceptions)}}}"
     behind = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
-    return f"{story} <- {_whole_story(behind)}" if behind is not None else story
+    return f"{story} <- {_whole_story(behind, told)}" if behind is not None else story
 
 
 class _Line(logging.Formatter):

@@ -101,6 +101,24 @@ def test_all_of_a_group_of_exceptions_is_told() -> None:
     assert "KeyError: 'two'" in written.line
 
 
+async def test_an_exception_that_was_raised_again_out_of_its_group_is_told_once() -> None:
+    """As of a /ladder one of whose texts fails: the exception has the group behind it, and the group has it in it."""
+    written = Written()
+
+    async def fail() -> None:
+        raise ValueError("one")
+
+    try:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fail())
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+    except ValueError:
+        log.exception("broken")
+    assert 0 < written.line.count("ValueError: one") < 4
+
+
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_no_line_holds_a_secret_however_it_got_there(form: logs.Format) -> None:
     shared = "short!secret"
