@@ -10,7 +10,7 @@ from typing import Final
 from bot.errors import StoreError
 from bot.store import Store
 from bot.supervision import State, Supervised
-from generator import Generator
+from generator import Generator, Threads
 
 PATIENCE_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
@@ -44,7 +44,8 @@ class Health:
         """How every part is at this moment."""
         service = Part("service", not self._stopping, "stopping" if self._stopping else "running")
         weights = Part("weights", ready=True, detail=self._generator.weights.manifest.version)
-        return [service, *map(_platform, self._platforms), weights, await self._database()]
+        generator = _generator(self._generator.threads())
+        return [service, *map(_platform, self._platforms), weights, generator, await self._database()]
 
     async def _database(self) -> Part:
         try:
@@ -56,6 +57,18 @@ class Health:
         except TimeoutError:
             return Part("store", ready=False, detail=f"no answer within {PATIENCE_SECONDS:g} s")
         return Part("store", ready=True, detail="reads and writes")
+
+
+def _generator(threads: Threads) -> Part:
+    """Whether all threads write; of a fault in the past the last one is named."""
+    detail = f"{threads.number} threads write" if threads.number > 1 else "writes"
+    if threads.lost:
+        detail = f"{threads.lost} of {threads.number} threads hang or are no more; the service has to be restarted"
+    elif threads.resting:
+        detail = f"{threads.resting} of {threads.number} threads begin anew"
+    if threads.faults:
+        detail += f"; faults since the start: {threads.faults}, the last: {threads.last}"
+    return Part("generator", ready=not (threads.lost or threads.resting), detail=detail)
 
 
 def _platform(supervised: Supervised) -> Part:

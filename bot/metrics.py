@@ -21,7 +21,7 @@ NAMESPACE: Final = "lstmega"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """From what a person does not notice to what they do not wait for."""
 _PER_CHARACTER: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
-_LAG: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5)
+_LAG: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Metrics:
@@ -126,11 +126,17 @@ class _Present(Collector):
         yield connected
 
     def _worker(self) -> Iterator[Metric]:
-        figures = self._generator.statistics()
+        figures, threads = self._generator.statistics(), self._generator.threads()
         counts: dict[str, tuple[Callable[[str, str, float], Metric], str, float]] = {
             "texts": (_counter, "Texts written.", figures.texts),
             "texts_refused": (_counter, "Texts that found the queue full.", figures.refused),
             "texts_failed": (_counter, "Texts that went wrong.", figures.failed),
+            "generator_faults": (_counter, "Times that a thread which writes failed or hung.", threads.faults),
+            "generator_threads": (
+                _gauge,
+                "Threads that can write now.",
+                threads.number - threads.resting - threads.lost,
+            ),
             "characters": (_counter, "Characters fed, those of openings included.", figures.characters),
             "queue_length": (_gauge, "Texts that wait for their turn.", figures.queued + self._commands.waiting),
             "batch_size": (_gauge, "Texts that are being written together now.", figures.running),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from bot.settings import Config
 from bot.signals import Signals
 from bot.store import Store
 from bot.supervision import Backoff, NoPlatformLeft, Supervisor
+from generator import Generator
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
@@ -68,7 +70,7 @@ async def run(
     """
     signals = Signals(end_within)
     with signals.installed(), _start_given_up(signals):
-        problem = ""
+        problem, hanging = "", False
         try:
             async with _open(config, platforms, backoff or Backoff()) as service:
                 stop = asyncio.Event()
@@ -76,11 +78,14 @@ async def run(
                 signals.on_reload(service.reloading.ask)
                 await stop.wait()
                 await service.stop()
+                hanging = bool(service.generator.threads().lost)
         except* NoPlatformLeft as refusals:
             problem = str(refusals.exceptions[0])
         if problem:
             raise ConfigError([f"no platform is left: {problem}"])
     log.info("stopped")
+    if hanging:  # everything is closed; but beside a thread that hangs in onnxruntime the interpreter ends by an abort
+        os._exit(0)
 
 
 @contextmanager
@@ -102,6 +107,7 @@ class _Service:
     """What runs."""
 
     commands: Commands
+    generator: Generator
     supervisor: Supervisor
     reloading: Reloading
     health: Health
@@ -139,11 +145,18 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             http.listening(config.http, health, metrics, reloading, redact) as address,
             reloading.watching(None if pinned else folder),
             supervisor.serving(),
-            heartbeat.beating(metrics.lagged, supervisor.look),
+            heartbeat.beating(metrics.lagged, lambda: _goes_on(supervisor, generator)),
         ):
             log.info("ready: %s; health at %s", commands.summary(), address)
             _tell(systemd.READY, systemd.status(f"{commands.summary()}; health at {address}"))
-            yield _Service(commands, supervisor, reloading, health)
+            yield _Service(commands, generator, supervisor, reloading, health)
+
+
+def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
+    """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
+    supervisor.look()
+    generator.look()
+    return not generator.threads().lost
 
 
 def _tell(*states: str) -> None:

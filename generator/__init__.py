@@ -17,7 +17,7 @@ from generator.service import Generator
 from generator.surprise import Surprise, Written
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights import Manifest, Weights
-from generator.worker import WorkerStatistics
+from generator.worker import Threads, WorkerStatistics
 
 __all__ = [
     "MAX_LENGTH",
@@ -38,6 +38,7 @@ __all__ = [
     "NetworkFault",
     "Sampling",
     "Surprise",
+    "Threads",
     "Timing",
     "Vocabulary",
     "Weights",

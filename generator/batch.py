@@ -26,7 +26,8 @@ log = logging.getLogger(__name__)
 class Job:
     """An admitted request, and the context that it was asked for in, for what is logged about it.
 
-    `cancelled` follows the future, without its lock: it is looked at for every character.
+    `over` follows the future, without its lock, as it is looked at for every character: the text was cancelled, or its
+    end has been told.
     """
 
     request: GenerationRequest | Written
@@ -34,13 +35,13 @@ class Job:
     future: Future[Any]
     asked: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=copy_context)
-    cancelled: bool = False
+    over: bool = False
 
     def __post_init__(self) -> None:
         self.future.add_done_callback(self._done)
 
-    def _done(self, future: Future[Generation]) -> None:
-        self.cancelled = future.cancelled()
+    def _done(self, _: Future[Any]) -> None:
+        self.over = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +63,7 @@ class Outcome:
                 fault.__cause__ = self.result
                 self.job.future.set_exception(fault)
         except InvalidStateError:
-            log.debug("a text was cancelled as it ended")
+            log.debug("a text was cancelled, or given up, as it ended")
 
 
 class Batch:
@@ -101,10 +102,10 @@ class Batch:
         """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
 
         `alone`: nothing else runs, so that the step may take all cores.
-        Cancelled ones leave first. Raises `NetworkFault` when the network cannot run these rows; then none has moved.
+        What is over leaves first. Raises `NetworkFault` when the network cannot run these rows; then none has moved.
         """
-        if any([job.cancelled for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
-            self.keep([row for row, job in enumerate(self.jobs) if not job.cancelled])
+        if any([job.over for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
+            self.keep([row for row, job in enumerate(self.jobs) if not job.over])
         if not self.drafts:
             return []
         fed = np.array([draft.next_character for draft in self.drafts], np.int64)

@@ -15,6 +15,9 @@ _FIRST_GUESS: Final = 2_000.0
 """Characters per second, until the first text has been timed."""
 _SMOOTHING: Final = 0.98
 """Weight of the past in the running mean of the speed, per step."""
+STUCK_LOOKS: Final = 60
+"""At so many looks in a row the same step was being done: it hangs. The looks come every half second. They are counted,
+and not seconds, because a process that was stopped, or a machine that slept, hangs in nothing."""
 
 log = logging.getLogger(__name__)
 
@@ -22,13 +25,18 @@ log = logging.getLogger(__name__)
 class Engine:
     """Used by its own thread; others read `running`, `characters` and `speed`.
 
-    `running`: texts that were given to it, which the worker keeps under its lock; `characters` fed so far; `speed`:
-    characters per second, a running mean.
+    `jobs`: what was given to it, until its end is told; `running`: how many texts that is, which the worker keeps under
+    its lock; `characters` fed so far; `speed`: characters per second, a running mean. `fault`: why it
+    rests, empty when it does not.
     """
 
     def __init__(self) -> None:
         self._batches: list[Batch] = []
+        self.jobs: list[Job] = []
         self.running = 0
+        self.fault = ""
+        self._steps = self._seen = self._looks = 0
+        """Steps done; those that were at the last look; looks since then that found the same step."""
         self.characters = 0
         self.speed = _FIRST_GUESS
 
@@ -41,7 +49,7 @@ class Engine:
         """Takes texts up; returns those that cannot be begun."""
         failed: list[Outcome] = []
         for job in jobs:
-            if job.cancelled:
+            if job.over:
                 continue
             try:
                 self._batch_of(job.model).begin(job)
@@ -61,11 +69,31 @@ class Engine:
             self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * rows / (time.perf_counter() - began)
         if self.rows < rows:
             self._batches = [batch for batch in self._batches if batch.drafts]
+        self._steps += 1
         return outcomes
 
-    def fail(self, error: Exception) -> list[Outcome]:
-        """Ends every text with the error."""
-        return [outcome for batch in self._batches for outcome in batch.fail(error)]
+    @property
+    def hangs(self) -> bool:
+        """Whether its step will not end any more, as far as `look` has seen."""
+        return self._looks >= STUCK_LOOKS
+
+    def look(self) -> bool:
+        """Notices whether it moves; returns whether this is the look that finds that it hangs. For one thread."""
+        moves = not self.running or self._steps != self._seen
+        self._looks = 0 if moves else self._looks + 1
+        self._seen = self._steps
+        return self._looks == STUCK_LOOKS
+
+    @property
+    def unfinished(self) -> list[Job]:
+        """What it was given and has not ended."""
+        return [job for job in self.jobs if not job.over]
+
+    def abandon(self) -> list[Job]:
+        """Forgets everything that it was given; returns what was unfinished."""
+        unfinished = self.unfinished
+        self.jobs, self._batches, self.running = [], [], 0
+        return unfinished
 
     def _batch_of(self, model: Model) -> Batch:
         for batch in self._batches:

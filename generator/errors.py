@@ -16,7 +16,7 @@ class WeightsError(GeneratorError):
 
 
 class NetworkFault(GeneratorError):
-    """The network produced something that is no probability distribution, or its step failed."""
+    """The network produced something that is no probability distribution, or its step failed, or the step's thread."""
 
 
 class Busy(GeneratorError):

@@ -16,7 +16,7 @@ from generator.network import cores
 from generator.request import Generation, GenerationRequest
 from generator.surprise import Surprise, Written
 from generator.weights import Weights
-from generator.worker import Worker, WorkerStatistics
+from generator.worker import Threads, Worker, WorkerStatistics
 
 DRAIN_SECONDS: Final = 10.0
 """How long closing waits for texts in progress."""
@@ -82,6 +82,14 @@ class Generator:
             self._worker.swap(model)
             await asyncio.to_thread(_give_memory_back)
         return model.weights
+
+    def look(self) -> None:
+        """Notices a thread that hangs, and ends its texts. To be called every half second while texts are written."""
+        self._worker.look()
+
+    def threads(self) -> Threads:
+        """How the threads that write are."""
+        return self._worker.threads()
 
     def statistics(self) -> WorkerStatistics:
         """Counts since the start, and what goes on now."""

@@ -4,10 +4,16 @@ A request joins at the next character and leaves when its text is done; priming 
 per core, and each step on one thread, but for a lone text, whose steps are spread over the cores: spread steps are a
 fifth faster where nothing else runs, and half as fast where something does (measured), as their threads wait for each
 other.
+
+What fails in a step ends the texts that it concerns. What escapes all the same ends the work of its thread, whatever it
+is: its texts end with an error, and after a while it begins anew with nothing. A step that never returns cannot be
+ended; `look` finds it and ends its texts, and the rest is for whoever can start the process anew.
 """
 
 from __future__ import annotations
 
+import itertools
+import logging
 import threading
 import time
 from collections import deque
@@ -17,13 +23,31 @@ from typing import Any, Final, overload
 
 from generator.batch import Job, Outcome
 from generator.engine import Engine
-from generator.errors import Busy, Closing, InvalidRequest
+from generator.errors import Busy, Closing, InvalidRequest, NetworkFault
 from generator.model import Model
 from generator.request import Generation, GenerationRequest
 from generator.surprise import Surprise, Written
 
 MAX_ROWS: Final = 32
 """Texts that run at once. Measured: a row in 32 costs a third of what it costs alone; 64 gain nothing."""
+
+REST_SECONDS: Final = 5.0
+"""After a thread's work ended by a fault. One that comes again and again must not fill the log, nor take a core, and
+whoever asks how the threads are should have a chance to see it."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How the threads that write are: so many in all, of which `resting` begin anew in a moment after a fault, and
+    `lost` hang in a step or are no more, which only a new process changes. `faults` since the start; `last`: what
+    the last one was."""
+
+    number: int
+    resting: int
+    lost: int
+    faults: int
+    last: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +73,11 @@ class Worker:
         self._changed = threading.Condition()
         self._closing = False
         self._stopping = False
-        self._texts = self._refused = self._failed = 0
+        self._texts = self._refused = self._failed = self._faults = 0
+        self._last_fault = ""
         self._engines = [Engine() for _ in range(threads)]
         self._threads = [
-            threading.Thread(target=self._work, args=(engine,), name=f"generator {number}", daemon=True)
+            threading.Thread(target=self._live, args=(engine,), name=f"generator {number}", daemon=True)
             for number, engine in enumerate(self._engines)
         ]
         for thread in self._threads:
@@ -78,7 +103,7 @@ class Worker:
                 raise Closing
             self._refuse_unknown_characters(request)
             if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
-                self._waiting = deque(job for job in self._waiting if not job.cancelled)
+                self._waiting = deque(job for job in self._waiting if not job.over)
             if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
                 self._refused += 1
                 raise Busy(self._retry_after())
@@ -123,25 +148,81 @@ class Worker:
                 refused=self._refused,
                 failed=self._failed,
                 running=self._running,
-                queued=sum(not job.cancelled for job in self._waiting),
+                queued=sum(not job.over for job in self._waiting),
                 characters_per_second=self._speed,
             )
 
+    def look(self) -> None:
+        """Notices steps that hang, and ends their texts. To be called every half second, by one thread."""
+        for thread, engine in zip(self._threads, self._engines, strict=True):
+            if engine.look():
+                lost = engine.unfinished
+                self._give_up(lost, "its step hangs")
+                told = "%s hangs in a step, which only a new process ends; its texts (%d) are given up"
+                log.critical(told, thread.name, len(lost))
+
+    def threads(self) -> Threads:
+        """How the threads are. Those that hang were seen by `look`."""
+        with self._changed:
+            pairs = zip(self._threads, self._engines, strict=True)
+            return Threads(
+                number=len(self._threads),
+                resting=sum(bool(engine.fault) for engine in self._engines),
+                lost=sum(engine.hangs or not (self._closing or thread.is_alive()) for thread, engine in pairs),
+                faults=self._faults,
+                last=self._last_fault,
+            )
+
+    def _give_up(self, jobs: list[Job], why: str) -> None:
+        with self._changed:
+            self._faults += 1
+            self._failed += len(jobs)
+            self._last_fault = why
+            self._changed.notify_all()  # what waits may have room in another engine
+        for job in jobs:
+            Outcome(job, NetworkFault(f"the text was given up: {why}")).tell()
+
     def close(self, deadline: float) -> None:
-        """Takes no new request, finishes what was admitted; after `deadline` seconds the rest ends with `Closing`."""
+        """Takes no new request, finishes what was admitted; after `deadline` seconds the rest ends with `Closing`.
+
+        Does not wait for a step that hangs.
+        """
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         until = time.monotonic() + deadline
-        for thread in self._threads:
+        pairs = zip(self._threads, self._engines, strict=True)
+        able = [thread for thread, engine in pairs if not engine.hangs]
+        for thread in able:
             thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        for thread in self._threads:
+        for thread in able:
             thread.join()
+        self._tell_of_the_end([])  # to those for whom no thread was left
 
     # ---- on an engine's thread --------------------------------------------------------------------------------------
+
+    def _live(self, engine: Engine) -> None:
+        while True:
+            try:
+                self._work(engine)
+            except BaseException as error:  # noqa: BLE001 - SystemExit too: nobody else would answer for its texts
+                self._recover(engine, error)
+            else:
+                return
+
+    def _recover(self, engine: Engine, error: BaseException) -> None:
+        with self._changed:
+            engine.fault = type(error).__name__
+            jobs = engine.abandon()
+        self._give_up(jobs, f"its thread failed by {engine.fault}")
+        told = "%s failed; its texts (%d) are given up, and it begins anew"
+        log.critical(told, threading.current_thread().name, len(jobs), exc_info=error)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, REST_SECONDS)
+            engine.fault = ""
 
     def _work(self, engine: Engine) -> None:
         while (joining := self._next(engine)) is not None:
@@ -149,14 +230,17 @@ class Worker:
             outcomes += engine.step(alone=self._running == engine.running)
             if outcomes or engine.rows != engine.running:  # some were cancelled
                 self._count(engine, outcomes)
-            for outcome in outcomes:
-                outcome.tell()
+                for outcome in outcomes:
+                    outcome.tell()
+                engine.jobs = engine.unfinished
+        self._tell_of_the_end(engine.abandon())
+
+    def _tell_of_the_end(self, left: list[Job]) -> None:
         with self._changed:
-            left = engine.fail(Closing()) + [Outcome(job, Closing()) for job in self._waiting]
+            left += self._waiting
             self._waiting.clear()
-            engine.running = 0
-        for outcome in left:
-            outcome.tell()
+        for job in left:
+            Outcome(job, Closing()).tell()
 
     def _next(self, engine: Engine) -> list[Job] | None:
         """Waits until the engine has something to step; returns what joins it, or None when its thread is to end."""
@@ -169,15 +253,20 @@ class Worker:
                 self._changed.wait()
             if self._stopping:
                 return None
+            joining = list(itertools.islice(self._waiting, room))
+            engine.jobs += joining  # before anything can fail: from here on the engine answers for them
             engine.running += room
-            return [self._waiting.popleft() for _ in range(room)]
+            for _ in joining:
+                self._waiting.popleft()
+            return joining
 
     def _room(self, engine: Engine) -> int:
         """How many of the waiting texts are this engine's to take, so that all engines have about as many."""
         if not self._waiting:
             return 0
-        running = self._running
-        share = -(-(running + len(self._waiting)) // len(self._engines))
+        able = [other.running for other in self._engines if not other.hangs]
+        running = sum(able)
+        share = -(-(running + len(self._waiting)) // max(1, len(able)))
         return max(0, min(len(self._waiting), share - engine.running, MAX_ROWS - running))
 
     def _count(self, engine: Engine, outcomes: list[Outcome]) -> None:

@@ -315,7 +315,12 @@ async def test_the_heart_beats_while_the_loop_is_free_and_tells_when_it_was_not(
 ) -> None:
     lags: asyncio.Queue[float] = asyncio.Queue()
     looks: list[None] = []
-    async with asyncio.timeout(20), beating(lags.put_nowait, lambda: looks.append(None), period=0.01):
+
+    def look() -> bool:
+        looks.append(None)
+        return True
+
+    async with asyncio.timeout(20), beating(lags.put_nowait, look, period=0.01):
         for _ in range(3):
             await lags.get()
         held = asyncio.get_running_loop().time() + 0.3
