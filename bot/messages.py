@@ -128,6 +128,7 @@ CANCELLED: Final = "Stopped."
 HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
 SCALE: Final = "bits per character: "
 LADDER_END: Final = "/continue goes on from the last of these."
+UNCONFIRMED: Final = "I could not make sure that my last message reached you. If it is not here, ask again."
 UNEXPECTED: Final = "Something broke on my side, and I wrote it down for the people who run me. Please try again."
 
 

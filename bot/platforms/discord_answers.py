@@ -6,9 +6,10 @@ import asyncio
 import io
 import logging
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from enum import Enum, auto
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Any, Final, Protocol, TypeVar
 
 import aiohttp
 import discord
@@ -42,6 +43,12 @@ _INVALID_WEBHOOK_TOKEN: Final = 50027
 _OVER: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
 """Nothing can be said any more: the token has run out, or another process has answered."""
 _TEXT_FILE: Final = "text.txt"
+RETRY_PAUSES: Final = (0.3, 0.6, 1.2)
+"""Seconds between attempts when the network fails; then the three seconds for the first word are nearly over. An
+HTTP 5xx the library itself asks again after, up to four times."""
+Ending = Callable[[], dict[str, Any]]
+"""Makes what hangs below a message, anew for each attempt to send it: a file is read only once."""
+T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
@@ -100,6 +107,17 @@ def _tell(error: Exception, on_failure: Callable[[], None]) -> None:
         log.error("an answer failed", exc_info=error)
 
 
+async def _again(request: Callable[[], Awaitable[T]]) -> T:
+    """Makes a request until the network lets it through: one that does no more when it arrives twice."""
+    for pause in RETRY_PAUSES:
+        try:
+            return await request()
+        except aiohttp.ClientConnectionError as error:
+            log.info("a request did not reach Discord, trying again: %s", type(error).__name__)
+        await asyncio.sleep(pause)
+    return await request()
+
+
 class _Stage(Enum):
     """How far an interaction is."""
 
@@ -120,7 +138,7 @@ class Interaction:
     async def keep_waiting(self) -> None:
         """Defers. Whether the reply is a private one is not known yet: most that take time are not."""
         try:
-            await self._interaction.response.defer(thinking=True)
+            await _again(lambda: self._interaction.response.defer(thinking=True))
         except discord.HTTPException as error:
             if error.code != _ALREADY_ACKNOWLEDGED or not await self._is_thinking():
                 raise
@@ -140,15 +158,15 @@ class Interaction:
             log.warning("Discord wants to hear nothing more")
             return
         whisper = bool(reply.notice) and not reply.private and left > 1
-        texts, ending = contents(reply, with_notice=reply.private), _ending(reply)
+        texts, ending = contents(reply, with_notice=reply.private), partial(_ending, reply)
         most = left - whisper
         if len(texts) > most:
             texts[most - 1 :] = [messages.WHOLE_TEXT_IN_FILE]
-            ending["file"] = discord.File(io.BytesIO(reply.text.encode()), filename=_TEXT_FILE)
+            ending = partial(_ending, reply, as_file=True)
         for number, text in enumerate(texts, 1):
-            await self._send(text, ending if number == len(texts) else {}, private=reply.private)
+            await self._send(text, ending if number == len(texts) else dict, private=reply.private)
         if whisper:
-            await self._send(escaped(reply.notice), {}, private=True)
+            await self._send(escaped(reply.notice), dict, private=True)
 
     def _messages_left(self, *, private: bool) -> int:
         """How many more messages the interaction may have: the first one of all is no follow-up."""
@@ -157,21 +175,40 @@ class Interaction:
         in_place = self._stage is _Stage.SILENT or (self._stage is _Stage.THINKING and not private)
         return MAX_FOLLOW_UPS - self._follow_ups + in_place
 
-    async def _send(self, text: str, ending: dict[str, Any], *, private: bool) -> None:
-        interaction = self._interaction
+    async def _send(self, text: str, ending: Ending, *, private: bool) -> None:
         if self._stage is _Stage.SILENT:
-            await interaction.response.send_message(text, ephemeral=private, suppress_embeds=True, **ending)
+            await self._say_first(text, ending, private=private)
         elif self._stage is _Stage.THINKING and not private:
-            # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
-            attachments = [ending.pop("file")] if "file" in ending else []
-            await interaction.edit_original_response(content=text, attachments=attachments, **ending)
+            await _again(lambda: self._fill(text, ending()))
         elif self._stage is _Stage.THINKING:
             await self._whisper_late(text, ending)
         else:
             await self._follow_up(text, ending, private=private)
         self._stage = _Stage.ANSWERED
 
-    async def _whisper_late(self, text: str, ending: dict[str, Any]) -> None:
+    async def _say_first(self, text: str, ending: Ending, *, private: bool) -> None:
+        """Discord takes one first word; what looked lost, and was said again, may have arrived after all."""
+        respond = self._interaction.response.send_message
+        try:
+            await _again(lambda: respond(text, ephemeral=private, suppress_embeds=True, **ending()))
+        except discord.HTTPException as error:
+            if error.code != _ALREADY_ACKNOWLEDGED or not await self._says(text):
+                raise  # in the second case, another process has answered
+
+    async def _says(self, text: str) -> bool:
+        """Whether what Discord has acknowledged is this answer."""
+        try:
+            return (await self._interaction.original_response()).content == text
+        except discord.HTTPException:
+            return False  # it is not for us to see, or gone
+
+    async def _fill(self, text: str, ending: dict[str, Any]) -> None:
+        """Puts a text in place of the announcement."""
+        # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
+        attachments = [ending.pop("file")] if "file" in ending else []
+        await self._interaction.edit_original_response(content=text, attachments=attachments, **ending)
+
+    async def _whisper_late(self, text: str, ending: Ending) -> None:
         """A private message where a public one was announced.
 
         The first follow-up takes the place of the announcement, and is as public as that; after the announcement was
@@ -179,16 +216,17 @@ class Interaction:
         So the announcement is filled first, and deleted last.
         """
         interaction = self._interaction
-        await interaction.edit_original_response(content=PLACEHOLDER)
+        await _again(lambda: interaction.edit_original_response(content=PLACEHOLDER))
         self._stage = _Stage.ANSWERED
         try:
             await self._follow_up(text, ending, private=True)
         finally:
             await interaction.delete_original_response()
 
-    async def _follow_up(self, text: str, ending: dict[str, Any], *, private: bool) -> None:
+    async def _follow_up(self, text: str, ending: Ending, *, private: bool) -> None:
+        """Not sent again when the network fails: unlike the others, a follow-up would stand there twice."""
         self._follow_ups += 1  # also when it fails: it may have arrived
-        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending)
+        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending())
 
 
 class Mention:
@@ -208,15 +246,24 @@ class Mention:
         """Replies to the message, or into the channel if it is gone by now."""
         texts = contents(reply, with_notice=True)
         for number, text in enumerate(texts, 1):
-            details = _ending(reply) if number == len(texts) else {}
-            if number == 1:
-                details["reference"] = self._message.to_reference(fail_if_not_exists=False)
-            await self._message.channel.send(text, suppress_embeds=True, **details)
+            ending: Ending = partial(_ending, reply) if number == len(texts) else dict
+            await _again(partial(self._post, text, number, ending))
+
+    async def _post(self, text: str, number: int, ending: Ending) -> None:
+        """Discord posts messages of one nonce once, within minutes; at most 25 characters
+        (https://discord.com/developers/docs/resources/message#create-message)."""
+        details = ending()
+        if number == 1:
+            details["reference"] = self._message.to_reference(fail_if_not_exists=False)
+        nonce = f"{self._message.id}.{number}"
+        await self._message.channel.send(text, suppress_embeds=True, nonce=nonce, **details)
 
 
-def _ending(reply: Reply) -> dict[str, Any]:
-    """What hangs below the last message: buttons, a picture."""
+def _ending(reply: Reply, *, as_file: bool = False) -> dict[str, Any]:
+    """What hangs below the last message: buttons, a picture, or the text itself as a file."""
     ending: dict[str, Any] = {}
+    if as_file:
+        ending["file"] = discord.File(io.BytesIO(reply.text.encode()), filename=_TEXT_FILE)
     if reply.actions:
         ending["view"] = _buttons(reply.actions)
     if (picture := reply.picture) is not None:

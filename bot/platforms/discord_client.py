@@ -19,6 +19,7 @@ from bot.errors import StoreError
 from bot.platforms.discord_answers import PREFIX, Interaction, Mention, answer
 from bot.platforms.discord_commands import Portuguese, commands, definition
 from bot.platforms.discord_transport import Endpoints, Http
+from bot.platforms.seen import Seen
 from bot.reply import Invocation, Press, Reply, Suggestion
 from bot.store import Store
 
@@ -39,6 +40,10 @@ class Tree(app_commands.CommandTree["Client"]):
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
         )
+
+    async def interaction_check(self, interaction: discord.Interaction[Client], /) -> bool:
+        """Whether it is new: a session that goes on may be told again what it has heard."""
+        return self.client.seen.add(interaction.id)
 
     async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
         """For a command that Discord knows in another form than this version of the bot, and for mistakes of ours.
@@ -80,6 +85,8 @@ class Client(discord.AutoShardedClient):
         self._synchronising = synchronising
         self._taken: set[asyncio.Task[Any]] = set()
         self._lost: set[int] = set()
+        self.seen = Seen()
+        """Interactions and mentions."""
         self.tree = Tree(self)
         for command in commands(self.ask, self._suggest, for_operators=for_operators):
             self.tree.add_command(command)
@@ -148,7 +155,9 @@ class Client(discord.AutoShardedClient):
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """A button; the tree takes the other kinds."""
         custom_id = interaction.custom_id or ""
-        if interaction.type is discord.InteractionType.component and custom_id.startswith(PREFIX):
+        if interaction.type is not discord.InteractionType.component or not custom_id.startswith(PREFIX):
+            return
+        if self.seen.add(interaction.id):
             data = custom_id.removeprefix(PREFIX)
             press = Press(PLATFORM, _chat(interaction), str(interaction.user.id), data)
             await self._answer(Interaction(interaction), self._core.press(press))
@@ -161,7 +170,7 @@ class Client(discord.AutoShardedClient):
         if message.author.bot or self.user is None:
             return
         mention = re.match(rf"\s*<@!?{self.user.id}>", message.content)
-        if mention is not None:
+        if mention is not None and self.seen.add(message.id):
             typed = message.content[mention.end() :].strip()
             invocation = Invocation(PLATFORM, str(message.channel.id), str(message.author.id), "nietzsche", typed)
             await self._answer(Mention(message), self._core.handle(invocation))

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Awaitable, Callable, Hashable
 from types import TracebackType
 from typing import Final
 
 LONGEST_LANE: Final = 20
 """Requests of one person in one chat that wait. Nobody types so many before the first is answered; a program does."""
-_REMEMBERED: Final = 4096
-"""Update identifiers that are remembered. A batch has at most 100, and a webhook repeats what was not confirmed."""
 
 Work = Callable[[], Awaitable[None]]
 
@@ -85,19 +83,3 @@ class Lanes:
         finally:
             del self._lanes[key]
             self._overflowing.discard(key)
-
-
-class Seen:
-    """Which updates came before: Telegram repeats one when it has not heard that it arrived."""
-
-    def __init__(self) -> None:
-        self._ids: OrderedDict[int, None] = OrderedDict()
-
-    def add(self, update_id: int) -> bool:
-        """Remembers it; `False` when it was there already."""
-        if update_id in self._ids:
-            return False
-        self._ids[update_id] = None
-        if len(self._ids) > _REMEMBERED:
-            self._ids.popitem(last=False)
-        return True

@@ -26,15 +26,17 @@ from telegram import (
     Update,
 )
 from telegram.constants import ChatType
+from telegram.error import TimedOut
 
 from bot import buttons, messages
 from bot.commands import Commands
 from bot.parsing import Line, parse_line
 from bot.platforms import telegram_text as texts
+from bot.platforms.seen import Seen
 from bot.platforms.telegram_delivery import Delivery, Place
-from bot.platforms.telegram_lanes import Seen, Work
+from bot.platforms.telegram_lanes import Work
 from bot.platforms.telegram_requests import Request, Requests
-from bot.reply import Invocation, Kind, Press, Reply
+from bot.reply import Cause, Invocation, Kind, Press, Reply
 
 PLATFORM: Final = "telegram"
 WANTED: Final = (Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.CHOSEN_INLINE_RESULT)
@@ -141,7 +143,18 @@ class Reception:
     async def _command(self, invocation: Invocation, place: Place) -> None:
         async with self._delivery.typing(place):
             reply = await self._commands.handle(invocation)
-        await self._delivery.send(place, reply)
+        await self._send(place, reply)
+
+    async def _send(self, place: Place, reply: Reply) -> None:
+        """Sends a reply; of one that may have arrived or not the person is told, who alone can see which it is.
+
+        Sent again it might stand there twice, left alone not at all, and Telegram has nothing to ask that by.
+        """
+        try:
+            await self._delivery.send(place, reply)
+        except TimedOut:
+            await self._delivery.send(place, Reply.refusal(messages.UNCONFIRMED, Cause.FAILED))
+            raise
 
     async def _press(self, query: CallbackQuery, press: Press, place: Place | None) -> None:
         if query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data:
@@ -156,7 +169,7 @@ class Reception:
         if in_time:
             await self._delivery.answer(query)
         if place is not None:
-            await self._delivery.send(place, reply)
+            await self._send(place, reply)
         elif query.inline_message_id is not None and not private:
             await self._delivery.edit_inline(query.inline_message_id, reply)
 
