@@ -361,7 +361,7 @@ class Webhook:
 class TelegramServer:
     """The server: open it with `async with`. `url` is what a bot takes as the address of the Bot API.
 
-    `calls` keeps every request in order. Faults are set with `flood`, `fail`, `drop`, `hold`, `down` and `revoke`.
+    `calls` keeps every request in order. Faults: `flood`, `fail`, `drop`, `garble`, `hold`, `down`, `revoke`.
     """
 
     def __init__(self, *, port: int = 0, token: str = TOKEN, username: str = "lstmega_bot") -> None:
@@ -540,6 +540,10 @@ class TelegramServer:
         """Cuts the connection before the request is carried out, or `after` it is."""
         return self._fault("drop after" if after else "drop", chat, method, times)
 
+    def garble(self, *, chat: Chat | None = None, method: str | None = None, times: int | None = 1) -> Fault:
+        """Carries the request out, and answers with half of the JSON."""
+        return self._fault("garble", chat, method, times)
+
     def hold(self, *, chat: Chat | None = None, method: str | None = None, times: int | None = None) -> Fault:
         """Leaves requests unanswered until `release`; then they are carried out."""
         return self._fault("hold", chat, method, times)
@@ -596,7 +600,9 @@ class TelegramServer:
             return _answer(error)
         if fault is not None and fault.kind == "drop after":
             return _cut(request)
-        return web.json_response({"ok": True, "result": result})
+        whole = json.dumps({"ok": True, "result": result})
+        length = len(whole) // 2 if fault is not None and fault.kind == "garble" else None
+        return web.Response(text=whole[:length], content_type="application/json")
 
     def _fault_of(self, method: str, chat: int | None) -> Fault | None:
         return next((fault for fault in self._faults if fault.wants(method, chat)), None)

@@ -31,8 +31,9 @@ TYPING_AFTER: Final = 0.3
 """Seconds. A text that is there sooner needs no "typing", which could only arrive after it."""
 TYPING_EVERY: Final = 4.5
 """Seconds: "The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
-RETRY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0)
-"""Seconds between attempts, each with up to as much again at random; then the answer is given up."""
+RETRY_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, *(15.0,) * 12)
+"""Seconds between attempts, each with up to as much again at random; then, after three minutes at least, the answer is
+given up: nobody waits for it any more."""
 MAX_PHOTO_SIDE: Final = 2560
 """Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
 whose type would become too small to read, goes as a file, which it leaves alone."""

@@ -1,0 +1,180 @@
+"""Telegram in bad weather, and the bot as it is run: floods, errors, hangs, cut connections, nonsense, updates that
+come twice and in the wrong order. Everybody has one answer to everything in the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Final
+
+import pytest
+from service_process import PATIENCE, TYPED, Installation, ServiceProcess
+from telegram_server import Chat, TelegramServer, User
+
+from bot import messages
+
+SEEDS: Final = [int(seed) for seed in os.environ.get("STORM_SEEDS", "1").split(",")]
+SECONDS: Final = float(os.environ.get("STORM_SECONDS", "8"))
+"""How long the weather is bad; a longer storm over more seeds is a matter of these two."""
+IMPATIENT = """
+import sys
+from bot.cli import main
+from bot.platforms import telegram_connection
+telegram_connection._READ_SECONDS = 1.0
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+"""`python -m bot run`, which waits for an answer of Telegram's for a second instead of twenty."""
+
+
+@pytest.fixture
+async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
+    async with TelegramServer() as server:
+        installation = Installation(tiny_folder, tmp_path, server)
+        yield installation
+        installation.check_what_was_logged()
+
+
+class Asked:
+    """What was asked: in each chat, by each person, the openings in order."""
+
+    def __init__(self) -> None:
+        self.openings: dict[tuple[Chat, User], list[str]] = {}
+
+    async def ask(self, chat: Chat, person: User) -> None:
+        line = self.openings.setdefault((chat, person), [])
+        number = sum(map(len, self.openings.values()))
+        line.append(f"{TYPED} {number:03d}")
+        await chat.send(f"/nietzsche 0.7 {line[-1]}", by=person)
+
+    def answered(self) -> Counter[str]:
+        """How many texts there are for each opening."""
+        texts = [sent.text for chat in {chat for chat, _ in self.openings} for sent in chat.sent.values()]
+        return Counter(text[: len(TYPED) + 4] for text in texts)
+
+    async def wait(self, service: ServiceProcess) -> None:
+        """Until there is an answer to everything."""
+        asked = {opening for line in self.openings.values() for opening in line}
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not asked <= set(self.answered()):  # noqa: ASYNC110 - of another process, which tells nobody
+                    await asyncio.sleep(0.1)
+        except TimeoutError:
+            missing = sorted(asked - set(self.answered()))
+            raise AssertionError(f"no answer to {missing}; log:\n" + "\n".join(service.log.lines[-60:])) from None
+
+    def check(self) -> None:
+        """Each has one answer, in the order in which its person asked."""
+        assert self.answered() == Counter(opening for line in self.openings.values() for opening in line)
+        for (chat, _), line in self.openings.items():
+            texts = [sent.text[: len(TYPED) + 4] for sent in chat.sent.values()]
+            assert [text for text in texts if text in line] == line
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+async def test_after_a_storm_everybody_has_one_answer_to_everything(bot: Installation, seed: int) -> None:
+    weather, server, asked = random.Random(seed), bot.server, Asked()
+    alice, bob, carol = (server.user(name) for name in ("Alice", "Bob", "Carol"))
+    group = server.supergroup()
+    places = [(server.private(alice), alice), (server.private(bob), bob), (group, alice), (group, carol)]
+
+    async def trouble() -> None:
+        loop = asyncio.get_running_loop()
+        over = loop.time() + SECONDS
+        while loop.time() < over:
+            method = weather.choice(["getUpdates", "sendMessage", "sendMessage", "sendChatAction"])
+            chat = None if method == "getUpdates" else weather.choice([*(chat for chat, _ in places), None])
+            kinds: list[Callable[[], object]] = [
+                lambda: server.flood(chat, retry_after=1, method=method),  # noqa: B023 - called at once, like those below
+                lambda: server.fail(weather.choice([500, 502, 503]), chat=chat, method=method),  # noqa: B023
+                lambda: server.drop(chat=chat, method=method),  # noqa: B023
+                lambda: server.drop(method="getUpdates", after=True),
+                lambda: server.garble(method="getUpdates"),
+                lambda: server.garble(chat=chat, method="sendChatAction"),  # noqa: B023
+                lambda: server.redeliver(server.last_update_id),
+            ]
+            weather.choice(kinds)()
+            if weather.random() < 0.15:
+                held = server.hold(chat=chat, method=method, times=1)
+                await asyncio.sleep(weather.uniform(0.2, 1.5))
+                held.release()
+            if weather.random() < 0.05:
+                await server.down()
+                await asyncio.sleep(weather.uniform(0, 1))
+                await server.up()
+            await asyncio.sleep(weather.uniform(0, 0.3))
+
+    async with bot.service() as service:
+        reading = asyncio.create_task(service.log.rest())
+        await asked.ask(*places[0])
+        storm = asyncio.create_task(trouble())
+        while not storm.done():
+            with server.gathered(reverse=weather.random() < 0.3):
+                for place in weather.sample(places, weather.randint(1, 2)):
+                    await asked.ask(*place)  # in each place one of a batch, which may come in the wrong order
+            await asyncio.sleep(weather.uniform(0.8, 1.6))
+        await storm
+        for fault in server._faults:
+            fault.release()
+        for place in places:
+            await asked.ask(*place)
+        await asked.wait(service)
+        assert (await service.ready())[0] == 200
+        reading.cancel()
+        await asyncio.wait({reading})
+        await service.stop()
+    asked.check()
+    assert server.pending == 0
+
+
+async def test_an_answer_of_which_nobody_can_say_whether_it_arrived_is_followed_by_a_word_about_it(
+    bot: Installation,
+) -> None:
+    alice = bot.server.private(bot.server.user("Alice"))
+    async with bot.service(program=("-c", IMPATIENT)) as service:
+        held = bot.server.hold(chat=alice, method="sendMessage", times=1)
+        await alice.send(f"/nietzsche {TYPED}")
+        await held.met()
+        assert (await alice.next_message(PATIENCE)).text == messages.UNCONFIRMED
+        await service.log.next("an answer was not delivered: Timed out")
+        assert 'lstmega_platform_errors_total{platform="telegram"} 1.0' in await service.get("/metrics")
+        held.release()
+        await alice.send(f"/nietzsche {TYPED}")
+        assert (await alice.next_message(PATIENCE)).text.startswith(TYPED)
+        await service.stop()
+
+
+async def test_half_an_answer_from_telegram_says_nothing_twice(bot: Installation) -> None:
+    alice = bot.server.private(bot.server.user("Alice"))
+    async with bot.service() as service:
+        for method in ("getUpdates", "sendMessage"):
+            fault = bot.server.garble(method=method)
+            await alice.send("/start")
+            await fault.met()
+            assert (await alice.next_message(PATIENCE)).text.startswith("I write")
+        await alice.send("/temperature")
+        assert (await alice.next_message(PATIENCE)).text.startswith("You have no temperature")
+        await service.stop()
+
+
+async def test_after_a_kill_what_telegram_was_not_told_of_comes_again_and_the_rest_does_not(bot: Installation) -> None:
+    """Which updates were taken is told by the next request for more, at once. What is lost is being written then."""
+    alice, bob = (bot.server.private(bot.server.user(name)) for name in ("Alice", "Bob"))
+    async with bot.service() as service:
+        await alice.send("/start")
+        await alice.next_message(PATIENCE)
+        held = bot.server.hold(chat=bob, method="sendMessage")
+        await bob.send("/start")
+        await held.met()
+        await service.kill()
+        held.release()
+        await bob.send("/temperature")  # while nobody is there
+    async with bot.service() as service:
+        assert (await bob.next_message(PATIENCE)).text.startswith("You have no temperature")
+        await alice.send("/temperature")
+        assert (await alice.next_message(PATIENCE)).text.startswith("You have no temperature")
+        await service.stop()
+    assert len(alice.sent) == 2
