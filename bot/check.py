@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Final
 
 from bot.errors import StoreError
+from bot.loopback import is_local
 from bot.serving import open_generator
-from bot.settings import Config, Secret
+from bot.settings import Config, Secret, TelegramSection
 from bot.store import Store
 from generator import GenerationRequest, GeneratorError, WeightsError
 from generator.prose import presentable
@@ -23,6 +24,8 @@ _DISCORD_TOKEN: Final = re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", re.ASCI
 """Three parts of URL-safe base64: the account's number, the time of issue, the signature."""
 _TELEGRAM_TOKEN: Final = re.compile(r"\d{5,}:[\w-]{30,}", re.ASCII)
 """As https://core.telegram.org/bots/api#authorizing-your-bot shows it: number, colon, key."""
+
+_WEBHOOK_SECRET: Final = re.compile(r"[\w-]{1,256}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +53,9 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding
     yield _right("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     yield _token("discord token", config.discord.token, _DISCORD_TOKEN, "copy it anew from the page Bot of your app")
     yield _token("telegram token", config.telegram.token, _TELEGRAM_TOKEN, "copy it anew from @BotFather")
+    yield _open("http", config.http.host, config.http.port, "who can read health and metrics, but change nothing")
+    if config.telegram.webhook_url:
+        yield _webhook(config.telegram)
     yield await _weights(config)
     yield await _database(config.database)
 
@@ -60,6 +66,26 @@ def _token(name: str, token: Secret, shape: re.Pattern[str], remedy: str) -> Fin
     if shape.fullmatch(token.reveal()):
         return _right(name, "set, and has the right shape")
     return _wrong(name, f"does not have the shape of one; {remedy}")
+
+
+def _open(name: str, host: str, port: int, others: str) -> Finding:
+    """To whom a port is open. `others`: what that means when it is to other machines."""
+    if is_local(host):
+        return _right(name, f"{host}, port {port}: open to this machine alone")
+    return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out")
+
+
+def _webhook(section: TelegramSection) -> Finding:
+    """What Telegram asks of a webhook (https://core.telegram.org/bots/api#setwebhook), and to whom its port is open."""
+    secret = section.webhook_secret.reveal()
+    if secret and not _WEBHOOK_SECRET.fullmatch(secret):
+        return _wrong(
+            "webhook", "its secret is not 1 to 256 letters, digits, - and _; leave it out, and one is made up"
+        )
+    if not section.api_url and not section.webhook_url.startswith("https://"):
+        return _wrong("webhook", "Telegram wants [telegram] webhook_url to begin https://; a proxy here can do that")
+    secrecy = "without the secret they get nowhere" if secret else "a secret is made up at each start"
+    return _open("webhook", section.webhook_host, section.webhook_port, secrecy)
 
 
 async def _weights(config: Config) -> Finding:

@@ -9,20 +9,21 @@ POST /reload    takes up what CURRENT names: 200, or 409 and the reason; from th
 from __future__ import annotations
 
 import errno
-import ipaddress
 import json
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Final
 
 from aiohttp import web
 
+from bot import listening
 from bot.asking import MARK, RELOAD
 from bot.config import ConfigError
 from bot.health import Health
 from bot.logs import Redaction
+from bot.loopback import is_local
 from bot.metrics import Metrics
 from bot.reloading import Reloading
 from bot.settings import HttpSection
@@ -60,7 +61,7 @@ class _Pages:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
 
     async def reload(self, request: web.Request) -> web.Response:
-        if not _is_local(request.remote) or MARK not in request.headers:
+        if not is_local(request.remote) or MARK not in request.headers:
             message = f"only from this machine, and with the header {MARK}: `python -m bot reload` sends it"
             return web.json_response({"reloaded": False, "message": message}, status=403)
         try:
@@ -71,7 +72,7 @@ class _Pages:
 
 
 @asynccontextmanager
-async def listening(
+async def serving(
     section: HttpSection, health: Health, metrics: Metrics, reloading: Reloading, redact: Redaction
 ) -> AsyncIterator[str]:
     """Answers while the block runs; gives the address. Raises `ConfigError` when nothing can listen there."""
@@ -81,16 +82,13 @@ async def listening(
     app.router.add_get("/readyz", pages.readyz)
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_post(RELOAD, pages.reload)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FINISH_SECONDS)
-    await runner.setup()
-    try:
+    async with AsyncExitStack() as stack:
+        port = listening.listening(app, section.host, section.port, finish_seconds=_FINISH_SECONDS)
         try:
-            await web.TCPSite(runner, section.host, section.port).start()
+            address = await stack.enter_async_context(port)
         except (OSError, OverflowError, UnicodeError) as error:
             raise ConfigError([_explain(section, error)]) from error
-        yield url(*runner.addresses[0][:2])
-    finally:
-        await runner.cleanup()
+        yield url(*address)
 
 
 def url(host: str, port: int) -> str:
@@ -111,17 +109,6 @@ async def _marked(request: web.Request, handler: Handler) -> web.StreamResponse:
         response = web.Response(status=500, text="failed; the log says why\n")
     response.headers[MARK] = "1"
     return response
-
-
-def _is_local(peer: str | None) -> bool:
-    """Whether a peer's address is of this machine."""
-    try:
-        address = ipaddress.ip_address(peer or "")
-    except ValueError:
-        return False
-    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback
-    return address.is_loopback
 
 
 def _explain(section: HttpSection, error: Exception) -> str:

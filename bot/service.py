@@ -142,7 +142,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         health = Health(supervisor.platforms, generator, store)
         redact = Redaction.of(config)
         async with (
-            http.listening(config.http, health, metrics, reloading, redact) as address,
+            http.serving(config.http, health, metrics, reloading, redact) as address,
             reloading.watching(None if pinned else folder),
             supervisor.serving(),
             heartbeat.beating(metrics.lagged, lambda: _goes_on(supervisor, generator)),

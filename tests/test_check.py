@@ -27,7 +27,7 @@ def database(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     return path
 
 
-def check(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, tuple[bool, str]]:
+def check(capsys: pytest.CaptureFixture[str], status: int, *more: str) -> dict[str, tuple[bool, str]]:
     """Runs it; what it found, by name: whether it is right, and the rest of the line."""
     assert main(["check"]) == status
     out, err = capsys.readouterr()
@@ -38,7 +38,7 @@ def check(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, tuple[bo
         verdict, name, detail = line[:5].strip(), line[7:22].strip(), line[24:]
         assert verdict in {"ok", "wrong"}
         found[name] = (verdict == "ok", detail)
-    assert list(found) == ["configuration", "discord token", "telegram token", "weights", "database"]
+    assert list(found) == ["configuration", "discord token", "telegram token", "http", *more, "weights", "database"]
     assert status == (0 if all(right for right, _ in found.values()) else 1)
     return found
 
@@ -74,6 +74,42 @@ def test_tokens_of_the_wrong_shape(capsys: pytest.CaptureFixture[str], monkeypat
         False, "does not have the shape of one; copy it anew from the page Bot of your app"
     )  # fmt: skip
     assert not found["telegram token"][0]
+
+
+def test_to_whom_the_port_is_open(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check(capsys, 0)["http"][1] == "127.0.0.1, port 8080: open to this machine alone"
+    for host in ("0.0.0.0", "::", "192.168.1.2", "bot.example"):  # noqa: S104
+        monkeypatch.setenv("LSTMEGA_HTTP__HOST", host)
+        assert "open to OTHER MACHINES" in check(capsys, 0)["http"][1]
+    for host in ("::1", "127.0.0.2", "localhost"):
+        monkeypatch.setenv("LSTMEGA_HTTP__HOST", host)
+        assert "this machine alone" in check(capsys, 0)["http"][1]
+
+
+@pytest.mark.parametrize(
+    ("settings", "right", "detail"),
+    [
+        ({}, True, "this machine alone"),
+        ({"SECRET": "right_one-7"}, True, "this machine alone"),
+        ({"SECRET": "spoilt!"}, False, "letters, digits"),
+        ({"SECRET": "x" * 257}, False, "letters, digits"),
+        ({"HOST": "0.0.0.0"}, True, "OTHER MACHINES, a secret is made up at each start"),  # noqa: S104
+        ({"HOST": "0.0.0.0", "SECRET": "right"}, True, "OTHER MACHINES, without the secret they get nowhere"),  # noqa: S104
+        ({"URL": "http://bot.example/hook"}, False, "https://"),
+    ],
+)
+def test_a_webhook(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    right: bool,  # noqa: FBT001
+    detail: str,
+) -> None:
+    for key, value in ({"URL": "https://bot.example/hook"} | settings).items():
+        monkeypatch.setenv(f"LSTMEGA_TELEGRAM__WEBHOOK_{key}", value)
+    found = check(capsys, 0 if right else 1, "webhook")["webhook"]
+    assert found[0] == right
+    assert detail in found[1]
 
 
 def test_weights_that_were_changed(capsys: pytest.CaptureFixture[str], tiny_folder: Path) -> None:

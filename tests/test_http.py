@@ -23,6 +23,7 @@ from bot.asking import MARK, NoService, ask_to_reload
 from bot.config import ConfigError
 from bot.health import Health
 from bot.logs import Redaction
+from bot.loopback import is_local
 from bot.metrics import Metrics
 from bot.observed import ObservedCommands
 from bot.reloading import Reloading
@@ -90,7 +91,7 @@ async def served(
         health = Health(supervisor.platforms, generator, store)
         section = HttpSection(host=host, port=0)
         async with (
-            http.listening(section, health, metrics, reloading, Redaction([SECRET])) as url,
+            http.serving(section, health, metrics, reloading, Redaction([SECRET])) as url,
             supervisor.serving(),
             ClientSession() as session,
         ):
@@ -388,7 +389,7 @@ async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) 
     ],
 )  # fmt: skip
 def test_which_peers_are_of_this_machine(peer: str | None, *, local: bool) -> None:
-    assert http._is_local(peer) is local
+    assert is_local(peer) is local
 
 
 async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
@@ -407,10 +408,10 @@ async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
 async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:
     section = HttpSection(port=site.port)
     with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
-        async with http.listening(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
+        async with http.serving(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
             pass
     with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
-        async with http.listening(
+        async with http.serving(
             HttpSection(host="no.such.host.invalid"), site.health, site.metrics, Reloading(site.generator), Redaction()
         ):
             pass

@@ -58,7 +58,7 @@ def readable(update: dict[str, Any]) -> dict[str, Any]:
     """The update, without its content when the library cannot read that (a newer Bot API, say)."""
     try:
         Update.de_json(update, None)
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         log.warning("update %s cannot be read and is left out: %s", update["update_id"], type(error).__name__)
         return {"update_id": update["update_id"]}
     return update

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
+import json
 import logging
 import random
 import secrets
@@ -17,6 +18,7 @@ from aiohttp import web
 from telegram import Bot, Update
 from telegram.error import InvalidToken, RetryAfter, TelegramError
 
+from bot.listening import listening
 from bot.platforms.telegram_connection import POLL_SECONDS, is_refusal, readable, told
 from bot.platforms.telegram_limits import seconds
 from bot.platforms.telegram_updates import WANTED
@@ -29,6 +31,10 @@ CONFIRM_SECONDS: Final = 2.0
 """For the last word to Telegram, at the end. Without it a few updates would come again after a restart."""
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 """https://core.telegram.org/bots/api#setwebhook"""
+BODY_SECONDS: Final = 10.0
+"""For an update to arrive."""
+FINISH_SECONDS: Final = 2.0
+"""For answers under way when the listening ends."""
 MAX_UPDATE_BYTES: Final = 1 << 20
 """Telegram's updates are a few kilobytes."""
 Take = Callable[[Update], None]
@@ -130,19 +136,16 @@ class Webhook:
 
     async def run(self) -> None:
         """See `Source`. Raises `OSError` when the port is taken."""
-        url = self._settings.webhook_url
+        url, settings = self._settings.webhook_url, self._settings
         app = web.Application(client_max_size=MAX_UPDATE_BYTES)
         app.router.add_post(urlsplit(url).path or "/", self._receive)
-        runner = web.AppRunner(app, access_log=None)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, self._settings.webhook_host, self._settings.webhook_port).start()
+        async with listening(app, settings.webhook_host, settings.webhook_port, finish_seconds=FINISH_SECONDS):
             await self._bot.set_webhook(url, secret_token=self._secret, allowed_updates=WANTED)
             self._open = True
-            await _for_ever()
-        finally:
-            self._open = False
-            await runner.cleanup()
+            try:
+                await _for_ever()
+            finally:
+                self._open = False
 
     async def _receive(self, request: web.Request) -> web.Response:
         """An update. The answer is given at once; Telegram would take the text's time for trouble."""
@@ -151,9 +154,18 @@ class Webhook:
         if not hmac.compare_digest(said.encode("utf-8", "surrogateescape"), self._secret.encode()):
             return web.Response(status=HTTPStatus.FORBIDDEN)
         try:
-            content = await request.json()
+            async with asyncio.timeout(BODY_SECONDS):
+                body = await request.read()
+        except TimeoutError:
+            return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
+        except web.RequestPayloadError:  # what it says of its encoding is not so
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
+        try:
+            content = json.loads(body)
+            if not isinstance(content["update_id"], int):
+                raise TypeError
             update = Update.de_json(readable(content), self._bot)
-        except (ValueError, TypeError, KeyError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
             return web.Response(status=HTTPStatus.BAD_REQUEST)
         self._take(update)
         return web.Response()
