@@ -5,6 +5,7 @@ The data carries who asked and which text it was, so that a button works after a
 
 from __future__ import annotations
 
+import re
 import zlib
 from dataclasses import dataclass
 from typing import Final
@@ -16,6 +17,11 @@ STEP: Final = 0.1
 """By which Hotter and Colder change the temperature."""
 _AGAIN: Final = "a"
 _CONTINUE: Final = "c"
+_DATA: Final = re.compile(
+    rf"(?:{_CONTINUE}|(?P<again>{_AGAIN})):(?P<person>[!-9;-~]+):(?P<key>[0-9a-f]{{8}})"
+    r"(?(again):(?P<temperature>[0-9]+(?:\.[0-9]+)?))"
+)
+"""What `under` and `continuing` make, and nothing else: clients of one's own making send whatever they like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +50,14 @@ def continuing(person: str, state: bytes) -> Action:
 
 def read(data: str) -> Button | None:
     """The button that the data of an action stands for; None when no action has that data."""
-    match data.split(":"):
-        case ["c", person, key]:
-            return Button(person, key, None)
-        case ["a", person, key, number]:
-            try:
-                temperature = float(number)
-            except ValueError:
-                return None
-            return Button(person, key, temperature) if MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE else None
-    return None
+    match = _DATA.fullmatch(data)
+    if match is None:
+        return None
+    if match["temperature"] is None:
+        return Button(match["person"], match["key"], None)
+    temperature = float(match["temperature"])
+    in_range = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
+    return Button(match["person"], match["key"], temperature) if in_range else None
 
 
 def fingerprint(content: str | bytes) -> str:

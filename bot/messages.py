@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from bot.admission import StillWriting, TooLate, TooSoon
 from bot.errors import StoreError
+from bot.inert import inert
 from bot.opening import Opening, OpeningTooLong
 from bot.parsing import NotANumber, OutOfRange, TemperatureError
 from bot.reply import Suggestion
@@ -242,10 +243,9 @@ def unknown(command: str, nearest: str | None) -> str:
     return f"I know no command /{echo(command)}. {hint}"
 
 
-def no_command(line: str) -> str:
-    """In the terminal, when a line begins with no slash."""
-    first = line.split(maxsplit=1)[0].lower()
-    if first in COMMANDS or first in OPERATOR_COMMANDS:
+def no_command(line: str, known: Container[str]) -> str:
+    """Where every line is meant for the bot, when one begins with no slash. `known`: the commands of this person."""
+    if "".join(line.split(maxsplit=1)[:1]).lower() in known:
         return f"Commands begin with a slash: /{echo(line.strip())}"
     return f"To have that as the opening of a text, type /nietzsche {echo(line.strip())}"
 
@@ -310,9 +310,14 @@ def visible(character: str) -> str:
 
 
 def echo(typed: str) -> str:
-    """What someone typed, fit to stand in a sentence: printable, on one line and short."""
-    text = "".join(character if character.isprintable() else " " for character in typed)
-    return text if len(text) <= _MAX_ECHO else text[: _MAX_ECHO - 1].rstrip() + "…"
+    """What someone typed, fit to stand in a sentence: printable, on one line, short, and nothing to tap."""
+    text = printable(typed)
+    return inert(text if len(text) <= _MAX_ECHO else text[: _MAX_ECHO - 1].rstrip() + "…")
+
+
+def printable(typed: str) -> str:
+    """What someone typed on one line, without what cannot be seen, turns the writing round, or cannot be sent."""
+    return "".join(character if character.isprintable() else " " for character in typed)
 
 
 _RANGE: Final = f"from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild)"

@@ -88,11 +88,12 @@ class Store:
 
     async def set_temperature(self, platform: str, person: str, temperature: float | None) -> None:
         """Sets the person's own temperature; `None` clears it."""
+        those = "person_id IN (SELECT id FROM people WHERE platform = ? AND person = ?)"
         async with self._transaction():
-            person_id = await self._person_id(platform, person)
-            if temperature is None:
-                await self._run("DELETE FROM preferences WHERE person_id = ?", (person_id,))
+            if temperature is None:  # whoever is not known has none, and stays unknown
+                await self._run(f"DELETE FROM preferences WHERE {those}", (platform, person))  # noqa: S608 - a constant
             else:
+                person_id = await self._person_id(platform, person)
                 await self._run("INSERT OR REPLACE INTO preferences VALUES (?, ?)", (person_id, temperature))
 
     async def conversation(self, platform: str, chat: str, person: str) -> Conversation | None:

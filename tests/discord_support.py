@@ -191,7 +191,7 @@ def as_shown(content: str) -> str:
         assert bold
         assert not bold[0].isspace()
         assert not bold[-1].isspace()
-    plain = re.sub(r"^-# ", "", hidden.replace("**", ""), flags=re.MULTILINE)
+    plain = re.sub(r"^-# ", "", hidden.replace("**", "\x01"), flags=re.MULTILINE)  # a bold line begins nothing
     assert not _MARKUP.search(plain), _MARKUP.search(plain)
     shown = re.sub(r"^-# ", "", re.sub(r"(?<!\\)((?:\\\\)*)\*\*", r"\1", content), flags=re.MULTILINE)
     return _ESCAPED.sub(r"\1", shown)

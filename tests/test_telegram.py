@@ -181,7 +181,7 @@ async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
     await chat.send("/nietsche 0.7")
     assert (await chat.next_message()).text == messages.unknown("nietsche", "nietzsche")
     await chat.send("The philosopher")
-    assert (await chat.next_message()).text == messages.no_command("The philosopher")
+    assert (await chat.next_message()).text == messages.no_command("The philosopher", messages.COMMANDS)
 
 
 @pytest.mark.usefixtures("bot")

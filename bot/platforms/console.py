@@ -56,7 +56,7 @@ async def respond(commands: Commands, line: str) -> Reply:
     """The reply to a line that is not blank."""
     parsed = parse_line(line)
     if parsed is None:
-        return Reply.refusal(messages.no_command(line))
+        return Reply.refusal(messages.no_command(line, commands.known_to(PLATFORM, PERSON)))
     return await commands.handle(Invocation(PLATFORM, CHAT, PERSON, parsed.command, parsed.arguments))
 
 

@@ -35,7 +35,7 @@ class Discord:
         self._store = store
         self._operated = operated
         self._client: Client | None = None
-        _quieten()
+        quieten()
 
     @property
     def connected(self) -> bool:
@@ -98,7 +98,7 @@ class Discord:
         )
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keeps the library from logging what must not be logged, or the same again and again.
 
     At "debug" it writes whole messages, at any level a traceback for every attempt to connect, and at every start
@@ -109,3 +109,10 @@ def _quieten() -> None:
     if library.getEffectiveLevel() < logging.INFO:
         library.setLevel(logging.INFO)
     logging.getLogger("discord.shard").setLevel(logging.CRITICAL)
+    logging.getLogger("discord.app_commands.tree").addFilter(_is_news)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not that somebody's client completes a command in a form which it had before an upgrade, or never had."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, discord.app_commands.CommandSignatureMismatch)

@@ -45,6 +45,19 @@ class Tree(app_commands.CommandTree["Client"]):
         """Whether it is new: a session that goes on may be told again what it has heard."""
         return self.client.seen.add(interaction.id)
 
+    async def _call(self, interaction: discord.Interaction[Client]) -> None:
+        """The library's own step from an interaction to a command.
+
+        Options of a form that it does not expect break it, and asyncio would log that with the words in them; so that
+        becomes an error of the one kind that `on_error` is told of.
+        """
+        try:
+            await super()._call(interaction)
+        except app_commands.AppCommandError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, `on_error` tells of it
+            raise app_commands.AppCommandError(type(error).__name__) from None
+
     async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
         """For a command that Discord knows in another form than this version of the bot, and for mistakes of ours.
 

@@ -90,15 +90,16 @@ async def definition(tree: app_commands.CommandTree[Any]) -> str:
 
 def _nietzsche(ask: Ask, suggest: Suggest) -> Command:
     # A number, so that Discord itself refuses 3 or "warm" while one types. It also refuses 0,7; but what one types is
-    # completed as it is typed, and behind 0,7 stands the suggestion 0.7.
+    # completed as it is typed, and behind 0,7 stands the suggestion 0.7. And `str`, because discord.py takes a number
+    # for a text when Discord sends one, as for an option of an earlier version.
     async def run(
         interaction: discord.Interaction,
         temperature: Temperature | None = None,
         opening: Opening | None = None,
         length: Length | None = None,
     ) -> None:
-        number = "" if temperature is None else messages.number(temperature)
-        await ask(interaction, "nietzsche", number, length=length, opening=opening)
+        number = "" if temperature is None else str(temperature)
+        await ask(interaction, "nietzsche", number, length=length, opening=None if opening is None else str(opening))
 
     command = Command(name="nietzsche", description=_purpose("nietzsche"), callback=_optioned(run))
 
@@ -112,7 +113,7 @@ def _nietzsche(ask: Ask, suggest: Suggest) -> Command:
 
 def _ladder(ask: Ask) -> Command:
     async def run(interaction: discord.Interaction, opening: Opening | None = None) -> None:
-        await ask(interaction, "ladder", opening or "")
+        await ask(interaction, "ladder", "" if opening is None else str(opening))
 
     return Command(name="ladder", description=_purpose("ladder"), callback=_optioned(run))
 
@@ -120,7 +121,7 @@ def _ladder(ask: Ask) -> Command:
 def _temperature(ask: Ask, suggest: Suggest) -> Command:
     # A text, since "default" is a value too. The core reads it, 0,7 included.
     async def run(interaction: discord.Interaction, value: TypedTemperature | None = None) -> None:
-        await ask(interaction, "temperature", value or "")
+        await ask(interaction, "temperature", "" if value is None else str(value))
 
     command = Command(name="temperature", description=_purpose("temperature"), callback=_optioned(run))
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Final
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import CallbackQueryLimit, MessageLimit
 
+from bot.inert import inert
 from bot.reply import Action, Kind, Reply
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
@@ -22,16 +22,11 @@ _BUTTONS_IN_A_ROW: Final = 2
 """Two labels of one word are readable on a narrow telephone; four are not."""
 _NOTHING: Final = "…"
 """In place of a text that is nothing but white space, which Telegram refuses."""
-_MENTION: Final = re.compile(r"@(?=\w)")
-_WORD_JOINER: Final = "\u2060"
-"""Invisible. Telegram itself turns "@name" into a mention, which pings, whatever the parse mode is."""
 
 
 def shown(reply: Reply) -> str:
     """The reply as one text, its notice below it."""
-    text = reply.text
-    if reply.kind is Kind.TEXT:
-        text = _MENTION.sub(f"@{_WORD_JOINER}", text)
+    text = inert(reply.text) if reply.kind is Kind.TEXT else reply.text
     return f"{text}\n\n({reply.notice})" if reply.notice else text
 
 

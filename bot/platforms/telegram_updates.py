@@ -52,6 +52,7 @@ INLINE_COMMAND: Final = "nietzsche"
 _WAIT_BUTTON: Final = InlineKeyboardMarkup([[InlineKeyboardButton("…", callback_data="…")]])
 """Without a keyboard the chosen message has no identifier, and nobody could edit it
 (https://core.telegram.org/bots/api#choseninlineresult). An `Action.data` is ASCII, so this one is none."""
+_CHAT: Final = re.compile(r"-[0-9]{1,20}")
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,11 @@ class Reception:
         """Queues what the update asks for; returns at once. One that came before, or asks nothing, is nothing."""
         if not self._seen.add(update.update_id):
             return
-        request = self._asked(update)
+        try:
+            request = self._asked(update)
+        except Exception as error:  # noqa: BLE001 - Telegram would deliver it again and again, and nothing after it
+            log.warning("update %d cannot be understood and is left out: %s", update.update_id, type(error).__name__)
+            return
         if request is not None:
             self._requests.take(request)
 
@@ -99,7 +104,7 @@ class Reception:
         place = _place(message, private=message.chat.type == ChatType.PRIVATE)
         line = parse_line(message.text)
         if line is None:
-            hint = messages.no_command(message.text)
+            hint = messages.no_command(message.text, self._commands.known_to(PLATFORM, person))
             return self._said(place, person, self._refusal(place)(hint)) if place.private else None
         if not self._for_me(message.text, line, place, person):
             return None
@@ -194,7 +199,7 @@ class Reception:
         article = InlineQueryResultArticle(
             id=INLINE_COMMAND,
             title=messages.INLINE_TITLE,
-            description=texts.shortened(typed, texts.MAX_ALERT) or messages.INLINE_HINT,
+            description=texts.shortened(messages.printable(typed).strip(), texts.MAX_ALERT) or messages.INLINE_HINT,
             input_message_content=InputTextMessageContent(
                 messages.INLINE_PLACEHOLDER, link_preview_options=LinkPreviewOptions(is_disabled=True)
             ),
@@ -222,7 +227,7 @@ def _presser(query: CallbackQuery) -> str:
     have negative numbers.
     """
     button = buttons.read(query.data or "")
-    return button.person if button is not None and button.person.startswith("-") else str(query.from_user.id)
+    return button.person if button is not None and _CHAT.fullmatch(button.person) else str(query.from_user.id)
 
 
 def _moved(message: Message) -> tuple[int, int] | None:

@@ -1,0 +1,268 @@
+"""What strangers type, a few thousand times; `make fuzz` does it for as long as one likes."""
+
+from __future__ import annotations
+
+import logging
+import random
+from pathlib import Path
+from typing import Any
+
+import discord
+import hostile
+import hostile_discord
+import hostile_telegram
+import pytest
+from discord_support import SLASH, World, world
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from simcord.interactions import base_payload
+from telegram_server import Chat, TelegramServer, User
+
+from bot import buttons, messages
+from bot.commands import Commands
+from bot.inert import inert
+from bot.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
+from bot.platforms.discord import quieten
+from bot.platforms.telegram_text import MAX_TEXT, length, pieces, shown
+from bot.reply import Invocation, Kind, Passage, Press, Reply
+from bot.settings import BotSection
+from bot.store import Store
+from generator import Generator
+from generator.request import MAX_TEMPERATURE, MIN_TEMPERATURE
+
+ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
+"""Lone surrogates included."""
+CANDIDATES = ("stats", "reload", "STATS", "Reload")
+
+
+@pytest.fixture(autouse=True)
+def loggers() -> Any:
+    """A journal sets logging up for the whole process; afterwards it is as before."""
+    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("bot", "generator")]
+    before = root.handlers[:], root.level, [logger.level for logger in ours]
+    yield
+    root.handlers[:], level, levels = before
+    root.setLevel(level)
+    for logger, old in zip(ours, levels, strict=True):
+        logger.setLevel(old)
+    logging.captureWarnings(capture=False)
+
+
+# Everything at once
+
+
+async def test_strangers_in_telegram(tiny_folder: Path) -> None:
+    seed = random.randrange(10**6)
+    async with hostile_telegram.strangers(tiny_folder, random.Random(seed)) as strangers:
+        for _ in range(40):
+            found = await strangers.round()
+            assert not found, (seed, hostile.printable(found))
+
+
+async def test_strangers_on_discord(tiny_folder: Path) -> None:
+    seed = random.randrange(10**6)
+    async with hostile_discord.strangers(tiny_folder, random.Random(seed)) as strangers:
+        for _ in range(250):
+            found = await strangers.step()
+            assert not found, (seed, hostile.printable(found), hostile.printable(strangers.did))
+
+
+# What is typed
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
+    parse_line(typed)
+    for read in (parse_temperature, lambda typed: split_temperature(typed)[0]):
+        try:
+            value = read(typed)
+        except TemperatureError as error:
+            told = messages.explain(error)
+            assert told.encode()
+            assert not hostile.lively(told)
+        else:
+            assert value is None or MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
+    for told in (messages.echo(typed), messages.no_command(typed, messages.COMMANDS), messages.unknown(typed, None)):
+        assert told.encode().decode().isprintable() or "\u2060" in told
+        assert not hostile.lively(told)
+    assert inert(typed).replace("\u2060", "") == typed.replace("\u2060", "")
+
+
+@settings(deadline=None)
+@given(ANYTHING, ANYTHING)
+def test_a_text_on_telegram_is_nothing_to_tap_and_fits(opening: str, text: str) -> None:
+    for piece in pieces(shown(Reply.of_passages(Passage(opening + text * 30, opening)))):
+        assert 0 < length(piece) <= MAX_TEXT
+        assert not hostile.lively(piece)
+
+
+@settings(deadline=None)
+@given(ANYTHING)
+def test_whatever_a_button_carries_is_of_a_known_form(data: str) -> None:
+    button = buttons.read(data)
+    assert button is None or (button.person.isascii() and len(button.key) == 8)
+
+
+# One thing each
+
+
+@pytest.mark.parametrize("person", ["-\ud800", "-1;", "-" + "9" * 30, "-x", "-１"])
+async def test_a_button_in_the_name_of_no_chat_is_nobody_s(
+    server: TelegramServer, commands: Commands, chat: Chat, person: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hostile_telegram.connected(server, commands):
+        press = await hostile_telegram.press(server, chat, f"c:{person}:00000000")
+        assert (await press.answer())[0] in {messages.NO_SUCH_BUTTON, messages.NOT_YOUR_TEXT}
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_a_button_without_its_text_s_fingerprint_does_nothing(commands: Commands) -> None:
+    await commands.handle(Invocation("telegram", "-5", "-5", "nietzsche"))
+    for data in ("c:-5:", "a:-5::0.7"):
+        assert (await commands.press(Press("telegram", "-5", "-5", data))).text == messages.NO_SUCH_BUTTON
+
+
+async def test_nobody_is_pinged_by_a_refusal(
+    server: TelegramServer, commands: Commands, group: Chat, bob: User
+) -> None:
+    async with hostile_telegram.connected(server, commands):
+        await group.send("/temperature @alice", by=bob)
+        told = (await group.next_message()).text
+        assert "@\u2060alice" in told
+        await group.send("/temperature https://evil.example", by=bob)
+        assert not hostile.lively((await group.next_message()).text)
+
+
+async def test_an_update_that_breaks_something_is_stepped_over(
+    server: TelegramServer, commands: Commands, chat: Chat, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with hostile_telegram.connected(server, commands):
+        await server.add_update("message", chat._typed("x", None, {"text": 5}))
+        await server.add_update("message", chat._typed("x", None, {"date": 2**70}))
+        await chat.send("/start")
+        assert (await chat.next_message()).text.startswith("I write")
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_half_a_character_in_an_inline_query(server: TelegramServer, commands: Commands, bob: User) -> None:
+    async with hostile_telegram.connected(server, commands):
+        query = await bob.inline("The \ud83d philosopher")
+        [article] = await query.answer()
+        assert article["description"] == "The   philosopher"
+
+
+async def test_options_of_a_form_that_nobody_knows_are_not_logged(
+    tiny_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    quieten()
+    async with world(tiny_folder) as here:
+        for kind, options in (
+            (SLASH, [{"name": "temperature", "type": 10, "value": ["marked"]}]),
+            (SLASH, [{"name": "temperature", "type": 6, "value": "marked"}]),
+            (SLASH, [{"name": "opening", "type": 10, "value": 0.7}]),
+            (hostile_discord.AUTOCOMPLETE, [{"name": "marked", "type": 3, "value": "marked", "focused": True}]),
+        ):
+            data = {"id": "1", "name": "nietzsche", "type": 1, "options": options}
+            result = await here.interaction(here.alice, kind, data, here.alice.user.dm_channel.id)
+            assert result.response or kind != SLASH
+        assert all(isinstance(error, discord.app_commands.AppCommandError) for error in here.env.errors)
+        here.env._errors_acknowledged = here.env.error_cursor
+    assert "marked" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+# Operators' commands
+
+
+class Untouched(Store):
+    """A database that nobody may ask for anything."""
+
+    def __init__(self) -> None:
+        pass
+
+    def __getattribute__(self, name: str) -> Any:
+        raise AssertionError(f"the store was asked for {name}")
+
+
+@pytest.mark.parametrize("command", CANDIDATES)
+async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
+    generator: Generator, command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Byte for byte what a bot says that has no such commands, and without a look at store or generator."""
+
+    def refuse(*_: Any) -> None:
+        raise AssertionError("the generator was asked")
+
+    for method in ("generate", "reload", "statistics", "weigh"):
+        monkeypatch.setattr(generator, method, refuse)
+    commands = Commands(generator, Untouched(), BotSection(operators=("telegram:1", "discord:1")))
+    said = [
+        await commands.handle(Invocation(platform, "2", "2", command.lower(), arguments))
+        for platform in ("telegram", "discord")
+        for arguments in ("", "now")
+    ]
+    monkeypatch.setattr(messages, "OPERATOR_COMMANDS", {})
+    for reply in said:
+        assert reply == await commands.handle(Invocation("telegram", "2", "2", command.lower(), "now"))
+        assert reply.kind is Kind.REFUSAL
+
+
+@pytest.mark.parametrize("typed", [*(f"/{name}" for name in CANDIDATES), *CANDIDATES, "/stats@lstmega_bot now"])
+async def test_on_telegram_nobody_else_can_tell(
+    server: TelegramServer,
+    generator: Generator,
+    store: Store,
+    bob: User,
+    *,
+    typed: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    commands, chat, group = Commands(generator, store, BotSection()), server.private(bob), server.supergroup()
+    async with hostile_telegram.connected(server, commands):
+
+        async def answers() -> list[str]:
+            await chat.send(typed)
+            await group.send(typed, by=bob)
+            await group.send("/start", by=bob)
+            told = [(await chat.next_message()).text, (await group.next_message()).text]
+            if "@" in typed:
+                told.append((await group.next_message()).text)
+            return told
+
+        first = await answers()
+        monkeypatch.setattr(messages, "OPERATOR_COMMANDS", {})
+        assert first == await answers()
+
+
+async def test_on_discord_an_administrator_who_is_no_operator_is_told_that_there_is_none(tiny_folder: Path) -> None:
+    """Discord lists the names to administrators of a server; what answers is what answers to any unknown name."""
+    async with world(tiny_folder) as here:
+        admin = here.person("admin", administrator=True)
+
+        async def answer(name: str) -> Any:
+            here.env.backend.http_requests.clear()
+            await _slash(here, admin, name)
+            here.env._errors_acknowledged = here.env.error_cursor
+            return [(entry.method, entry.json) for entry in here.env.backend.http_requests]
+
+        first = [await answer(name) for name in ("stats", "reload")]
+        for name in ("stats", "reload"):
+            here.client.tree.remove_command(name)
+        assert first == [await answer(name) for name in ("stats", "reload")]
+        assert all(len(answers) == 1 for answers in first)
+
+
+async def _slash(here: World, person: Any, name: str) -> None:
+    data = {"id": "1", "name": name, "type": 1}
+    backend = here.env.backend
+    _, payload = base_payload(
+        backend, type=SLASH, channel_id=here.channel.id, guild_id=here.guild.id, user_id=person.id, data=data
+    )
+    backend.emit("INTERACTION_CREATE", payload)
+    await here.env.settle()

@@ -1,0 +1,258 @@
+"""Strangers at the ports: who never finishes a sentence, who says too much, who speaks another language."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import hmac
+import io
+import logging
+import resource
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+from aiohttp import ClientSession, web
+from telegram_server import SECRET_HEADER, Chat, TelegramServer
+
+from bot import listening
+from bot.commands import Commands
+from bot.platforms import telegram_sources
+from bot.platforms.telegram import Telegram
+from bot.settings import Secret, TelegramSection
+
+SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
+PATIENCE = 10.0
+GARBAGE = (
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody who expects TLS
+    b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"marked" * 20_000 + b"\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"X-Many: marked\r\n" * 20_000 + b"\r\n",
+    b"GET /" + b"marked" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\n",
+    b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\nmarked",
+    b"BREW /healthz HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"M@RKED * HTTP/9.9\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n\x81\x05marked",
+    b"\x00\xff\xfe" * 400,
+    b"GET /healthz HTTP/1.1\r\nHost\x00: marked\r\n\r\n",
+    b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"CONNECT evil.example:443 HTTP/1.1\r\n\r\n",
+)
+
+
+@asynccontextmanager
+async def open_port() -> AsyncIterator[int]:
+    """The port of a page `/healthz`."""
+
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(text="alive")
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    async with listening.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+        yield port
+
+
+async def said(port: int, *parts: bytes, every: float = 0.05) -> bytes:
+    """What comes back until the port hangs up on somebody who says the parts, and the last one again and again."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def speak() -> None:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(every)
+        while not writer.is_closing():
+            writer.write(parts[-1] if len(parts) > 1 else b"")
+            await writer.drain()
+            await asyncio.sleep(every)
+
+    speaking, heard = asyncio.create_task(speak()), b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while part := await reader.read(65536):
+                heard += part
+    except ConnectionError:
+        pass
+    finally:
+        speaking.cancel()
+        await asyncio.gather(speaking, return_exceptions=True)
+        writer.close()
+    return heard
+
+
+async def alive(port: int) -> bool:
+    async with ClientSession() as session, session.get(f"http://127.0.0.1:{port}/healthz") as response:
+        return response.status == 200
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        (b"",),
+        (b"GET /heal",),
+        (b"GET /healthz HTTP/1.1\r\n", b"X-Slow: 1\r\n"),
+        (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",),
+    ],
+)
+async def test_nobody_holds_a_connection_by_saying_nothing(
+    parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(listening, "HEADER_SECONDS", 0.3)
+    async with open_port() as port:
+        await said(port, *parts)
+
+
+async def test_nobody_holds_a_connection_by_a_body_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "_LINGER_SECONDS", 0.2)
+    async with open_port() as port:
+        head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
+        assert b" 405 " in (await said(port, head, b"x"))[:20]
+
+
+async def test_a_crowd_that_holds_its_connections_keeps_nobody_else_out() -> None:
+    async with open_port() as port, AsyncExitStack() as stack:
+        for _ in range(3 * listening.MOST_CONNECTIONS):
+            stack.callback((await asyncio.open_connection("127.0.0.1", port))[1].close)
+        assert await alive(port)
+
+
+async def test_what_is_no_http_is_neither_understood_nor_logged(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with open_port() as port:
+        for garbage in GARBAGE:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            writer.write(garbage)
+            writer.write_eof()
+            async with asyncio.timeout(PATIENCE):
+                answer = await reader.read()
+            assert b" 200 " not in answer[:20] or b"websocket" in garbage
+            assert b"marked" not in answer
+            writer.close()
+        assert await alive(port)
+    assert "marked" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+# The webhook
+
+
+@pytest.fixture
+async def hook(server: TelegramServer, commands: Commands) -> AsyncIterator[str]:
+    """The address of the bot's webhook; Telegram knows it too."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    url = f"http://127.0.0.1:{port}/hook"
+    section = TelegramSection(
+        token=Secret(server.token),
+        api_url=server.url,
+        webhook_url=url,
+        webhook_port=port,
+        webhook_secret=Secret(SECRET),
+    )
+    hooks = server.watch("setWebhook")
+    task = asyncio.create_task(Telegram(section, commands).serve())
+    await hooks.next()
+    yield url
+    task.cancel()
+    await asyncio.wait({task})
+
+
+async def posted(url: str, body: bytes, **headers: str) -> int:
+    async with ClientSession() as session, session.post(url, data=io.BytesIO(body), headers=headers) as response:
+        return response.status
+
+
+async def test_a_body_without_the_secret_is_not_even_read(
+    hook: str, chat: Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(listening, "_LINGER_SECONDS", 0.2)
+    port = int(hook.rpartition(":")[2].partition("/")[0])
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    flood = b"marked" * 10_000
+    announced = b"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 500000000\r\n\r\n"
+    streamed = b"POST /hook HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    bomb = gzip.compress(b"\0" * 50_000_000)
+    packed = b"POST /hook HTTP/1.1\r\nHost: x\r\nContent-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % (
+        10 * len(bomb)
+    )
+    for head, part in ((announced, flood), (streamed, b"%x\r\n%s\r\n" % (len(flood), flood)), (packed, bomb)):
+        answer = await said(port, head, part, every=0.001)
+        assert not answer or b" 403 " in answer[:20]
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
+    await chat.send("/start")  # Telegram itself is still heard
+    assert (await chat.next_message()).text
+    assert "marked" not in caplog.text
+
+
+@pytest.mark.parametrize("said", [None, "", "hook-secre", "hook-secret ", "HOOK-SECRET", "\udcff", "hook-secret" * 500])
+async def test_another_secret_is_none(hook: str, said: str | None) -> None:
+    headers = {} if said is None else {SECRET_HEADER: said}
+    if said == "\udcff":
+        port = int(hook.rpartition(":")[2].partition("/")[0])
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(
+            b"POST /hook HTTP/1.1\r\nHost: x\r\n%s: \xff\r\nContent-Length: 2\r\n\r\n{}" % SECRET_HEADER.encode()
+        )
+        assert b" 403 " in (await reader.readline())
+        writer.close()
+    elif said == "hook-secret ":  # white space around a header's value is none of it
+        assert await posted(hook, b"[]", **headers) == 400
+    else:
+        assert await posted(hook, b"{}", **headers) == 403
+
+
+async def test_the_secret_is_compared_in_a_time_that_tells_nothing(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[tuple[bytes, bytes]] = []
+    real = hmac.compare_digest
+
+    def compare(one: bytes, other: bytes) -> bool:
+        compared.append((one, other))
+        return real(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare)
+    assert await posted(hook, b"{}", **{SECRET_HEADER: "guess"}) == 403
+    assert compared == [(b"guess", SECRET.encode())]
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "status"),
+    [
+        (b" " * (telegram_sources.MAX_UPDATE_BYTES + 1), "", 413),
+        (gzip.compress(b" " * 200_000_000), "gzip", 413),
+        (b"marked, no gzip", "gzip", 400),
+        (b"", "", 400),
+        (b"marked", "", 400),
+        (b"null", "", 400),
+        (b"[" * 100_000, "", 400),
+        (b'"marked"', "", 400),
+        (b"{}", "", 400),
+        (b'{"update_id": "marked"}', "", 400),
+        (b'{"update_id": {"a": []}}', "", 400),
+        (b'{"update_id": 1e999}', "", 400),
+        (b'\xff\xfe{"update_id": 1}', "", 400),
+        (b'{"update_id": 5, "message": "marked"}', "", 200),
+        (b'{"update_id": 6, "message": {"message_id": 1, "date": 1, "chat": {"id": 1, "type": "private"}}}', "", 200),
+        (b'{"update_id": 7, "message": {"message_id": 1, "date": 1, "chat": {"id": 1, "type": "private"},'
+         b' "from": {"id": 1, "is_bot": false, "first_name": "x"}, "text": 5}}', "", 200),
+    ],
+)  # fmt: skip
+async def test_what_telegram_would_never_send(
+    hook: str, chat: Chat, *, body: bytes, encoding: str, status: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    headers = {SECRET_HEADER: SECRET, "Content-Type": "text/marked"} | (
+        {"Content-Encoding": encoding} if encoding else {}
+    )
+    assert await posted(hook, body, **headers) == status
+    await chat.send("/start")
+    assert (await chat.next_message()).text
+    assert "marked" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+async def test_an_update_that_comes_drop_by_drop_is_not_waited_for(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(telegram_sources, "BODY_SECONDS", 0.2)
+    port = int(hook.rpartition(":")[2].partition("/")[0])
+    head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
+    assert b" 408 " in (await said(port, head, b" "))[:20]
