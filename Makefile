@@ -1,5 +1,7 @@
 # make chat    the bot in this terminal
 # make test    installs what the tests need and runs everything
+# make fuzz    strangers at the bot for MINUTES of the processor's time
+# make test-oldest   the tests on the lowest versions that pyproject.toml allows
 # make train   trains the default recipe on nietzsche.txt (an hour on two cores)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -7,7 +9,10 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: chat run test check format train clean
+OLDEST := .venv-oldest
+MINUTES ?= 30
+
+.PHONY: chat run test test-oldest fuzz check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -17,6 +22,12 @@ run: .venv/.bot
 
 test: .venv/.dev
 	$(BIN)/python -m pytest $(TESTS)
+
+test-oldest: $(OLDEST)/.dev
+	$(OLDEST)/bin/python -m pytest $(TESTS)
+
+fuzz: .venv/.dev
+	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
@@ -31,7 +42,7 @@ train: .venv/.dev
 	$(BIN)/python train.py
 
 clean:
-	rm -rf .venv build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(OLDEST) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.bot: pyproject.toml | .venv/bin/python
 	@echo "Installing the bot into .venv (once) ..."
@@ -42,6 +53,13 @@ clean:
 	@echo "Installing the bot, its tests and TensorFlow into .venv (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --editable '.[train,dev]'
 	@touch .venv/.bot $@
+
+$(OLDEST)/.dev: pyproject.toml tests/oldest.py | .venv/bin/python
+	@echo "Installing the lowest versions that are allowed into $(OLDEST) ..."
+	@.venv/bin/python -m venv --clear $(OLDEST)
+	@$(BIN)/python tests/oldest.py > $(OLDEST)/constraints.txt
+	@$(OLDEST)/bin/python -m pip install --quiet --constraint $(OLDEST)/constraints.txt --editable '.[train,dev]'
+	@touch $@
 
 .venv/bin/python:
 	@test -n "$(PYTHON)" || { echo "No Python 3.11 or later was found. Name one: make PYTHON=/path/to/python3" >&2; exit 1; }
