@@ -9,9 +9,9 @@ from typing import Any, Final
 from telegram import Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import ExtBot
-from telegram.request import HTTPXRequest
 
 from bot.platforms.telegram_limits import ChatRateLimiter
+from bot.platforms.telegram_transport import Transport, proxy_for
 from bot.settings import TelegramSection
 
 OFFICIAL: Final = "https://api.telegram.org"
@@ -19,9 +19,8 @@ POLL_SECONDS: Final = 30
 """How long the server may keep a request for updates open; the server's own limit is 50 (`LONG_POLL_MAX_TIMEOUT`)."""
 _READ_SECONDS: Final = 20.0
 """For the answer to a request; the library's 5 are too few for a slow hour of Telegram's."""
-_POOL_SECONDS: Final = 30.0
-"""For a free connection out of the 256."""
-_LOUD: Final = ("httpx", "httpcore", "telegram")
+_CONNECTIONS: Final = 256
+"""At once; requests beyond that wait for one."""
 _MAX_REASON: Final = 160
 """Characters of an error that a log line shows. A page of a proxy between here and Telegram may be long."""
 log = logging.getLogger(__name__)
@@ -30,14 +29,14 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("PTB_TIMEDELTA", "1")
 
 
-class Request(HTTPXRequest):
+class Request(Transport):
     """Requests whose unreadable answers are an error only: the library would log them, and they may hold anything."""
 
     @staticmethod
     def parse_json_payload(payload: bytes) -> dict[str, Any]:
         """See `BaseRequest`. Raises `TelegramError`."""
         try:
-            return HTTPXRequest.parse_json_payload(payload)
+            return Transport.parse_json_payload(payload)
         except TelegramError:
             raise TelegramError("the answer is no JSON") from None
 
@@ -66,13 +65,14 @@ def readable(update: dict[str, Any]) -> dict[str, Any]:
 
 def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> ExtBot[None]:
     """A bot that is not connected yet: `async with` it. Raises `InvalidToken` when the token is no token at all."""
-    for name in _LOUD:  # httpx logs addresses, the token in them, at INFO; the library at DEBUG and above texts
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1 if name == "telegram" else logging.WARNING)
+    logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
+    url = (settings.api_url or OFFICIAL).rstrip("/")
+    proxy = proxy_for(url)
     return ExtBot(
         settings.token.reveal(),
-        base_url=f"{(settings.api_url or OFFICIAL).rstrip('/')}/bot",
-        request=Request(read_timeout=_READ_SECONDS, pool_timeout=_POOL_SECONDS),
-        get_updates_request=UpdateRequest(connection_pool_size=2, read_timeout=_READ_SECONDS),
+        base_url=f"{url}/bot",
+        request=Request(read_timeout=_READ_SECONDS, connections=_CONNECTIONS, proxy=proxy),
+        get_updates_request=UpdateRequest(read_timeout=_READ_SECONDS, connections=2, proxy=proxy),
         rate_limiter=limiter,
     )
 

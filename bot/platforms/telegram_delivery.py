@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, replace
 from typing import Final, TypeVar
 
-import httpx
 from telegram import (
     Bot,
     CallbackQuery,
@@ -22,9 +21,10 @@ from telegram import (
     ReplyParameters,
 )
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, ChatMigrated, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.error import BadRequest, ChatMigrated, NetworkError, RetryAfter, TelegramError
 
 from bot.platforms import telegram_text as texts
+from bot.platforms.telegram_transport import MayHaveArrived
 from bot.reply import Kind, Picture, Reply
 
 TYPING_AFTER: Final = 0.3
@@ -40,8 +40,6 @@ whose type would become too small to read, goes as a file, which it leaves alone
 _NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _NOT_MODIFIED: Final = "message is not modified"
 _TOO_OLD: Final = "query is too old"
-_MAY_HAVE_ARRIVED: Final = (httpx.ReadTimeout, httpx.WriteTimeout)
-"""The request went out and no answer came in time: asking again could say everything twice."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
@@ -214,10 +212,11 @@ class Delivery:
                 return await request()
             except BadRequest:
                 raise  # a network error by its class only: Telegram understood, and refuses
-            except NetworkError as error:
-                timed_out = isinstance(error, TimedOut) and isinstance(error.__cause__, _MAY_HAVE_ARRIVED)
-                if timed_out and not repeatable:
+            except MayHaveArrived:
+                if not repeatable:
                     raise
+            except NetworkError:
+                pass  # it did not arrive: again
             await asyncio.sleep(pause * random.uniform(1.0, 2.0))  # noqa: S311 - spreads requests, hides nothing
         return await request()
 
