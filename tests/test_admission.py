@@ -9,12 +9,12 @@ from contextlib import suppress
 import pytest
 
 from bot import admission as admissions
-from bot.admission import LONGEST_WAIT, Admission, StillWriting, TooLate, TooSoon
+from bot.admission import PROMPT, Admission, StillWriting, TooLate, TooSoon
 from generator import Busy
 
 
 def admission(places: int = 1, queue: int = 100, rest: float = 0.0) -> Admission:
-    return Admission(places, queue, rest, patience=lambda waiting: 2.0 * waiting)
+    return Admission(places, queue, rest, patience=lambda texts: PROMPT / 1000 * texts)
 
 
 class Chat:
@@ -56,7 +56,7 @@ async def test_a_full_queue_makes_room_for_a_chat_that_has_less_in_it() -> None:
     await settle()
     with pytest.raises(Busy) as refused:
         await chat.text("loud", "loud 4")
-    assert refused.value.retry_after == 6.0
+    assert refused.value.retry_after == pytest.approx(3 * PROMPT / 1000)
 
     quiet = asyncio.create_task(chat.text("quiet", "quiet"))
     await settle()
@@ -90,18 +90,61 @@ async def test_nobody_waits_longer_than_is_worth_it(monkeypatch: pytest.MonkeyPa
     assert chat.began == ["ada", "bob"]
 
 
-async def test_who_would_wait_longer_than_is_worth_it_is_refused_at_once() -> None:
-    door = Admission(1, 100, 0.0, patience=lambda waiting: LONGEST_WAIT / 3 * waiting)
+async def crowd(door: Admission, people: int) -> tuple[list[str], list[float], Chat]:
+    """So many ask, each in a chat of their own: who began, what the refused are told, and what ends the texts."""
     chat = Chat(door, [])
-    tasks = [asyncio.create_task(chat.text("here", str(number))) for number in range(1 + 3)]
+    refused: list[float] = []
+
+    async def ask(person: str) -> None:
+        try:
+            await chat.text(f"chat of {person}", person)
+        except Busy as busy:
+            refused.append(busy.retry_after)
+
+    tasks = [asyncio.create_task(ask(str(number))) for number in range(people)]
     await settle()
-    with pytest.raises(Busy) as refused:
-        async with asyncio.timeout(10):
-            await chat.text("here", "one more")
-    assert refused.value.retry_after == LONGEST_WAIT
-    assert door.queued == 3
+    began = list(chat.began)
     chat.done.set()
     await asyncio.gather(*tasks)
+    return began, refused, chat
+
+
+async def test_as_many_are_let_in_as_will_have_their_text_promptly_and_the_others_hear_so_at_once() -> None:
+    door = Admission(4, 100, 0.0, patience=lambda texts: PROMPT / 10 * texts)
+    began, refused, chat = await crowd(door, 15)
+    assert began == ["0", "1", "2", "3"]
+    assert chat.began == [str(number) for number in range(10)]
+    assert refused == [pytest.approx(0.6 * PROMPT)] * 5  # six are before them
+
+
+async def test_on_a_slow_machine_people_wait_for_a_turn() -> None:
+    door = Admission(4, 100, 0.0, patience=lambda texts: 20.0 * texts)
+    began, refused, chat = await crowd(door, 12)
+    assert began == ["0", "1", "2", "3"]
+    assert len(chat.began) == 7
+    assert len(refused) == 5
+
+
+async def test_on_a_slow_machine_nobody_is_refused_who_finds_a_place() -> None:
+    door = Admission(4, 1, 0.0, patience=lambda texts: 1000.0 * texts)
+    for _ in range(3):
+        began, refused, _ = await crowd(door, 4)
+        assert len(began) == 4
+        assert not refused
+
+
+async def test_one_chat_has_a_quarter_of_the_places_and_the_others_the_rest() -> None:
+    door = admission(places=8)
+    chat = Chat(door, [])
+    loud = [asyncio.create_task(chat.text("loud", f"loud {number}")) for number in range(10)]
+    await settle()
+    assert chat.began == ["loud 0", "loud 1"]
+    quiet = [asyncio.create_task(chat.text(f"quiet {number}", f"quiet {number}")) for number in range(6)]
+    await settle()
+    assert chat.began[2:] == [f"quiet {number}" for number in range(6)]
+    chat.done.set()
+    await asyncio.gather(*loud, *quiet)
+    assert chat.began[8:] == [f"loud {number}" for number in range(2, 10)]
 
 
 async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_time(
@@ -172,7 +215,7 @@ async def test_a_place_is_never_lost_when_people_give_up_at_any_moment() -> None
         assert door.queued == 0
     # Both places are there still.
     chat.began.clear()
-    tasks = [asyncio.create_task(chat.text("here", str(number))) for number in range(3)]
+    tasks = [asyncio.create_task(chat.text(f"chat {number}", str(number))) for number in range(3)]
     await settle()
     assert chat.began == ["0", "1"]
     chat.done.set()
