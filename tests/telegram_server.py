@@ -492,6 +492,16 @@ class TelegramServer:
         """Updates that the bot has not confirmed."""
         return len(self._pending)
 
+    def forget(self) -> None:
+        """Lets go of what was said and requested so far, which a long run would fill the memory with."""
+        self.calls.clear()
+        self._past.clear()
+        for chat in self.chats.values():
+            chat.sent.clear()
+            chat.typed.clear()
+            chat.messages.all.clear()
+            chat.actions.all.clear()
+
     def redeliver(self, update_id: int) -> None:
         """Delivers an update that was delivered before."""
         self._again.append(self._past[update_id])

@@ -1,0 +1,73 @@
+"""Runs the benchmark and prints its table."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from benchmarks.service.parts import PARTS, Run
+from benchmarks.service.process import Bench
+from benchmarks.service.table import Table
+from bot.serving import place
+from generator.network import cores
+from generator.weights import load_weights, shipped_folder
+
+LENGTH: Final = 300
+SECONDS: Final = 60.0
+TEXTS: Final = 10_000
+_HELP: Final = """
+Telegram and Discord are servers on the loopback interface. They and the people live in this process and share the
+machine with the bot, so the figures are what bot and load reach together; what each takes is told. A wait counts from
+the moment when somebody should have asked until the whole answer has reached the server.
+"""
+
+
+def main() -> int:
+    """Prints the table; writes the JSON."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.service", description=_HELP)
+    parser.add_argument(
+        "--only", default=",".join(PARTS), metavar="PARTS", help=f"of {', '.join(PARTS)} (default: all)"
+    )
+    parser.add_argument("--weights", metavar="VERSION-OR-FOLDER", help="default: those that ship")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="how long each load lasts (default: 60)")
+    parser.add_argument("--length", type=int, default=LENGTH, help="characters of a text (default: 300)")
+    parser.add_argument(
+        "--texts", type=int, default=TEXTS, metavar="N", help="of the part about memory (default: 10000)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    arguments = parser.parse_args()
+    names = arguments.only.split(",")
+    if unknown := [name for name in names if name not in PARTS]:
+        parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+
+    folder, version = place(_weights(arguments.weights))
+    weights = load_weights(folder, version)
+    print(f"weights {weights.manifest.version}, {cores()} cores, {arguments.seconds:g} s of each load\n", flush=True)
+    table = Table()
+    with tempfile.TemporaryDirectory(prefix="lstmega-benchmark-") as temporary:
+        bench = Bench(Path(temporary), weights.folder)
+        run = Run(bench, table, weights, arguments.seconds, arguments.length, arguments.texts)
+        try:
+            for name in names:
+                asyncio.run(PARTS[name](run))
+        finally:
+            if arguments.json:
+                arguments.json.write_text(json.dumps(table.figures, indent=2) + "\n", encoding="utf-8")
+    return 0
+
+
+def _weights(named: str | None) -> Path | None:
+    """The folder of a version that ships, or any other."""
+    if named is None:
+        return None
+    shipped = shipped_folder() / named
+    return shipped if shipped.is_dir() else Path(named)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""What is measured, part by part. Each runs the bot anew and adds its rows to the table."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Final
+
+from benchmarks.service.discord import in_channels
+from benchmarks.service.people import Answer, Kind, Person, closed_loop, open_loop
+from benchmarks.service.process import Bench, Service, Usage
+from benchmarks.service.table import Table, percentile, waits
+from benchmarks.service.telegram import in_private
+from generator.weights import Weights, activate, add_version
+
+RATE: Final = 50.0
+"""Texts a second that are wanted."""
+PEOPLE: Final = 1000
+"""Who ask in turn, so that nobody asks again before they have read what they got."""
+CHATS: Final = 200
+BUSY_SHARE: Final = 0.9
+"""Of the requests come from one chat, in the part about fairness."""
+OTHERS_RATE: Final = 5.0
+MEMORY_STEPS: Final = (1_000, 10_000, 30_000, 100_000)
+AT_ONCE: Final = 50
+ALLOWED: Final = 30.0
+"""Messages a second that Telegram takes of a bot."""
+RELOAD_RATE: Final = 15.0
+RELOAD_EVERY: Final = 1.0
+WARM_UP: Final = 3.0
+"""Seconds of the same load before the figures are taken: libraries load on their first use, connections open."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of the benchmark: of each load so many `seconds`, texts of `length` characters."""
+
+    bench: Bench
+    table: Table
+    weights: Weights
+    seconds: float
+    length: int
+    texts: int
+
+    @property
+    def settings(self) -> dict[str, str]:
+        """The bot's."""
+        return {"BOT__LENGTH": str(self.length)}
+
+
+async def load(run: Run) -> None:
+    """The rate that is wanted, on each platform alone and on both together."""
+    wanted = f"{RATE:.0f}/s, 99th < 1 s"
+    async with run.bench.on_discord(**run.settings) as (service, discord):
+        await _measure(run, service, "load_discord", "Discord", wanted, (in_channels(discord, PEOPLE), RATE))
+    async with run.bench.on_telegram(limited=False, **run.settings) as (service, telegram):
+        people = (in_private(telegram, PEOPLE), RATE)
+        await _measure(run, service, "load_telegram", "Telegram, its limits lifted", wanted, people)
+    async with run.bench.on_both(**run.settings) as (service, telegram, discord):
+        half, other = (in_private(telegram, PEOPLE), RATE / 2), (in_channels(discord, PEOPLE), RATE / 2)
+        await _measure(run, service, "load_both", "half on each, within all limits", wanted, half, other)
+
+
+async def overload(run: Run) -> None:
+    """Twice that rate, and twice what Telegram lets through."""
+    wanted = "99th < 1 s"
+    async with run.bench.on_discord(**run.settings) as (service, discord):
+        crowd = (in_channels(discord, PEOPLE), 2 * RATE)
+        await _measure(run, service, "overload_discord", f"{2 * RATE:.0f}/s on Discord", wanted, crowd)
+    async with run.bench.on_telegram(limited=False, **run.settings) as (service, telegram):
+        private = (in_private(telegram, PEOPLE), 2 * RATE)
+        what = f"{2 * RATE:.0f}/s on Telegram, its limits lifted"
+        await _measure(run, service, "overload_telegram", what, wanted, private)
+    async with run.bench.on_telegram(limited=True, **run.settings) as (service, telegram):
+        private = (in_private(telegram, PEOPLE), 2 * ALLOWED)
+        what = f"{2 * ALLOWED:.0f}/s on Telegram, within its limits"
+        await _measure(run, service, "overload_limited", what, "", private)
+
+
+async def fairness(run: Run) -> None:
+    """The others' waits without the chat that asks for nine texts of ten, and with it."""
+    each = 2
+    rate = OTHERS_RATE / (1 - BUSY_SHARE)
+    async with run.bench.on_discord(**run.settings) as (service, discord):
+        others = in_channels(discord, each * (CHATS - 1), each)
+        crowd = in_channels(discord, PEOPLE, PEOPLE)[len(others) :]  # all in one channel, and nobody of the others
+        quiet = await _measure(
+            run, service, "fairness_quiet", f"{CHATS - 1} chats, {OTHERS_RATE:.0f}/s", "", (others, OTHERS_RATE)
+        )
+        what = f"the same, one more chat asks for {rate - OTHERS_RATE:.0f}/s"
+        both = (others, OTHERS_RATE), (crowd, rate - OTHERS_RATE)
+        busy = await _measure(run, service, "fairness_busy", what, "", *both, only_first=True)
+    before, after = (percentile(waits(answers, Kind.TEXT), 0.99) for answers in (quiet, busy))
+    run.table.figures["fairness_ratio"] = after / before
+    run.table.add("  the others’ 99th percentile", "at most doubles", f"{after / before:.2f} times as long")
+
+
+async def memory(run: Run) -> None:
+    """Resident memory after ever more texts, without Telegram's limits: within them, 100,000 take an hour."""
+    settings = {"BOT__LENGTH": "40", "BOT__REST": "0"}
+    async with run.bench.on_telegram(limited=False, **settings) as (service, telegram):
+        people = in_private(telegram, PEOPLE)
+        answered, began = 0, time.monotonic()
+        for goal in sorted({min(step, run.texts) for step in MEMORY_STEPS}):
+            while answered < goal:
+                some = await closed_loop(people, AT_ONCE, min(1000, goal - answered))
+                answered += len(some)
+                telegram.forget()
+            rss = service.resident_mb
+            run.table.figures[f"rss_after_{answered}_texts_mb"] = rss
+            rest = f"{answered / (time.monotonic() - began):.0f} texts/s"
+            run.table.add(f"memory after {answered:,} texts", "flat ±5 %, < 250 MB", f"{rss:.1f} MB", rest)
+
+
+async def idle(run: Run) -> None:
+    """Processor time of a bot that nobody talks to, on both platforms."""
+    async with run.bench.on_both(**run.settings) as (service, telegram, discord):
+        await closed_loop([*in_private(telegram, 5), *in_channels(discord, 5)], 5, 10)
+        await asyncio.sleep(2 * WARM_UP)
+        before = service.usage()
+        await asyncio.sleep(run.seconds)
+        used = service.usage() - before
+        share = (used.main + used.others) / run.seconds
+        run.table.figures["idle_share_of_a_core"] = share
+        rest = f"main thread {used.main / run.seconds:.2%}, {service.resident_mb:.0f} MB"
+        run.table.add("idle, connected to both", "< 0.5 % of a core", f"{share:.2%}", rest)
+
+
+async def alone(run: Run) -> None:
+    """One person at a time."""
+    async with run.bench.on_telegram(limited=True, **run.settings) as (_, telegram):
+        people = in_private(telegram, PEOPLE)
+        await closed_loop(people[:10], 1, 10)
+        began = time.monotonic()
+        answers = await closed_loop(people[10:], 1, PEOPLE, seconds=run.seconds / 2)
+        run.table.add_waits("alone", "one person at a time, Telegram", "", answers, time.monotonic() - began)
+
+
+async def most(run: Run) -> None:
+    """Many people, each of whom asks again as soon as they are answered."""
+    async with run.bench.on_telegram(limited=False, **run.settings | {"BOT__REST": "0"}) as (service, telegram):
+        people = in_private(telegram, AT_ONCE)
+        await closed_loop(people, AT_ONCE, 2 * AT_ONCE)
+        before, began = service.usage(), time.monotonic()
+        answers = await closed_loop(people, AT_ONCE, 10**9, seconds=run.seconds / 2)
+        seconds = time.monotonic() - began
+        run.table.add_waits("most", f"{AT_ONCE} who ask again at once", "", answers, seconds)
+        _add_usage(run, "most", service.usage() - before, answers, seconds)
+
+
+async def reloads(run: Run) -> None:
+    """The same load without and with other weights every second, as by a training that ends."""
+    versions = two_copies(run.bench.place / "copies", run.weights)
+    bench = replace(run.bench, weights=run.bench.place / "copies")
+    async with bench.on_telegram(limited=True, **run.settings) as (service, telegram):
+        crowd = (in_private(telegram, PEOPLE), RELOAD_RATE)
+        await _measure(run, service, "reloads_none", f"Telegram, {RELOAD_RATE:.0f}/s", "", crowd)
+        reloading = asyncio.create_task(_reload_again_and_again(run.bench.place / "copies", versions))
+        await _measure(run, service, "reloads", "the same, a reload every second", "", crowd)
+        reloading.cancel()
+        await asyncio.wait({reloading})
+        count = await service.metric('lstmega_weights_reloads_total{outcome="loaded"}')
+        run.table.add("  reloads", "", f"{count:.0f}")
+
+
+Crowd = tuple[Sequence[Person], float]
+"""People who ask in turn, and how many texts a second they ask for together."""
+
+PARTS: Final = {part.__name__: part for part in (load, overload, fairness, memory, idle, alone, most, reloads)}
+
+
+async def _measure(
+    run: Run,
+    service: Service,
+    name: str,
+    what: str,
+    wanted: str,
+    *crowds: Crowd,
+    only_first: bool = False,
+) -> list[Answer]:
+    """Each crowd asks at its rate, after a warm-up. Returns the answers, `only_first`: those of the first crowd."""
+
+    async def crowded(seconds: float, seed: int) -> list[list[Answer]]:
+        loops = [open_loop(people, rate, seconds, seed + n) for n, (people, rate) in enumerate(crowds)]
+        return await asyncio.gather(*loops)
+
+    await crowded(WARM_UP, 100)
+    before, memory_before = service.usage(), service.resident_mb
+    found = await crowded(run.seconds, 0)
+    everybody = list(itertools.chain.from_iterable(found))
+    answers = found[0] if only_first else everybody
+    run.table.add_waits(name, what, wanted, answers, run.seconds)
+    _add_usage(run, name, service.usage() - before, everybody, run.seconds)
+    run.table.figures |= {f"{name}_rss_before_mb": memory_before, f"{name}_rss_after_mb": service.resident_mb}
+    run.table.add("  memory", "", f"{memory_before:.0f} MB before, {service.resident_mb:.0f} MB after")
+    return answers
+
+
+def _add_usage(run: Run, name: str, used: Usage, answers: Sequence[Answer], seconds: float) -> None:
+    asked = len(answers)
+    run.table.figures |= {
+        f"{name}_main_thread_ms": 1000 * used.main / asked,
+        f"{name}_other_threads_ms": 1000 * used.others / asked,
+        f"{name}_load_ms": 1000 * used.load / asked,
+        f"{name}_main_thread_share": used.main / seconds,
+    }
+    run.table.add(
+        "  processor time for each that asked", "", used.each(asked), f"main thread {used.main / seconds:.0%}"
+    )
+
+
+def two_copies(folder: Path, weights: Weights) -> tuple[str, str]:
+    """A weights folder with the version in it twice, the second one current; returns their names."""
+    files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
+    names = ("copy-1", "copy-2")
+    for name in names:
+        add_version(folder, files, replace(weights.manifest, version=name))
+    activate(folder, names[-1])
+    return names
+
+
+async def _reload_again_and_again(weights: Path, versions: Sequence[str]) -> None:
+    """Points `CURRENT` at the next version, again and again."""
+    for version in itertools.cycle(versions):
+        await asyncio.sleep(RELOAD_EVERY)
+        await asyncio.to_thread(activate, weights, version)

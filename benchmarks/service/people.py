@@ -1,0 +1,92 @@
+"""People who ask for texts, at times of their own or as soon as they are answered, and how long they wait."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import math
+import random
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+PATIENCE: Final = 60.0
+"""Seconds. An answer, a start or an end that takes longer is lost."""
+
+
+class Kind(Enum):
+    """What came back."""
+
+    TEXT = "text"
+    REFUSAL = "refusal"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A person's `wait` in seconds, and what came of it: so many `characters`."""
+
+    wait: float
+    characters: int
+    kind: Kind
+
+
+class Person(Protocol):
+    """Somebody on one of the platforms."""
+
+    async def ask(self) -> tuple[float, int, Kind]:
+        """Asks for a text and waits; returns when the answer was there (`time.monotonic`), its length and kind."""
+
+
+async def asked(person: Person, due: float | None = None) -> Answer:
+    """Asks and waits. `due`: when they should have asked, for what is late already."""
+    began = time.monotonic() if due is None else due
+    try:
+        async with asyncio.timeout(PATIENCE):
+            at, characters, kind = await person.ask()
+    except TimeoutError:
+        return Answer(PATIENCE, 0, Kind.NOTHING)
+    return Answer(at - began, characters, kind)
+
+
+async def closed_loop(people: Sequence[Person], at_once: int, texts: int, *, seconds: float = math.inf) -> list[Answer]:
+    """`at_once` people ask, each again as soon as they are answered, each in their share of the people in turn.
+
+    Ends after so many texts, or after so many seconds.
+    """
+    until = time.monotonic() + seconds
+    tickets = iter(range(texts))
+    answers: list[Answer] = []
+
+    async def one(share: Sequence[Person]) -> None:
+        for person in itertools.cycle(share):
+            if time.monotonic() >= until or next(tickets, None) is None:
+                return
+            answers.append(await asked(person))
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(at_once):
+            group.create_task(one(people[number::at_once]))
+    return answers
+
+
+async def open_loop(people: Sequence[Person], rate: float, seconds: float, seed: int = 0) -> list[Answer]:
+    """People ask in turn, `rate` times a second in all, at times that have nothing to do with the answers."""
+    tasks: list[asyncio.Task[Answer]] = []
+    began = time.monotonic()
+    async with asyncio.TaskGroup() as group:
+        for after, person in zip(arrivals(rate, seconds, seed), itertools.cycle(people), strict=False):
+            await asyncio.sleep(began + after - time.monotonic())
+            tasks.append(group.create_task(asked(person, began + after)))
+    return [task.result() for task in tasks]
+
+
+def arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
+    """Seconds after the beginning: a Poisson process, as of people who know nothing of each other."""
+    draw = random.Random(seed)  # noqa: S311 - the same load each time
+    after = draw.expovariate(rate)
+    while after < seconds:
+        yield after
+        after += draw.expovariate(rate)

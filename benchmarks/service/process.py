@@ -1,0 +1,177 @@
+"""The bot as a process of its own, on platforms that live in this one, and what it takes of the machine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import signal
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import ClientSession
+
+from benchmarks.service.discord import LoadedDiscord
+from benchmarks.service.people import PATIENCE
+from tests.discord_server import TOKEN
+from tests.telegram_server import TelegramServer
+
+ROOT: Final = Path(__file__).resolve().parent.parent.parent
+LIFTED: Final = """
+import functools, sys
+from bot.cli import main
+from bot.platforms import telegram
+from bot.platforms.telegram_limits import Limits, Rate
+at_once = Rate(1, 0.0)
+telegram.Telegram = functools.partial(telegram.Telegram, limits=Limits(at_once, at_once, at_once))
+sys.exit(main(["run"]))
+"""
+"""`python -m bot run` but for Telegram's limits."""
+_TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Seconds of processor time: the bot's main thread, its other threads, and this process, which is the load."""
+
+    main: float
+    others: float
+    load: float
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        return Usage(self.main - earlier.main, self.others - earlier.others, self.load - earlier.load)
+
+    def each(self, texts: int) -> str:
+        """Milliseconds for each of so many texts, in words."""
+        main, others, load = (1000 * part / texts for part in (self.main, self.others, self.load))
+        return f"main thread {main:.1f} ms, generator and others {others:.1f} ms, load {load:.1f} ms"
+
+
+class Service:
+    """The process under test."""
+
+    def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
+        self._process = process
+        self._port = port
+
+    @property
+    def resident_mb(self) -> float:
+        """`VmRSS`, in MB of 2^20 bytes."""
+        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
+        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+    def usage(self) -> Usage:
+        """So far."""
+        folder = Path(f"/proc/{self._process.pid}")
+        whole, main = _cpu(folder / "stat"), _cpu(folder / "task" / str(self._process.pid) / "stat")
+        return Usage(main, whole - main, time.process_time())
+
+    async def metric(self, name: str) -> float:
+        """A number of `/metrics`; 0 while there is none of that name and labels."""
+        url = f"http://127.0.0.1:{self._port}/metrics"
+        async with ClientSession() as session, session.get(url) as response:
+            found = re.search(rf"^{re.escape(name)} (\S+)$", await response.text(), re.MULTILINE)
+        return float(found[1]) if found else 0.0
+
+    async def connected(self) -> None:
+        """Waits until every platform is."""
+        async with asyncio.timeout(PATIENCE), ClientSession() as session:
+            while True:
+                try:
+                    async with session.get(f"http://127.0.0.1:{self._port}/readyz") as response:
+                        if response.status == 200:
+                            return
+                except OSError:
+                    pass  # it does not listen yet
+                await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        """Ends it as an operator does."""
+        if self._process.returncode is None:
+            self._process.send_signal(signal.SIGTERM)
+        async with asyncio.timeout(PATIENCE):
+            await self._process.wait()
+
+
+def _cpu(stat: Path) -> float:
+    """User and system time of a `stat` file (proc(5)), in seconds."""
+    fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) * _TICK
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What is served: `weights` as in the configuration; `place` is for databases and logs."""
+
+    place: Path
+    weights: Path
+
+    @asynccontextmanager
+    async def on_telegram(self, *, limited: bool, **more: str) -> AsyncIterator[tuple[Service, TelegramServer]]:
+        """The bot on Telegram. `limited`: whether it keeps to Telegram's limits; `more`: configuration."""
+        async with TelegramServer() as server, self._running(_telegram(server) | more, limited=limited) as service:
+            yield service, server
+
+    @asynccontextmanager
+    async def on_discord(self, **more: str) -> AsyncIterator[tuple[Service, LoadedDiscord]]:
+        """The bot on Discord."""
+        discord = LoadedDiscord()
+        async with discord.running(), self._running(_discord(discord) | more, limited=True) as service:
+            yield service, discord
+
+    @asynccontextmanager
+    async def on_both(self, **more: str) -> AsyncIterator[tuple[Service, TelegramServer, LoadedDiscord]]:
+        """The bot on both, within all limits."""
+        discord = LoadedDiscord()
+        async with AsyncExitStack() as stack:
+            server = await stack.enter_async_context(TelegramServer())
+            await stack.enter_async_context(discord.running())
+            both = _telegram(server) | _discord(discord) | more
+            yield await stack.enter_async_context(self._running(both, limited=True)), server, discord
+
+    @asynccontextmanager
+    async def _running(self, settings: Mapping[str, str], *, limited: bool) -> AsyncIterator[Service]:
+        """The bot, connected, with a new database. What it warns of is printed at the end."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        log = self.place / f"log-{port}"
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("LSTMEGA_")} | {
+            "LSTMEGA_GENERATOR__WEIGHTS": str(self.weights),
+            "LSTMEGA_STORE__PATH": str(self.place / f"{port}.sqlite3"),
+            "LSTMEGA_HTTP__PORT": str(port),
+            "PYTHONPATH": str(ROOT),
+        }
+        with log.open("wb") as errors:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                *(("-m", "bot", "run") if limited else ("-c", LIFTED)),
+                env=environment | {f"LSTMEGA_{key}": value for key, value in settings.items()},
+                cwd=self.place,
+                stdin=asyncio.subprocess.DEVNULL,
+                stderr=errors,
+            )
+        service = Service(process, port)
+        try:
+            await service.connected()
+            yield service
+        finally:
+            await service.stop()
+            lines = log.read_text(encoding="utf-8").splitlines()
+            told = [line for line in lines if " info " not in line and " debug " not in line]
+            if told:
+                print("\n".join(told[:20]), file=sys.stderr)
+
+
+def _telegram(server: TelegramServer) -> dict[str, str]:
+    return {"TELEGRAM__TOKEN": server.token, "TELEGRAM__API_URL": server.url}
+
+
+def _discord(server: LoadedDiscord) -> dict[str, str]:
+    return {"DISCORD__TOKEN": TOKEN, "DISCORD__API_URL": server.url, "DISCORD__GATEWAY_URL": server.gateway_url}

@@ -1,0 +1,28 @@
+"""People on the tests' loopback Telegram."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from benchmarks.service.people import PATIENCE, Kind
+from tests.telegram_server import Chat, TelegramServer, User
+
+
+@dataclass(frozen=True)
+class TelegramPerson:
+    """Somebody in a chat, where nobody else asks before they are answered."""
+
+    chat: Chat
+    user: User
+
+    async def ask(self) -> tuple[float, int, Kind]:
+        """See `Person`."""
+        await self.chat.send("/nietzsche 0.7", by=self.user)
+        sent = await self.chat.next_message(PATIENCE)
+        return sent.at, len(sent.text), Kind.TEXT if sent.buttons else Kind.REFUSAL
+
+
+def in_private(server: TelegramServer, count: int) -> list[TelegramPerson]:
+    """People, each in a private chat."""
+    users = [server.user(f"Person {number}") for number in range(count)]
+    return [TelegramPerson(server.private(user), user) for user in users]
