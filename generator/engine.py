@@ -18,6 +18,8 @@ _SMOOTHING: Final = 0.98
 STUCK_LOOKS: Final = 60
 """At so many looks in a row the same step was being done: it hangs. The looks come every half second. They are counted,
 and not seconds, because a process that was stopped, or a machine that slept, hangs in nothing."""
+_STILL_LOOKS: Final = 2
+"""After so many it is left alone, in case it hangs."""
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +73,11 @@ class Engine:
             self._batches = [batch for batch in self._batches if batch.drafts]
         self._steps += 1
         return outcomes
+
+    @property
+    def able(self) -> bool:
+        """Whether it will take texts up at its next step, and that step is near."""
+        return not self.fault and self._looks < _STILL_LOOKS
 
     @property
     def hangs(self) -> bool:

@@ -30,7 +30,9 @@ from generator.surprise import Surprise, Written
 
 MAX_ROWS: Final = 32
 """Texts that run at once. Measured: a row in 32 costs a third of what it costs alone; 64 gain nothing."""
-
+FULL_ENOUGH: Final = 8
+"""Texts that one thread has before another one helps. Measured on 2 cores: up to that many are written as fast on one
+thread as on two, which read the weights twice, and the other core is free for everything else."""
 REST_SECONDS: Final = 5.0
 """After a thread's work ended by a fault. One that comes again and again must not fill the log, nor take a core, and
 whoever asks how the threads are should have a chance to see it."""
@@ -160,6 +162,8 @@ class Worker:
                 self._give_up(lost, "its step hangs")
                 told = "%s hangs in a step, which only a new process ends; its texts (%d) are given up"
                 log.critical(told, thread.name, len(lost))
+        with self._changed:
+            self._changed.notify_all()  # what was left to one that does not move is another's to take
 
     def threads(self) -> Threads:
         """How the threads are. Those that hang were seen by `look`."""
@@ -261,13 +265,19 @@ class Worker:
             return joining
 
     def _room(self, engine: Engine) -> int:
-        """How many of the waiting texts are this engine's to take, so that all engines have about as many."""
+        """How many of the waiting texts are this engine's to take.
+
+        The engines before it come first, up to `FULL_ENOUGH`; beyond that, all have about as many. One that does not
+        move keeps nothing from the others.
+        """
         if not self._waiting:
             return 0
-        able = [other.running for other in self._engines if not other.hangs]
-        running = sum(able)
-        share = -(-(running + len(self._waiting)) // max(1, len(able)))
-        return max(0, min(len(self._waiting), share - engine.running, MAX_ROWS - running))
+        able = [other for other in self._engines if other.able or other is engine]
+        waiting, running = len(self._waiting), sum(other.running for other in able)
+        share = max(min(FULL_ENOUGH, MAX_ROWS // len(able)), -(-(running + waiting) // len(able)))
+        for other in able[: able.index(engine)]:
+            waiting -= max(0, share - other.running)
+        return max(0, min(waiting, share - engine.running, MAX_ROWS - running))
 
     def _count(self, engine: Engine, outcomes: list[Outcome]) -> None:
         with self._changed:
