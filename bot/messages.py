@@ -118,6 +118,7 @@ LANE_FULL: Final = (
     " with what you asked before. Ask again then."
 )
 CHAT_FULL: Final = "More is asked for here than Telegram lets me say in one chat. Ask again in a minute."
+CROWD: Final = "More people want something just now than Telegram lets me answer. Ask again in a few seconds."
 STILL_WRITING: Final = "Your last text is still being written. Ask again when it is there."
 RESTARTING: Final = "I am being restarted. Try again in a minute."
 WHOLE_TEXT_IN_FILE: Final = "There is more of it than I may say here; the file below has all of it."

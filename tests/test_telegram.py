@@ -816,6 +816,7 @@ async def test_every_press_and_every_inline_message_is_answered_even_where_too_m
     assert (await chat.next_message()).text == messages.LANE_FULL
     assert length(messages.LANE_FULL) <= MAX_ALERT
     assert length(messages.CHAT_FULL) <= MAX_ALERT
+    assert length(messages.CROWD) <= MAX_ALERT
     commands.go_on.set()
     for _ in range(1 + LONGEST_LANE):
         await chat.next_message()
@@ -885,6 +886,25 @@ async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told
         await asyncio.sleep(0.7)
         await group.send("/help", by=everybody[7])
         assert "/forgetme" in (await group.next_message()).text
+
+
+async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_told_and_nobody_waits_long(
+    server: TelegramServer, commands: Slow, lines: Lines
+) -> None:
+    limits = Limits(overall=Rate(4, 1.5), refusals=Rate(2, 60.0))
+    async with serving(Telegram(section(server), commands, limits=limits)):
+        chats = [server.private(server.user(f"Person {number}")) for number in range(8)]
+        with server.gathered():
+            for chat in chats:
+                await chat.send("/temperature")
+        await lines.saying("more is asked for than Telegram lets a bot answer")
+        for chat in chats[:4]:
+            assert (await chat.next_message()).text.startswith("You have no temperature")
+        assert [(await chat.next_message()).text for chat in chats[4:6]] == [messages.CROWD] * 2
+        await asyncio.sleep(1.5)
+        await chats[6].send("/temperature")
+        assert (await chats[6].next_message()).text.startswith("You have no temperature")
+        assert not chats[7].messages.all
 
 
 @pytest.mark.usefixtures("bot")

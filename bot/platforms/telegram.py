@@ -103,7 +103,7 @@ class Telegram:
             requests = Requests(
                 lanes,
                 token=bot.token,
-                backlog=limiter.wait,
+                limiter=limiter,
                 on_failure=lambda: self._commands.undelivered(PLATFORM),
                 on_refused=lambda: _refuse(refused),
             )

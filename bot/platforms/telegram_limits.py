@@ -45,13 +45,15 @@ class Limits:
     "In a single chat, avoid sending more than one message per second. We may allow short bursts that go over this
     limit"; "In a group, bots are not be able to send more than 20 messages per minute"; about 30 messages a second
     for the bot as a whole. How long a burst may be is not said: 5 is ours. `typing` is ours, too: when very many wait,
-    telling each of them again and again would leave the bot less time to write.
+    telling each of them again and again would leave the bot less time to write. So are `refusals`, for when the limit
+    for the whole is reached: a refusal takes the place of an answer, so answers have two thirds of it.
     """
 
     overall: Rate = Rate(int(FloodLimit.MESSAGES_PER_SECOND), 1.0)
     chat: Rate = Rate(5, 5.0 / FloodLimit.MESSAGES_PER_SECOND_PER_CHAT)
     group: Rate = Rate(int(FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP), 60.0)
     typing: Rate = Rate(10, 1.0)
+    refusals: Rate = Rate(10, 1.0)
 
 
 ALLOWED: Final = Limits()
@@ -122,6 +124,7 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         self._limits = limits
         self._overall = _Chat(limits.overall)
         self._typing = _Window(limits.typing)
+        self._refusals = _Window(limits.refusals)
         self._chats: dict[object, _Chat] = {}
 
     async def initialize(self) -> None:
@@ -161,6 +164,18 @@ class ChatRateLimiter(BaseRateLimiter[None]):
     def wait(self, chat: int, ahead: int) -> float:
         """Seconds until one more message could go to that chat if `ahead` that nobody has sent yet went first."""
         return (self._chats.get(chat) or self._new_chat(chat)).wait(time.monotonic(), ahead)
+
+    def crowd(self, ahead: int) -> float:
+        """As `wait`, for a chat that had no message for a while: because of all the others."""
+        return self._overall.wait(time.monotonic(), ahead)
+
+    def may_refuse(self) -> bool:
+        """Whether there is room for one more refusal now; it is taken."""
+        now = time.monotonic()
+        if self._refusals.earliest(now) > now:
+            return False
+        self._refusals.take(now)
+        return True
 
     async def _turn(self, chat: _Chat, *, counted: bool) -> None:
         while True:

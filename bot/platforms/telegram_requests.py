@@ -14,14 +14,20 @@ from telegram.error import Forbidden, InvalidToken, TelegramError
 from bot import logs, messages
 from bot.platforms.telegram_connection import is_refusal, told
 from bot.platforms.telegram_lanes import Lanes, Work
+from bot.platforms.telegram_limits import ChatRateLimiter
 
 LONGEST_BACKLOG: Final = 60.0
 """Seconds that what is owed to a chat may take to say, at the pace that Telegram allows; what is asked beyond that is
 refused. A group has 20 messages a minute."""
+LONGEST_CROWD: Final = 0.5
+"""Seconds that the next message may have to wait because of all chats together. What is asked beyond that is refused,
+or the answers would come ever later; and where there are too many even for that, nothing is said."""
+_WARN_EVERY: Final = 60.0
+"""Seconds."""
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Request:
     """What an update asks for: whose turn it needs (`key`), what is to be done, and in which chat, if Telegram tells.
 
@@ -39,8 +45,8 @@ class Request:
 class Requests:
     """Has requests done in their lanes.
 
-    `backlog` tells how many seconds it takes until a chat can be told one more thing after so many others; `on_failure`
-    is called when an answer could not be sent, `on_refused` when Telegram no longer knows the token.
+    `limiter` tells how long it takes until something can be said; `on_failure` is called when an answer could not be
+    sent, `on_refused` when Telegram no longer knows the token.
     """
 
     def __init__(
@@ -48,26 +54,33 @@ class Requests:
         lanes: Lanes,
         *,
         token: str,
-        backlog: Callable[[int, int], float],
+        limiter: ChatRateLimiter,
         on_failure: Callable[[], None],
         on_refused: Callable[[], None],
     ) -> None:
         self._lanes = lanes
         self._token = token
-        self._backlog = backlog
+        self._limiter = limiter
         self._on_failure = on_failure
         self._on_refused = on_refused
         self._owed: Counter[int] = Counter()
         """Requests in each chat that are not answered."""
         self._quiet_until: dict[int, float] = {}
         """When each chat may be told again that it asks for too much."""
+        self._fresh: dict[Request, float] = {}
+        """When each was taken that is neither done nor older than `LONGEST_CROWD`. What has been worked at for longer
+        is no sign of a crowd, but of a slow machine."""
+        self._warned = -_WARN_EVERY
 
     def take(self, request: Request) -> None:
         """Has it done, or refused; returns at once."""
-        if request.chat is not None and self._backlog(request.chat, self._owed[request.chat]) > LONGEST_BACKLOG:
+        if request.refuse is not None and self._limiter.crowd(self._just_taken()) > LONGEST_CROWD:
+            self._turn_away(request)
+        elif request.chat is not None and self._limiter.wait(request.chat, self._owed[request.chat]) > LONGEST_BACKLOG:
             if not request.aloud or self._chat_may_be_told(request.chat):
                 self._refuse(request, messages.CHAT_FULL)
         elif self._lanes.put(request.key, lambda: self._done(request)):
+            self._fresh[request] = time.monotonic()
             if request.chat is not None:
                 self._owed[request.chat] += 1
         elif not request.aloud or self._lanes.overflows(request.key):
@@ -77,6 +90,7 @@ class Requests:
         try:
             await self._guarded(request.work)
         finally:
+            self._fresh.pop(request, None)
             if request.chat is not None:
                 self._owed[request.chat] -= 1
                 if not self._owed[request.chat]:
@@ -89,6 +103,21 @@ class Requests:
         refuse = request.refuse(why)
         if not self._lanes.put(("refused", request.key), lambda: self._guarded(refuse)):
             log.debug("somebody presses buttons faster than Telegram can be told so")
+
+    def _just_taken(self) -> int:
+        """Requests that are not answered yet, and have not been waiting for long."""
+        since = time.monotonic() - LONGEST_CROWD
+        while self._fresh and (oldest := next(iter(self._fresh.items())))[1] < since:
+            del self._fresh[oldest[0]]
+        return len(self._fresh)
+
+    def _turn_away(self, request: Request) -> None:
+        """For the crowd. A button is refused without a message, so that has no limit."""
+        if not request.aloud or self._limiter.may_refuse():
+            self._refuse(request, messages.CROWD)
+        if (now := time.monotonic()) >= self._warned + _WARN_EVERY:
+            self._warned = now
+            log.warning("more is asked for than Telegram lets a bot answer; some people are refused or hear nothing")
 
     def _chat_may_be_told(self, chat: int) -> bool:
         """Whether it has not been told for a while that it asks for too much; from now on, it has."""
