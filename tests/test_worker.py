@@ -40,7 +40,7 @@ from generator.network import Logits, Network, Rows, State
 from generator.prose import ends_sentence
 from generator.state import KeptState
 from generator.weights import activate
-from generator.worker import MAX_ROWS, Worker
+from generator.worker import FULL_ENOUGH, MAX_ROWS, Worker
 
 PATIENCE = 30.0
 """Seconds after which a test says that something will never come; nothing waits so long when all is well."""
@@ -329,6 +329,38 @@ def test_with_the_shipped_weights_too_every_text_is_what_it_is_alone(shipped: Mo
             futures[1].result(PATIENCE)
             assert all(future.cancel() for future in cancelled)
             assert [future.result(PATIENCE) for future in futures] == expected
+
+
+class Watched:
+    """A network that notes which thread steps how many texts."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._changed = threading.Condition()
+        self.rows: dict[str, int] = {}
+        self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
+
+    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+        with self._changed:
+            self.rows[threading.current_thread().name] = len(characters)
+            self._changed.notify_all()
+        return self._network.step(characters, state, wide=wide)
+
+    def until(self, *rows: int) -> None:
+        """Waits until so many texts were in the last step of each thread that has stepped."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: sorted(self.rows.values()) == sorted(rows), PATIENCE), self.rows
+
+
+def test_a_second_thread_helps_when_the_first_has_enough(one: Model) -> None:
+    network = Watched(one.network)
+    with working(with_network(one, network), threads=2) as worker:
+        for _ in range(FULL_ENOUGH):
+            worker.submit(GenerationRequest(LONG, 1))
+        network.until(FULL_ENOUGH)
+        for _ in range(FULL_ENOUGH + 4):
+            worker.submit(GenerationRequest(LONG, 1))
+        network.until(FULL_ENOUGH + 2, FULL_ENOUGH + 2)
 
 
 def test_the_same_request_twice_gives_the_same_text_and_another_seed_another(one: Model) -> None:
