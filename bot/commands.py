@@ -262,16 +262,14 @@ class Commands:
 
     async def _about(self, _: Invocation) -> Reply:
         weights = self._generator.weights
-        path = weights.folder / _CURVE
         picture = None
         try:
-            content = await asyncio.to_thread(path.read_bytes)
-        except FileNotFoundError:
-            pass  # a version need not have one
-        except OSError as error:
-            log.warning("%s: %s", path, error.strerror)
+            content = await asyncio.to_thread(weights.beside, _CURVE)
+        except WeightsError as error:
+            log.warning("/about: %s", error)
         else:
-            picture = Picture(content, path.name, messages.curve(weights.manifest), path)
+            if content is not None:  # a version need not have one
+                picture = Picture(content, _CURVE, messages.curve(weights.manifest), weights.folder / _CURVE)
         return Reply.answer(messages.about(weights.manifest), picture=picture)
 
     async def _forgetme(self, invocation: Invocation) -> Reply:

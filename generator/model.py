@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 
 from generator.errors import NetworkFault, WeightsError
+from generator.graph import ROWS
 from generator.network import Logits, Network, State, row_of
 from generator.prose import PARAGRAPH_BREAK, Alphabet, ends_sentence
 from generator.sampling import NO_CHARACTER, draw
@@ -68,8 +69,9 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     """
     vocabulary = weights.manifest.vocabulary
     # Every row of the table once. The states count too: quantising hides a NaN in them from the logits.
-    everything = np.arange(len(vocabulary), dtype=np.int64)
-    _sane(*network.step(everything, network.zero_state(len(vocabulary))))
+    for first in range(0, len(vocabulary), ROWS):
+        some = np.arange(first, min(first + ROWS, len(vocabulary)), dtype=np.int64)
+        _sane(network, len(some), *network.step(some, network.zero_state(len(some))))
     random = np.random.default_rng(0)
     temperature = np.full(BEGINNINGS, _WARM_UP_TEMPERATURE)
     stop = "." if "." in vocabulary else vocabulary.characters[0]
@@ -81,7 +83,7 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     found: dict[int, KeptState] = {}
     for written in range(_WARM_UP_MOST):
         logits, state = network.step(vocabulary.encode("".join(text[-1] for text in texts)), state)
-        _sane(logits, state)
+        _sane(network, BEGINNINGS, logits, state)
         for row, text in enumerate(texts):
             if text[-PARAGRAPH_BREAK:].isspace() and len(text) >= PARAGRAPH_BREAK:
                 logits[row, alphabet.space] = -np.inf
@@ -100,7 +102,10 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     return tuple(found.get(row) or KeptState(version, row_of(state, row), after_stop) for row in range(BEGINNINGS))
 
 
-def _sane(logits: Logits, state: State) -> None:
+def _sane(network: Network, rows: int, logits: Logits, state: State) -> None:
+    shapes = [(rows, network.symbols), *((rows, *spec.shape) for spec in network.specs)]
+    if [array.shape for array in (logits, *state)] != shapes:
+        raise NetworkFault("its logits or its state have not the shapes that it declares")
     if not np.isfinite(logits).all() or np.abs(logits).max() > _MAX_LOGIT:
         raise NetworkFault("its logits are no finite numbers of a sensible size")
     if not all(np.isfinite(array).all() for array in state):

@@ -16,6 +16,7 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
+from generator import graph
 from generator.errors import NetworkFault, WeightsError
 from generator.vocabulary import Indices
 
@@ -50,13 +51,18 @@ class StateSpec:
 
 
 class Network:
-    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
+    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract, or could take
+    more memory or time than a step may (`generator.graph`).
 
     Steps may run on several threads at once; a wide step runs on `threads` threads itself. The result of a row depends
     on that row alone, bit for bit: integer products are exact, and everything else works element by element.
     """
 
     def __init__(self, model: bytes, symbols: int, threads: int = 1, name: str = "model.onnx") -> None:
+        try:
+            graph.check(model)
+        except graph.GraphError as error:
+            raise WeightsError(f"{name}: {error}") from error
         self._session = _session(model, 1, name)
         self._wide = _session(model, threads, name) if threads > 1 else self._session
         self.symbols = symbols
@@ -116,7 +122,7 @@ def _session(model: bytes, threads: int, name: str) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # Weights that lie in another file were not hashed: there is no folder to look for one in.
+    # `graph.check` lets no reference to another file through; should one come, there is no folder to look for it in.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])

@@ -10,15 +10,19 @@ reader sees a whole version or none, whatever a writer is doing.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
 import re
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from io import BufferedReader
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NoReturn
 
 from generator.errors import WeightsError
 from generator.vocabulary import Vocabulary
@@ -35,9 +39,22 @@ METRICS: Final = (
 )
 VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a version may be called: a plain folder name, so that `CURRENT` cannot point out of the weights folder."""
+_FILE_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}")
+_MAX_CURRENT_BYTES: Final = 1024
 _MAX_MANIFEST_BYTES: Final = 1 << 20
+_MAX_MODEL_BYTES: Final = 1 << 26
+"""Ten times the shipped one. onnxruntime keeps two or three copies, so that more would not go into 512 MB of memory."""
+_MAX_SYMBOLS: Final = 20_000
+_MAX_TEXT: Final = 1000
+"""Characters of a manifest's text; people read most of them in one message of 2,000."""
+_MAX_COUNT: Final = 10**15
+_MAX_BITS: Final = 64.0
+MAX_BESIDE_BYTES: Final = 10_000_000
+"""What `Weights.beside` reads at most: the platforms take no larger picture."""
 _MAX_FILE_BYTES: Final = 1 << 30
-"""A version's files are read whole to be hashed; one larger than this was not made by `train.py`."""
+"""The float weights, the largest of them, have four bytes where the model has one."""
+_ANEW: Final = "copy the version anew"
+_CHANGED: Final = f"its sha256 is not the one that {MANIFEST} gives; copy it anew"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +98,7 @@ class Manifest:
     def from_json(cls, text: str) -> Manifest:
         """Reads `manifest.json`. Raises `ValueError` that names the key which is missing or wrong."""
         try:
-            content = json.loads(text)
+            content = json.loads(text, parse_constant=_no_number)
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
         if not isinstance(content, dict):
@@ -100,8 +117,19 @@ class Manifest:
             _expect(content["corpus"], key, kind, "corpus.")
         for key in METRICS:
             _expect(content["metrics"], key, (int, float), "metrics.")
+            _within(f"metrics.{key}", content["metrics"][key], _MAX_BITS)
+        _within("parameters", content["parameters"], _MAX_COUNT)
+        _within("corpus.characters", content["corpus"]["characters"], _MAX_COUNT)
+        _within("the size of vocabulary", len(content["vocabulary"]), _MAX_SYMBOLS)
+        for key in ("version", "architecture", "preset", "split", "license"):
+            _within(f"the length of {key}", len(content[key]), _MAX_TEXT)
+        _within("the length of corpus.name", len(content["corpus"]["name"]), _MAX_TEXT)
         for name, digest in content["files"].items():
-            if Path(name).name != name or not isinstance(digest, str) or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            if (
+                not _FILE_NAME.fullmatch(name)
+                or not isinstance(digest, str)
+                or not re.fullmatch(r"[0-9a-f]{64}", digest)
+            ):
                 raise ValueError(f"files: {name!r} must be a plain file name with a sha256 in hexadecimal")
         if MODEL not in content["files"]:
             raise ValueError(f"files: {MODEL} is missing")
@@ -119,6 +147,19 @@ class Weights:
     model: bytes = field(repr=False)
     """The bytes of `model.onnx` that were hashed: what is served is what was verified."""
 
+    def beside(self, name: str) -> bytes | None:
+        """A small file beside the model, such as a picture; `None` when there is none. Raises `WeightsError`.
+
+        One that the manifest names has to be what it was when the version was loaded.
+        """
+        path = self.folder / name
+        if not os.path.lexists(path):
+            return None
+        content = _read(path, MAX_BESIDE_BYTES)
+        if name in self.manifest.files and hashlib.sha256(content).hexdigest() != self.manifest.files[name]:
+            raise WeightsError(f"{path}: {_CHANGED}")
+        return content
+
 
 def shipped_folder() -> Path:
     """The weights folder that came with the program: a clone's `weights/`, or the wheel's copy of it."""
@@ -131,9 +172,9 @@ def current_version(folder: Path) -> str:
     """The version that `CURRENT` names. Raises `WeightsError`."""
     path = folder / CURRENT
     try:
-        name = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise WeightsError(f"{path}: {_reason(error)}; it must name the version to serve") from error
+        name = _read(path, _MAX_CURRENT_BYTES).decode("utf-8").strip()
+    except UnicodeDecodeError as error:
+        raise WeightsError(f"{path}: is not UTF-8 text; it must name the version to serve") from error
     if not VERSION_NAME.fullmatch(name):
         raise WeightsError(f"{path}: {name[:60]!r} is not the name of a version")
     return name
@@ -148,6 +189,8 @@ def load_weights(folder: Path, version: str | None = None) -> Weights:
     if not VERSION_NAME.fullmatch(name):
         raise WeightsError(f"{name[:60]!r} is not the name of a version")
     place = folder / name
+    if place.is_symlink():
+        raise WeightsError(f"{place}: is a link; {_ANEW}")
     path = place / MANIFEST
     try:
         manifest = Manifest.from_json(_read(path, _MAX_MANIFEST_BYTES).decode("utf-8"))
@@ -155,12 +198,11 @@ def load_weights(folder: Path, version: str | None = None) -> Weights:
         raise WeightsError(f"{path}: {error}") from error
     if manifest.version != name:
         raise WeightsError(f"{path}: it is of version {manifest.version!r}, but its folder is called {name!r}")
+    model = _read(place / MODEL, _MAX_MODEL_BYTES)
     for file, digest in manifest.files.items():
-        content = _read(place / file, _MAX_FILE_BYTES)
-        if hashlib.sha256(content).hexdigest() != digest:
-            raise WeightsError(f"{place / file}: its sha256 is not the one that {MANIFEST} gives; copy it anew")
-        if file == MODEL:
-            model = content
+        found = hashlib.sha256(model).hexdigest() if file == MODEL else _digest(place / file, _MAX_FILE_BYTES)
+        if found != digest:
+            raise WeightsError(f"{place / file}: {_CHANGED}")
     return Weights(place, manifest, model)
 
 
@@ -213,14 +255,40 @@ def _flush_folder(folder: Path) -> None:
 
 
 def _read(path: Path, limit: int) -> bytes:
+    """A plain file of at most `limit` bytes, whole. Raises `WeightsError`."""
+    with _opened(path, limit) as file:
+        return file.read(limit)
+
+
+def _digest(path: Path, limit: int) -> str:
+    """The sha256 of such a file, which is not brought into memory whole. Raises `WeightsError`."""
+    with _opened(path, limit) as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextmanager
+def _opened(path: Path, limit: int) -> Iterator[BufferedReader]:
+    """A plain file, open: no link out of the folder, no pipe that nobody writes to, no device without an end."""
     try:
-        if path.is_symlink() or not path.is_file():
-            raise WeightsError(f"{path}: {'is a link' if path.is_symlink() else 'is missing'}; copy the version anew")
-        if path.stat().st_size > limit:
-            raise WeightsError(f"{path}: larger than {limit} bytes")
-        return path.read_bytes()
+        with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise WeightsError(f"{path}: is no plain file; {_ANEW}")
+            if status.st_size > limit:
+                raise WeightsError(f"{path}: larger than {limit} bytes; {_ANEW}")
+            yield file
     except OSError as error:
-        raise WeightsError(f"{path}: {_reason(error)}") from error
+        what = "is a link" if error.errno == errno.ELOOP else _reason(error)
+        raise WeightsError(f"{path}: {what}; {_ANEW}") from error
+
+
+def _no_number(constant: str) -> NoReturn:
+    raise ValueError(f"holds {constant}, which is no number")
+
+
+def _within(what: str, value: float, most: float) -> None:
+    if not 0 <= value <= most:
+        raise ValueError(f"{what} must be from 0 to {most:.0f}")
 
 
 def _expect(content: Mapping[str, Any], key: str, kind: type | tuple[type, ...], prefix: str = "") -> None:
@@ -230,7 +298,5 @@ def _expect(content: Mapping[str, Any], key: str, kind: type | tuple[type, ...],
         raise ValueError(f"{prefix}{key} {what}")
 
 
-def _reason(error: OSError | UnicodeDecodeError) -> str:
-    if isinstance(error, OSError):
-        return (error.strerror or type(error).__name__).lower()
-    return "is not UTF-8 text"
+def _reason(error: OSError) -> str:
+    return (error.strerror or type(error).__name__).lower()

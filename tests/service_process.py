@@ -73,6 +73,10 @@ class ServiceProcess:
         self.url = f"http://127.0.0.1:{port}"
         self.log = Log(process.stderr)
 
+    @property
+    def process_id(self) -> int:
+        return self._process.pid
+
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import random
 import signal
 import sys
@@ -105,11 +104,23 @@ async def test_a_telegram_that_hangs_does_not_keep_the_process_from_ending(bot: 
     assert any("some texts were not finished within 1 s" in line for line in service.log.lines)
 
 
+ON_A_DISK_THAT_HANGS = """
+import time
+from bot import reloading
+read = reloading.current_version
+def hanging(folder):
+    if (folder / "hangs").exists():
+        time.sleep(3600)
+    return read(folder)
+reloading.current_version = hanging
+"""
+
+
 async def test_a_disk_that_hangs_does_not_keep_the_process_from_ending(bot: Installation) -> None:
     """CURRENT cannot be read, as on a network file system whose server is gone: a thread waits for ever."""
-    async with bot.service(program=("-c", IN_A_HURRY)) as service:
-        os.mkfifo(bot.weights / "pipe")
-        (bot.weights / "pipe").replace(bot.weights / "CURRENT")
+    async with bot.service(program=("-c", ON_A_DISK_THAT_HANGS + IN_A_HURRY)) as service:
+        (bot.weights / "hangs").touch()
+        activate(bot.weights, "tiny-1")
         await asyncio.sleep(1)  # it is told of the change, and reads
         began = time.monotonic()
         await service.stop()

@@ -33,12 +33,12 @@ MANIFESTS = st.builds(
     version=TEXT,
     architecture=TEXT,
     preset=TEXT,
-    parameters=st.integers(0),
+    parameters=st.integers(0, 10**15),
     vocabulary=st.builds(Vocabulary, st.lists(st.characters(), min_size=1, unique=True).map("".join)),
-    corpus=st.builds(CorpusNote, TEXT, st.integers(0), TEXT),
+    corpus=st.builds(CorpusNote, TEXT, st.integers(0, 10**15), TEXT),
     split=TEXT,
     training=st.dictionaries(TEXT, JSON, max_size=3),
-    metrics=st.fixed_dictionaries({name: st.floats(allow_nan=False, allow_infinity=False) for name in METRICS}),
+    metrics=st.fixed_dictionaries({name: st.floats(0, 64) for name in METRICS}),
     files=st.dictionaries(
         st.from_regex(r"[A-Za-z0-9_-]{1,20}\.[a-z]{1,4}", fullmatch=True), DIGESTS, max_size=3
     ).flatmap(lambda files: DIGESTS.map(lambda digest: {**files, "model.onnx": digest})),

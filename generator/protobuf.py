@@ -1,0 +1,127 @@
+"""The wire format of Protocol Buffers, as far as `model.onnx` needs it.
+
+https://protobuf.dev/programming-guides/encoding/. Strict where other readers are lenient: a field that is not asked
+for, or that is there twice where it may be once, is an error. Other readers pass over the one and merge the other, so
+that two of them could see two different things in the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
+_FIXED: Final = {_FIXED64: 8, _FIXED32: 4}
+_MAX_VARINT_BYTES: Final = 10
+MAX_FIELDS: Final = 10_000
+"""In one message. A step of two layers has about 40."""
+
+Value = int | memoryview
+"""A number, or the bytes of a string, of a nested message or of packed numbers."""
+
+
+class WireError(ValueError):
+    """Bytes that are no such message; the text says why."""
+
+
+class Message:
+    """One message's fields, by name. Nested messages are bytes until they are read themselves.
+
+    `fields`: the name of every field that may be there, by its number. Raises `WireError`, as every method does.
+    """
+
+    def __init__(self, content: memoryview, fields: Mapping[int, str]) -> None:
+        self._values: dict[str, list[Value]] = {}
+        for count, (number, value) in enumerate(_read(content)):
+            if number not in fields:
+                raise WireError(f"field {number} has no business beside {', '.join(fields.values())}")
+            if count == MAX_FIELDS:
+                raise WireError(f"has more than {MAX_FIELDS} parts")
+            self._values.setdefault(fields[number], []).append(value)
+
+    def number(self, name: str, default: int | None = None) -> int:
+        """A field that is there once, or at most once if there is a `default`."""
+        values = self.numbers(name)
+        if len(values) == 1:
+            return values[0]
+        if values or default is None:
+            raise WireError(f"{name} is there {len(values)} times")
+        return default
+
+    def numbers(self, name: str) -> list[int]:
+        """A repeated field of signed integers, packed or not."""
+        found: list[int] = []
+        for value in self._values.get(name, []):
+            found += [value] if isinstance(value, int) else _varints(value)
+        return [value - (1 << 64) if value >> 63 else value for value in found]
+
+    def bytes(self, name: str, default: memoryview | None = None) -> memoryview:
+        """A field that is there once, or at most once if there is a `default`."""
+        values = self.repeated(name)
+        if len(values) == 1:
+            return values[0]
+        if values or default is None:
+            raise WireError(f"{name} is there {len(values)} times")
+        return default
+
+    def repeated(self, name: str) -> list[memoryview]:
+        """A repeated field of strings or messages."""
+        values = self._values.get(name, [])
+        if any(isinstance(value, int) for value in values):
+            raise WireError(f"{name} is a number")
+        return [value for value in values if not isinstance(value, int)]
+
+    def text(self, name: str) -> str:
+        """A string; empty when it is not there."""
+        return _text(self.bytes(name, memoryview(b"")))
+
+    def texts(self, name: str) -> list[str]:
+        """A repeated field of strings."""
+        return [_text(value) for value in self.repeated(name)]
+
+
+def _text(value: memoryview) -> str:
+    try:
+        return str(value, "utf-8")
+    except UnicodeDecodeError as error:
+        raise WireError("a name is not UTF-8") from error
+
+
+def _read(content: memoryview) -> Iterator[tuple[int, Value]]:
+    """The fields of a message in their order: number and value."""
+    at = 0
+    while at < len(content):
+        key, at = _varint(content, at)
+        kind = key & 7
+        if kind == _VARINT:
+            value, at = _varint(content, at)
+            yield key >> 3, value
+            continue
+        if kind == _BYTES:
+            size, at = _varint(content, at)
+        elif kind in _FIXED:
+            size = _FIXED[kind]
+        else:
+            raise WireError(f"wire type {kind} is unknown")
+        if size > len(content) - at:
+            raise WireError("it ends in the middle")
+        yield key >> 3, content[at : at + size]
+        at += size
+
+
+def _varints(content: memoryview) -> list[int]:
+    found, at = [], 0
+    while at < len(content):
+        value, at = _varint(content, at)
+        found.append(value)
+    return found
+
+
+def _varint(content: memoryview, at: int) -> tuple[int, int]:
+    """An integer without sign, and where it ends."""
+    value = 0
+    for shift, byte in enumerate(content[at : at + _MAX_VARINT_BYTES]):
+        value |= (byte & 0x7F) << 7 * shift
+        if byte < 0x80:
+            return value & (1 << 64) - 1, at + shift + 1
+    raise WireError("it ends in the middle")
