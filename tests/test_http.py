@@ -155,7 +155,7 @@ async def test_a_service_that_stops_is_not_ready(site: Site) -> None:
 
 
 async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
-    await site.store._run("DROP TABLE preferences")
+    await site.store._database._writer.run("DROP TABLE preferences")
     status, parts = await site.ready()
     assert status == 503
     ready, detail = parts["store"]
@@ -164,11 +164,11 @@ async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
 
 
 async def test_a_database_that_can_only_be_read_is_told(site: Site) -> None:
-    await site.store._read("PRAGMA query_only = ON")
+    await site.store._database._writer.read("PRAGMA query_only = ON")
     status, parts = await site.ready()
     assert status == 503
     assert "cannot be written" in parts["store"][1]
-    await site.store._read("PRAGMA query_only = OFF")
+    await site.store._database._writer.read("PRAGMA query_only = OFF")
     assert (await site.ready())[0] == 200
 
 
@@ -187,7 +187,7 @@ async def test_a_full_disk_is_told(site: Site) -> None:
 
 
 async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.database.PROBE_SECONDS", 0.05)
     other = sqlite3.connect(site.store.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = asyncio.get_running_loop().time()
@@ -209,7 +209,7 @@ async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
-    async with site.store._transaction():
+    async with site.store._database.transaction():
         assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
     assert (await site.ready())[0] == 200
 
@@ -264,7 +264,7 @@ async def test_what_broke_is_counted_apart_from_what_was_refused(
 
     monkeypatch.setattr(site.generator, "generate", broken)
     await site.platform.type("nietzsche")
-    await site.store._run("DROP TABLE preferences")
+    await site.store._database._writer.run("DROP TABLE preferences")
     await site.platform.type("temperature", "0.5")
     (tiny_folder / "CURRENT").write_text("gone\n")
     await site.platform.type("reload", person="boss")

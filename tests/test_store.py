@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+from bot import database
+from bot.database import Database
 from bot.errors import StoreError
 from bot.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store import Conversation, Store
@@ -103,7 +105,7 @@ async def test_a_probe_leaves_everything_as_it_was(path: Path) -> None:
             await store.probe()
         assert await store.note("discord.commands") == "told"
         assert await store.integrity() == []
-        assert await store._read("PRAGMA busy_timeout") == [(5000,)]
+        assert await store._database._writer.read("PRAGMA busy_timeout") == [(5000,)]
 
 
 async def test_forgetting_counts_every_row_and_touches_nobody_else(path: Path) -> None:
@@ -139,6 +141,91 @@ async def test_nothing_of_a_forgotten_person_stays_in_the_files(path: Path) -> N
                         for mark in ("TAIL", "CHAT", "PERSON"):
                             assert f"{mark}{gone:04d}".encode() not in content, (file.name, mark, step)
         assert path.with_name(path.name + "-wal").exists(), "otherwise this test reads the wrong files"
+
+
+def files_hold(path: Path, mark: bytes) -> bool:
+    return any(mark in file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm")
+
+
+async def wiped(store: Store) -> None:
+    async with asyncio.timeout(20):
+        while await store.note("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+            await asyncio.sleep(0.02)
+
+
+async def test_while_the_file_is_written_anew_others_read_and_are_ready(path: Path) -> None:
+    async with Store.open(path) as store:
+        for i in range(300):
+            await store.save_conversation("console", "c", str(i), a_conversation(state=bytes(30_000)))
+        await store.set_temperature("console", "ada", 0.9)
+        forgetting = asyncio.create_task(store.forget("console", "7"))
+        during = 0
+        while not forgetting.done():
+            assert await store.temperature("console", "ada") == 0.9
+            await store.probe()
+            during += store._database._scrubbing
+        assert await forgetting == 2
+        assert during > 1
+
+
+async def test_people_who_want_to_be_forgotten_at_once_share_one_writing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    writings = 0
+
+    async def counted(self: Database) -> None:
+        nonlocal writings
+        writings += 1
+        await write_anew(self)
+
+    write_anew = Database._write_anew
+    monkeypatch.setattr(Database, "_write_anew", counted)
+    async with Store.open(path) as store:
+        for i in range(40):
+            await store.save_conversation("console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
+        assert await asyncio.gather(*(store.forget("console", f"PERSON{i:04d}") for i in range(40))) == [2] * 40
+        assert not files_hold(path, b"TAIL")
+        assert not files_hold(path, b"PERSON")
+    assert writings <= 3
+
+
+async def test_what_could_not_be_wiped_is_wiped_when_it_can(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another program reads the old rows: they are gone from the bot at once, and from the file when it has ended."""
+    monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
+    async with Store.open(path, patience=0.05) as store:
+        await store.save_conversation("console", "c", "ada", a_conversation("SECRET" * 30))
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM people").fetchall()
+        assert await store.forget("console", "ada") == 2
+        assert await store.conversation("console", "c", "ada") is None
+        assert "deleted rows may leave traces in the file" in caplog.text
+        assert "SECRET" not in caplog.text
+        assert files_hold(path, b"SECRET")
+        other.execute("ROLLBACK")
+        other.close()
+        await wiped(store)
+        assert not files_hold(path, b"SECRET")
+
+
+async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(_: Database) -> None:
+        raise StoreError(path, "the process ended here")
+
+    async with Store.open(path) as store:
+        await store.save_conversation("console", "c", "ada", a_conversation("SECRET" * 30))
+        with monkeypatch.context() as patched:
+            patched.setattr(Database, "_write_anew", killed)
+            await store.forget("console", "ada")
+        assert files_hold(path, b"SECRET")
+        left = shutil.copytree(path.parent, path.parents[1] / "left") / path.name
+    async with Store.open(left) as store:
+        await wiped(store)
+        assert not files_hold(left, b"SECRET")
 
 
 async def test_a_text_that_was_replaced_is_zeroed_in_the_file(path: Path) -> None:
@@ -279,6 +366,8 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 OPEN_AS_NOBODY = """
 import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
+from bot import database
+from bot.database import Database
 from bot.errors import StoreError
 from bot.store import Store
 if os.geteuid() == 0:  # root may write everywhere; what is imported stays usable

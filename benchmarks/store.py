@@ -1,0 +1,134 @@
+"""What the store costs when it remembers very many people.
+
+    python -m benchmarks.store --people 1000000 --conversations 2000
+
+Makes a database of that many people who set their temperature, some of whom have a last text, in a temporary folder;
+then measures what a command waits for the store, in milliseconds: the middle, the 99th percentile, the longest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import random
+import sqlite3
+import tempfile
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Final
+
+from bot.store import Conversation, Store
+from generator.surprise import Written
+
+STATE_BYTES: Final = 4 * 640 * 4
+"""Of the shipped network: two layers of a hidden and a cell state, float32."""
+TEXT: Final = 400
+PLATFORM: Final = "telegram"
+MEASURED: Final = 3000
+"""Calls of each kind."""
+
+
+def conversation() -> Conversation:
+    """A last text of the usual size."""
+    written = Written("", "x" * TEXT, 1)
+    return Conversation("The philosopher", 0.7, "nietzsche-best", os.urandom(STATE_BYTES), "x" * TEXT, written)
+
+
+def fill(path: Path, people: list[str]) -> None:
+    """Everybody's temperature, in one transaction."""
+    with sqlite3.connect(path) as database:
+        numbers = list(enumerate(people, 1))
+        random.Random(1).shuffle(numbers)  # noqa: S311 - they do not come in the order of their names
+        database.executemany("INSERT INTO people VALUES (?, ?, ?)", ((i, PLATFORM, person) for i, person in numbers))
+        database.executemany("INSERT INTO preferences VALUES (?, 0.8)", ((i,) for i in range(1, len(people) + 1)))
+    database.close()
+
+
+async def measure(name: str, call: Callable[[str], Awaitable[object]], people: list[str]) -> None:
+    """One after the other, for random people."""
+    waits = []
+    for person in people:
+        began = time.perf_counter()
+        await call(person)
+        waits.append(time.perf_counter() - began)
+    show(name, waits)
+
+
+def show(name: str, waits: list[float]) -> None:
+    """One line of the table."""
+    waits.sort()
+    middle, high = (1000 * waits[int(part * len(waits))] for part in (0.5, 0.99))
+    print(f"{name:<46} {middle:8.2f} {high:8.2f} {1000 * waits[-1]:9.1f}   ({len(waits)})", flush=True)
+
+
+async def forgetting(store: Store, gone: list[str], others: list[str]) -> None:
+    """What the forgotten wait, and what everybody else waits meanwhile."""
+    waits: dict[str, list[float]] = {"forget": [], "meanwhile: temperature": [], "meanwhile: set_temperature": []}
+    done = asyncio.Event()
+
+    async def again(name: str, call: Callable[[str], Awaitable[object]]) -> None:
+        while not done.is_set():
+            for person in others:
+                began = time.perf_counter()
+                await call(person)
+                waits[name].append(time.perf_counter() - began)
+                await asyncio.sleep(0.005)
+                if done.is_set():
+                    break
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(again("meanwhile: temperature", lambda person: store.temperature(PLATFORM, person)))
+        group.create_task(
+            again("meanwhile: set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.6))
+        )
+        for person in gone:
+            began = time.perf_counter()
+            await store.forget(PLATFORM, person)
+            waits["forget"].append(time.perf_counter() - began)
+        together = time.perf_counter()
+        await asyncio.gather(*(store.forget(PLATFORM, person) for person in others[:20]))
+        waits["20 forget at once, all of them"] = [time.perf_counter() - together]
+        done.set()
+    for name, found in waits.items():
+        show(name, found)
+
+
+async def run(count: int, conversations: int, folder: Path) -> None:
+    """Makes the database and measures."""
+    path = folder / "lstmega.sqlite3"
+    draw = random.Random(0)  # noqa: S311 - no secret
+    people = [str(number) for number in sorted(draw.sample(range(10**8, 10**10), count))]
+    async with Store.open(path):
+        pass
+    fill(path, people)
+    chosen = draw.sample(people, min(count, max(conversations, MEASURED)))
+    began = time.perf_counter()
+    async with Store.open(path) as store:
+        print(f"open: {time.perf_counter() - began:.2f} s; {count:,} people: {path.stat().st_size / 1e6:.1f} MB")
+        print(f"{'milliseconds':<46} {'50 %':>8} {'99 %':>8} {'longest':>9}")
+        kept = conversation()
+        for person in chosen[:conversations]:
+            await store.save_conversation(PLATFORM, person, person, kept)
+        chosen = draw.sample(chosen, min(len(chosen), MEASURED))
+        await measure("temperature", lambda person: store.temperature(PLATFORM, person), chosen)
+        await measure("set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.5), chosen)
+        await measure("save_conversation", lambda who: store.save_conversation(PLATFORM, who, who, kept), chosen)
+        await measure("conversation", lambda person: store.conversation(PLATFORM, person, person), chosen)
+        print(f"with {conversations:,} conversations: {path.stat().st_size / 1e6:.1f} MB")
+        await forgetting(store, chosen[:3], chosen[100:])
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--people", type=int, default=1_000_000)
+    parser.add_argument("--conversations", type=int, default=2_000)
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="lstmega-store-", dir="/var/tmp") as folder:
+        asyncio.run(run(arguments.people, arguments.conversations, Path(folder)))
+
+
+if __name__ == "__main__":
+    main()
