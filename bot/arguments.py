@@ -106,6 +106,13 @@ def parser() -> argparse.ArgumentParser:
         "Exit status: 0 all is right, 1 something is wrong, 2 the configuration cannot be read.",
     )
     command(
+        "backup",
+        jobs.backup,
+        "Copies the database into a new file, while the service runs.",
+        "To restore it: stop the service, put the copy in the database's place, delete the files beside it that end\n"
+        "in -wal and -shm, start the service. Weights are copied as folders.",
+    ).add_argument("file", type=Path, metavar="FILE", help="the copy; must not be there yet")
+    command(
         "reload",
         jobs.reload,
         "Asks the running service to take up the weights that CURRENT names.",

@@ -154,6 +154,15 @@ def _logged(
     return 0
 
 
+def backup(options: argparse.Namespace) -> int:
+    """Copies the database."""
+    from bot.backing_up import back_up  # noqa: PLC0415 - loads the database library, as in `_talk`
+
+    source = _config(options).database
+    print(f"{options.file}: {back_up(source, options.file):,} bytes, a copy of {source}")
+    return 0
+
+
 def reload(options: argparse.Namespace) -> int:
     """Asks the running service to take up other weights."""
     from bot.asking import NoService, ask_to_reload  # noqa: PLC0415 - an HTTP client, for nothing else

@@ -1,0 +1,111 @@
+"""A backup while people type, its restoring in a new place, and the way back to older weights."""
+
+# ruff: noqa: ASYNC240 - what blocks here is a small folder
+from __future__ import annotations
+
+import asyncio
+import shutil
+import stat
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from service_process import PATIENCE, Installation
+from telegram_server import Chat, TelegramServer
+
+from bot import messages
+from generator.weights import activate
+
+Add = Callable[[Path, str, int], Path]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with TelegramServer() as server:
+        yield server
+
+
+async def asked(chat: Chat, text: str) -> str:
+    await chat.send(text)
+    return (await chat.next_message(PATIENCE)).text
+
+
+async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(
+    tiny_folder: Path, tmp_path: Path, server: TelegramServer
+) -> None:
+    bot = Installation(tiny_folder, tmp_path, server)
+    people = [server.private(server.user(f"Person {number}")) for number in range(8)]
+    known: dict[Chat, float] = {}
+    done = asyncio.Event()
+
+    async def person(chat: Chat) -> None:
+        value = 0.1
+        while not done.is_set():
+            value = round(value + 0.01, 2) if value < 1.9 else 0.1
+            assert await asked(chat, f"/temperature {value}") == messages.temperature_set(value)
+            known[chat] = value
+            await asked(chat, "/nietzsche 0.7 Ada")
+
+    copy = tmp_path / "copy.sqlite3"
+    async with bot.service() as service:
+        async with asyncio.TaskGroup() as group:
+            for chat in people:
+                group.create_task(person(chat))
+            while len(known) < len(people):  # noqa: ASYNC110 - everybody has been answered once
+                await asyncio.sleep(0.01)
+            before = dict(known)
+            status, out, err = await bot.command("backup", str(copy))
+            assert (status, err) == (0, "")
+            assert out.startswith(f"{copy}: ")
+            after = dict(known)
+            done.set()
+        await service.stop()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    assert sorted(path.name for path in tmp_path.glob("*copy*")) == ["copy.sqlite3"]
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    weights = shutil.copytree(tiny_folder, elsewhere / "weights")
+    shutil.copy(copy, elsewhere / "db.sqlite3")
+    restored = Installation(weights, elsewhere, server)
+    async with restored.service() as service:
+        for chat in people:
+            answer = await asked(chat, "/temperature")
+            # What was answered while the copy was made may be in it or not.
+            assert answer in {
+                messages.your_temperature(value, 0.7)
+                for value in (
+                    round(before[chat] + step / 100, 2) for step in range(round((after[chat] - before[chat]) * 100) + 2)
+                )
+            }
+        assert await asked(people[0], "/continue") != messages.NOTHING_TO_CONTINUE
+        await service.stop()
+
+
+async def test_a_backup_says_why_there_is_none(tiny_folder: Path, tmp_path: Path, server: TelegramServer) -> None:
+    bot = Installation(tiny_folder, tmp_path, server)
+    copy = tmp_path / "copy.sqlite3"
+    status, _, err = await bot.command("backup", str(copy))
+    assert (status, copy.exists()) == (2, False)
+    assert err == f"python -m bot backup: {tmp_path / 'db.sqlite3'}: cannot be opened; see that its folder exists and" \
+        " this user may write there\n"  # fmt: skip
+    copy.write_text("another")
+    assert "is there already" in (await bot.command("backup", str(copy)))[2]
+    assert copy.read_text() == "another"
+
+
+async def test_an_operator_goes_back_to_older_weights(
+    tiny_folder: Path, tmp_path: Path, server: TelegramServer, add_tiny_version: Add
+) -> None:
+    """What somebody wrote with the newer ones can be gone on with by the older."""
+    bot = Installation(tiny_folder, tmp_path, server)
+    ada = server.private(server.user("Ada"))
+    add_tiny_version(tiny_folder, "tiny-2", 2)
+    activate(tiny_folder, "tiny-2")
+    async with bot.service() as service:
+        await asked(ada, "/nietzsche 0.7 Ada")
+        (tiny_folder / "CURRENT").write_text("tiny-1\n")  # as `echo tiny-1 > weights/CURRENT` does
+        await service.log.next("weights (CURRENT changed): tiny-1 serves now, in place of tiny-2.")
+        assert "tiny-1" in await asked(ada, "/about")
+        assert await asked(ada, "/continue") not in {messages.NOTHING_TO_CONTINUE, ""}
+        await service.stop()
