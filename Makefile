@@ -1,8 +1,9 @@
-# make chat    the bot in this terminal
-# make test    installs what the tests need and runs everything
-# make fuzz    strangers at the bot for MINUTES of the processor's time
-# make test-oldest   the tests on the lowest versions that pyproject.toml allows
-# make train   trains the default recipe on nietzsche.txt (an hour on two cores)
+# make chat          the bot in this terminal
+# make test          installs what the tests need and runs everything
+# make test-oldest   the same on the lowest versions that pyproject.toml allows
+# make faults        kills the service KILLS times while people use it
+# make fuzz          strangers at the bot for MINUTES of the processor's time
+# make train         trains the default recipe on nietzsche.txt (an hour on two cores)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
@@ -10,9 +11,10 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 OLDEST := .venv-oldest
+KILLS ?= 200
 MINUTES ?= 30
 
-.PHONY: chat run test test-oldest fuzz check format train clean
+.PHONY: chat run test test-oldest faults fuzz check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -25,6 +27,9 @@ test: .venv/.dev
 
 test-oldest: $(OLDEST)/.dev
 	$(OLDEST)/bin/python -m pytest $(TESTS)
+
+faults: .venv/.dev
+	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/test_kill.py
 
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)

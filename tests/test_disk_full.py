@@ -1,0 +1,146 @@
+# ruff: noqa: ASYNC240, PT012 - what blocks here is a small file; how many changes still fit, SQLite decides
+"""A disk that is full, a real one of two megabytes: who is told what, what goes on, and what comes back with space."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from conftest import add_random_version
+from service_process import PATIENCE, Installation
+from telegram_server import Chat, TelegramServer
+
+from bot import database, messages
+from bot.errors import StoreError
+from bot.store import Conversation, Store
+from generator.weights import add_version, load_weights
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """An empty file system of 2 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip(f"no small disk without root (try: unshare -rm make test): {mounted.stderr.strip()}")
+    yield place
+    subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@contextmanager
+def full(disk: Path) -> Iterator[None]:
+    """Not one byte is free while the block runs."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 16, 1 << 12, 1):
+            try:
+                while file.write(bytes(size)) == size:
+                    pass
+            except OSError:
+                continue
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+def conversation(text: str) -> Conversation:
+    return Conversation("The", 0.7, "v1", os.urandom(9000), text)
+
+
+async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> None:
+    async with Store.open(disk / "db.sqlite3") as store:
+        await store.set_temperature("console", "ada", 0.9)
+        with full(disk):
+            with pytest.raises(StoreError, match="the disk is full; make room on it"):
+                for number in range(1000):
+                    await store.save_conversation("console", str(number), "ada", conversation("lost"))
+            assert await store.temperature("console", "ada") == 0.9
+            with pytest.raises(StoreError):
+                for _ in range(1000):
+                    await store.probe()
+        await store.save_conversation("console", "c", "ada", conversation("kept"))
+        await store.probe()
+        assert await store.integrity() == []
+
+
+async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
+    disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
+    async with Store.open(disk / "db.sqlite3") as store:
+        await store.save_conversation("console", "c", "ada", conversation("SECRET" * 20))
+        for number in range(12):
+            await store.save_conversation("console", "c", str(number), conversation("another"))
+        spare = disk / "spare"
+        spare.write_bytes(bytes(1 << 16))  # room for the deletion, not for a second copy of everything
+        with full(disk):
+            spare.unlink()
+            assert await store.forget("console", "ada") == 2
+            assert await store.conversation("console", "c", "ada") is None
+            assert "deleted rows may leave traces in the file" in caplog.text
+        await store_is_clean(store)
+        assert not any(
+            b"SECRET" in file.read_bytes() for file in disk.glob("db.sqlite3*") if file.suffix != ".sqlite3-shm"
+        )
+
+
+async def store_is_clean(store: Store) -> None:
+    async with asyncio.timeout(20):
+        while await store.note("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+            await asyncio.sleep(0.02)
+
+
+def test_a_version_that_finds_no_room_leaves_nothing_behind(disk: Path) -> None:
+    add_random_version(disk, "tiny-1", seed=1)
+    weights = load_weights(disk, "tiny-1")
+    files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
+    with full(disk):
+        before = sorted(disk.iterdir())
+        with pytest.raises(OSError, match="No space left on device"):
+            add_version(disk, files, replace(weights.manifest, version="tiny-2"))
+        assert sorted(disk.iterdir()) == before
+    add_version(disk, files, replace(weights.manifest, version="tiny-2"))
+    assert load_weights(disk, "tiny-2").model == weights.model
+
+
+async def asked(chat: Chat, text: str) -> str:
+    await chat.send(text)
+    return (await chat.next_message(PATIENCE)).text
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[TelegramServer]:
+    async with TelegramServer() as server:
+        yield server
+
+
+async def test_the_service_goes_on_writing_and_remembers_again_when_there_is_space(
+    disk: Path, tiny_folder: Path, server: TelegramServer
+) -> None:
+    bot = Installation(tiny_folder, disk, server)
+    ada = server.private(server.user("Ada"))
+    async with bot.service() as service:
+        assert await asked(ada, "/temperature 0.9") == messages.temperature_set(0.9)
+        with full(disk):
+            for _ in range(1000):  # until what SQLite has room for is used up
+                text = await asked(ada, "/temperature 0.5")
+                if text != messages.temperature_set(0.5):
+                    break
+            assert "Try again in a minute" in text
+            assert "/temperature" in await service.log.next("the disk is full; make room on it")
+            assert messages.NOT_SAVED in await asked(ada, "/nietzsche 0.7 Ada")
+            status, parts = await service.ready()
+            assert (status, parts["store"], parts["weights"]) == (503, False, True)
+        assert await asked(ada, "/temperature 0.3") == messages.temperature_set(0.3)
+        assert (await service.ready())[0] == 200
+        await service.stop()
