@@ -50,7 +50,8 @@ except ModuleNotFoundError as missing:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Returns the exit status: 0, or 2 with one line on standard error when something was asked for wrongly."""
+    """Returns the exit status: 0, or one line on standard error and 2 when something was asked for wrongly, 1 when the
+    version cannot be written."""
     arguments = parse(argv, __doc__ or "")
     try:
         settings, corpus, folder = begin(arguments)
@@ -58,6 +59,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (CorpusError, RunError, WeightsError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
+    except OSError as error:
+        said = (error.strerror or type(error).__name__).lower()
+        where = error.filename or arguments.out
+        print(
+            f"train.py: {where}: {said}; mend that: epochs that are done are kept, go on with --resume", file=sys.stderr
+        )
+        return 1
     except KeyboardInterrupt:
         print("\ntrain.py: stopped; epochs that are done are kept: go on with --resume", file=sys.stderr)
         return 130

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -16,24 +17,31 @@ from conftest import add_random_version
 from service_process import PATIENCE, Installation
 from telegram_server import Chat, TelegramServer
 
+import train
 from bot import database, messages
 from bot.errors import StoreError
 from bot.store import Conversation, Store
 from generator.weights import add_version, load_weights
 
 
-@pytest.fixture
-def disk(tmp_path: Path) -> Iterator[Path]:
-    """An empty file system of 2 MB."""
-    place = tmp_path / "disk"
+@contextmanager
+def mounted(place: Path, size: str) -> Iterator[Path]:
+    """An empty file system."""
     place.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(place)], capture_output=True, text=True, check=False
+    mount = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(place)], capture_output=True, text=True, check=False
     )
-    if mounted.returncode:
-        pytest.skip(f"no small disk without root (try: unshare -rm make test): {mounted.stderr.strip()}")
+    if mount.returncode:
+        pytest.skip(f"no small disk without root (try: unshare -rm make test): {mount.stderr.strip()}")
     yield place
     subprocess.run(["umount", "--lazy", str(place)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """Of 2 MB."""
+    with mounted(tmp_path / "disk", "2m") as place:
+        yield place
 
 
 @contextmanager
@@ -47,6 +55,17 @@ def full(disk: Path) -> Iterator[None]:
                     pass
             except OSError:
                 continue
+    try:
+        yield
+    finally:
+        filler.unlink()
+
+
+@contextmanager
+def leaving(disk: Path, free: int) -> Iterator[None]:
+    """So many bytes are free while the block runs."""
+    filler = disk / "filler"
+    filler.write_bytes(bytes(shutil.disk_usage(disk).free - free))
     try:
         yield
     finally:
@@ -144,3 +163,26 @@ async def test_the_service_goes_on_writing_and_remembers_again_when_there_is_spa
         assert await asked(ada, "/temperature 0.3") == messages.temperature_set(0.3)
         assert (await service.ready())[0] == 200
         await service.stop()
+
+
+def test_training_says_that_the_disk_is_full_and_goes_on_when_there_is_room(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with mounted(tmp_path / "large-disk", "12m") as weights:
+        run = weights / ".training" / "cats"
+        command = ["--corpus", str(book), "--preset", "small", "--dtype", "float32", "--epochs", "1", "--name", "cats"]
+        with leaving(weights, 1 << 20):  # a checkpoint takes more
+            assert train.main([*command, "--out", str(weights)]) == 2
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith(f"train.py: {run}: epoch 1 could not be kept: no space left on device; ")
+        assert [path.name for path in run.iterdir()] == ["settings.json"]
+
+        with leaving(weights, 3 << 19):  # enough for the checkpoint, but not for the version as well
+            assert train.main(["--resume", "--out", str(weights)]) == 1
+        said = capsys.readouterr().err.splitlines()[-1]
+        assert said.startswith("train.py: ")
+        assert "no space left on device; mend that: epochs that are done are kept" in said
+        assert {path.name for path in weights.iterdir()} == {".training"}
+
+        assert train.main(["--resume", "--out", str(weights)]) == 0
+        assert load_weights(weights).manifest.version == "cats"

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from generator.training.backend import keras
 from generator.training.model import FloatWeights
@@ -96,14 +96,26 @@ class Progress:
 
 
 def save_checkpoint(folder: Path, model: keras.Model, progress: Progress) -> None:
-    """Writes model, optimiser, random generators and progress, atomically: a kill leaves the last one whole."""
+    """Writes model, optimiser, random generators and progress, atomically: a kill, or a full disk, leaves the last one
+    whole. Raises `RunError`."""
     tensors = {f"{kind}.{i:03d}": array for kind, i, array in _variables(model)}
     tensors |= {f"best.{name}": array for name, array in progress.best.items()}
     notes = {"history": progress.history, "best_epoch": progress.best_epoch}
-    folder.mkdir(parents=True, exist_ok=True)
+    content = save(tensors, {"progress": json.dumps(notes)})
     temporary = folder / f"{_CHECKPOINT}.{os.getpid()}"
-    save_file(tensors, temporary, {"progress": json.dumps(notes)})
-    temporary.replace(folder / _CHECKPOINT)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(folder / _CHECKPOINT)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        said = (error.strerror or type(error).__name__).lower()
+        raise RunError(
+            f"{folder}: epoch {progress.epochs} could not be kept: {said}; mend that and go on with --resume"
+        ) from error
 
 
 def load_checkpoint(folder: Path, model: keras.Model) -> Progress:
