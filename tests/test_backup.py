@@ -42,8 +42,10 @@ async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(
         value = 0.1
         while not done.is_set():
             value = round(value + 0.01, 2) if value < 1.9 else 0.1
-            assert await asked(chat, f"/temperature {value}") == messages.temperature_set(value)
-            known[chat] = value
+            answer = await asked(chat, f"/temperature {value}")
+            assert answer in {messages.temperature_set(value), messages.CROWD}
+            if answer != messages.CROWD:
+                known[chat] = value
             await asked(chat, "/nietzsche 0.7 Ada")
 
     copy = tmp_path / "copy.sqlite3"

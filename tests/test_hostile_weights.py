@@ -566,7 +566,10 @@ async def test_the_old_weights_serve_through_every_attack(bot: Installation) -> 
         status, out, why = await bot.command("reload")
         assert (status, out) == (1, "")
         assert f"{bot.weights / 'CURRENT'}: is a link" in why
-        assert await service.ready() == (200, {"service": True, "telegram": True, "weights": True, "store": True})
+        assert await service.ready() == (
+            200,
+            {"service": True, "telegram": True, "weights": True, "generator": True, "store": True},
+        )
         await alice.send("/about")
         assert "tiny-1" in (await alice.next_message(PATIENCE)).text
         assert peak_memory(service.process_id) - before < 40
