@@ -207,10 +207,13 @@ def _add_usage(run: Run, name: str, used: Usage, answers: Sequence[Answer], seco
         f"{name}_other_threads_ms": 1000 * used.others / asked,
         f"{name}_load_ms": 1000 * used.load / asked,
         f"{name}_main_thread_share": used.main / seconds,
+        f"{name}_strangers_share": used.strangers / seconds,
     }
     run.table.add(
         "  processor time for each that asked", "", used.each(asked), f"main thread {used.main / seconds:.0%}"
     )
+    ours = (used.main + used.others + used.load) / seconds
+    run.table.add("  cores in use", "", f"bot and load {ours:.2f}, strangers {used.strangers / seconds:.2f}")
 
 
 def two_copies(folder: Path, weights: Weights) -> tuple[str, str]:

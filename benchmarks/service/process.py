@@ -38,14 +38,23 @@ _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds of processor time: the bot's main thread, its other threads, and this process, which is the load."""
+    """Seconds of processor time: the bot's main thread, its other threads, and this process, which is the load.
+
+    `strangers`: other processes on the machine, and other machines on its processor; they spoil the figures.
+    """
 
     main: float
     others: float
     load: float
+    strangers: float
 
     def __sub__(self, earlier: Usage) -> Usage:
-        return Usage(self.main - earlier.main, self.others - earlier.others, self.load - earlier.load)
+        return Usage(
+            self.main - earlier.main,
+            self.others - earlier.others,
+            self.load - earlier.load,
+            self.strangers - earlier.strangers,
+        )
 
     def each(self, texts: int) -> str:
         """Milliseconds for each of so many texts, in words."""
@@ -70,7 +79,8 @@ class Service:
         """So far."""
         folder = Path(f"/proc/{self._process.pid}")
         whole, main = _cpu(folder / "stat"), _cpu(folder / "task" / str(self._process.pid) / "stat")
-        return Usage(main, whole - main, time.process_time())
+        load = time.process_time()
+        return Usage(main, whole - main, load, _machine() - whole - load)
 
     async def metric(self, name: str) -> float:
         """A number of `/metrics`; 0 while there is none of that name and labels."""
@@ -103,6 +113,14 @@ def _cpu(stat: Path) -> float:
     """User and system time of a `stat` file (proc(5)), in seconds."""
     fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) * _TICK
+
+
+def _machine() -> float:
+    """Seconds in which the machine's cores did something, or were somebody else's (proc(5), `stat`)."""
+    user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(
+        int, Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
+    )
+    return (user + nice + system + sum(interrupts_and_stolen)) * _TICK
 
 
 @dataclass(frozen=True)
