@@ -133,8 +133,8 @@ async def test_on_a_slow_machine_nobody_is_refused_who_finds_a_place() -> None:
         assert not refused
 
 
-async def test_one_chat_has_a_quarter_of_the_places_and_the_others_the_rest() -> None:
-    door = admission(places=8)
+async def test_one_chat_has_an_eighth_of_the_places_and_the_others_the_rest() -> None:
+    door = admission(places=16)
     chat = Chat(door, [])
     loud = [asyncio.create_task(chat.text("loud", f"loud {number}")) for number in range(10)]
     await settle()
