@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol
 
-PATIENCE: Final = 60.0
+PATIENCE: Final = 30.0
 """Seconds. An answer, a start or an end that takes longer is lost."""
 
 
