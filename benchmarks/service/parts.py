@@ -189,12 +189,12 @@ async def _measure(
         return await asyncio.gather(*loops)
 
     await crowded(WARM_UP, 100)
-    before, memory_before = service.usage(), service.resident_mb
+    before, memory_before, began = service.usage(), service.resident_mb, time.monotonic()
     found = await crowded(run.seconds, 0)
     everybody = list(itertools.chain.from_iterable(found))
     answers = found[0] if only_first else everybody
     run.table.add_waits(name, what, wanted, answers, run.seconds)
-    _add_usage(run, name, service.usage() - before, everybody, run.seconds)
+    _add_usage(run, name, service.usage() - before, everybody, time.monotonic() - began)
     run.table.figures |= {f"{name}_rss_before_mb": memory_before, f"{name}_rss_after_mb": service.resident_mb}
     run.table.add("  memory", "", f"{memory_before:.0f} MB before, {service.resident_mb:.0f} MB after")
     return answers
