@@ -203,7 +203,7 @@ async def test_a_curve_that_cannot_be_read_is_left_out_and_told(
     (tiny_folder / "tiny-1" / "curve.png").mkdir()
     reply = await say(commands, "/about")
     assert (reply.kind, reply.picture) == (Kind.ANSWER, None)
-    assert "curve.png: Is a directory" in caplog.text
+    assert "curve.png: is a directory" in caplog.text
 
 
 def test_a_picture_keeps_its_bytes_out_of_what_is_printed() -> None:

@@ -19,9 +19,10 @@ from bot.platforms.telegram_limits import ChatRateLimiter
 LONGEST_BACKLOG: Final = 60.0
 """Seconds that what is owed to a chat may take to say, at the pace that Telegram allows; what is asked beyond that is
 refused. A group has 20 messages a minute."""
-LONGEST_CROWD: Final = 0.5
-"""Seconds that the next message may have to wait because of all chats together. What is asked beyond that is refused,
-or the answers would come ever later; and where there are too many even for that, nothing is said."""
+LONGEST_CROWD: Final = 2.0
+"""Seconds that the next message may have to wait because of all chats together: sixty people may ask at once. What is
+asked beyond that is refused, or the answers would come ever later; and where there are too many even for that, nothing
+is said."""
 _WARN_EVERY: Final = 60.0
 """Seconds."""
 log = logging.getLogger(__name__)

@@ -99,9 +99,13 @@ class Transport(BaseRequest):
 def proxy_for(url: str) -> str | None:
     """The proxy that the environment wants for this address (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY` and so on).
 
-    aiohttp can look it up as well, but does so for every request anew, in a thread.
+    aiohttp can look it up as well, but does so for every request anew, in a thread. Raises `NetworkError` when the
+    address is none.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise NetworkError(f"{url} is no address: {error}") from error
     proxies = urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
