@@ -165,7 +165,7 @@ def test_other_wrong_arguments_get_one_line_each(
         (["--corpus", str(tmp_path / "missing.txt")], "no such file"),
         (["--corpus", str(tmp_path)], "is a directory"),
         (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
-        (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "manifest.json: is missing"),
+        (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "manifest.json: no such file or directory"),
         (["--corpus", str(book), "--pretrain", str(tmp_path / "nothing")], "no such file"),
         (["--resume"], "no run to go on with"),
         (["--resume", "nobody"], "cannot be read"),
