@@ -144,6 +144,7 @@ def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_ep
         (b"Too short to learn from.", "24 characters are too few"),
         (b"\xff\xfe\x00binary" * 1000, "not UTF-8 text (byte 0)"),
         (b"text with a \x00 in it " * 1000, "a binary file"),
+        ("".join(map(chr, range(0x20000, 0x20000 + 20_001))).encode(), "20,001 different characters are more than"),
     ],
 )
 def test_a_text_that_cannot_be_learnt_gets_one_line_that_says_why(

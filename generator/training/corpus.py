@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from generator.vocabulary import Indices, Vocabulary
+from generator.weights import MAX_SYMBOLS
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 MIN_CHARACTERS: Final = 3_000
@@ -91,6 +92,10 @@ def read_corpus(path: Path) -> Corpus:
         raise CorpusError(
             f"{path}: {len(text):,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
             "and a few hundred thousand make a readable text"
+        )
+    if len(symbols := set(text)) > MAX_SYMBOLS:
+        raise CorpusError(
+            f"{path}: {len(symbols):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
         )
     return Corpus(path.name, text)
 
