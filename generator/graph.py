@@ -27,7 +27,10 @@ MAX_ELEMENTS: Final = 1 << 24
 """Of all tensors of a step of `ROWS` rows together, constants left out: 64 MB in float32. The shipped one has 3 M."""
 MAX_PRODUCTS: Final = ROWS << 28
 """Multiplications in a step of `ROWS` rows: fifty times what the shipped network does."""
-_MAX_NODES: Final = 4096
+_MAX_NODES: Final = 2048
+_MAX_NAMES: Final = 4096
+"""Inputs and outputs of all nodes, which each batch's sizes are computed for: a few seconds at worst. The shipped
+network has 130."""
 _MAX_RANK: Final = 8
 _OPSETS: Final = range(7, 64)
 """Since 7 operators broadcast as they do now; onnxruntime says which set is too new for it."""
@@ -107,6 +110,8 @@ class _Graph:
             raise GraphError(f"has more than {_MAX_NODES} nodes")
         # First: what an operator is refused for says more than the rest.
         self._steps = [_step(node) for node in graph.messages("node", _NODE)]
+        if sum(len(step.inputs) + len(step.outputs) for step in self._steps) > _MAX_NAMES:
+            raise GraphError(f"its nodes have more than {_MAX_NAMES} inputs and outputs")
         self._constants: dict[str, Tensor] = {}
         for tensor in graph.messages("initializer", TENSOR_FIELDS):
             name = tensor.text("name")
