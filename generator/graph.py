@@ -30,7 +30,7 @@ MAX_PRODUCTS: Final = ROWS << 28
 _MAX_NODES: Final = 2048
 _MAX_NAMES: Final = 4096
 """Inputs and outputs of all nodes, which each batch's sizes are computed for: a few seconds at worst. The shipped
-network has 130."""
+network has 110."""
 _MAX_RANK: Final = 8
 _OPSETS: Final = range(7, 64)
 """Since 7 operators broadcast as they do now; onnxruntime says which set is too new for it."""

@@ -19,7 +19,7 @@ _MAX_VARINT_BYTES: Final = 10
 MAX_FIELDS: Final = 10_000
 """In one message. A step of two layers has about 40 nodes."""
 _MAX_ALL_FIELDS: Final = 50_000
-"""In all messages that are read, numbers of a list included; the shipped network has 700. Below a second of reading."""
+"""In all messages that are read, numbers of a list included; the shipped network has 400. Below a second of reading."""
 IGNORED: Final = ""
 """The name of a field that may be there and is not looked into."""
 
