@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from generator import graph, operators
-from generator.node import common
-from generator.products import product
+from generator import graph
+from generator.graph import operators
+from generator.graph.node import common
+from generator.graph.products import product
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 INPUTS: dict[str, tuple[int, list[int | str]]] = {

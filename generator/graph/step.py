@@ -1,12 +1,4 @@
-"""What a step's graph may be: read from the bytes of `model.onnx` before onnxruntime sees them.
-
-A model is a program, and onnxruntime runs what it is given: loops without end, reads of other files, tensors of any
-size. Weights come from elsewhere now and then, so this is the door: standard operators on tensors whose sizes are
-known before the step runs, computed here for every batch, with every constant in the file itself. Then a step takes
-bounded memory and bounded time, whatever the numbers in it are.
-
-`generator.operators` has the rules; it is there that an operator is added.
-"""
+"""Reads a graph and follows it for every batch, as the package says."""
 
 from __future__ import annotations
 
@@ -14,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from generator.node import Attributes, Node, Rule
-from generator.operators import rule_of
-from generator.protobuf import IGNORED, Message, WireError
-from generator.tensors import KINDS, TENSOR_FIELDS, GraphError, Shape, Tensor, constant
-
-__all__ = ["MAX_ELEMENTS", "MAX_PRODUCTS", "ROWS", "GraphError", "check"]
+from generator.graph.node import Attributes, Node, Rule
+from generator.graph.operators import rule_of
+from generator.graph.protobuf import IGNORED, Message, WireError
+from generator.graph.tensors import KINDS, TENSOR_FIELDS, GraphError, Shape, Tensor, constant
 
 ROWS: Final = 64
 """The largest batch that sizes are computed for: twice what the worker runs at once."""

@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from generator.node import Made, Node, Rule, common, place_of
-from generator.tensors import FLOAT, INT64, MAX_KNOWN, GraphError, Integers, Shape, Tensor, known
+from generator.graph.node import Made, Node, Rule, common, place_of
+from generator.graph.tensors import FLOAT, INT64, MAX_KNOWN, GraphError, Integers, Shape, Tensor, known
 
 
 def _moved(data: Tensor, shape: Shape, values: Integers | None = None) -> Made:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from generator.tensors import GraphError, Integers, Shape, Tensor
+from generator.graph.tensors import GraphError, Integers, Shape, Tensor
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ import math
 import re
 from typing import Final
 
-from generator.node import Made, Node, Rule, common
-from generator.tensors import INT32, GraphError, Shape, Tensor
+from generator.graph.node import Made, Node, Rule, common
+from generator.graph.tensors import INT32, GraphError, Shape, Tensor
 
 
 def _matmul(node: Node) -> Made:

@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import numpy as np
 
-from generator import arrangements, products
-from generator.node import Made, Node, Rule, common, place_of
-from generator.tensors import (
+from generator.graph import arrangements, products
+from generator.graph.node import Made, Node, Rule, common, place_of
+from generator.graph.tensors import (
     BOOL,
     FLOAT,
     INT64,

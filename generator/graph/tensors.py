@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.protobuf import IGNORED, Message
+from generator.graph.protobuf import IGNORED, Message
 
 MAX_KNOWN: Final = 64
 """Numbers of a tensor that are followed: those that say how another one is cut, turned or made."""
