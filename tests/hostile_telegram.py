@@ -234,9 +234,9 @@ def _addressed_elsewhere(typed: str) -> bool:
 
 
 @asynccontextmanager
-async def connected(server: TelegramServer, commands: Commands) -> AsyncIterator[Telegram]:
+async def connected(server: TelegramServer, commands: Commands, limits: Limits = FAST) -> AsyncIterator[Telegram]:
     """The adapter, listening to what people in `server` do."""
-    telegram = Telegram(TelegramSection(token=Secret(server.token), api_url=server.url), commands, limits=FAST)
+    telegram = Telegram(TelegramSection(token=Secret(server.token), api_url=server.url), commands, limits=limits)
     polls = server.watch("getUpdates")
     task = asyncio.create_task(telegram.serve())
     try:

@@ -81,7 +81,8 @@ class Requests:
             if not request.aloud or self._chat_may_be_told(request.chat):
                 self._refuse(request, messages.CHAT_FULL)
         elif self._lanes.put(request.key, lambda: self._done(request)):
-            self._fresh[request] = time.monotonic()
+            if request.refuse is not None:  # what nobody would miss is not answered with a message
+                self._fresh[request] = time.monotonic()
             if request.chat is not None:
                 self._owed[request.chat] += 1
         elif not request.aloud or self._lanes.overflows(request.key):
@@ -106,7 +107,7 @@ class Requests:
             log.debug("somebody presses buttons faster than Telegram can be told so")
 
     def _just_taken(self) -> int:
-        """Requests that are not answered yet, and have not been waiting for long."""
+        """Requests that are not answered yet, will be with a message, and have not been waiting for long."""
         since = time.monotonic() - LONGEST_CROWD
         while self._fresh and (oldest := next(iter(self._fresh.items())))[1] < since:
             del self._fresh[oldest[0]]

@@ -158,7 +158,7 @@ class Webhook:
                 body = await request.read()
         except TimeoutError:
             return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
-        except web.RequestPayloadError:  # what it says of its encoding is not so
+        except (web.RequestPayloadError, ConnectionError):  # its encoding is not what it says, or it ends too soon
             return web.Response(status=HTTPStatus.BAD_REQUEST)
         try:
             content = json.loads(body)

@@ -89,8 +89,9 @@ class Reception:
             return self._of_choice(chosen)
         if (inline := update.inline_query) is not None:
             # Only the last one counts, so when the lane is full, a waiting turn answers this one.
-            self._latest_query[inline.from_user.id] = inline
-            return Request(("typing", inline.from_user.id), lambda: self._offer(inline.from_user.id))
+            person = inline.from_user.id
+            self._latest_query[person] = inline
+            return Request(("typing", person), lambda: self._offer(person))
         return None
 
     def _of_message(self, message: Message) -> Request | None:
