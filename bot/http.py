@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import asdict
 from typing import Final
@@ -35,8 +34,6 @@ _FINISH_SECONDS: Final = 2.0
 """How long closing waits for answers under way."""
 _METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 """https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
-log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class _Pages:
@@ -97,16 +94,13 @@ def url(host: str, port: int) -> str:
 
 
 @web.middleware
-async def _marked(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _marked(request: web.Request, handler: listening.Handler) -> web.StreamResponse:
     """Signs every answer, a failure too, so that `reload` can tell this service from whatever else is there."""
     try:
         response = await handler(request)
     except web.HTTPException as error:
         error.headers[MARK] = "1"
         raise
-    except Exception:  # a defect behind one page: written down, and the other pages go on
-        log.exception("%s failed", request.path)
-        response = web.Response(status=500, text="failed; the log says why\n")
     response.headers[MARK] = "1"
     return response
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
+
+from bot.logs import way
 
 MOST_CONNECTIONS: Final = 128
 """At once; whoever comes then takes the place of whoever has been there longest. A process has a thousand or so file
@@ -21,7 +24,9 @@ _LINGER_SECONDS: Final = 2.0
 _quiet = logging.getLogger(f"{__name__}.requests")
 _quiet.disabled = True
 """aiohttp writes down what it cannot read, with a traceback: whoever finds the port would fill the log with what they
-like. What the handlers fail at is theirs to log."""
+like. What the handlers fail at is logged by `_told`."""
+log = logging.getLogger(__name__)
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
@@ -30,8 +35,11 @@ async def listening(
 ) -> AsyncIterator[tuple[str, int]]:
     """Serves `app` while the block runs; gives host and port. Closing waits `finish_seconds` for answers under way.
 
+    A handler that raises what is no answer of HTTP's is a defect: it is logged, and answered with 500.
+
     Raises `OSError`, `OverflowError` or `UnicodeError` when nothing can listen there.
     """
+    app.middlewares.append(_told)
     runner = web.AppRunner(
         app,
         access_log=None,
@@ -60,3 +68,15 @@ async def listening(
             door.close()
     finally:
         await runner.cleanup()
+
+
+@web.middleware
+async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Logs what a handler fails at: its kind and the way to it. What it says may be what a stranger sent."""
+    try:
+        return await handler(request)
+    except web.HTTPException:
+        raise
+    except Exception as error:  # noqa: BLE001 - one answer fails, and the others go on
+        log.error("an answer failed: %s [%s]", type(error).__name__, way(traceback.extract_tb(error.__traceback__)))
+        return web.Response(status=500, text="failed; the log says why\n")

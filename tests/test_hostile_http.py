@@ -6,6 +6,8 @@ import asyncio
 import gzip
 import hmac
 import io
+import itertools
+import json
 import logging
 import resource
 import socket
@@ -14,6 +16,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession, web
+from hostile_http import endures
 from telegram_server import SECRET_HEADER, Chat, TelegramServer
 
 from bot import listening
@@ -132,6 +135,24 @@ async def test_what_is_no_http_is_neither_understood_nor_logged(caplog: pytest.L
         assert await alive(port)
     assert "marked" not in caplog.text
     assert not [record for record in caplog.records if record.exc_info]
+
+
+# Defects
+
+
+async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async def defective(request: web.Request) -> web.Response:
+        raise LookupError(await request.text())
+
+    app = web.Application()
+    app.router.add_post("/", defective)
+    async with listening.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+        assert await posted(f"http://127.0.0.1:{port}/", b"marked") == 500
+    [record] = caplog.records
+    assert record.levelno == logging.ERROR
+    assert "LookupError" in record.getMessage()
+    assert "test_hostile_http.py" in record.getMessage()
+    assert "marked" not in caplog.text
 
 
 # The webhook
@@ -256,3 +277,44 @@ async def test_an_update_that_comes_drop_by_drop_is_not_waited_for(hook: str, mo
     port = int(hook.rpartition(":")[2].partition("/")[0])
     head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
     assert b" 408 " in (await said(port, head, b" "))[:20]
+
+
+async def test_who_hangs_up_before_the_end_of_an_update_is_no_defect(
+    hook: str, chat: Chat, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = int(hook.rpartition(":")[2].partition("/")[0])
+    head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
+    for close in (asyncio.StreamWriter.write_eof, lambda writer: writer.transport.abort()):
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(head + b"{")
+        await writer.drain()
+        await chat.send("/start")
+        await chat.next_message()  # by now the request is being read
+        close(writer)
+        await chat.send("/start")
+        await chat.next_message()
+        writer.close()
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+async def test_the_webhook_s_port_endures_whatever_is_sent(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+    port = int(hook.rpartition(":")[2].partition("/")[0])
+    numbers = itertools.count(1)
+
+    def post(body: bytes, *headers: str) -> bytes:
+        lines = ("POST /hook HTTP/1.1", "Host: x", "Connection: close", f"Content-Length: {len(body)}", *headers)
+        return "\r\n".join((*lines, "", "")).encode() + body
+
+    person = {"id": 5, "is_bot": False, "first_name": "marked"}
+    told = {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}, "from": person, "text": "marked"}
+    query = {"id": "1", "from": person, "query": "marked", "offset": ""}
+    press = {"id": "1", "from": person, "chat_instance": "1", "data": "marked", "message": told}
+    updates = ({"message": told}, {"inline_query": query}, {"callback_query": press}, {})
+    bodies = [json.dumps({"update_id": number} | update).encode() for number, update in enumerate(updates, 10**8)]
+    secret = f"{SECRET_HEADER}: {SECRET}"
+    requests = (
+        *(post(body, secret) for body in bodies),
+        post(bodies[0]),
+        post(gzip.compress(bodies[0]), secret, "Content-Encoding: gzip"),
+    )
+    await endures(port, requests, lambda: post(b'{"update_id": %d}' % next(numbers), secret), caplog)

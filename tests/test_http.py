@@ -15,11 +15,12 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession, web
+from hostile_http import endures
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 
 from bot import http, messages
-from bot.asking import MARK, NoService, ask_to_reload
+from bot.asking import MARK, RELOAD, NoService, ask_to_reload
 from bot.config import ConfigError
 from bot.health import Health
 from bot.logs import Redaction
@@ -385,10 +386,10 @@ async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) 
     ("peer", "local"),
     [
         ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
-        ("::ffff:10.0.0.1", False), ("2001:db8::1", False), ("", False), (None, False), ("localhost", False),
+        ("::ffff:10.0.0.1", False), ("2001:db8::1", False), ("", False), (None, False), ("localhost", True),
     ],
 )  # fmt: skip
-def test_which_peers_are_of_this_machine(peer: str | None, *, local: bool) -> None:
+def test_which_addresses_are_of_this_machine(peer: str | None, *, local: bool) -> None:
     assert is_local(peer) is local
 
 
@@ -396,13 +397,23 @@ async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken() -> None:
-        raise KeyError("defect")
+        raise KeyError("marked")
 
     monkeypatch.setattr(site.generator, "reload", broken)
     with pytest.raises(NoService, match=r"failed \(500\); its log says why"):
         await asyncio.to_thread(ask_to_reload, HttpSection(port=site.port))
-    assert any(record.levelno == logging.ERROR for record in caplog.records)
+    [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "KeyError" in told
+    assert "broken" in told
     assert (await site.get("/healthz"))[0] == 200
+
+
+async def test_the_port_endures_whatever_is_sent(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+    pages = [f"GET {page} HTTP/1.1\r\nHost: x\r\n".encode() for page in ("/healthz", "/readyz", "/metrics", "/marked")]
+    reload = f"POST {RELOAD} HTTP/1.1\r\nHost: x\r\n{MARK}: 1\r\n".encode()
+    chunked = reload + b"Transfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n"
+    requests = (*(page + b"\r\n" for page in pages), reload + b"Content-Length: 6\r\n\r\nmarked", chunked)
+    await endures(site.port, requests, lambda: pages[0] + b"Connection: close\r\n\r\n", caplog)
 
 
 async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:

@@ -1,0 +1,83 @@
+"""Requests over HTTP as nobody should make them, drawn at random, and a port that has to endure them."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from collections.abc import Callable
+from typing import Final
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+PATIENCE: Final = 10.0
+"""Seconds for a port to hang up."""
+
+
+def changed(requests: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
+    """One of the requests with a few places overwritten, cut out, doubled, or filled with something else."""
+    bits = st.binary(max_size=8) | st.sampled_from(
+        (
+            b"\r\n",
+            b"\n",
+            b"\r\n\r\n",
+            b" ",
+            b":",
+            b"\0",
+            b"\xff",
+            b"-1",
+            b"9" * 20,
+            b"marked",
+            b"chunked",
+            b"gzip",
+            b"{",
+        )
+    )
+    change = st.tuples(st.floats(0, 1), st.integers(0, 30), st.integers(0, 2), bits)
+
+    def apply(request: bytes, changes: list[tuple[float, int, int, bytes]]) -> bytes:
+        for where, length, again, new in changes:
+            at = int(where * len(request))
+            request = request[:at] + request[at : at + length] * again + new + request[at + length :]
+        return request
+
+    return st.binary(max_size=300) | st.builds(apply, st.sampled_from(requests), st.lists(change, max_size=4))
+
+
+async def endures(
+    port: int, requests: tuple[bytes, ...], good: Callable[[], bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whatever comes, there is no exception, and the next good request is answered with 200."""
+
+    def ask(content: bytes, patience: float) -> bytes:
+        """What is heard until the port hangs up; after `patience` seconds of silence it is told that this was all."""
+        heard = b""
+        with socket.create_connection(("127.0.0.1", port), patience) as connection:
+            try:
+                connection.sendall(content)
+                try:
+                    while part := connection.recv(65536):
+                        heard += part
+                except TimeoutError:
+                    connection.shutdown(socket.SHUT_WR)
+                    connection.settimeout(PATIENCE)
+                    while part := connection.recv(65536):
+                        heard += part
+            except ConnectionError:  # it need not listen to the end
+                pass
+        return heard
+
+    @settings(deadline=None, max_examples=150)
+    @given(changed(requests))
+    def check(content: bytes) -> None:
+        answer = ask(content, 0.02)
+        assert b" 500 " not in answer[:20]
+        assert b" 200 " in ask(good(), PATIENCE)[:20]
+        loud = [record.getMessage() for record in caplog.records if record.exc_info or record.levelno >= logging.ERROR]
+        assert not loud
+
+    caplog.set_level(logging.INFO)
+    await asyncio.to_thread(check)  # with sockets of its own, so that the port's event loop is free
+    assert "marked" not in caplog.text
