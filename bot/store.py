@@ -122,11 +122,14 @@ class Store:
     async def forget(self, platform: str, person: str) -> int:
         """Deletes every row about the person and returns how many there were; nothing of them stays in the file.
 
-        It takes as long as writing the file anew does; others who only read do not wait meanwhile.
+        A chat that speaks for itself is forgotten under each name that it had, and so is that it moved: a button from
+        before finds nothing any more. It takes as long as writing the file anew does; others who only read do not wait
+        meanwhile.
         """
         async with self._database.transaction() as change:
-            rows = await change.read("SELECT id FROM people WHERE platform = ? AND person = ?", (platform, person))
-            deleted = 0
+            name = await _name_now(change, platform, person)
+            rows = await change.read("SELECT id FROM people WHERE platform = ? AND person = ?", (platform, name))
+            deleted = await change.run("DELETE FROM moved_chats WHERE platform = ? AND new = ?", (platform, name))
             for (person_id,) in rows:
                 deleted += await change.run("DELETE FROM preferences WHERE person_id = ?", (person_id,))
                 deleted += await change.run("DELETE FROM conversations WHERE person_id = ?", (person_id,))

@@ -85,7 +85,7 @@ async def test_a_chat_with_another_name_keeps_what_was_written_there(path: Path)
         await store.save_conversation("telegram", "-1", "ada", a_conversation("late"))
         assert await store.conversation("telegram", "-100", "ada") == a_conversation("late")
         assert await store.forget("telegram", "ada") == 3
-        assert await store.forget("telegram", "-100") == 3
+        assert await store.forget("telegram", "-100") == 4
         assert await store.integrity() == []
 
 
@@ -95,7 +95,31 @@ async def test_a_group_that_spoke_under_both_names_is_one(path: Path) -> None:
         await store.set_temperature("telegram", "-100", 0.9)
         await store.move_chat("telegram", "-1", "-100")
         assert await store.temperature("telegram", "-100") == 0.9
-        assert await store.forget("telegram", "-1") == 0
+        assert await store.forget("telegram", "-1") == 3  # whichever of its names it asks under
+
+
+@pytest.mark.parametrize("asks_as", ["-4711000815", "-1004711000815"])
+async def test_of_a_group_that_moved_and_asks_to_be_forgotten_neither_number_stays(path: Path, asks_as: str) -> None:
+    old, new = "-4711000815", "-1004711000815"
+    async with Store.open(path) as store:
+        await store.save_conversation("telegram", old, old, a_conversation())
+        await store.move_chat("telegram", old, new)
+        await store.move_chat("telegram", "-1", "-100")
+        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
+        assert await store.forget("telegram", asks_as) == 3
+        assert await store.conversation("telegram", "-1", "ada") == a_conversation("ada's")
+        content = b"".join(file.read_bytes() for file in path.parent.iterdir())
+        assert old.removeprefix("-").encode() not in content
+    assert old.removeprefix("-").encode() not in path.read_bytes()
+
+
+async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
+        await store.move_chat("telegram", "-1", "-100")
+        assert await store.forget("telegram", "-100") == 1
+        assert await store.conversation("telegram", "-100", "ada") == a_conversation("ada's")
+        assert await store.conversation("telegram", "-1", "ada") is None
 
 
 async def test_a_probe_leaves_everything_as_it_was(path: Path) -> None:
