@@ -12,6 +12,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 from telegram_server import Chat, TelegramServer, User
 
 from bot.commands import Commands
@@ -28,6 +29,8 @@ TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!
 LIKELIER = {" ": 4.0, ".": 2.0}
 """Added to the logits of a random network, so that its texts have words and sentences of a length that can be relied
 upon at the usual temperatures; the other logits are near 0."""
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")  # or a machine that has other things to do fails a property that holds
 SETTINGS = BotSection(length=60, rest=0.0, operators=("discord:boss",))
 
 

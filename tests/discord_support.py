@@ -28,6 +28,9 @@ from generator import Generator
 SLASH = 2
 """The type of an interaction with a slash command."""
 SUPPRESS_EMBEDS, EPHEMERAL = 1 << 2, 1 << 6
+PATIENCE = 60.0
+"""Seconds until nothing moves any more. simcord's own 5 are too few for the longest text on a machine that has other
+things to do."""
 
 
 class Operators:
@@ -156,7 +159,7 @@ async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **
     async with core_on(folder, folder / "bot.sqlite3", operators=operators, **settings) as (core, store):
         client = Client(core, store, Endpoints(), for_operators=for_operators)
         # `simcord.run` sets a context variable, and a fixture is torn down in another context than it was set up in.
-        env = simcord.Env(client, shard_count=shards)
+        env = simcord.Env(client, shard_count=shards, settle_timeout=PATIENCE)
         await env.start()
         try:
             core.env = env

@@ -69,7 +69,7 @@ async def endures(
                 pass
         return heard
 
-    @settings(deadline=None, max_examples=150)
+    @settings(max_examples=150)
     @given(changed(requests))
     def check(content: bytes) -> None:
         answer = ask(content, 0.02)

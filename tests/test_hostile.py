@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
+import unicodedata
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,7 @@ import hostile_discord
 import hostile_telegram
 import pytest
 from discord_support import SLASH, World, world
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from simcord.interactions import base_payload
 from telegram_server import Chat, TelegramServer, User
@@ -21,14 +23,16 @@ from telegram_server import Chat, TelegramServer, User
 from bot import buttons, messages
 from bot.commands import Commands
 from bot.inert import inert
+from bot.opening import OpeningTooLong, fit_opening
 from bot.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
 from bot.platforms.discord import quieten
 from bot.platforms.telegram_text import MAX_TEXT, length, pieces, shown
 from bot.reply import Invocation, Kind, Passage, Press, Reply
 from bot.settings import BotSection
 from bot.store import Store
-from generator import Generator
-from generator.request import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator import Generator, Manifest, Vocabulary
+from generator.request import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.weights import load_weights
 
 ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
 """Lone surrogates included."""
@@ -70,7 +74,6 @@ async def test_strangers_on_discord(tiny_folder: Path) -> None:
 # What is typed
 
 
-@settings(deadline=None)
 @given(ANYTHING)
 def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
     parse_line(typed)
@@ -85,7 +88,6 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
             assert value is None or MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
 
 
-@settings(deadline=None)
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
     for told in (messages.echo(typed), messages.no_command(typed, messages.COMMANDS), messages.unknown(typed, None)):
@@ -94,7 +96,6 @@ def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
     assert inert(typed).replace("\u2060", "") == typed.replace("\u2060", "")
 
 
-@settings(deadline=None)
 @given(ANYTHING, ANYTHING)
 def test_a_text_on_telegram_is_nothing_to_tap_and_fits(opening: str, text: str) -> None:
     for piece in pieces(shown(Reply.of_passages(Passage(opening + text * 30, opening)))):
@@ -102,7 +103,37 @@ def test_a_text_on_telegram_is_nothing_to_tap_and_fits(opening: str, text: str) 
         assert not hostile.lively(piece)
 
 
-@settings(deadline=None)
+@pytest.fixture(scope="module", params=[False, True], ids=["", "lower case"])
+def manifest(weights_folder: Path, request: pytest.FixtureRequest) -> Manifest:
+    """Of the weights that ship, and of such that know lower case alone."""
+    shipped = load_weights(weights_folder).manifest
+    if not request.param:
+        return shipped
+    lower = Vocabulary.of(shipped.vocabulary.characters.lower())
+    return replace(shipped, vocabulary=lower, lowercase=True)
+
+
+@given(ANYTHING, st.integers(1, 40))
+def test_whatever_opens_a_text_is_read_by_the_network_or_refused(manifest: Manifest, typed: str, times: int) -> None:
+    typed = typed * times
+    try:
+        opening = fit_opening(typed, manifest)
+    except OpeningTooLong as error:
+        told = messages.explain(error)
+        assert f"at most {MAX_OPENING:,}" in told
+        assert not hostile.lively(told)
+        return
+    assert len(typed.strip()) <= MAX_OPENING
+    assert len(opening.text) <= MAX_OPENING
+    assert all(character in manifest.vocabulary for character in opening.text)
+    assert opening.text == opening.text.strip()
+    assert opening.lost == bool(typed.strip() and not opening.text)
+    again = fit_opening(opening.text, manifest)
+    assert (again.text, again.replaced, again.dropped) == (opening.text, (), ())
+    for character in opening.dropped:
+        assert character in unicodedata.normalize("NFC", typed)
+
+
 @given(ANYTHING)
 def test_whatever_a_button_carries_is_of_a_known_form(data: str) -> None:
     button = buttons.read(data)
