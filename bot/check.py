@@ -70,7 +70,7 @@ def _token(name: str, token: Secret, shape: re.Pattern[str], remedy: str) -> Fin
 
 def _open(name: str, host: str, port: int, others: str) -> Finding:
     """To whom a port is open. `others`: what that means when it is to other machines."""
-    if host == "localhost" or is_local(host):
+    if is_local(host):
         return _right(name, f"{host}, port {port}: open to this machine alone")
     return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out")
 
