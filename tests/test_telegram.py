@@ -889,8 +889,9 @@ async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told
 
 
 async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_told_and_nobody_waits_long(
-    server: TelegramServer, commands: Slow, lines: Lines
+    server: TelegramServer, commands: Slow, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(telegram_requests, "LONGEST_CROWD", 0.5)
     limits = Limits(overall=Rate(4, 1.5), refusals=Rate(2, 60.0))
     async with serving(Telegram(section(server), commands, limits=limits)):
         chats = [server.private(server.user(f"Person {number}")) for number in range(8)]

@@ -95,7 +95,7 @@ class Polling:
         wait = timedelta(seconds=0 if self._trouble else POLL_SECONDS)
         updates = await self._bot.get_updates(offset=offset, timeout=wait, allowed_updates=WANTED)
         self._confirmed = offset
-        for update in updates:
+        for update in sorted(updates, key=lambda update: update.update_id):  # what comes again may come out of order
             self._take(update)
             self._offset = max(self._offset, update.update_id + 1)
 
