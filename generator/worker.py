@@ -102,7 +102,7 @@ class Worker:
         """
         future: Future[Any] = Future()
         with self._changed:
-            if self._closing:
+            if self._closing or self._lost:
                 raise Closing
             self._refuse_unknown_characters(request)
             if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
@@ -165,6 +165,8 @@ class Worker:
                 log.critical(told, thread.name, len(lost))
         with self._changed:
             self._changed.notify_all()  # what was left to one that does not move is another's to take
+        if self._lost:
+            self._tell_of_the_end([])  # nobody will take up what waits
 
     def threads(self) -> Threads:
         """How the threads are. Those that hang were seen by `look`."""
@@ -177,6 +179,11 @@ class Worker:
                 faults=self._faults,
                 last=self._last_fault,
             )
+
+    @property
+    def _lost(self) -> bool:
+        """Whether every engine hangs."""
+        return all(engine.hangs for engine in self._engines)
 
     def _give_up(self, jobs: list[Job], why: str) -> None:
         with self._changed:
