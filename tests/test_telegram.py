@@ -918,13 +918,15 @@ async def test_an_update_that_comes_twice_is_answered_once(server: TelegramServe
 
 
 @pytest.mark.usefixtures("bot")
-async def test_updates_in_the_wrong_order_are_all_answered_and_confirmed(server: TelegramServer, chat: Chat) -> None:
+async def test_updates_in_the_wrong_order_are_all_answered_in_the_right_one_and_confirmed(
+    server: TelegramServer, chat: Chat
+) -> None:
     polls = server.watch("getUpdates")
     with server.gathered(reverse=True):
         await chat.send("/start")
         await chat.send("/temperature")
-    assert (await chat.next_message()).text.startswith("You have no temperature")
     assert (await chat.next_message()).text.startswith("I write")
+    assert (await chat.next_message()).text.startswith("You have no temperature")
     assert (await polls.next()).params.integer("offset") == server.last_update_id + 1
     assert server.pending == 0
 
