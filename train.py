@@ -21,6 +21,7 @@ from pathlib import Path
 try:
     import numpy as np
 
+    from generator import disk
     from generator.errors import WeightsError
     from generator.measure import bits_per_character
     from generator.network import Network
@@ -60,8 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        said = (error.strerror or type(error).__name__).lower()
-        where = error.filename or arguments.out
+        said, where = disk.reason(error), error.filename or arguments.out
         print(
             f"train.py: {where}: {said}; mend that: epochs that are done are kept, go on with --resume", file=sys.stderr
         )

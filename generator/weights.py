@@ -24,6 +24,7 @@ from io import BufferedReader
 from pathlib import Path
 from typing import Any, Final, NoReturn
 
+from generator import disk
 from generator.errors import WeightsError
 from generator.vocabulary import Vocabulary
 
@@ -223,36 +224,17 @@ def add_version(folder: Path, files: Mapping[str, bytes], manifest: Manifest) ->
         place = Path(incoming) / manifest.version
         place.mkdir()
         for name, content in {**files, MANIFEST: manifest.to_json().encode("utf-8")}.items():
-            _write(place / name, content)
+            disk.write(place / name, content)
         load_weights(Path(incoming), manifest.version)
         place.rename(target)
-        _flush_folder(folder)
+        disk.flush_folder(folder)
     return target
 
 
 def activate(folder: Path, version: str) -> None:
     """Points `CURRENT` at a version by one atomic replace, after verifying it. Raises `WeightsError`."""
     load_weights(folder, version)
-    temporary = folder / f".{CURRENT}.{os.getpid()}"
-    _write(temporary, f"{version}\n".encode())
-    temporary.replace(folder / CURRENT)
-    _flush_folder(folder)
-
-
-def _write(path: Path, content: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _flush_folder(folder: Path) -> None:
-    """Makes a rename in the folder durable, as far as the file system can (POSIX: fsync of the directory)."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    disk.replace(folder / CURRENT, f"{version}\n".encode())
 
 
 def _read(path: Path, limit: int) -> bytes:
@@ -279,7 +261,7 @@ def _opened(path: Path, limit: int) -> Iterator[BufferedReader]:
                 raise WeightsError(f"{path}: larger than {limit} bytes; {_ANEW}")
             yield file
     except OSError as error:
-        what = "is a link" if error.errno == errno.ELOOP else _reason(error)
+        what = "is a link" if error.errno == errno.ELOOP else disk.reason(error)
         raise WeightsError(f"{path}: {what}; {_ANEW}") from error
 
 
@@ -297,7 +279,3 @@ def _expect(content: Mapping[str, Any], key: str, kind: type | tuple[type, ...],
     if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
         what = "is missing" if key not in content else f"has the wrong type ({type(value).__name__})"
         raise ValueError(f"{prefix}{key} {what}")
-
-
-def _reason(error: OSError) -> str:
-    return (error.strerror or type(error).__name__).lower()

@@ -13,6 +13,7 @@ from types import MappingProxyType
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from service_process import Installation
 from telegram_server import Chat, TelegramServer, User
 
 from bot.commands import Commands
@@ -121,6 +122,15 @@ def tiny_folder(tmp_path: Path) -> Path:
 def add_tiny_version() -> Callable[[Path, str, int], Path]:
     """Adds another untrained version to a weights folder: (folder, version, seed) -> its folder."""
     return add_random_version
+
+
+@pytest.fixture
+async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
+    """What the bot needs to run as a process on `tiny_folder`; its log is looked through at the end."""
+    async with TelegramServer() as server:
+        installation = Installation(tiny_folder, tmp_path, server)
+        yield installation
+        installation.check_what_was_logged()
 
 
 @pytest.fixture

@@ -11,9 +11,10 @@ import sys
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from aiohttp import ClientSession
-from telegram_server import TelegramServer
+from telegram_server import Chat, TelegramServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
@@ -166,3 +167,23 @@ class Installation:
             for sent in chat.sent.values():
                 words = sent.text[:40]
                 assert not any(words in line for line in self.logged)
+
+
+def people(bot: Installation, count: int) -> list[Chat]:
+    return [bot.server.private(bot.server.user(f"Person {number}")) for number in range(count)]
+
+
+async def asked(chat: Chat, text: str, **extra: Any) -> str:
+    """What the bot answers."""
+    await chat.send(text, **extra)
+    return (await chat.next_message(PATIENCE)).text
+
+
+def heard(systemd: socket.socket) -> list[bytes]:
+    """What systemd was told since the last time."""
+    told: list[bytes] = []
+    while True:
+        try:
+            told.append(systemd.recv(1000))
+        except BlockingIOError:
+            return told

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from service_process import PATIENCE, Installation
+from service_process import Installation, asked
 from telegram_server import Chat, TelegramServer
 
 from bot import messages
@@ -23,11 +23,6 @@ Add = Callable[[Path, str, int], Path]
 async def server() -> AsyncIterator[TelegramServer]:
     async with TelegramServer() as server:
         yield server
-
-
-async def asked(chat: Chat, text: str) -> str:
-    await chat.send(text)
-    return (await chat.next_message(PATIENCE)).text
 
 
 async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(

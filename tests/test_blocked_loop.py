@@ -6,13 +6,10 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from service_process import PATIENCE, TYPED, Installation, ServiceProcess
-from telegram_server import TelegramServer
+from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard
 
 ALIVE = b"WATCHDOG=1"
 BLOCKABLE = """
@@ -29,30 +26,12 @@ sys.exit(main(["run", *sys.argv[1:]]))
 """`python -m bot run`, with a way to block its event loop from outside."""
 
 
-@pytest.fixture
-async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with TelegramServer() as server:
-        installation = Installation(tiny_folder, tmp_path, server)
-        yield installation
-        installation.check_what_was_logged()
-
-
 async def lags(service: ServiceProcess, above: float) -> float:
     """How many beats came later than so many seconds."""
     families = text_string_to_metric_families(await service.get("/metrics"))
     (lag,) = [family for family in families if family.name == "lstmega_event_loop_lag_seconds"]
     buckets = {s.labels["le"]: s.value for s in lag.samples if s.name.endswith("_bucket")}
     return buckets["+Inf"] - buckets[str(above)]
-
-
-def heard(systemd: socket.socket) -> list[bytes]:
-    """What systemd was told since the last time."""
-    told: list[bytes] = []
-    while True:
-        try:
-            told.append(systemd.recv(1000))
-        except BlockingIOError:
-            return told
 
 
 async def test_a_loop_that_is_held_up_is_told_of_with_the_place_and_shown_and_systemd_hears_nothing(

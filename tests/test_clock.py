@@ -12,12 +12,10 @@ import shutil
 import sqlite3
 import struct
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 from service_process import PATIENCE, TYPED, Installation
-from telegram_server import TelegramServer
 
 HOURS = 3600
 JUMPING_CLOCK = r"""
@@ -58,14 +56,6 @@ time_t time(time_t *where) {
 }
 """
 COMPILER = shutil.which("cc")
-
-
-@pytest.fixture
-async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with TelegramServer() as server:
-        installation = Installation(tiny_folder, tmp_path, server)
-        yield installation
-        installation.check_what_was_logged()
 
 
 class Clock:

@@ -293,22 +293,7 @@ async def test_a_user_who_installed_the_app_may_use_it_between_friends(here: Wor
 
 
 async def test_a_user_may_use_it_on_a_server_that_the_bot_is_not_on(here: World) -> None:
-    user = here.alice.user
-    member = {"user": {"id": str(user.id), "username": "alice", "discriminator": "0", "avatar": None}}
-    member |= {"roles": [], "joined_at": "2024-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
-    member |= {"permissions": "0"}
-    result = await here.interaction(
-        user,
-        SLASH,
-        {"id": "1", "name": "again", "type": 1},
-        user.dm_channel.id,
-        context=0,
-        guild_id="7",
-        guild={"id": "7", "locale": "en-US", "features": []},
-        member=member,
-        authorizing_integration_owners={"1": str(user.id)},
-        channel={"id": "8", "type": 0, "guild_id": "7", "name": "far", "position": 0, "permissions": "0"},
-    )
+    result = await ask_as_installed(here, {"1": str(here.alice.user.id)}, "again")
     assert result.ephemeral
     assert shown(result) == messages.NOTHING_TO_REPEAT
     assert here.core.seen[-1].chat == "8"
@@ -431,7 +416,7 @@ async def test_a_long_text_goes_on_in_follow_ups(here: World) -> None:
     assert notice.ephemeral
 
 
-async def ask_as_installed(here: World, owners: dict[str, str]) -> InteractionResult:
+async def ask_as_installed(here: World, owners: dict[str, str], command: str = "nietzsche") -> InteractionResult:
     """Somebody uses a command on a server. `owners`: who has installed the app, by kind (0 the server, 1 a user)."""
     user = here.alice.user
     member = {"user": {"id": str(user.id), "username": "alice", "discriminator": "0", "avatar": None}}
@@ -439,7 +424,7 @@ async def ask_as_installed(here: World, owners: dict[str, str]) -> InteractionRe
     return await here.interaction(
         user,
         SLASH,
-        {"id": "1", "name": "nietzsche", "type": 1},
+        {"id": "1", "name": command, "type": 1},
         user.dm_channel.id,
         context=0,
         guild_id="7",

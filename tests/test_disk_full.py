@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 from conftest import add_random_version
-from service_process import PATIENCE, Installation
-from telegram_server import Chat, TelegramServer
+from service_process import Installation, asked
+from telegram_server import TelegramServer
 
 import train
 from bot import database, messages
@@ -130,11 +130,6 @@ def test_a_version_that_finds_no_room_leaves_nothing_behind(disk: Path) -> None:
         assert sorted(disk.iterdir()) == before
     add_version(disk, files, replace(weights.manifest, version="tiny-2"))
     assert load_weights(disk, "tiny-2").model == weights.model
-
-
-async def asked(chat: Chat, text: str) -> str:
-    await chat.send(text)
-    return (await chat.next_message(PATIENCE)).text
 
 
 @pytest.fixture

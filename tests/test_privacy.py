@@ -7,12 +7,11 @@ import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from discord_server import TOKEN, DiscordServer
-from service_process import PATIENCE, Installation
-from telegram_server import Chat, TelegramServer, User
+from service_process import PATIENCE, Installation, asked
+from telegram_server import TelegramServer, User
 
 from bot import messages
 from bot.commands import Commands
@@ -62,11 +61,6 @@ def found(folder: Path, *needles: bytes) -> list[tuple[str, bytes]]:
     files = [path for path in folder.rglob("*") if path.is_file()]
     assert files
     return [(path.name, needle) for path in files for needle in needles if needle in path.read_bytes()]
-
-
-async def asked(chat: Chat, text: str, **extra: Any) -> str:
-    await chat.send(text, **extra)
-    return (await chat.next_message(PATIENCE)).text
 
 
 async def test_forgetme_leaves_nothing_in_any_file_of_the_running_service(bot: Installation, tmp_path: Path) -> None:

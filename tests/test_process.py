@@ -8,12 +8,12 @@ import random
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from service_process import PATIENCE, ROOT, TYPED, Installation, unused_port
-from telegram_server import Chat, TelegramServer
+from service_process import PATIENCE, ROOT, TYPED, Installation, asked, people, unused_port
+from telegram_server import Chat
 
 from bot import messages
 from generator.weights import activate
@@ -22,24 +22,6 @@ DISCORD_TOKEN = ".".join(("MTIzNDU2Nzg5MDEyMzQ1Njc4", "GabcdE", "hush-hush_" * 4
 SLACK_SECONDS = 3.0
 """For a machine that does other things as well."""
 Add = Callable[[Path, str, int], Path]
-
-
-@pytest.fixture
-async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with TelegramServer() as server:
-        installation = Installation(tiny_folder, tmp_path, server)
-        yield installation
-        installation.check_what_was_logged()
-
-
-def people(bot: Installation, count: int) -> list[Chat]:
-    return [bot.server.private(bot.server.user(f"Person {number}")) for number in range(count)]
-
-
-async def asked(chat: Chat, text: str) -> str:
-    """What the bot answers."""
-    await chat.send(text)
-    return (await chat.next_message(PATIENCE)).text
 
 
 async def test_somebody_gets_a_text_and_sigterm_ends_the_process_well(bot: Installation) -> None:

@@ -7,13 +7,12 @@ import asyncio
 import os
 import random
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Final
 
 import pytest
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess
-from telegram_server import Chat, TelegramServer, User
+from telegram_server import Chat, User
 
 from bot import messages
 
@@ -28,14 +27,6 @@ telegram_connection._READ_SECONDS = 1.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits for an answer of Telegram's for a second instead of twenty."""
-
-
-@pytest.fixture
-async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with TelegramServer() as server:
-        installation = Installation(tiny_folder, tmp_path, server)
-        yield installation
-        installation.check_what_was_logged()
 
 
 class Asked:

@@ -6,12 +6,10 @@ import asyncio
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-from service_process import PATIENCE, TYPED, Installation, ServiceProcess
-from telegram_server import Chat, TelegramServer
+from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard, people
+from telegram_server import Chat
 from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
 
 from bot import messages
@@ -42,18 +40,6 @@ sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which takes a step of three seconds for one that hangs; else for thirty. Its door stands open to
 loops: no network that it lets in ever hangs, and whatever hangs all the same has to be told of."""
-
-
-@pytest.fixture
-async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
-    async with TelegramServer() as server:
-        installation = Installation(tiny_folder, tmp_path, server)
-        yield installation
-        installation.check_what_was_logged()
-
-
-def people(bot: Installation, count: int) -> list[Chat]:
-    return [bot.server.private(bot.server.user(f"Person {number}")) for number in range(count)]
 
 
 async def answer(chat: Chat) -> str:
@@ -164,16 +150,6 @@ async def test_a_step_that_never_ends_is_noticed_and_the_watchdog_hears_nothing_
             began = time.monotonic()
             await service.stop()
             assert time.monotonic() - began < 10
-
-
-def heard(systemd: socket.socket) -> list[bytes]:
-    """What systemd was told since the last time."""
-    told: list[bytes] = []
-    while True:
-        try:
-            told.append(systemd.recv(1000))
-        except BlockingIOError:
-            return told
 
 
 async def test_when_all_threads_hang_people_are_told_to_come_back(bot: Installation) -> None:

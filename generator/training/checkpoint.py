@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
+from generator import disk
 from generator.training.backend import keras
 from generator.training.model import FloatWeights
 
@@ -102,19 +102,13 @@ def save_checkpoint(folder: Path, model: keras.Model, progress: Progress) -> Non
     tensors |= {f"best.{name}": array for name, array in progress.best.items()}
     notes = {"history": progress.history, "best_epoch": progress.best_epoch}
     content = save(tensors, {"progress": json.dumps(notes)})
-    temporary = folder / f"{_CHECKPOINT}.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(folder / _CHECKPOINT)
+        disk.replace(folder / _CHECKPOINT, content)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
-        said = (error.strerror or type(error).__name__).lower()
         raise RunError(
-            f"{folder}: epoch {progress.epochs} could not be kept: {said}; mend that and go on with --resume"
+            f"{folder}: epoch {progress.epochs} could not be kept: {disk.reason(error)};"
+            " mend that and go on with --resume"
         ) from error
 
 
