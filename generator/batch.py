@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
 from contextvars import Context, copy_context
 from dataclasses import dataclass, field
@@ -14,7 +15,7 @@ import numpy as np
 from generator.draft import Draft
 from generator.errors import GeneratorError, NetworkFault
 from generator.model import Model
-from generator.network import Logits, State, row_of
+from generator.network import Logits, State
 from generator.request import Generation, GenerationRequest
 from generator.sampling import NO_CHARACTER, draw
 from generator.surprise import Surprise, Weighing, Written
@@ -93,6 +94,7 @@ class Batch:
         self._settings()
 
     def _settings(self) -> None:
+        self._some_read = True  # their openings, as far as is known
         sampling = [draft.sampling for draft in self.drafts]
         self._temperature = np.array([s.temperature for s in sampling], np.float64)
         self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
@@ -110,15 +112,18 @@ class Batch:
             return []
         fed = np.array([draft.next_character for draft in self.drafts], np.int64)
         logits, self.state = self.model.network.step(fed, self.state, wide=alone)
-        rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
-        if not rows:
-            return []
+        rows: Sequence[int] = range(len(self.drafts))
+        if self._some_read:
+            rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
+            self._some_read = len(rows) < len(self.drafts)
+            if not rows:
+                return []
         ended: dict[int, Generation | Surprise | Exception] = {}
         for row, character in zip(rows, self._draw(logits, rows), strict=True):
             try:
                 if character == NO_CHARACTER:
                     raise NetworkFault("the network's logits are no distribution")
-                generation = self.drafts[row].take(character, lambda row=row: row_of(self.state, row))  # type: ignore[misc]
+                generation = self.drafts[row].take(character, self.state, row)
             except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
                 self.jobs[row].context.run(log.error, "a text failed", exc_info=error)
                 ended[row] = error
@@ -130,13 +135,17 @@ class Batch:
             self.keep([row for row in range(len(self.drafts)) if row not in ended])
         return outcomes
 
-    def _draw(self, logits: Logits, rows: list[int]) -> list[int]:
-        temperature, top_p, min_p = self._temperature, self._top_p, self._min_p
-        if len(rows) < len(self.drafts):  # the others still read their openings
+    def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
+        drafts, temperature, top_p, min_p = self.drafts, self._temperature, self._top_p, self._min_p
+        if len(rows) < len(drafts):  # the others still read their openings
+            drafts = [drafts[row] for row in rows]
             logits, temperature = logits[rows], temperature[rows]
             top_p = None if top_p is None else top_p[rows]
             min_p = None if min_p is None else min_p[rows]
-        uniform = np.array([self.drafts[row].guide(logits[i]) for i, row in enumerate(rows)])
+        for draft, its in zip(drafts, logits, strict=True):
+            if draft.guided:
+                draft.guide(its)
+        uniform = np.array([draft.uniform for draft in drafts])
         drawn: list[int] = draw(logits, temperature, uniform, top_p, min_p).tolist()
         return drawn
 

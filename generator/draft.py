@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.model import Model
-from generator.network import Rows
+from generator.network import Rows, State, row_of
 from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
 from generator.request import Generation, GenerationRequest, Sampling, Timing
 from generator.state import KeptState, StateMismatch
@@ -45,6 +44,8 @@ class Draft:
     """The text of one request.
 
     `rows` is the state that it starts from, and `next_character` the index that its row of the batch is fed next.
+    `uniform` is the number in [0, 1) that its next character is drawn with; `guided`: whether `guide` has to see the
+    logits before that. They are read for every character, and so are attributes.
     """
 
     __slots__ = (
@@ -60,10 +61,12 @@ class Draft:
         "_stops_from",
         "_uniforms",
         "_written",
+        "guided",
         "model",
         "next_character",
         "request",
         "rows",
+        "uniform",
     )
 
     def __init__(self, request: GenerationRequest, model: Model, asked: float) -> None:
@@ -87,6 +90,8 @@ class Draft:
         self._begins = not request.opening and request.continuation is None
         self.rows, prompt, self._written = self._start(beginning)
         self._spaces = _trailing_spaces(prompt)
+        self.uniform = self._uniforms[len(self._written)]
+        self.guided = True
         # The last of the prompt is fed first out of the reversed list.
         self._prompt = model.weights.manifest.vocabulary.encode(prompt).tolist()[::-1]
         self.next_character: int = self._prompt.pop()
@@ -125,10 +130,8 @@ class Draft:
         self.next_character = self._prompt.pop()
         return True
 
-    def guide(self, logits: NDArray[np.float32]) -> float:
+    def guide(self, logits: NDArray[np.float32]) -> None:
         """Changes, in place, the logits `[vocabulary]` of the next character so that a text comes of it.
-
-        Returns the number that the draw is made with, in [0, 1).
 
         What must not come next is set to −inf: a third white space, and anything but a capital at the beginning. Near
         the wanted length the full stop becomes likelier from word to word, where the network would end a word anyway.
@@ -141,38 +144,41 @@ class Draft:
         if written > self._stops_from and self._written[-1].isalnum() and self.model.alphabet.ends_word(logits):
             late = (written - self._stops_from) / (self._hard_end - self._stops_from)
             logits[self.model.alphabet.stop] += late * _STOP_BONUS * self.request.sampling.temperature
-        return self._uniforms[written]
 
-    def take(self, drawn: int, rows: Callable[[], Rows]) -> Generation | None:
-        """Adds the character that was drawn; `rows` gives the state that it was drawn from. The text when it ends."""
+    def take(self, drawn: int, state: State, row: int) -> Generation | None:
+        """Adds the character that was drawn from that row of the state. The text when it ends."""
         if self._first is None:
             self._first = time.perf_counter()
         character = self._characters[drawn]
-        written = self._written
         if character.isspace():
-            if not self._spaces:
-                self._mark(character, rows)
+            if not self._spaces and (end := self._mark(character, state, row)) is not None:
+                return self._finish(end)
             self._spaces += 1
         else:
             self._spaces = 0
-        bookmark = self._bookmark
-        if bookmark is not None and bookmark.sentence and bookmark.length >= self.request.length * _EARLIEST_END:
-            return self._finish(bookmark)
+        written = self._written
         if len(written) >= self._hard_end:
-            return self._finish(bookmark or _Bookmark(len(written), False, rows(), character))
+            return self._finish(self._bookmark or _Bookmark(len(written), False, row_of(state, row), character))
         written.append(character)
         self.next_character = drawn
+        self.uniform = self._uniforms[len(written)]
+        self.guided = self._spaces >= PARAGRAPH_BREAK or len(written) > self._stops_from
         return None
 
-    def _mark(self, white_space: str, rows: Callable[[], Rows]) -> None:
-        """Remembers a word's end where the text may be cut, if it is a better place than the last one."""
+    def _mark(self, white_space: str, state: State, row: int) -> _Bookmark | None:
+        """Remembers a word's end where the text may be cut, if it is a better place than the last one.
+
+        Returns it when the text ends there.
+        """
         length, wanted, last = len(self._written), self.request.length, self._bookmark
         if length == 0:
-            return
+            return None
         if length >= wanted * _EARLIEST_RETREAT and ends_sentence("".join(self._written[-LOOK_BACK:])):
-            self._bookmark = _Bookmark(length, True, rows(), white_space)
-        elif last is None or (not last.sentence and length <= wanted):
-            self._bookmark = _Bookmark(length, False, rows(), white_space)
+            self._bookmark = _Bookmark(length, True, row_of(state, row), white_space)
+            return self._bookmark if length >= wanted * _EARLIEST_END else None
+        if last is None or (not last.sentence and length <= wanted):
+            self._bookmark = _Bookmark(length, False, row_of(state, row), white_space)
+        return None
 
     def _finish(self, end: _Bookmark) -> Generation:
         state = KeptState(self.model.version, end.rows, end.pending)

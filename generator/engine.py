@@ -14,7 +14,7 @@ from generator.model import Model
 _FIRST_GUESS: Final = 2_000.0
 """Characters per second, until the first text has been timed."""
 _SMOOTHING: Final = 0.98
-"""Weight of the past in the running mean of the speed, per step."""
+"""Weight of the past in the running mean of the pace, per step."""
 STUCK_LOOKS: Final = 60
 """At so many looks in a row the same step was being done: it hangs. The looks come every half second. They are counted,
 and not seconds, because a process that was stopped, or a machine that slept, hangs in nothing."""
@@ -40,7 +40,14 @@ class Engine:
         self._steps = self._seen = self._looks = 0
         """Steps done; those that were at the last look; looks since then that found the same step."""
         self.characters = 0
-        self.speed = _FIRST_GUESS
+        self._pace = 1 / _FIRST_GUESS
+        """Seconds per character. A mean of speeds would count the few steps that take long, and are most of the time,
+        as little as the others."""
+
+    @property
+    def speed(self) -> float:
+        """Characters per second."""
+        return 1 / self._pace
 
     @property
     def rows(self) -> int:
@@ -68,7 +75,7 @@ class Engine:
             outcomes += self._step(batch, alone=alone and rows == 1)
         if rows:
             self.characters += rows
-            self.speed = _SMOOTHING * self.speed + (1 - _SMOOTHING) * rows / (time.perf_counter() - began)
+            self._pace = _SMOOTHING * self._pace + (1 - _SMOOTHING) * (time.perf_counter() - began) / rows
         if self.rows < rows:
             self._batches = [batch for batch in self._batches if batch.drafts]
         self._steps += 1

@@ -93,12 +93,14 @@ class Surprise:
 class Weighing:
     """Stands in a batch where a `Draft` stands; what it draws is the character that the text goes on with.
 
-    So it is admitted, cancelled and batched as a text is. `rows` and `next_character` as in `Draft`.
+    So it is admitted, cancelled and batched as a text is. Attributes as in `Draft`.
     """
 
     __slots__ = ("_bits", "_done", "_places", "_read", "_targets", "_text", "_version", "next_character", "rows")
 
     sampling: Final = _AS_IT_IS
+    uniform: Final = 0.0
+    guided: Final = True
 
     def __init__(self, written: Written, model: Model) -> None:
         vocabulary = model.weights.manifest.vocabulary
@@ -124,7 +126,7 @@ class Weighing:
         self.next_character = self._read.pop()
         return True
 
-    def guide(self, logits: NDArray[np.float32]) -> float:
+    def guide(self, logits: NDArray[np.float32]) -> None:
         """Notes the bits of the next character by its logits `[vocabulary]`, and then forbids every other one."""
         target = self._targets[self._done]
         with np.errstate(invalid="ignore", over="ignore"):
@@ -133,9 +135,8 @@ class Weighing:
             self._bits[self._places[self._done]] = bits
             logits[:] = -np.inf
             logits[target] = 0.0
-        return 0.0
 
-    def take(self, drawn: int, _rows: object) -> Surprise | None:
+    def take(self, drawn: int, _state: object, _row: int) -> Surprise | None:
         """Goes to the next character of the text. All bits, when it was the last."""
         self.next_character = drawn
         self._done += 1

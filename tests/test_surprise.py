@@ -30,7 +30,7 @@ from generator.model import Model, load_model
 from generator.network import State
 from generator.surprise import CONTEXT, MAX_TEXT, Weighing
 from generator.weights import activate
-from generator.worker import Worker
+from generator.worker import MAX_ROWS, Worker
 
 AddVersion = Callable[[Path, str, int], Path]
 
@@ -124,13 +124,13 @@ async def test_weighing_is_admitted_and_counted_as_work_but_is_no_text(tiny_fold
     async with Generator.open(tiny_folder, threads=1, queue=0) as generator:
         before = generator.statistics()
         written = Written("", "a" * 2000, 1)
-        tasks = [asyncio.create_task(generator.weigh(written)) for _ in range(40)]
+        tasks = [asyncio.create_task(generator.weigh(written)) for _ in range(MAX_ROWS + 8)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert any(isinstance(result, Busy) for result in done)
-        assert sum(isinstance(result, Surprise) for result in done) >= 32
+        assert sum(isinstance(result, Surprise) for result in done) >= MAX_ROWS
         after = generator.statistics()
         assert (after.texts, after.failed) == (before.texts, before.failed)
-        assert after.characters - before.characters >= 32 * 2000
+        assert after.characters - before.characters >= MAX_ROWS * 2000
 
 
 async def test_a_cancelled_weighing_leaves_its_place(generator: Generator) -> None:

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager
@@ -447,6 +448,29 @@ def test_characters_are_counted_with_those_of_the_opening(one: Model) -> None:
     assert statistics.texts == 1
     assert statistics.characters >= len(opening) + len(text)
     assert statistics.characters_per_second > 0
+
+
+class Faltering:
+    """A network that, as on a busy machine, takes long for few of its steps, which are most of the time."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._steps = 0
+        self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
+
+    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+        self._steps += 1
+        if self._steps % 10 == 0:
+            time.sleep(0.02)
+        return self._network.step(characters, state, wide=wide)
+
+
+def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Model) -> None:
+    with working(with_network(one, Faltering(one.network))) as worker:
+        began = time.monotonic()
+        write(worker, GenerationRequest(600, seed=1))
+        elapsed, statistics = time.monotonic() - began, worker.statistics()
+    assert statistics.characters_per_second < 2 * statistics.characters / elapsed
 
 
 def test_a_kept_state_goes_on_in_another_process(one: Model, folder: Path, tmp_path: Path) -> None:

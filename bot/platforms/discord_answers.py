@@ -18,7 +18,7 @@ from bot import messages
 from bot.platforms.discord_rendering import PLACEHOLDER, contents, escaped
 from bot.reply import Action, Reply
 
-DEFER_AFTER_SECONDS: Final = 0.5
+DEFER_AFTER_SECONDS: Final = 1.0
 """A reply that is not there by then is announced. Discord waits 3 seconds for the first word, counted from its own
 clock (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
 TOKEN_SECONDS: Final = 15 * 60 - 15

@@ -27,7 +27,7 @@ from bot.platforms import telegram_text as texts
 from bot.platforms.telegram_transport import MayHaveArrived
 from bot.reply import Kind, Picture, Reply
 
-TYPING_AFTER: Final = 0.3
+TYPING_AFTER: Final = 1.0
 """Seconds. A text that is there sooner needs no "typing", which could only arrive after it."""
 TYPING_EVERY: Final = 4.5
 """Seconds: "The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
