@@ -20,8 +20,8 @@ that; whoever comes beyond that is told so at once, which is better than a late 
 """
 _CHAT_SHARE: Final = 1 / 8
 """Of the places, for the texts of one chat that are written at the same time. The more texts are written together, the
-longer each takes: this is how much one chat can slow the others down. Of 32 places these are 4, at which 2 cores write
-13,000 characters a second (preset `lstm`), more than any chat reads."""
+longer each takes: this is how much one chat can slow the others down. Of 24 places these are 3; the others' texts then
+take 1.5 times as long (`python -m benchmarks.service --only fairness`)."""
 _FORGET_AFTER: Final = 1_000
 """People whose rest is remembered before those whose rest is over are thrown out."""
 

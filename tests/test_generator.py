@@ -186,7 +186,9 @@ async def test_leaving_finishes_the_texts_in_progress(tiny_folder: Path) -> None
 
 async def test_leaving_without_patience_ends_the_rest_with_closing(tiny_folder: Path) -> None:
     async with Generator.open(tiny_folder, threads=1, drain=0) as generator:
-        tasks = [asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS + 60)]
+        tasks = [
+            asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS + 60)
+        ]
         await asyncio.sleep(0)  # as above
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert {type(result) for result in results} == {Closing}
