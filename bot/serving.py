@@ -12,7 +12,7 @@ from generator import Generator
 from generator.weights import MANIFEST, shipped_folder
 
 _QUEUE: Final = 160
-"""More than `bot.admission` lets in at once: 32 people, each with the five texts of a /ladder."""
+"""More than `bot.admission` lets in at once: 24 people who write, and some who wait, each with the texts of a /ladder."""
 
 
 def place(configured: Path | None) -> tuple[Path, str | None]:
