@@ -12,7 +12,7 @@ from generator import Generator
 from generator.weights import MANIFEST, shipped_folder
 
 _QUEUE: Final = 160
-"""More than `bot.admission` lets in at once: 24 texts that are written, and some people who wait, each with a /ladder."""
+"""More than `bot.admission` lets in at once: 24 texts that are written and some that wait, each perhaps a /ladder."""
 
 
 def place(configured: Path | None) -> tuple[Path, str | None]:
