@@ -35,32 +35,40 @@ _PROBE: Final = "probe"
 """The note that `Database.probe` writes."""
 _SCRUB: Final = "scrub"
 """The note that deleted rows may have left traces in the file; with a value that no other has."""
+SET_NOTE: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
 _RETRY_SECONDS: Final = 0.02
-Values = Sequence[Any] | Mapping[str, Any]
 log = logging.getLogger(__name__)
 
 
 class Connection:
-    """Statements on one connection. Every method raises `StoreError` when the database fails."""
+    """Statements on one connection. Every method raises `StoreError` when the database fails.
+
+    `$1` in a statement stands for the first of the values, as in PostgreSQL: `bot.store` says everything to both
+    databases in the same words.
+    """
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self._path = path
         self._connection = connection
 
-    async def read(self, statement: str, values: Values = ()) -> list[sqlite3.Row]:
+    async def read(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Executes one statement; returns all its rows."""
         try:
-            return list(await self._connection.execute_fetchall(statement, values))
+            return list(await self._connection.execute_fetchall(statement, _numbered(values)))
         except sqlite3.Error as error:
             raise StoreError(self._path, explain(error)) from error
 
-    async def run(self, statement: str, values: Values = ()) -> int:
+    async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
         try:
-            async with self._connection.execute(statement, values) as cursor:
+            async with self._connection.execute(statement, _numbered(values)) as cursor:
                 return max(cursor.rowcount, 0)
         except sqlite3.Error as error:
             raise StoreError(self._path, explain(error)) from error
+
+    async def deleted(self) -> None:
+        """Notes, in the transaction that deletes something, that the file has to be written anew."""
+        await self.run(SET_NOTE, _SCRUB, secrets.token_hex(8))
 
     async def rollback(self) -> None:
         """Takes the transaction back; queued at once, behind whatever statement a cancelled task was waiting for."""
@@ -99,7 +107,7 @@ class Database:
             async with _connected(path, patience) as reader:
                 await reader.read("PRAGMA query_only = ON")
                 database = cls(path, writer, reader, patience)
-                if await database.read("SELECT 1 FROM notes WHERE key = ?", (_SCRUB,)):
+                if await database.read("SELECT 1 FROM notes WHERE key = $1", _SCRUB):
                     database._scrub.set()  # the process ended before it was done
                 cleaning = asyncio.create_task(database._keep_clean())
                 try:
@@ -111,8 +119,11 @@ class Database:
                     await asyncio.wait([cleaning])
 
     @asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """All or nothing: an error, or the cancellation of the task, takes everything back."""
+    async def transaction(self, *, alone: bool = False) -> AsyncIterator[Connection]:  # noqa: ARG002 - always alone
+        """All or nothing: an error, or the cancellation of the task, takes everything back.
+
+        `alone`: nothing else may change meanwhile; with SQLite that is so for every transaction.
+        """
         async with self._turn, _transaction(self._writer) as connection:
             yield connection
 
@@ -127,14 +138,15 @@ class Database:
         async with self._turn:
             try:
                 await self._writer.read(f"PRAGMA busy_timeout = {PROBE_SECONDS * 1000:.0f}")
-                await self._writer.run("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_PROBE, str(time.time_ns())))
+                await self._writer.run(SET_NOTE, _PROBE, str(time.time_ns()))
             finally:
                 await self._writer.read(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
 
-    @staticmethod
-    async def deleted(transaction: Connection) -> None:
-        """Notes, in the transaction that deletes something, that the file has to be written anew."""
-        await transaction.run("INSERT OR REPLACE INTO notes VALUES (?, ?)", (_SCRUB, secrets.token_hex(8)))
+    async def damage(self) -> list[str]:
+        """What `PRAGMA integrity_check` and `foreign_key_check` find wrong; empty when all is right."""
+        found = [str(row[0]) for row in await self.read("PRAGMA integrity_check(10)")]
+        orphans = await self.read("PRAGMA foreign_key_check")
+        return [line for line in found if line != "ok"] + [f"{row[0]}: a row belongs to nobody" for row in orphans[:10]]
 
     async def scrub(self) -> None:
         """Returns when the file was written anew without what is deleted by now, or when that has failed.
@@ -168,14 +180,19 @@ class Database:
         log, which holds older pages, is emptied. Only changes wait meanwhile.
         """
         async with self._turn:
-            notes = await self._writer.read("SELECT value FROM notes WHERE key = ?", (_SCRUB,))
+            notes = await self._writer.read("SELECT value FROM notes WHERE key = $1", _SCRUB)
             await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # on a full disk, room for what follows
             await self._writer.read("VACUUM")
             [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
             if busy:
                 raise StoreError(self.path, "is being read by another program; its -wal file may hold deleted rows")
             for (value,) in notes:
-                await self._writer.run("DELETE FROM notes WHERE key = ? AND value = ?", (_SCRUB, value))
+                await self._writer.run("DELETE FROM notes WHERE key = $1 AND value = $2", _SCRUB, value)
+
+
+def _numbered(values: Sequence[Any]) -> Mapping[str, Any]:
+    """SQLite takes `$1` for a name (https://sqlite.org/lang_expr.html#varparam)."""
+    return {str(number): value for number, value in enumerate(values, 1)}
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from bot.database import PATIENCE_SECONDS, Connection, Database
+from bot.database import PATIENCE_SECONDS, SET_NOTE, Connection, Database
 from generator.surprise import Written
 
 
@@ -50,29 +50,40 @@ class Store:
         """The person's own temperature, or `None` when they set none."""
         rows = await self._database.read(
             "SELECT temperature FROM preferences JOIN people ON people.id = person_id"
-            " WHERE platform = ? AND person = ?",
-            (platform, person),
+            " WHERE platform = $1 AND person = $2",
+            platform,
+            person,
         )
         return float(rows[0][0]) if rows else None
 
     async def set_temperature(self, platform: str, person: str, temperature: float | None) -> None:
         """Sets the person's own temperature; `None` clears it."""
-        those = "person_id IN (SELECT id FROM people WHERE platform = ? AND person = ?)"
         async with self._database.transaction() as change:
             if temperature is None:  # whoever is not known has none, and stays unknown
-                await change.run(f"DELETE FROM preferences WHERE {those}", (platform, person))  # noqa: S608 - a constant
+                await change.run(
+                    "DELETE FROM preferences"
+                    " WHERE person_id IN (SELECT id FROM people WHERE platform = $1 AND person = $2)",
+                    platform,
+                    person,
+                )
             else:
-                person_id = await _person_id(change, platform, person)
-                await change.run("INSERT OR REPLACE INTO preferences VALUES (?, ?)", (person_id, temperature))
+                await change.run(
+                    "INSERT INTO preferences (person_id, temperature) VALUES ($1, $2)"
+                    " ON CONFLICT (person_id) DO UPDATE SET temperature = $2",
+                    await _person_id(change, platform, person),
+                    temperature,
+                )
 
     async def conversation(self, platform: str, chat: str, person: str) -> Conversation | None:
         """The person's last text in the chat, or `None` when there is none."""
         rows = await self._database.read(
             "SELECT opening, temperature, version, state, tail, preceding, written, seed FROM conversations"
-            " JOIN people ON people.id = person_id WHERE platform = :platform"
-            " AND chat = coalesce((SELECT new FROM moved_chats WHERE platform = :platform AND old = :chat), :chat)"
-            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = :platform AND old = :name), :name)",
-            {"platform": platform, "chat": chat, "name": person},
+            " JOIN people ON people.id = person_id WHERE platform = $1"
+            " AND chat = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2)"
+            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $3), $3)",
+            platform,
+            chat,
+            person,
         )
         if not rows:
             return None
@@ -86,22 +97,22 @@ class Store:
         async with self._database.transaction() as change:
             person_id = await _person_id(change, platform, await _name_now(change, platform, person))
             await change.run(
-                "INSERT OR REPLACE INTO conversations"
+                "INSERT INTO conversations"
                 " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (
-                    person_id,
-                    await _name_now(change, platform, chat),
-                    conversation.opening,
-                    conversation.temperature,
-                    conversation.version,
-                    conversation.state,
-                    conversation.tail,
-                    int(time.time()),
-                    written and written.before,
-                    written and written.text,
-                    written and written.seed,
-                ),
+                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+                " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $3, temperature = $4, version = $5,"
+                " state = $6, tail = $7, updated_at = $8, preceding = $9, written = $10, seed = $11",
+                person_id,
+                await _name_now(change, platform, chat),
+                conversation.opening,
+                conversation.temperature,
+                conversation.version,
+                conversation.state,
+                conversation.tail,
+                int(time.time()),
+                written and written.before,
+                written and written.text,
+                written and written.seed,
             )
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
@@ -110,64 +121,84 @@ class Store:
         A chat may speak for itself (an anonymous administrator does so in its name); then it is moved as a person too.
         What is there under the new name already is the newer, and stays.
         """
-        async with self._database.transaction() as change:
-            await change.run("INSERT OR REPLACE INTO moved_chats VALUES (?, ?, ?)", (platform, old, new))
-            those = "chat = ? AND person_id IN (SELECT id FROM people WHERE platform = ?)"
-            await change.run(f"UPDATE OR IGNORE conversations SET chat = ? WHERE {those}", (new, old, platform))  # noqa: S608 - a constant
-            await change.run(f"DELETE FROM conversations WHERE {those}", (old, platform))  # noqa: S608 - likewise
-            itself = (platform, old)
-            await change.run("UPDATE OR IGNORE people SET person = ? WHERE platform = ? AND person = ?", (new, *itself))
-            await change.run("DELETE FROM people WHERE platform = ? AND person = ?", itself)
+        async with self._database.transaction(alone=True) as change:
+            await change.run(
+                "INSERT INTO moved_chats (platform, old, new) VALUES ($1, $2, $3)"
+                " ON CONFLICT (platform, old) DO UPDATE SET new = $3",
+                platform,
+                old,
+                new,
+            )
+            await change.run(
+                "UPDATE conversations SET chat = $3"
+                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)"
+                " AND person_id NOT IN (SELECT person_id FROM conversations WHERE chat = $3)",
+                platform,
+                old,
+                new,
+            )
+            await change.run(
+                "DELETE FROM conversations"
+                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)",
+                platform,
+                old,
+            )
+            await change.run(
+                "UPDATE people SET person = $3 WHERE platform = $1 AND person = $2"
+                " AND NOT EXISTS (SELECT 1 FROM people WHERE platform = $1 AND person = $3)",
+                platform,
+                old,
+                new,
+            )
+            await change.run("DELETE FROM people WHERE platform = $1 AND person = $2", platform, old)
 
     async def forget(self, platform: str, person: str) -> int:
-        """Deletes every row about the person and returns how many there were; nothing of them stays in the file.
+        """Deletes every row about the person and returns how many there were.
 
-        A chat that speaks for itself is forgotten under each name that it had, and so is that it moved: a button from
-        before finds nothing any more. It takes as long as writing the file anew does; others who only read do not wait
-        meanwhile.
+        Nothing of them stays in an SQLite file, which is written anew; that takes its time, and others who only read do
+        not wait meanwhile. A chat that speaks for itself is
+        forgotten under each name that it had, and so is that it moved: a button from before finds nothing any more.
         """
-        async with self._database.transaction() as change:
+        async with self._database.transaction(alone=True) as change:
             name = await _name_now(change, platform, person)
-            rows = await change.read("SELECT id FROM people WHERE platform = ? AND person = ?", (platform, name))
-            deleted = await change.run("DELETE FROM moved_chats WHERE platform = ? AND new = ?", (platform, name))
+            rows = await change.read("SELECT id FROM people WHERE platform = $1 AND person = $2", platform, name)
+            deleted = await change.run("DELETE FROM moved_chats WHERE platform = $1 AND new = $2", platform, name)
             for (person_id,) in rows:
-                deleted += await change.run("DELETE FROM preferences WHERE person_id = ?", (person_id,))
-                deleted += await change.run("DELETE FROM conversations WHERE person_id = ?", (person_id,))
-                deleted += await change.run("DELETE FROM people WHERE id = ?", (person_id,))
+                deleted += await change.run("DELETE FROM preferences WHERE person_id = $1", person_id)
+                deleted += await change.run("DELETE FROM conversations WHERE person_id = $1", person_id)
+                deleted += await change.run("DELETE FROM people WHERE id = $1", person_id)
             if deleted:
-                await self._database.deleted(change)
+                await change.deleted()
         if deleted:
             await self._database.scrub()
         return deleted
 
     async def note(self, key: str) -> str | None:
         """A fact that the service noted about itself, or `None`."""
-        rows = await self._database.read("SELECT value FROM notes WHERE key = ?", (key,))
+        rows = await self._database.read("SELECT value FROM notes WHERE key = $1", key)
         return str(rows[0][0]) if rows else None
 
     async def set_note(self, key: str, value: str) -> None:
         """Notes a fact, in place of the one before it."""
         async with self._database.transaction() as change:
-            await change.run("INSERT OR REPLACE INTO notes VALUES (?, ?)", (key, value))
+            await change.run(SET_NOTE, key, value)
 
     async def probe(self) -> None:
         """Writes something, to find out whether that works; does not wait long for another process."""
         await self._database.probe()
 
     async def integrity(self) -> list[str]:
-        """What `PRAGMA integrity_check` and `foreign_key_check` find wrong; empty when all is right."""
-        found = [str(row[0]) for row in await self._database.read("PRAGMA integrity_check(10)")]
-        orphans = await self._database.read("PRAGMA foreign_key_check")
-        return [line for line in found if line != "ok"] + [f"{row[0]}: a row belongs to nobody" for row in orphans[:10]]
+        """What the database finds wrong with itself; empty when all is right."""
+        return await self._database.damage()
 
 
 async def _name_now(change: Connection, platform: str, chat: str) -> str:
     """The name under which the chat goes: this one, unless it was moved."""
-    rows = await change.read("SELECT new FROM moved_chats WHERE platform = ? AND old = ?", (platform, chat))
+    rows = await change.read("SELECT new FROM moved_chats WHERE platform = $1 AND old = $2", platform, chat)
     return str(rows[0][0]) if rows else chat
 
 
 async def _person_id(change: Connection, platform: str, person: str) -> int:
-    await change.run("INSERT OR IGNORE INTO people (platform, person) VALUES (?, ?)", (platform, person))
-    rows = await change.read("SELECT id FROM people WHERE platform = ? AND person = ?", (platform, person))
+    await change.run("INSERT INTO people (platform, person) VALUES ($1, $2) ON CONFLICT DO NOTHING", platform, person)
+    rows = await change.read("SELECT id FROM people WHERE platform = $1 AND person = $2", platform, person)
     return int(rows[0][0])
