@@ -13,7 +13,7 @@ from typing import Final
 from bot.errors import StoreError
 from bot.loopback import is_local
 from bot.serving import open_generator
-from bot.settings import Config, Secret, TelegramSection
+from bot.settings import Config, Secret, TelegramSection, shown
 from bot.store import Store
 from generator import GenerationRequest, GeneratorError, WeightsError
 from generator.prose import presentable
@@ -119,11 +119,13 @@ def _absent(path: Path) -> Finding | None:
     return _wrong("database", f"{path}: cannot be made: {home} cannot be written; change [store] path")
 
 
-async def _database(path: Path) -> Finding:
+async def _database(path: Path | Secret) -> Finding:
     """Looks into the database if there is one; otherwise whether a start could make it, without making it."""
-    if (absent := _absent(path)) is not None:
-        return absent
     try:
+        if isinstance(path, Secret):
+            return _right("database", f"{shown(path)}: {await Store.look(path)}")
+        if (absent := _absent(path)) is not None:
+            return absent
         async with Store.open(path) as store:
             damage = await store.integrity()
     except StoreError as error:

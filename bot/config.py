@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 
 import msgspec
 
-from bot.settings import SECTIONS, Config, Folder, Secret, keys
+from bot.settings import DATABASE_URL, SECTIONS, Config, DatabaseUrl, Folder, Secret, keys
 
 PREFIX: Final = "LSTMEGA_"
 _MAX_SHOWN: Final = 40
@@ -43,9 +43,14 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
             reader.read_variable(variable, text)
+    values = reader.values
+    if values["store"].get("path") and values["store"].get("url"):
+        reader.problems.append(
+            "[store]: path and url are both set; leave one of them out: path is a file for one process,"
+            " url a PostgreSQL that several share"
+        )
     if reader.problems:
         raise ConfigError(reader.problems)
-    values = reader.values
     values["store"]["path"] = values["store"].get("path") or _default_database(environment)
     sections: dict[str, Any] = {name: SECTIONS[name](**content) for name, content in values.items()}
     return Config(**sections)
@@ -78,6 +83,8 @@ class _Entry:
         try:
             if wanted is Folder:
                 return _path(self.value, self.base)
+            if wanted is DatabaseUrl:
+                return _database_url(self.value)
             if plain is Secret:
                 return _secret(self.value)
             value = self.value
@@ -156,6 +163,13 @@ def _secret(value: Any) -> Secret:
     if not isinstance(value, str) or re.search(r"\s", value.strip()):
         raise TypeError("not one word")
     return Secret(value.strip())
+
+
+def _database_url(value: Any) -> Secret:
+    secret = _secret(value)
+    if secret and not DATABASE_URL.fullmatch(secret.reveal()):
+        raise ValueError("not the address of a PostgreSQL")
+    return secret
 
 
 def _path(value: Any, base: Path) -> Path | None:

@@ -6,8 +6,7 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """The database cannot do what was asked; one line: the path, what is wrong, what to do."""
+    """The database cannot do what was asked; one line: the file or address, what is wrong, what to do."""
 
-    def __init__(self, path: Path, trouble: str) -> None:
-        super().__init__(f"{path}: {trouble}")
-        self.path = path
+    def __init__(self, place: Path | str, trouble: str) -> None:
+        super().__init__(f"{place}: {trouble}")

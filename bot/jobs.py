@@ -23,7 +23,7 @@ from bot.endings import UNUSABLE, WRONG, fail
 from bot.errors import StoreError
 from bot.opening import fit_opening
 from bot.serving import open_generator
-from bot.settings import Config
+from bot.settings import Config, Secret, shown
 from generator import MAX_SEED, GenerationRequest, Sampling, WeightsError
 from generator.prose import presentable
 
@@ -60,7 +60,7 @@ async def _talk(config: Config) -> None:
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.open(config.database))
         generator = await stack.enter_async_context(open_generator(config.generator))
-        await console.chat(Commands(generator, store, config.bot), config.database.parent)
+        await console.chat(Commands(generator, store, config.bot), config.folder)
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -159,6 +159,9 @@ def backup(options: argparse.Namespace) -> int:
     from bot.backing_up import back_up  # noqa: PLC0415 - loads the database library, as in `_talk`
 
     source = _config(options).database
+    if isinstance(source, Secret):
+        tool = 'pg_dump --schema=lstmega --format=custom --file=FILE "$LSTMEGA_STORE__URL"'
+        return fail(options.prog, UNUSABLE, f"{shown(source)}: a PostgreSQL is copied with its own tool: {tool}")
     print(f"{options.file}: {back_up(source, options.file):,} bytes, a copy of {source}")
     return 0
 

@@ -19,7 +19,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, Literal, TextIO
-from urllib.parse import quote
+from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
 
@@ -34,6 +34,8 @@ HIDDEN: Final = "***"
 _REQUEST: ContextVar[str] = ContextVar("request", default=NO_REQUEST)
 _SHORTEST_PART: Final = 16
 """Characters: a part of a token that is this long is as secret as the whole."""
+_SHORTEST_PASSWORD: Final = 8
+"""Characters: a shorter one is hidden in an address alone, or the log would tell it by what is missing there."""
 _MAX_REASON: Final = 300
 """Characters of an exception's words that a line repeats."""
 _SHAPES: Final = re.compile(
@@ -84,13 +86,23 @@ class Redaction:
         """Hides every secret of a configuration."""
         sections = [getattr(config, section.name) for section in msgspec.structs.fields(config)]
         values = [getattr(section, key.name) for section in sections for key in msgspec.structs.fields(section)]
-        return cls(value.reveal() for value in values if isinstance(value, Secret))
+        secrets = [value.reveal() for value in values if isinstance(value, Secret) and value is not config.store.url]
+        return cls([*secrets, *_passwords(config.store.url)])
 
     def __call__(self, text: str) -> str:
         """`text` without the secrets."""
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
         return _SHAPES.sub(lambda match: (match["before"] or "") + HIDDEN, text)
+
+
+def _passwords(address: Secret) -> Iterator[str]:
+    """What is secret of a database's address: where it is may be told."""
+    password = urlsplit(address.reveal()).password or ""
+    if password:
+        yield f":{password}@"
+    if len(unquote(password)) >= _SHORTEST_PASSWORD:
+        yield unquote(password)
 
 
 def reason(error: BaseException) -> str:

@@ -5,6 +5,7 @@ Each key's `Meta.description` says what is allowed, in the words that an error m
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Final, Literal
@@ -44,6 +45,18 @@ Operator = Annotated[str, Meta(pattern=r"^[a-z]+:\S+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^(https?://\S+)?$", description="an address that begins http:// or https://")]
 SocketUrl = Annotated[str, Meta(pattern=r"^(wss?://\S+)?$", description="an address that begins ws:// or wss://")]
 Token = Annotated[Secret, Meta(description="one word of text in quotes, without spaces")]
+DatabaseUrl = Annotated[
+    Secret,
+    Meta(
+        description="postgresql://user:password@host:port/database, with @ : / ? # in the password written as"
+        " %40 %3A %2F %3F %23"
+    ),
+]
+DATABASE_URL: Final = re.compile(
+    r"postgres(?:ql)?://(?:[^\s@/?#]*@)?(?P<place>(?:[\w.,-]|\[[\da-fA-F:.]+\]|%2[Ff]|:\d+)*/[^\s@:/?#]+)(?:\?(?:(?!password=)[^\s@#])*)?"
+)
+"""As https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS, with a database. What could be a
+part of a password is allowed nowhere but in its place, so that `shown` shows none."""
 Folder = Annotated[Path | None, Meta(description="a path in quotes; empty for the default")]
 
 
@@ -88,9 +101,11 @@ class GeneratorSection(Struct, frozen=True, kw_only=True):
 
 
 class StoreSection(Struct, frozen=True, kw_only=True):
-    """`[store]`: the database file. `load` fills in the default, so a loaded configuration always has a path."""
+    """`[store]`: the database, a file or a PostgreSQL. `load` fills in the default, so a loaded configuration always
+    has a path, which counts where there is no url."""
 
     path: Folder = None
+    url: DatabaseUrl = Secret()
 
 
 class HttpSection(Struct, frozen=True, kw_only=True):
@@ -120,11 +135,28 @@ class Config(Struct, frozen=True, kw_only=True):
     log: LogSection = LogSection()
 
     @property
-    def database(self) -> Path:
-        """The database file. Raises `ValueError` for a configuration that `load` did not make."""
+    def database(self) -> Path | Secret:
+        """The database: its file, or the address of a PostgreSQL. Errors are those of `folder`."""
+        return self.store.url or self._file
+
+    @property
+    def folder(self) -> Path:
+        """Where state is kept that is no database's. Raises `ValueError` if `load` did not make the configuration."""
+        return self._file.parent
+
+    @property
+    def _file(self) -> Path:
         if self.store.path is None:
             raise ValueError("only a configuration that `load` returned names a database")
         return self.store.path
+
+
+def shown(address: Secret) -> str:
+    """The address of a PostgreSQL without the user, the password and the options. Raises `ValueError` for another."""
+    match = DATABASE_URL.fullmatch(address.reveal())
+    if match is None:
+        raise ValueError("only a configuration that `load` returned holds an address")
+    return f"postgresql://{match['place']}"
 
 
 SECTIONS: Final[dict[str, type[Struct]]] = {field.name: field.type for field in msgspec.structs.fields(Config)}

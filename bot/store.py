@@ -1,4 +1,7 @@
-"""What the bot remembers: each person's temperature, and their last text in each chat."""
+"""What the bot remembers: each person's temperature, and their last text in each chat.
+
+In an SQLite file of one process, or in a PostgreSQL that several processes share: the statements here are for both.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from bot.database import PATIENCE_SECONDS, SET_NOTE, Connection, Database
+from bot.database import PATIENCE_SECONDS, SET_NOTE, Database
+from bot.errors import StoreError
+from bot.settings import Secret, shown
 from generator.surprise import Written
+
+if TYPE_CHECKING:
+    from bot import database, postgres
+
+    Connection = database.Connection | postgres.Connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +42,25 @@ class Conversation:
 class Store:
     """The database, open. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database | postgres.Database) -> None:
         self._database = database
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Store]:
-        """Opens the database file, made if it is missing. `patience` and errors are those of `Database.open`."""
-        async with Database.open(path, patience) as database:
-            yield cls(database)
+    async def open(cls, place: Path | Secret, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Store]:
+        """Opens the database: a file, or a PostgreSQL by its address. What is missing in it is made.
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self._database.path
+        `patience` and errors are those of `bot.database.Database.open` and `bot.postgres.Database.open`. Raises
+        `StoreError` also when the library for PostgreSQL is not installed.
+        """
+        opened = Database.open(place, patience) if isinstance(place, Path) else _postgres(place).open(place, patience)
+        async with opened as it:
+            yield cls(it)
+
+    @staticmethod
+    async def look(address: Secret) -> str:
+        """How a PostgreSQL is, in a few words; nothing is changed there. Errors are those of `open`."""
+        return await _postgres(address).look(address)
 
     async def temperature(self, platform: str, person: str) -> float | None:
         """The person's own temperature, or `None` when they set none."""
@@ -156,7 +172,7 @@ class Store:
         """Deletes every row about the person and returns how many there were.
 
         Nothing of them stays in an SQLite file, which is written anew; that takes its time, and others who only read do
-        not wait meanwhile. A chat that speaks for itself is
+        not wait meanwhile. A PostgreSQL sees to its files itself (`bot.postgres`). A chat that speaks for itself is
         forgotten under each name that it had, and so is that it moved: a button from before finds nothing any more.
         """
         async with self._database.transaction(alone=True) as change:
@@ -202,3 +218,13 @@ async def _person_id(change: Connection, platform: str, person: str) -> int:
     await change.run("INSERT INTO people (platform, person) VALUES ($1, $2) ON CONFLICT DO NOTHING", platform, person)
     rows = await change.read("SELECT id FROM people WHERE platform = $1 AND person = $2", platform, person)
     return int(rows[0][0])
+
+
+def _postgres(address: Secret) -> type[postgres.Database]:
+    try:
+        from bot import postgres  # noqa: PLC0415 - its library is installed by those who want it
+    except ModuleNotFoundError as error:
+        raise StoreError(
+            shown(address), "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+        ) from error
+    return postgres.Database

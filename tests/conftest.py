@@ -6,18 +6,19 @@ from __future__ import annotations
 import hashlib
 import random
 import string
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
+from postgres_server import PostgresServer, running
 from service_process import Installation
 from telegram_server import Chat, TelegramServer, User
 
 from bot.commands import Commands
-from bot.settings import BotSection
+from bot.settings import BotSection, Secret
 from bot.store import Store
 from generator import Generator
 from generator.training.export import step_model
@@ -131,6 +132,22 @@ async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
         installation = Installation(tiny_folder, tmp_path, server)
         yield installation
         installation.check_what_was_logged()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresServer]:
+    """A PostgreSQL, started when a test first asks for it."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(params=["SQLite", "PostgreSQL"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Secret:
+    """Of a new database: once a file, once in a PostgreSQL."""
+    if request.param == "SQLite":
+        return tmp_path / "state" / "lstmega.sqlite3"
+    server: PostgresServer = request.getfixturevalue("postgres")
+    return server.new_database()
 
 
 @pytest.fixture

@@ -15,6 +15,8 @@ def lowest_versions(pyproject: Path) -> list[str]:
     project = tomllib.loads(pyproject.read_text(encoding="utf-8"))["project"]
     lines = []
     for requirement in itertools.chain(project["dependencies"], *project["optional-dependencies"].values()):
+        if requirement.startswith(f"{project['name']}["):
+            continue  # another of its own extras, which is looked at itself
         match = _RANGE.fullmatch(requirement)
         if match is None:
             raise ValueError(f"{requirement!r} is not a range of the form name>=lowest,<limit")

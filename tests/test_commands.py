@@ -311,7 +311,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
     commands: Commands, store: Store, caplog: pytest.LogCaptureFixture
 ) -> None:
     await say(commands, "/temperature 0.9")
-    other = sqlite3.connect(store.path, isolation_level=None)
+    other = sqlite3.connect(store._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     reply = await say(commands, "/nietzsche 0.7 The 😀")
     assert reply.kind is Kind.TEXT
@@ -320,9 +320,9 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
     for line in ("/temperature 0.5", "/forgetme"):
         text = refused(await say(commands, line))
         assert "Try again in a minute" in text
-        assert str(store.path) not in text, "where the file is, is nobody's business"
+        assert str(store._database.path) not in text, "where the file is, is nobody's business"
     assert len(caplog.records) == 3
-    assert all(str(store.path) in record.getMessage() for record in caplog.records)
+    assert all(str(store._database.path) in record.getMessage() for record in caplog.records)
     other.execute("ROLLBACK")
     other.close()
     assert "0.9" in (await say(commands, "/temperature")).text

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bot.config import ConfigError, load
-from bot.settings import SECTIONS, Secret, keys
+from bot.settings import SECTIONS, Secret, keys, shown
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.toml"
 HOME = {"HOME": "/home/ada"}
@@ -94,8 +94,8 @@ def test_a_token_is_never_shown(file: Path) -> None:
     file.write_text(f'[discord]\ntoken = "{secret}"\n')
     config = load(file, HOME)
     assert config.discord.token.reveal() == secret
-    for shown in (repr(config), str(config), str(config.discord.token), f"{config.discord.token}"):
-        assert "hush" not in shown
+    for text in (repr(config), str(config), str(config.discord.token), f"{config.discord.token}"):
+        assert "hush" not in text
     assert bool(Secret("x"))
     assert not Secret()
 
@@ -103,6 +103,63 @@ def test_a_token_is_never_shown(file: Path) -> None:
     for line in problems(file, {"LSTMEGA_DISCORD__TOKEN": f"{secret} {secret}"}):
         assert "hush" not in line
         assert "token" in line.lower()
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("postgresql://ada:hush@db.example:5433/bot", "db.example:5433/bot"),
+        ("postgres://ada:hush%40%3A%2F%3F%23@db.example/bot?sslmode=require", "db.example/bot"),
+        ("postgresql://ada:hu:sh@[2001:db8::1]:5432/bot", "[2001:db8::1]:5432/bot"),
+        ("postgresql://ada:hush@one.example:5432,two.example:5433/bot", "one.example:5432,two.example:5433/bot"),
+        ("postgresql:///bot?host=/run/postgresql", "/bot"),
+    ],
+)
+def test_a_database_that_several_share(file: Path, url: str, place: str) -> None:
+    file.write_text(f'[store]\nurl = "{url}"\n')
+    config = load(file, HOME)
+    assert isinstance(config.database, Secret)
+    assert config.database.reveal() == url
+    assert shown(config.database) == f"postgresql://{place}"
+    assert config.folder == Path("/home/ada/.local/state/lstmega")
+    for text in (repr(config), str(config.database), shown(config.database)):
+        assert "hu" not in text
+    assert load(None, HOME | {"LSTMEGA_STORE__URL": url}).database == config.database
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://ada:hu@sh@db.example/bot",
+        "postgresql://ada:hu/sh@db.example/bot",
+        "postgresql://ada:12/hush@db.example/bot",
+        "postgresql://ada:hu?sh@db.example/bot",
+        "postgresql://ada:hu#sh@db.example/bot",
+        "postgresql://ada:hush@db.example",
+        "postgresql://ada:hush/bot",
+        "postgresql://ada@db.example/bot?password=hush",
+        "postgresql://ada:hu sh@db.example/bot",
+        "mysql://ada:hush@db.example/bot",
+        "hush",
+    ],
+)
+def test_an_address_of_a_database_that_is_none_is_not_repeated(file: Path, url: str) -> None:
+    file.write_text(f'[store]\nurl = "{url}"\n')
+    for line in (problem(file), problem(None, {"LSTMEGA_STORE__URL": url})):
+        assert (
+            "must be postgresql://user:password@host:port/database, with @ : / ? # in the password written as" in line
+        )
+        assert line.endswith("not that")
+        assert "hu" not in line
+
+
+def test_a_file_and_an_address_are_one_database_too_many(file: Path) -> None:
+    file.write_text('[store]\npath = "here.sqlite3"\nurl = "postgresql://ada:hush@db.example/bot"\n')
+    line = problem(file)
+    assert "path and url are both set; leave one of them out" in line
+    assert "hush" not in line
+    assert isinstance(load(file, HOME | {"LSTMEGA_STORE__PATH": ""}).database, Secret)
+    assert load(file, HOME | {"LSTMEGA_STORE__URL": ""}).database == file.parent / "here.sqlite3"
 
 
 @pytest.mark.parametrize(

@@ -176,7 +176,7 @@ async def test_a_database_that_can_only_be_read_is_told(site: Site) -> None:
 async def test_a_full_disk_is_told(site: Site) -> None:
     """No file of this process may grow: SQLite meets that at the write that reaches the disk, and at no earlier."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-    size = site.store.path.with_name(f"{site.store.path.name}-wal").stat().st_size
+    size = site.store._database.path.with_name(f"{site.store._database.path.name}-wal").stat().st_size
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, limits[1]))
     try:
         status, parts = await site.ready()
@@ -189,7 +189,7 @@ async def test_a_full_disk_is_told(site: Site) -> None:
 
 async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.database.PROBE_SECONDS", 0.05)
-    other = sqlite3.connect(site.store.path, isolation_level=None)
+    other = sqlite3.connect(site.store._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = asyncio.get_running_loop().time()
     status, parts = await site.ready()

@@ -16,7 +16,7 @@ from telegram_server import TelegramServer, User
 from bot import messages
 from bot.commands import Commands
 from bot.reply import Invocation, Press
-from bot.settings import BotSection
+from bot.settings import BotSection, Secret
 from bot.store import Store
 from generator import Generator
 
@@ -31,6 +31,13 @@ async def bot(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Installation]:
         installation = Installation(tiny_folder, tmp_path / "state", server)
         yield installation
         installation.check_what_was_logged()
+
+
+@pytest.fixture
+async def store(place: Path | Secret) -> AsyncIterator[Store]:
+    """A new database of each kind."""
+    async with Store.open(place) as store:
+        yield store
 
 
 def traces(*texts: str, numbers: tuple[int, ...] = ()) -> Iterator[bytes]:
@@ -163,8 +170,8 @@ async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: Ge
         reply = await commands.handle(Invocation("telegram", "here", "5", "forgetme"))
         assert reply.text.startswith("Gone")
         await asyncio.gather(*doings, return_exceptions=True)
-        assert sqlite3.connect(store.path).execute("SELECT count(*) FROM people").fetchone() == (0,)
-        assert sqlite3.connect(store.path).execute("SELECT count(*) FROM conversations").fetchone() == (0,)
+        assert await store._database.read("SELECT * FROM people") == []
+        assert await store._database.read("SELECT * FROM conversations") == []
         again = await commands.handle(Invocation("telegram", "here", "5", "forgetme"))
         assert again.text == messages.NOTHING_KEPT
 
@@ -174,4 +181,4 @@ async def test_who_clears_what_they_never_set_stays_unknown(commands: Commands, 
     await commands.handle(Invocation("telegram", "5", "5", "temperature"))
     await commands.handle(Invocation("telegram", "5", "5", "help"))
     assert (await commands.handle(Invocation("telegram", "5", "5", "forgetme"))).text == messages.NOTHING_KEPT
-    assert sqlite3.connect(store.path).execute("SELECT count(*) FROM people").fetchone() == (0,)
+    assert await store._database.read("SELECT * FROM people") == []

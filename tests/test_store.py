@@ -1,4 +1,5 @@
-"""What is remembered about people, on real SQLite files: kept, forgotten, and every way the file can be wrong."""
+"""What is remembered about people, on real SQLite files and, where it is the same there, on a real PostgreSQL: kept,
+forgotten, and every way the file can be wrong. What is PostgreSQL's own is in `test_postgres`."""
 
 # ruff: noqa: ASYNC240 - what blocks here is a small file
 from __future__ import annotations
@@ -21,6 +22,7 @@ from bot import database
 from bot.database import Database
 from bot.errors import StoreError
 from bot.migrations import APPLICATION_ID, MIGRATIONS
+from bot.settings import Secret
 from bot.store import Conversation, Store
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,13 +37,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "lstmega.sqlite3"
 
 
-async def test_a_temperature_is_kept_until_it_is_cleared(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_temperature_is_kept_until_it_is_cleared(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         assert await store.temperature("console", "ada") is None
         await store.set_temperature("console", "ada", 0.9)
         await store.set_temperature("console", "ada", 0.4)
         await store.set_temperature("discord", "ada", 1.1)
-    async with Store.open(path) as store:
+    async with Store.open(place) as store:
         assert await store.temperature("console", "ada") == 0.4
         assert await store.temperature("discord", "ada") == 1.1
         assert await store.temperature("console", "bob") is None
@@ -49,20 +51,20 @@ async def test_a_temperature_is_kept_until_it_is_cleared(path: Path) -> None:
         assert await store.temperature("console", "ada") is None
 
 
-async def test_each_chat_of_a_person_has_its_own_last_text(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_each_chat_of_a_person_has_its_own_last_text(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.save_conversation("telegram", "here", "ada", a_conversation("one"))
         await store.save_conversation("telegram", "there", "ada", a_conversation("two"))
         await store.save_conversation("telegram", "here", "ada", a_conversation("three", state=bytes(range(256))))
-    async with Store.open(path) as store:
+    async with Store.open(place) as store:
         assert await store.conversation("telegram", "here", "ada") == a_conversation("three", state=bytes(range(256)))
         assert await store.conversation("telegram", "there", "ada") == a_conversation("two")
         assert await store.conversation("telegram", "here", "bob") is None
         assert await store.conversation("discord", "here", "ada") is None
 
 
-async def test_a_chat_with_another_name_keeps_what_was_written_there(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_chat_with_another_name_keeps_what_was_written_there(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
         await store.save_conversation("telegram", "-1", "bob", a_conversation("bob's"))
         await store.save_conversation("telegram", "-1", "-1", a_conversation("the group's own"))
@@ -72,7 +74,7 @@ async def test_a_chat_with_another_name_keeps_what_was_written_there(path: Path)
         await store.save_conversation("telegram", "-100", "bob", a_conversation("bob's newer one"))
         for _ in range(2):  # Telegram tells it twice
             await store.move_chat("telegram", "-1", "-100")
-    async with Store.open(path) as store:
+    async with Store.open(place) as store:
         for chat in ("-1", "-100"):  # a button under an old text still stands in the old chat
             assert await store.conversation("telegram", chat, "ada") == a_conversation("ada's")
             assert await store.conversation("telegram", chat, "bob") == a_conversation("bob's newer one")
@@ -89,8 +91,8 @@ async def test_a_chat_with_another_name_keeps_what_was_written_there(path: Path)
         assert await store.integrity() == []
 
 
-async def test_a_group_that_spoke_under_both_names_is_one(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_group_that_spoke_under_both_names_is_one(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.set_temperature("telegram", "-1", 0.5)
         await store.set_temperature("telegram", "-100", 0.9)
         await store.move_chat("telegram", "-1", "-100")
@@ -113,8 +115,8 @@ async def test_of_a_group_that_moved_and_asks_to_be_forgotten_neither_number_sta
     assert old.removeprefix("-").encode() not in path.read_bytes()
 
 
-async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
         await store.move_chat("telegram", "-1", "-100")
         assert await store.forget("telegram", "-100") == 1
@@ -122,18 +124,23 @@ async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(path: P
         assert await store.conversation("telegram", "-1", "ada") is None
 
 
-async def test_a_probe_leaves_everything_as_it_was(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_probe_leaves_everything_as_it_was(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.set_note("discord.commands", "told")
         for _ in range(3):
             await store.probe()
         assert await store.note("discord.commands") == "told"
         assert await store.integrity() == []
-        assert await store._database._writer.read("PRAGMA busy_timeout") == [(5000,)]
 
 
-async def test_forgetting_counts_every_row_and_touches_nobody_else(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_probe_waits_less_and_others_as_before(path: Path) -> None:
+    async with Database.open(path) as database:
+        await database.probe()
+        assert await database._writer.read("PRAGMA busy_timeout") == [(5000,)]
+
+
+async def test_forgetting_counts_every_row_and_touches_nobody_else(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await store.set_temperature("console", "ada", 0.9)
         await store.save_conversation("console", "a", "ada", a_conversation())
         await store.save_conversation("console", "b", "ada", a_conversation())
@@ -259,15 +266,15 @@ async def test_a_text_that_was_replaced_is_zeroed_in_the_file(path: Path) -> Non
     assert b"first words" not in path.read_bytes()
 
 
-async def test_people_at_once_do_not_disturb_each_other(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_people_at_once_do_not_disturb_each_other(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         await asyncio.gather(*(store.set_temperature("console", str(i), 0.1 + i / 100) for i in range(40)))
         found = await asyncio.gather(*(store.temperature("console", str(i)) for i in range(40)))
     assert found == [0.1 + i / 100 for i in range(40)]
 
 
-async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(path: Path) -> None:
-    async with Store.open(path) as store:
+async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
         for _ in range(30):
             task = asyncio.create_task(store.save_conversation("console", "c", "ada", a_conversation("cancelled")))
             for _ in range(random.randrange(8)):
@@ -288,13 +295,13 @@ async def test_the_file_uses_write_ahead_logging_and_says_whose_it_is(path: Path
         other.close()
 
 
-async def test_two_bots_can_start_on_a_new_file_at_once(path: Path) -> None:
+async def test_bots_can_start_on_a_new_database_at_once(place: Path | Secret) -> None:
     async def start(name: str) -> None:
-        async with Store.open(path) as store:
+        async with Store.open(place) as store:
             await store.set_temperature("console", name, 0.5)
 
     await asyncio.gather(*(start(str(i)) for i in range(6)))
-    async with Store.open(path) as store:
+    async with Store.open(place) as store:
         assert [await store.temperature("console", str(i)) for i in range(6)] == [0.5] * 6
 
 
@@ -452,9 +459,11 @@ async def test_a_folder_that_may_not_be_written(open_folder: Path) -> None:
 WRITE_FOR_EVER = """
 import asyncio, sys
 from pathlib import Path
+from bot.settings import Secret
 from bot.store import Conversation, Store
+place = sys.stdin.read()
 async def main():
-    async with Store.open(Path(sys.argv[1])) as store:
+    async with Store.open(Secret(place) if "://" in place else Path(place)) as store:
         number = 0
         while True:
             await store.save_conversation("console", "c", "ada", Conversation("", 0.7, "v", bytes(9000), str(number)))
@@ -464,11 +473,15 @@ asyncio.run(main())
 """
 
 
-def write_until_killed(path: Path, lines: int) -> int:
+def write_until_killed(place: Path | Secret, lines: int) -> int:
     """Kills a writer after it told of `lines` changes; returns the last change that it told of."""
-    command = [sys.executable, "-c", WRITE_FOR_EVER, str(path)]
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+    command = [sys.executable, "-c", WRITE_FOR_EVER]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
+        assert process.stdin is not None
         assert process.stdout is not None
+        process.stdin.write(place.reveal() if isinstance(place, Secret) else str(place))
+        process.stdin.close()
         for _ in range(lines):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
@@ -478,9 +491,9 @@ def write_until_killed(path: Path, lines: int) -> int:
 
 
 @pytest.mark.parametrize("lines", [1, 7, 60])
-async def test_a_kill_loses_at_most_the_change_in_flight(path: Path, lines: int) -> None:
-    told = write_until_killed(path, lines)
-    async with Store.open(path) as store:
+async def test_a_kill_loses_at_most_the_change_in_flight(place: Path | Secret, lines: int) -> None:
+    told = write_until_killed(place, lines)
+    async with Store.open(place) as store:
         assert await store.integrity() == []
         kept = await store.conversation("console", "c", "ada")
     assert kept is not None

@@ -141,7 +141,7 @@ async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store)
 
 def store_bytes(store: Store) -> bytes:
     """The database and what stands beside it."""
-    return b"".join(path.read_bytes() for path in store.path.parent.glob(f"{store.path.name}*"))
+    return b"".join(path.read_bytes() for path in store._database.path.parent.glob(f"{store._database.path.name}*"))
 
 
 async def test_the_log_holds_nothing_of_the_text(commands: Commands, caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,337 @@
+"""What is remembered in a real PostgreSQL that several bots share: at the same time, and when it goes away."""
+
+# ruff: noqa: ASYNC110 - another process does what is waited for, and tells nobody
+
+from __future__ import annotations
+
+import asyncio
+import random
+import subprocess
+import sys
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+from postgres_server import PASSWORD, PostgresServer
+from service_process import PATIENCE, ROOT, Installation, asked, unused_port
+from telegram_server import TelegramServer, User
+
+from bot import messages, postgres
+from bot.errors import StoreError
+from bot.migrations import MIGRATIONS
+from bot.settings import Secret
+from bot.store import Conversation, Store
+from generator.request import MAX_SEED
+from generator.surprise import Written
+
+
+def a_conversation(tail: str = "and so on.") -> Conversation:
+    return Conversation("The philosopher", 0.6, "v1", bytes(range(256)), tail, Written("\n", "The text.", MAX_SEED))
+
+
+def hides_the_password(text: str) -> bool:
+    return not any(part in text for part in (PASSWORD, "hush", "%2F"))
+
+
+@pytest.fixture
+def address(postgres: PostgresServer) -> Secret:
+    """Of an empty database."""
+    return postgres.new_database()
+
+
+def name(address: Secret) -> str:
+    return address.reveal().rpartition("/")[2]
+
+
+async def refusal(address: Secret, patience: float = 5.0) -> str:
+    with pytest.raises(StoreError) as caught:
+        async with Store.open(address, patience=patience):
+            pass
+    message = str(caught.value)
+    assert message.startswith("postgresql://127.0.0.1:")
+    assert "\n" not in message
+    assert hides_the_password(message)
+    return message
+
+
+async def test_a_whole_text_comes_back_as_it_was(address: Secret) -> None:
+    async with Store.open(address) as store:
+        await store.save_conversation("telegram", "c", "ada", a_conversation())
+        await store.set_temperature("telegram", "ada", 0.1 + 0.2)
+        await store.set_note("discord.commands", "told")
+    async with Store.open(address) as store:
+        assert await store.conversation("telegram", "c", "ada") == a_conversation()
+        assert await store.temperature("telegram", "ada") == 0.1 + 0.2
+        assert await store.note("discord.commands") == "told"
+
+
+async def test_a_wrong_password(postgres: PostgresServer, address: Secret) -> None:
+    wrong = postgres.address(name(address), password="hush-another")  # noqa: S106
+    assert "refuses the user or the password of [store] url" in await refusal(wrong)
+
+
+async def test_a_database_that_is_not_there(postgres: PostgresServer) -> None:
+    assert "there is no such database" in await refusal(postgres.address("nowhere"))
+
+
+async def test_options_that_nobody_understands(postgres: PostgresServer, address: Secret) -> None:
+    unclear = postgres.address(name(address), options="?sslmode=hush")
+    assert "[store] url cannot be understood" in await refusal(unclear)
+
+
+async def test_nobody_is_there() -> None:
+    address = Secret(f"postgresql://lstmega:hush@127.0.0.1:{unused_port()}/lstmega")
+    assert "does not answer; see that PostgreSQL runs there" in await refusal(address)
+
+
+async def test_one_that_says_nothing(postgres: PostgresServer, address: Secret) -> None:
+    with postgres.silent():
+        assert "gives no answer in time" in await refusal(address, patience=0.2)
+
+
+async def test_a_user_who_may_not_make_anything(postgres: PostgresServer, address: Secret) -> None:
+    postgres.run("CREATE ROLE stranger LOGIN PASSWORD 'hush'", "postgres")
+    stranger = Secret(f"postgresql://stranger:hush@127.0.0.1:{postgres.port}/{name(address)}")
+    assert "make them the owner of the database" in await refusal(stranger)
+
+
+async def test_a_database_that_may_only_be_read(postgres: PostgresServer, address: Secret) -> None:
+    async with Store.open(address):
+        pass
+    postgres.run(f"ALTER DATABASE {name(address)} SET default_transaction_read_only = on", "postgres")
+    assert "can only be read" in await refusal(address)
+
+
+async def test_a_database_from_a_newer_version(postgres: PostgresServer, address: Secret) -> None:
+    async with Store.open(address):
+        pass
+    postgres.run("UPDATE lstmega.schema_version SET number = 99", name(address))
+    assert "newer version of LSTMega (schema 99" in await refusal(address)
+    with pytest.raises(StoreError, match="newer version"):
+        await Store.look(address)
+
+
+async def test_a_database_from_an_older_version(address: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    for steps in range(1, len(MIGRATIONS) + 1):
+        monkeypatch.setattr(postgres, "MIGRATIONS", MIGRATIONS[:steps])
+        async with AsyncExitStack() as stack:
+            if steps == 1:  # it has no notes yet, which opening would probe with
+                monkeypatch.setattr(postgres.Database, "probe", lambda _: asyncio.sleep(0))
+            store = await stack.enter_async_context(Store.open(address))
+            assert await store.temperature("telegram", "ada") == (0.4 if steps > 1 else None)
+            await store.set_temperature("telegram", "ada", 0.4)
+        monkeypatch.undo()
+    async with Store.open(address) as store:
+        await store.save_conversation("telegram", "c", "ada", a_conversation())
+        assert await store.temperature("telegram", "ada") == 0.4
+
+
+async def test_other_programs_in_the_same_database_are_left_alone(postgres: PostgresServer, address: Secret) -> None:
+    postgres.run("CREATE TABLE public.people (name TEXT)", name(address))
+    postgres.run("INSERT INTO public.people VALUES ('hers')", name(address))
+    async with Store.open(address) as store:
+        await store.set_temperature("telegram", "ada", 0.4)
+        assert await store.forget("telegram", "ada") == 2
+    assert postgres.run("SELECT * FROM public.people", name(address)) == "hers"
+
+
+async def test_looking_changes_nothing(postgres: PostgresServer, address: Secret) -> None:
+    assert "nothing of the bot's is there yet" in await Store.look(address)
+    assert postgres.run("SELECT count(*) FROM pg_namespace WHERE nspname = 'lstmega'", name(address)) == "0"
+    async with Store.open(address):
+        pass
+    assert "its schema lstmega is there" in await Store.look(address)
+
+
+async def test_what_another_program_holds_is_refused_in_time_and_then_goes_on(
+    postgres: PostgresServer, address: Secret
+) -> None:
+    async with Store.open(address, patience=0.3) as store:
+        await store.set_temperature("telegram", "ada", 0.5)
+        holding = asyncio.create_task(
+            asyncio.to_thread(
+                postgres.run, "BEGIN; LOCK lstmega.preferences IN EXCLUSIVE MODE; SELECT pg_sleep(2)", name(address)
+            )
+        )
+        held = "SELECT count(*) FROM pg_locks WHERE mode = 'ExclusiveLock' AND relation IS NOT NULL"
+        while postgres.run(held, name(address)) == "0":
+            await asyncio.sleep(0.02)
+        with pytest.raises(StoreError, match="is held by another program"):
+            await store.set_temperature("telegram", "ada", 0.6)
+        assert await store.temperature("telegram", "ada") == 0.5, "reading goes on"
+        await holding
+        await store.set_temperature("telegram", "ada", 0.7)
+        assert await store.temperature("telegram", "ada") == 0.7
+
+
+async def test_a_server_that_crashes_is_told_of_and_taken_up_again(postgres: PostgresServer, address: Secret) -> None:
+    async with Store.open(address) as store:
+        await asyncio.gather(*(store.set_temperature("telegram", str(i), 0.5) for i in range(20)))
+        with postgres.away():
+            for _ in range(2):
+                with pytest.raises(StoreError, match="does not answer"):
+                    await store.temperature("telegram", "7")
+                with pytest.raises(StoreError, match="does not answer"):
+                    await store.forget("telegram", "7")
+                with pytest.raises(StoreError, match="does not answer"):
+                    await store.probe()
+        assert await asyncio.gather(*(store.temperature("telegram", str(i)) for i in range(20))) == [0.5] * 20
+        await store.set_temperature("telegram", "7", 0.6)
+        await store.probe()
+
+
+async def test_a_server_that_falls_silent_is_told_of_in_time(postgres: PostgresServer, address: Secret) -> None:
+    async with Store.open(address, patience=0.2) as store:
+        await store.set_temperature("telegram", "ada", 0.5)
+        with postgres.silent():
+            async with asyncio.timeout(PATIENCE):
+                with pytest.raises(StoreError, match="gives no answer"):
+                    await store.set_temperature("telegram", "ada", 0.9)
+                with pytest.raises(StoreError, match="gives no answer"):
+                    await store.temperature("telegram", "ada")
+                with pytest.raises(StoreError, match="gives no answer"):
+                    await store.probe()
+        async with Store.open(address) as other:  # it may take a moment until it has seen what was cut off
+            assert await other.temperature("telegram", "ada") == 0.5
+            await other.set_temperature("telegram", "ada", 0.6)
+        assert await store.temperature("telegram", "ada") == 0.6
+
+
+async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> None:
+    """Three processes' worth of connections; a group that moves, people who write, set, and want to be forgotten."""
+    draw = random.Random(3)
+    async with AsyncExitStack() as stack:
+        stores = [await stack.enter_async_context(Store.open(address)) for _ in range(3)]
+
+        async def live(store: Store) -> None:
+            for _ in range(60):
+                chat, person = draw.choice(("-1", "-100")), draw.choice(("-1", "-100", "ada", "bob"))
+                doing = draw.randrange(10)
+                if doing < 4:
+                    await store.save_conversation("telegram", chat, person, a_conversation())
+                elif doing < 7:
+                    await store.set_temperature("telegram", person, draw.choice((0.5, None)))
+                elif doing < 9:
+                    await store.forget("telegram", person)
+                else:
+                    await store.move_chat("telegram", "-1", "-100")
+
+        async with asyncio.TaskGroup() as group:
+            for store in stores * 4:
+                group.create_task(live(store))
+        for person in ("ada", "bob"):
+            await stores[0].set_temperature("telegram", person, 0.8)
+            assert [await store.temperature("telegram", person) for store in stores] == [0.8] * 3
+        await stores[0].move_chat("telegram", "-1", "-100")
+        for person in ("ada", "bob", "-100"):
+            await stores[1].forget("telegram", person)
+        tables = ("people", "preferences", "conversations", "moved_chats")
+        left = [await stores[2]._database.read(f"SELECT * FROM {table}") for table in tables]  # noqa: S608
+        assert left == [[], [], [], []]
+
+
+async def test_two_bots_lose_nothing_of_each_others(address: Secret) -> None:
+    """What each was told is done: one sets the temperature, the other keeps texts, of the same people."""
+    people = [str(number) for number in range(30)]
+    async with Store.open(address) as one, Store.open(address) as other, asyncio.TaskGroup() as group:
+        for person in people:
+            group.create_task(one.set_temperature("discord", person, 0.9))
+            group.create_task(one.save_conversation("discord", "here", person, a_conversation("here")))
+            group.create_task(other.save_conversation("discord", "there", person, a_conversation("there")))
+    async with Store.open(address) as store:
+        for person in people:
+            assert await store.temperature("discord", person) == 0.9
+            assert await store.conversation("discord", "here", person) == a_conversation("here")
+            assert await store.conversation("discord", "there", person) == a_conversation("there")
+
+
+async def test_no_value_of_a_row_stands_in_an_error(postgres: PostgresServer, address: Secret) -> None:
+    async with Store.open(address) as store:
+        postgres.run("ALTER TABLE lstmega.conversations ADD CHECK (tail <> 'TYPED')", name(address))
+        with pytest.raises(StoreError) as caught:
+            await store.save_conversation("telegram", "c", "ADA", a_conversation("TYPED"))
+    assert "the database failed (23514)" in str(caught.value)
+    assert "ADA" not in str(caught.value)
+    assert caught.value.__suppress_context__
+
+
+WITHOUT_LIBRARY = "import sys; sys.modules['asyncpg'] = None; from bot.cli import main; sys.exit(main([sys.argv[1]]))"
+
+
+@pytest.mark.parametrize("command", ["chat", "check", "run"])
+def test_without_its_library_the_extra_is_named(command: str, tiny_folder: Path, tmp_path: Path) -> None:
+    environment = {
+        "LSTMEGA_STORE__URL": "postgresql://lstmega:hush@127.0.0.1/lstmega",
+        "LSTMEGA_GENERATOR__WEIGHTS": str(tiny_folder),
+        "LSTMEGA_TELEGRAM__TOKEN": ":".join(("123456789", "x" * 35)),
+        "LSTMEGA_HTTP__PORT": "0",
+        "HOME": str(tmp_path),
+        "PYTHONPATH": str(ROOT),
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_LIBRARY, command],
+        env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
+        stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    said = "postgresql://127.0.0.1/lstmega: needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+    assert said in done.stdout + done.stderr
+    assert hides_the_password(done.stdout + done.stderr)
+    assert done.returncode == (1 if command == "check" else 2)
+
+
+@pytest.fixture
+async def bots(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[list[Installation]]:
+    """Two, each with its own Telegram, and one database for both."""
+    async with TelegramServer() as one, TelegramServer() as other:
+        (tmp_path / "1").mkdir()
+        (tmp_path / "2").mkdir()
+        found = [Installation(tiny_folder, tmp_path / "1", one), Installation(tiny_folder, tmp_path / "2", other)]
+        yield found
+        for bot in found:
+            bot.check_what_was_logged()
+            assert hides_the_password("\n".join(bot.logged))
+
+
+async def test_two_processes_share_what_people_set_and_outlast_the_database(
+    bots: list[Installation], postgres: PostgresServer, address: Secret
+) -> None:
+    settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}
+    one, other = (bot.server.private(User(bot.server, 4711, "Ada")) for bot in bots)
+    async with bots[0].service(**settings) as first, bots[1].service(**settings) as second:
+        assert await asked(one, "/temperature 1.3") == messages.temperature_set(1.3)
+        assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
+        assert (await first.ready())[0] == (await second.ready())[0] == 200
+        with postgres.away():
+            status, parts = await first.ready()
+            assert (status, parts["store"]) == (503, False)
+            assert await asked(one, "/temperature 0.4") == messages.explain(StoreError("", ""))
+            assert await asked(one, "/nietzsche 0.7 Ada") not in {"", messages.explain(StoreError("", ""))}
+            assert hides_the_password(str(await first.ready()))
+        async with asyncio.timeout(PATIENCE):
+            while (await first.ready())[0] != 200 or (await second.ready())[0] != 200:
+                await asyncio.sleep(0.1)
+        assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
+        assert "Gone" in await asked(other, "/forgetme")
+        assert await asked(one, "/temperature") != messages.your_temperature(1.3, 0.7)
+        await first.stop()
+        await second.stop()
+
+
+async def test_what_is_said_about_the_database_on_the_command_line(
+    bots: list[Installation], postgres: PostgresServer, address: Secret, tmp_path: Path
+) -> None:
+    settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}
+    place = f"postgresql://127.0.0.1:{postgres.port}/{name(address)}"
+    status, out, err = await bots[0].command("check", **settings)
+    assert f"ok     database         {place}: PostgreSQL " in out
+    assert "the first start makes it" in out
+    status, out, err = await bots[0].command("backup", str(tmp_path / "copy"), **settings)
+    assert (status, out) == (2, "")
+    assert f"{place}: a PostgreSQL is copied with its own tool: pg_dump" in err
+    wrong = settings | {"LSTMEGA_STORE__URL": postgres.address("nowhere").reveal()}
+    for command in ("check", "run"):
+        status, out, err = await bots[0].command(command, **wrong)
+        assert "there is no such database" in out + err
+        assert hides_the_password(out + err)
+        assert status == (1 if command == "check" else 2)
