@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -46,7 +46,6 @@ class PostgresServer:
 
     def run(self, statement: str, database: str) -> str:
         """What `psql` prints: a line for each row."""
-        # The server's own wheel has a psql beside it, as Debian's does.
         return self._said(
             "psql", "--no-psqlrc", "--tuples-only", "--no-align", "--quiet", "--host=127.0.0.1", f"--port={self.port}",
             "--username=lstmega", "--set=ON_ERROR_STOP=1", f"--command={statement}", database,
@@ -103,15 +102,13 @@ class PostgresServer:
         """It takes connections and statements, and answers nothing."""
         assert self._process is not None
         main = self._process.pid
-        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
-        processes = [main, *map(int, children)]
-        for process in processes:
-            os.kill(process, signal.SIGSTOP)
+        self._process.send_signal(signal.SIGSTOP)  # first, so that no child is added
+        children = [int(child) for child in Path(f"/proc/{main}/task/{main}/children").read_text().split()]
+        _tell(children, signal.SIGSTOP)
         try:
             yield
         finally:
-            for process in processes:
-                os.kill(process, signal.SIGCONT)
+            _tell([*children, main], signal.SIGCONT)
 
     def log(self) -> str:
         return (self._folder / "log").read_text()
@@ -122,6 +119,12 @@ class PostgresServer:
             env=_environment(), cwd=self._folder, **_not_root(),
         )  # fmt: skip
         return done.stdout.strip()
+
+
+def _tell(processes: list[int], number: signal.Signals) -> None:
+    for process in processes:
+        with suppress(ProcessLookupError):  # a child may be at its end
+            os.kill(process, number)
 
 
 def _environment() -> dict[str, str]:
