@@ -1,5 +1,5 @@
-"""The command line. Exit status: 0 done, 1 something went wrong or `check` found it, 2 wrong usage, configuration,
-weights or database, 130 Ctrl-C, 141 nobody reads the output any more."""
+"""The command line. Exit status: 0 done, 1 something went wrong, or `check` found it, or a database's server is away, 2
+wrong usage, configuration, weights or database, 130 Ctrl-C, 141 nobody reads the output any more."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ import io
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bot.arguments import parser
 from bot.config import ConfigError
 from bot.endings import INTERRUPTED, UNREAD, UNUSABLE, WRONG, fail
-from bot.errors import StoreError
+from bot.errors import StoreAway, StoreError
 from bot.opening import OpeningTooLong
 from generator import GeneratorError, InvalidRequest, WeightsError
+
+_TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, OpeningTooLong)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -31,10 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except ConfigError as error:
         return fail(options.prog, UNUSABLE, *error.problems)
-    except (InvalidRequest, WeightsError, StoreError, OpeningTooLong) as error:
-        return fail(options.prog, UNUSABLE, str(error))
-    except GeneratorError as error:
-        return fail(options.prog, WRONG, str(error))
+    except (GeneratorError, StoreError, OpeningTooLong) as error:
+        # After 1 systemd starts the service again; 2 is for what somebody has to mend.
+        passing = isinstance(error, StoreAway) or not isinstance(error, _TO_BE_MENDED)
+        return fail(options.prog, WRONG if passing else UNUSABLE, str(error))
     except BrokenPipeError:
         # Python flushes standard output once more at exit; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

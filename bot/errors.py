@@ -10,3 +10,7 @@ class StoreError(Exception):
 
     def __init__(self, place: Path | str, trouble: str) -> None:
         super().__init__(f"{place}: {trouble}")
+
+
+class StoreAway(StoreError):
+    """The database's server does not answer just now; later it may, without anybody changing anything here."""

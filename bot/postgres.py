@@ -20,7 +20,7 @@ from typing import Any, Final
 import asyncpg
 
 from bot.database import PATIENCE_SECONDS, PROBE_SECONDS, SET_NOTE
-from bot.errors import StoreError
+from bot.errors import StoreAway, StoreError
 from bot.migrations import MIGRATIONS
 from bot.settings import Secret, shown
 
@@ -78,8 +78,8 @@ class Database:
         """Connects, and makes the present schema where it is missing.
 
         `patience`: seconds to wait for a connection, for another process that holds something, and, with a second
-        more, for the answer to a statement. Raises `StoreError`: no answer, a wrong password, no such database, from a
-        newer version of the bot, read-only. What goes away later comes back by itself.
+        more, for the answer to a statement. Raises `StoreAway` when there is no answer, `StoreError`: a wrong password,
+        no such database, from a newer version of the bot, read-only. What goes away later comes back by itself.
         """
         place = shown(address)
         with _told(place):
@@ -135,7 +135,7 @@ class Database:
             async with asyncio.timeout(PROBE_SECONDS), self._connected() as connection:
                 await connection.run(SET_NOTE, _PROBE, str(time.time_ns()))
         except TimeoutError:
-            raise StoreError(self._place, f"gives no answer within {PROBE_SECONDS:g} s") from None
+            raise StoreAway(self._place, f"gives no answer within {PROBE_SECONDS:g} s") from None
 
     @staticmethod
     async def damage() -> list[str]:
@@ -233,9 +233,16 @@ def _told(place: str) -> Iterator[None]:
     try:
         yield
     except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
-        raise StoreError(place, _explain(error)) from None
+        kind = StoreAway if isinstance(error, _PASSING) else StoreError
+        raise kind(place, _explain(error)) from None
 
 
+_PASSING: Final = (
+    OSError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.TooManyConnectionsError,
+)
 _AWAY: Final = "does not answer; see that PostgreSQL runs there and that this machine may reach it"
 _BUSY: Final = "is held by another program or overloaded; try again"
 _REFUSED: Final = "refuses the user or the password of [store] url"

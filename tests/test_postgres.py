@@ -335,3 +335,7 @@ async def test_what_is_said_about_the_database_on_the_command_line(
         assert "there is no such database" in out + err
         assert hides_the_password(out + err)
         assert status == (1 if command == "check" else 2)
+    away = settings | {"LSTMEGA_STORE__URL": f"postgresql://lstmega:hush@127.0.0.1:{unused_port()}/lstmega"}
+    status, _, err = await bots[0].command("run", **away)
+    assert "does not answer; see that PostgreSQL runs there" in err
+    assert status == 1, "systemd tries it again later, unlike after 2"
