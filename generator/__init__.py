@@ -1,6 +1,6 @@
 """Text from weights: loads a trained network and writes with it, for many at once. Knows nothing of chats."""
 
-from generator.errors import Busy, Closing, GeneratorError, InvalidRequest, NetworkFault, WeightsError
+from generator.errors import Busy, Closing, GeneratorError, InvalidRequest, NetworkFault, Unavailable, WeightsError
 from generator.request import (
     MAX_LENGTH,
     MAX_OPENING,
@@ -18,6 +18,7 @@ from generator.surprise import Surprise, Written
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights import Manifest, Weights
 from generator.worker import Threads, WorkerStatistics
+from generator.writer import Writer
 
 __all__ = [
     "MAX_LENGTH",
@@ -40,9 +41,11 @@ __all__ = [
     "Surprise",
     "Threads",
     "Timing",
+    "Unavailable",
     "Vocabulary",
     "Weights",
     "WeightsError",
     "WorkerStatistics",
+    "Writer",
     "Written",
 ]

@@ -26,9 +26,19 @@ class Busy(GeneratorError):
         super().__init__(f"the queue is full; try again in {retry_after:.0f} s")
         self.retry_after = retry_after
 
+    def __reduce__(self) -> tuple[type[Busy], tuple[float]]:
+        return Busy, (self.retry_after,)  # or unpickling would take the message for the number
+
 
 class Closing(GeneratorError):
     """The worker is shutting down and takes no new request."""
 
     def __init__(self) -> None:
         super().__init__("the generator is shutting down")
+
+    def __reduce__(self) -> tuple[type[Closing], tuple[()]]:
+        return Closing, ()
+
+
+class Unavailable(GeneratorError):
+    """The pool that writes cannot be reached, or has nobody who writes; the message says why."""

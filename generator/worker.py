@@ -45,13 +45,14 @@ log = logging.getLogger(__name__)
 class Threads:
     """How the threads that write are: so many in all, of which `resting` begin anew in a moment after a fault, and
     `lost` hang in a step or are no more, which only a new process changes. `faults` since the start; `last`: what
-    the last one was."""
+    the last one was. `away`: why a pool cannot be reached; empty when it can, and for threads of this process."""
 
     number: int
     resting: int
     lost: int
     faults: int
     last: str
+    away: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,104 @@
+"""Puts the pool onto a Ray cluster; done again, it takes up other weights or another number of replicas.
+
+Serve rolls other weights out itself, replica by replica, and stops when one does not take them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Any, Final
+
+from generator.errors import Unavailable, WeightsError
+from generator.pool.frames import APPLICATION, REPLICA
+from generator.pool.replica import DRAIN_SECONDS, WAITING, Replica, trial
+from generator.pool.source import named_version
+from generator.worker import MAX_ROWS
+
+MOST_QUEUED: Final = 160
+"""Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
+AIM: Final = MAX_ROWS // 2
+"""Texts in each replica at which autoscaling aims: half full."""
+HEALTH_SECONDS: Final = 2.0
+"""How often Serve asks each replica whether it is well."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be deployed: `replicas` of `threads` threads each, up to `most` of them when there is much to do.
+
+    `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names).
+    """
+
+    weights: str
+    version: str | None = None
+    replicas: int = 1
+    most: int | None = None
+    threads: int = 1
+
+
+def ray_and_serve() -> tuple[Any, Any]:
+    """The modules `ray` and `ray.serve`. Raises `Unavailable`, which names the extra that brings them."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    try:
+        import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
+        from ray import serve  # noqa: PLC0415
+    except ImportError as error:
+        raise Unavailable("a pool needs Ray Serve: pip install 'lstmega[cluster]'") from error
+    return ray, serve
+
+
+def connect(address: str, *, or_start: bool = False) -> bool:
+    """Connects to the cluster: "auto" finds one that runs on this machine, or the variable `RAY_ADDRESS` names it.
+
+    `or_start`: starts one on this machine when "auto" finds none, which lasts as long as this process; returns whether
+    it did. Raises `Unavailable`.
+    """
+    ray, _ = ray_and_serve()
+    settings = {"log_to_driver": False, "logging_level": logging.ERROR}
+    try:
+        ray.init(address=address, **settings)
+    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
+        if not (or_start and address == "auto" and isinstance(error, ConnectionError)):
+            raise Unavailable(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+        ray.init(include_dashboard=False, **settings)
+        return True
+    return False
+
+
+def deploy(order: Order) -> str:
+    """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
+
+    The version is loaded and tested on the cluster first. Raises `WeightsError` when that or the roll-out fails.
+    """
+    ray, serve = ray_and_serve()
+    version = order.version or named_version(order.weights)
+    if trouble := ray.get(ray.remote(trial).options(num_cpus=0).remote(order.weights, version)):
+        raise WeightsError(f"{trouble}; nothing was changed")
+    amount: dict[str, Any] = {"num_replicas": order.replicas}
+    if order.most is not None:
+        scaling = {"min_replicas": order.replicas, "max_replicas": order.most, "target_ongoing_requests": AIM}
+        amount = {"autoscaling_config": scaling}
+    deployment = serve.deployment(
+        Replica,
+        name=REPLICA,
+        ray_actor_options={"num_cpus": order.threads},
+        user_config={"weights": order.weights, "version": version},
+        max_ongoing_requests=MAX_ROWS + WAITING,
+        max_queued_requests=MOST_QUEUED,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.5,
+        health_check_period_s=HEALTH_SECONDS,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+        **amount,
+    )
+    serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
+    try:
+        serve.run(deployment.bind(order.threads), name=APPLICATION, route_prefix=None)
+    except RuntimeError as error:
+        told = str(error).strip().splitlines()
+        raise WeightsError(
+            f"{version}: the roll-out stopped: {told[0] if told else 'Serve does not say why'}"
+        ) from error
+    return version
