@@ -15,7 +15,7 @@ from bot.loopback import is_local
 from bot.serving import open_generator
 from bot.settings import Config, Secret, TelegramSection, shown
 from bot.store import Store
-from generator import GenerationRequest, GeneratorError, WeightsError
+from generator import GenerationRequest, GeneratorError, Unavailable, WeightsError
 from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
@@ -96,6 +96,8 @@ async def _weights(config: Config) -> Finding:
             began = time.perf_counter()
             generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))
             took = time.perf_counter() - began
+    except Unavailable as error:
+        return _wrong("weights", f"{error}; [generator] address names the pool")
     except WeightsError as error:
         return _wrong("weights", f"{error}; [generator] weights names their folder")
     except GeneratorError as error:

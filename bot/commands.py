@@ -28,10 +28,11 @@ from generator import (
     Continuation,
     Generation,
     GenerationRequest,
-    Generator,
     Sampling,
     Surprise,
+    Unavailable,
     WeightsError,
+    Writer,
     Written,
 )
 from generator.prose import presentable
@@ -60,7 +61,7 @@ class _Command:
 class Commands:
     """The commands, with what they work on. `settings` holds what applies when nobody says otherwise."""
 
-    def __init__(self, generator: Generator, store: Store, settings: BotSection) -> None:
+    def __init__(self, generator: Writer, store: Store, settings: BotSection) -> None:
         self._generator = generator
         self._store = store
         self._settings = settings
@@ -159,7 +160,7 @@ class Commands:
             return Reply.refusal(messages.explain(error))
         except Closing as error:
             return Reply.refusal(messages.explain(error), Cause.RESTARTING)
-        except (StoreError, WeightsError) as error:
+        except (StoreError, Unavailable, WeightsError) as error:
             log.error("/%s: %s", invocation.command, error)
             return Reply.refusal(messages.explain(error), Cause.FAILED)
         except Exception as error:  # a defect, or the network's: written down whole, and nobody else is disturbed

@@ -10,7 +10,7 @@ from typing import Final
 from bot.errors import StoreError
 from bot.store import Store
 from bot.supervision import State, Supervised
-from generator import Generator, Threads
+from generator import Threads, Writer
 
 PATIENCE_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
@@ -30,7 +30,7 @@ class Part:
 class Health:
     """The parts of one service."""
 
-    def __init__(self, platforms: Iterable[Supervised], generator: Generator, store: Store) -> None:
+    def __init__(self, platforms: Iterable[Supervised], generator: Writer, store: Store) -> None:
         self._platforms = tuple(platforms)
         self._generator = generator
         self._store = store
@@ -62,13 +62,15 @@ class Health:
 def _generator(threads: Threads) -> Part:
     """Whether all threads write; of a fault in the past the last one is named."""
     detail = f"{threads.number} threads write" if threads.number > 1 else "writes"
-    if threads.lost:
+    if threads.away:
+        detail = f"the pool is away: {threads.away}"
+    elif threads.lost:
         detail = f"{threads.lost} of {threads.number} threads hang or are no more; the service has to be restarted"
     elif threads.resting:
         detail = f"{threads.resting} of {threads.number} threads begin anew"
     if threads.faults:
         detail += f"; faults since the start: {threads.faults}, the last: {threads.last}"
-    return Part("generator", ready=not (threads.lost or threads.resting), detail=detail)
+    return Part("generator", ready=not (threads.away or threads.lost or threads.resting), detail=detail)
 
 
 def _platform(supervised: Supervised) -> Part:

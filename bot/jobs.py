@@ -24,7 +24,7 @@ from bot.errors import StoreError
 from bot.opening import fit_opening
 from bot.serving import open_generator
 from bot.settings import Config, Secret, shown
-from generator import MAX_SEED, GenerationRequest, Sampling, WeightsError
+from generator import MAX_SEED, GenerationRequest, Sampling, Unavailable, WeightsError
 from generator.prose import presentable
 
 DEFAULT_CONFIG: Final = Path("config.toml")
@@ -77,7 +77,7 @@ def generate(options: argparse.Namespace) -> int:
         ),
     )
     if options.weights is not None:
-        section = msgspec.structs.replace(config.generator, weights=options.weights)
+        section = msgspec.structs.replace(config.generator, weights=options.weights, address="")
         config = msgspec.structs.replace(config, generator=section)
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
         print(f"seed {request.seed}", file=sys.stderr)
@@ -146,7 +146,7 @@ def _logged(
         return fail(options.prog, UNUSABLE, *map(redact, error.problems))
     except service.SyncFailed as error:
         return fail(options.prog, WRONG, redact(str(error)))
-    except (WeightsError, StoreError):
+    except (Unavailable, WeightsError, StoreError):
         raise  # `main` tells these in one line
     except Exception:  # a defect, or the machine's trouble: one line, as for every event, with no token in it
         log.critical("%s failed", options.prog, exc_info=True)

@@ -13,7 +13,7 @@ from bot.inert import inert
 from bot.opening import Opening, OpeningTooLong
 from bot.parsing import NotANumber, OutOfRange, TemperatureError
 from bot.reply import Suggestion
-from generator import Busy, Closing, InvalidRequest, NetworkFault, WeightsError, WorkerStatistics
+from generator import Busy, Closing, InvalidRequest, NetworkFault, Unavailable, WeightsError, WorkerStatistics
 from generator.request import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.surprise import Surprise
 from generator.weights import Manifest
@@ -354,6 +354,7 @@ _EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     TooSoon: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
     NetworkFault: lambda _: "That text went wrong while I wrote it. Try again.",
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
+    Unavailable: lambda _: "The machines that write for me are out of reach just now. Try again in a minute.",
     WeightsError: lambda error: f"The weights stay as they were: {error}",
     StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
 }

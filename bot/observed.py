@@ -14,7 +14,7 @@ from bot.reloading import Reloading
 from bot.reply import Invocation, Press, Reply
 from bot.settings import BotSection
 from bot.store import Store
-from generator import Generation, Generator
+from generator import Generation, Writer
 
 _UNKNOWN: Final = "unknown"
 """What stands for every command that there is not: what people type must be neither logged nor counted apart."""
@@ -26,7 +26,7 @@ class ObservedCommands(Commands):
     """`Commands` that `metrics` counts and the log tells of."""
 
     def __init__(
-        self, generator: Generator, store: Store, settings: BotSection, metrics: Metrics, reloading: Reloading
+        self, generator: Writer, store: Store, settings: BotSection, metrics: Metrics, reloading: Reloading
     ) -> None:
         super().__init__(generator, store, settings)
         self._metrics = metrics

@@ -19,12 +19,12 @@ from bot.metrics import Metrics
 from bot.observed import ObservedCommands
 from bot.platforms import BadToken, Platform
 from bot.reloading import Reloading
-from bot.serving import open_generator, place
+from bot.serving import open_generator, watched
 from bot.settings import Config
 from bot.signals import Signals
 from bot.store import Store
 from bot.supervision import Backoff, NoPlatformLeft, Supervisor
-from generator import Generator
+from generator import Writer
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
@@ -107,7 +107,7 @@ class _Service:
     """What runs."""
 
     commands: Commands
-    generator: Generator
+    generator: Writer
     supervisor: Supervisor
     reloading: Reloading
     health: Health
@@ -130,7 +130,7 @@ class _Service:
 @asynccontextmanager
 async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> AsyncIterator[_Service]:
     metrics = Metrics()
-    folder, pinned = place(config.generator.weights)
+    folder = watched(config.generator)
     async with (
         Store.open(config.database) as store,
         open_generator(config.generator) as generator,
@@ -143,7 +143,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         redact = Redaction.of(config)
         async with (
             http.serving(config.http, health, metrics, reloading, redact) as address,
-            reloading.watching(None if pinned else folder),
+            reloading.watching(folder),
             supervisor.serving(),
             heartbeat.beating(metrics.lagged, lambda: _goes_on(supervisor, generator)),
         ):
@@ -152,7 +152,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             yield _Service(commands, generator, supervisor, reloading, health)
 
 
-def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
+def _goes_on(supervisor: Supervisor, generator: Writer) -> bool:
     """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
     supervisor.look()
     generator.look()

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from bot.settings import GeneratorSection
-from generator import Generator
+from generator import Generator, Writer
+from generator.pool.client import Pool
 from generator.weights import MANIFEST, shipped_folder
 
 _QUEUE: Final = 160
@@ -28,9 +29,19 @@ def place(configured: Path | None) -> tuple[Path, str | None]:
     return path, None
 
 
+def watched(section: GeneratorSection) -> Path | None:
+    """The folder whose CURRENT says what is to serve; `None`: a version is named, or a pool has weights of its own."""
+    folder, version = place(section.weights)
+    return None if section.address or version is not None else folder
+
+
 @asynccontextmanager
-async def open_generator(section: GeneratorSection) -> AsyncIterator[Generator]:
-    """The generator, open. Raises `WeightsError`."""
+async def open_generator(section: GeneratorSection) -> AsyncIterator[Writer]:
+    """The generator, open, or the pool that the section names. Raises `WeightsError`, or `Unavailable` for a pool."""
+    if section.address:
+        async with Pool.open(section.address) as pool:
+            yield pool
+        return
     folder, version = place(section.weights)
     async with Generator.open(folder, version=version, threads=section.threads, queue=_QUEUE) as generator:
         yield generator

@@ -44,6 +44,9 @@ def _whole(low: int, high: int) -> Meta:
 Operator = Annotated[str, Meta(pattern=r"^[a-z]+:\S+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^(https?://\S+)?$", description="an address that begins http:// or https://")]
 SocketUrl = Annotated[str, Meta(pattern=r"^(wss?://\S+)?$", description="an address that begins ws:// or wss://")]
+Cluster = Annotated[
+    str, Meta(pattern=r"^(auto|ray://\S+)?$", description='"auto", an address that begins ray://, or empty')
+]
 Token = Annotated[Secret, Meta(description="one word of text in quotes, without spaces")]
 DatabaseUrl = Annotated[
     Secret,
@@ -94,10 +97,12 @@ class TelegramSection(Struct, frozen=True, kw_only=True):
 
 
 class GeneratorSection(Struct, frozen=True, kw_only=True):
-    """`[generator]`: which weights write (`None`: the shipped ones), on how many threads (0: one per core)."""
+    """`[generator]`: which weights write (`None`: the shipped ones), on how many threads (0: one per core); or the
+    address of the pool that writes instead."""
 
     weights: Folder = None
     threads: Annotated[int, _whole(0, 256)] = 0
+    address: Cluster = ""
 
 
 class StoreSection(Struct, frozen=True, kw_only=True):

@@ -178,6 +178,7 @@ def test_a_file_and_an_address_are_one_database_too_many(file: Path) -> None:
         ('[bot]\noperators = ["ada"]', "[bot] operators", 'a list of "platform:person"'),
         ('[discord]\napi_url = "discord.com"', "[discord] api_url", "begins http:// or https://"),
         ('[discord]\ngateway_url = "http://x"', "[discord] gateway_url", "begins ws:// or wss://"),
+        ('[generator]\naddress = "http://x"', "[generator] address", '"auto", an address that begins ray://, or empty'),
         ("[generator]\nweights = 3", "[generator] weights", "a path in quotes"),
         ("[http]\nport = 70000", "[http] port", "a whole number from 0 to 65535, not 70000"),
         ('[log]\nlevel = "loud"', "[log] level", '"debug", "info", "warning" or "error", not \'loud\''),

@@ -1,0 +1,285 @@
+"""Texts from a pool on Ray Serve: a real cluster of real processes on this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import importlib.util
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from conftest import add_random_version
+from pool_cluster import Cluster, cluster, until
+from service_process import Installation, asked, people
+
+from generator import (
+    Busy,
+    Closing,
+    Continuation,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorError,
+    InvalidRequest,
+    Sampling,
+    Unavailable,
+    WeightsError,
+    Written,
+)
+from generator.pool.client import Pool
+from generator.pool.replica import Replica
+from generator.weights import activate
+
+needs_ray = pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"
+)
+
+
+def requests(count: int, length: int = 60) -> list[GenerationRequest]:
+    return [GenerationRequest(length, seed, Sampling(0.5 + seed % 5 / 10), opening="Abc") for seed in range(count)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A weights folder of one untrained version."""
+    folder = tmp_path_factory.mktemp("pool") / "weights"
+    add_random_version(folder, "tiny-1", seed=1)
+    activate(folder, "tiny-1")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def running(folder: Path) -> Iterator[Cluster]:
+    """A cluster with a pool of two replicas."""
+    with cluster() as running:
+        served = running.serve("--replicas", "2", "--weights", str(folder))
+        assert served.returncode == 0, served.stderr
+        assert "tiny-1 serves on 2 replicas" in served.stdout
+        yield running
+
+
+@pytest.fixture
+async def pool(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Pool]:
+    """A bot's view of that pool."""
+    monkeypatch.setenv("RAY_ADDRESS", running.address)
+    async with Pool.open("auto") as pool:
+        yield pool
+
+
+async def same_as_local(pool: Pool, folder: Path) -> None:
+    async with Generator.open(folder, threads=1) as local:
+        for request in requests(6):
+            here, there = await asyncio.gather(local.generate(request), pool.generate(request))
+            assert there == here
+        continuation = Continuation(here.state, here.text[-20:])
+        going_on = GenerationRequest(60, 7, continuation=continuation)
+        assert await pool.generate(going_on) == await local.generate(going_on)
+        written = Written("Abc", here.text, 5)
+        bits, again = await asyncio.gather(local.weigh(written), pool.weigh(written))
+        assert bits.bits.tobytes() == again.bits.tobytes()
+
+
+@needs_ray
+async def test_a_text_is_the_same_as_from_the_local_worker(pool: Pool, folder: Path) -> None:
+    await same_as_local(pool, folder)
+    assert pool.weights.manifest.version == "tiny-1"
+    assert pool.threads().number == 2
+    assert pool.statistics().texts == 7
+
+
+@needs_ray
+async def test_a_machine_outside_the_cluster_comes_through_its_client_port(running: Cluster, folder: Path) -> None:
+    async with Pool.open(f"ray://127.0.0.1:{running.client_port}") as pool:
+        await same_as_local(pool, folder)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await pool.generate(GenerationRequest(4000, 1))
+        assert await pool.generate(requests(1)[0])
+
+
+@needs_ray
+async def test_an_opening_that_the_network_does_not_know_is_refused_as_by_the_local_worker(pool: Pool) -> None:
+    with pytest.raises(InvalidRequest, match="not in the vocabulary"):
+        await pool.generate(GenerationRequest(10, 1, opening="ø"))
+
+
+@needs_ray
+async def test_who_comes_to_a_full_pool_is_told_when_to_come_back(pool: Pool) -> None:
+    tasks = [asyncio.create_task(pool.generate(request)) for request in requests(400, 4000)]
+    done, _ = await asyncio.wait(tasks, timeout=30, return_when=asyncio.FIRST_EXCEPTION)
+    refusals = [task.exception() for task in done if task.exception() is not None]
+    assert refusals
+    for refusal in refusals:
+        assert isinstance(refusal, Busy)
+        assert refusal.retry_after >= 1.0
+    # The others change their mind; whoever comes now is served soon, so their rows are free.
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    async with asyncio.timeout(20):
+        assert await pool.generate(requests(1)[0])
+
+
+@needs_ray
+async def test_a_text_that_comes_too_late_is_refused(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", running.address)
+    async with Pool.open("auto", patience=0.0) as pool:
+        with pytest.raises(Busy):
+            await pool.generate(requests(1)[0])
+
+
+async def test_a_replica_does_not_begin_what_has_expired_and_gives_up_what_lasts_too_long(folder: Path) -> None:
+    replica = Replica(threads=1)
+    await replica.reconfigure({"weights": str(folder), "version": "tiny-1"})
+    assert isinstance(await replica.write(requests(1)[0], time.time() - 1), Busy)
+    assert isinstance(await replica.write(GenerationRequest(4000, 1), time.time() + 0.02), Busy)
+    assert isinstance(await replica.write(requests(1)[0], time.time() + 60), Generation)
+    with pytest.raises(WeightsError, match="absent"):
+        await replica.reconfigure({"weights": str(folder), "version": "absent"})
+    assert (await replica.figures()).version == "tiny-1"
+    await replica.check_health()
+
+
+@needs_ray
+async def test_every_text_arrives_when_a_replica_is_killed_in_the_middle(
+    running: Cluster, pool: Pool, folder: Path
+) -> None:
+    tasks = [asyncio.create_task(pool.generate(request)) for request in requests(50, 1500)]
+    await asyncio.sleep(0.3)
+    before = running.replicas()
+    os.kill(before[0], signal.SIGKILL)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    for result in results:
+        assert isinstance(result, Generation | GeneratorError), result
+    written = {result.seed: result for result in results if isinstance(result, Generation)}
+    assert len(written) == 50, [result for result in results if not isinstance(result, Generation)]
+    async with Generator.open(folder, threads=1) as local:
+        for request in requests(50, 1500)[::10]:
+            assert written[request.seed] == await local.generate(request)
+    await until(lambda: len(running.replicas()) == 2 and before[0] not in running.replicas())
+
+
+@needs_ray
+async def test_other_weights_are_rolled_out_while_texts_are_written(running: Cluster, pool: Pool, folder: Path) -> None:
+    add_random_version(folder, "tiny-2", seed=2)
+    activate(folder, "tiny-2")
+    long = asyncio.create_task(pool.generate(GenerationRequest(4000, 1)))
+    rolling = asyncio.create_task(asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(folder)))
+    seen = set()
+    while not rolling.done():
+        seen.add((await pool.generate(requests(1)[0])).version)
+    served = rolling.result()
+    assert served.returncode == 0, served.stderr
+    assert (await long).version == "tiny-1"
+    assert "tiny-1" in seen
+    await until(lambda: pool.weights.manifest.version == "tiny-2")
+    assert (await pool.reload()).manifest.version == "tiny-2"
+    await same_as_local(pool, folder)
+
+
+@needs_ray
+async def test_a_version_that_fails_its_self_test_is_not_rolled_out(running: Cluster, pool: Pool, folder: Path) -> None:
+    before = pool.weights.manifest.version
+    broken = add_random_version(folder, "broken", seed=3)
+    (broken / "model.onnx").write_bytes(b"no network")
+    served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(broken))
+    assert served.returncode == 1
+    assert "broken" in served.stderr
+    assert "nothing was changed" in served.stderr
+    assert (await pool.generate(requests(1)[0])).version == before
+
+
+@needs_ray
+async def test_weights_come_from_a_url(running: Cluster, pool: Pool, folder: Path) -> None:
+    add_random_version(folder, "tiny-3", seed=4)
+    activate(folder, "tiny-3")
+    served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", f"file://{folder}")
+    assert served.returncode == 0, served.stderr
+    await until(lambda: pool.weights.manifest.version == "tiny-3")
+    await same_as_local(pool, folder)
+
+
+@needs_ray
+async def test_the_pool_goes_and_comes_back(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster() as other:
+        assert other.serve("--weights", str(folder), "--version", "tiny-1").returncode == 0
+        monkeypatch.setenv("RAY_ADDRESS", other.address)
+        async with Pool.open("auto") as pool:
+            first = await pool.generate(requests(1)[0])
+            long = asyncio.create_task(pool.generate(GenerationRequest(4000, 1)))
+            await asyncio.sleep(0.1)
+            other.end()
+            await until(lambda: bool(pool.threads().away))
+            with pytest.raises(Unavailable):
+                await pool.generate(requests(1)[0])
+            [ended] = await asyncio.gather(long, return_exceptions=True)
+            assert isinstance(ended, Generation | GeneratorError)
+            await asyncio.to_thread(other.start)
+            served = await asyncio.to_thread(other.serve, "--weights", str(folder), "--version", "tiny-1")
+            assert served.returncode == 0, served.stderr
+            await until(lambda: not pool.threads().away)
+            assert await pool.generate(requests(1)[0]) == first
+
+
+@needs_ray
+async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_it_is_back(
+    bot: Installation, folder: Path
+) -> None:
+    with cluster() as other:
+        assert other.serve("--weights", str(folder), "--version", "tiny-1").returncode == 0
+        there = {"LSTMEGA_GENERATOR__ADDRESS": "auto", "RAY_ADDRESS": other.address}
+        async with bot.service(**there) as service:
+            [chat] = people(bot, 1)
+            assert (await asked(chat, "/nietzsche 0.7 Abc")).startswith("Abc")
+            assert "tiny-1" in await asked(chat, "/about")
+            assert (await service.ready())[0] == 200
+            other.end()
+            await service.log.next("the pool is away")
+            status, parts = await service.ready()
+            assert status == 503
+            assert not parts["generator"]
+            assert "out of reach" in await asked(chat, "/nietzsche 0.7 Abc")
+            assert "lstmega_generator_threads 0.0" in await service.get("/metrics")
+            await asyncio.to_thread(other.start)
+            served = await asyncio.to_thread(other.serve, "--weights", str(folder), "--version", "tiny-1")
+            assert served.returncode == 0, served.stderr
+            await service.log.next("the pool is there")
+            assert (await asked(chat, "/nietzsche 0.7 Abc")).startswith("Abc")
+            assert (await service.ready())[0] == 200
+            await service.stop()
+
+
+@needs_ray
+async def test_without_a_cluster_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    with pytest.raises(Unavailable, match="is not there"):
+        async with Pool.open("auto", start=5.0):
+            pass
+
+
+def test_errors_travel_between_processes() -> None:
+    assert copy.copy(Busy(7.0)).retry_after == 7.0  # copies as pickling does
+    assert isinstance(copy.copy(Closing()), Closing)
+
+
+def test_the_command_line_of_the_pool_says_what_there_is() -> None:
+    told = subprocess.run((sys.executable, "-m", "generator"), capture_output=True, text=True, check=True)
+    assert "serve" in told.stdout
+    wrong = subprocess.run(
+        (sys.executable, "-m", "generator", "serve", "--replicas", "0"), capture_output=True, text=True, check=False
+    )
+    assert wrong.returncode == 2
+    assert "whole number" in wrong.stderr
+
+
+@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
+def test_without_ray_the_extra_is_named() -> None:
+    told = subprocess.run((sys.executable, "-m", "generator", "serve"), capture_output=True, text=True, check=False)
+    assert told.returncode == 1
+    assert "lstmega[cluster]" in told.stderr
