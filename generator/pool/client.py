@@ -72,6 +72,7 @@ class Pool:
                 keeping.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await keeping
+                pool._lose("it is closed", expected=True)
 
     @property
     def weights(self) -> Weights:
@@ -115,14 +116,14 @@ class Pool:
         return "the pool was away" if self._faults else ""
 
     def statistics(self) -> WorkerStatistics:
-        """Counts of what this bot asked for; the speed is that of all replicas, which write for others as well."""
+        """Counts of what this bot asked for; what runs, and how fast, is that of all replicas, for all bots."""
         speed = sum(replica.characters_per_second for replica in self._replicas)
         return WorkerStatistics(
             texts=self._texts,
             characters=self._characters,
             refused=self._refused,
             failed=self._failed,
-            running=len(self._asked),
+            running=sum(replica.running for replica in self._replicas),
             queued=0,
             characters_per_second=speed or _FIRST_GUESS,
         )
@@ -160,21 +161,29 @@ class Pool:
 
     async def _keep_linked(self) -> None:
         while True:
-            link = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "generator.pool.link", self._address,
-                stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.DEVNULL,  # Ray's words: it keeps its own logs; what matters comes as a frame
-                start_new_session=True,  # Ctrl-C is the bot's, which still needs answers then
-            )  # fmt: skip
             try:
-                await self._listen(link)
-            finally:
-                self._link = None
-                self._lose("the link to the cluster ended" if not self._away else self._away)
-                if link.returncode is None:
-                    link.kill()
-                await link.wait()
+                await self._linked()
+            except Exception as error:  # a defect, or no process to be had: told, and tried again
+                log.exception("the link to the pool failed")
+                self._lose(f"the link to the cluster failed ({type(error).__name__})")
             await asyncio.sleep(_AGAIN_SECONDS)
+
+    async def _linked(self) -> None:
+        """One link, from its start to its end."""
+        link = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "generator.pool.link", self._address,
+            stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,  # Ray's words: it keeps its own logs; what matters comes as a frame
+            start_new_session=True,  # Ctrl-C is the bot's, which still needs answers then
+        )  # fmt: skip
+        try:
+            await self._listen(link)
+            self._lose(self._away or "the link to the cluster ended")
+        finally:
+            self._link = None
+            if link.returncode is None:
+                link.kill()
+            await link.wait()
 
     async def _listen(self, link: asyncio.subprocess.Process) -> None:
         if link.stdout is None:
@@ -213,8 +222,8 @@ class Pool:
             log.info("the pool is there: %d replicas", len(here.replicas))
             self._here.set()
 
-    def _lose(self, reason: str) -> None:
-        if not self._away and self._here.is_set():
+    def _lose(self, reason: str, *, expected: bool = False) -> None:
+        if not expected and not self._away and self._here.is_set():
             self._faults += 1
             log.error("the pool is away: %s", reason)
         self._away = reason

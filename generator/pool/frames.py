@@ -60,6 +60,7 @@ class Figures:
 
     version: str
     threads: int
+    running: int
     characters_per_second: float
 
 

@@ -159,8 +159,8 @@ async def _run(address: str) -> None:
     await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     with contextlib.suppress(TimeoutError, ConnectionError):  # the bot is gone: nobody reads it
         await asyncio.wait_for(out.drain(), 1.0)
+    os._exit(0)  # Ray's own farewell, and a thread that cancels a text, wait for a cluster that may be gone
 
 
 if __name__ == "__main__":
     asyncio.run(_run(sys.argv[1]))
-    os._exit(0)  # Ray's own farewell waits for a cluster that may be gone

@@ -100,7 +100,8 @@ class Replica:
 
     async def figures(self) -> Figures:
         """How it is."""
-        return Figures(self._ready.model.version, self._number, self._ready.statistics().characters_per_second)
+        worker, now = self._ready, self._ready.statistics()
+        return Figures(worker.model.version, self._number, now.running, now.characters_per_second)
 
     async def check_health(self) -> None:
         """Raises when a thread hangs or is no more: Serve then puts another replica in this one's place."""
