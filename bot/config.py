@@ -52,7 +52,10 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     if reader.problems:
         raise ConfigError(reader.problems)
     values["store"]["path"] = values["store"].get("path") or _default_database(environment)
-    sections: dict[str, Any] = {name: SECTIONS[name](**content) for name, content in values.items()}
+    try:
+        sections: dict[str, Any] = {name: SECTIONS[name](**content) for name, content in values.items()}
+    except ValueError as error:  # of keys that are right each by itself
+        raise ConfigError([f"{path}: {error}" if path else str(error)]) from error
     return Config(**sections)
 
 

@@ -41,6 +41,10 @@ def _whole(low: int, high: int) -> Meta:
     return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
+MAX_SHARDS: Final = 100_000
+"""More than any bot has: Discord wants one for 2,500 servers at most
+(https://discord.com/developers/docs/events/gateway#sharding)."""
+Shard = Annotated[int, Meta(ge=0)]
 Operator = Annotated[str, Meta(pattern=r"^[a-z]+:\S+$")]
 HttpUrl = Annotated[str, Meta(pattern=r"^(https?://\S+)?$", description="an address that begins http:// or https://")]
 SocketUrl = Annotated[str, Meta(pattern=r"^(wss?://\S+)?$", description="an address that begins ws:// or wss://")]
@@ -78,11 +82,27 @@ class BotSection(Struct, frozen=True, kw_only=True):
 
 
 class DiscordSection(Struct, frozen=True, kw_only=True):
-    """`[discord]`: the bot's token, and where the platform is when it is not the real one."""
+    """`[discord]`: the bot's token, where the platform is when it is not the real one, and which shards connect here.
+
+    `shard_count` 0: as many as Discord recommends; no `shard_ids`: all of them. Raises `ValueError` when the two do not
+    go together.
+    """
 
     token: Token = Secret()
     api_url: HttpUrl = ""
     gateway_url: SocketUrl = ""
+    shard_ids: Annotated[tuple[Shard, ...], Meta(description="a list of whole numbers from 0, such as [0, 1]")] = ()
+    shard_count: Annotated[int, _whole(0, MAX_SHARDS)] = 0
+
+    def __post_init__(self) -> None:
+        if self.shard_ids and not self.shard_count:
+            raise ValueError("[discord] shard_ids: say how many shards there are in all, in shard_count")
+        if any(shard >= self.shard_count for shard in self.shard_ids):
+            raise ValueError(
+                f"[discord] shard_ids: with shard_count {self.shard_count} the last is {self.shard_count - 1}"
+            )
+        if len(set(self.shard_ids)) < len(self.shard_ids):
+            raise ValueError("[discord] shard_ids: name each shard once")
 
 
 class TelegramSection(Struct, frozen=True, kw_only=True):

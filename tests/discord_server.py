@@ -50,6 +50,8 @@ class DiscordServer:
         self.requests: list[tuple[str, str, Any]] = []
         self.answers: dict[str, list[tuple[int, dict[str, Any], dict[str, str]]]] = {}
         self.identified = 0
+        self.shards: list[list[int]] = []
+        """What each connection said which shard it is, of how many."""
         self.queries: list[dict[str, str]] = []
         self.refuse_identify = False
         self.deaf = False
@@ -251,7 +253,9 @@ class DiscordServer:
                 self._sockets.append(socket)
                 self._transports.append(request.transport)
                 self.events.clear()  # of another session
-                ready = {"v": 10, "user": BOT, "guilds": [], "session_id": "s", "shard": [0, 1]}
+                shard = message.json()["d"].get("shard", [0, 1])
+                self.shards.append(shard)
+                ready = {"v": 10, "user": BOT, "guilds": [], "session_id": "s", "shard": shard}
                 ready |= {"application": {"id": BOT["id"], "flags": 0}, "resume_gateway_url": "wss://example.invalid"}
                 await socket.send_json({"op": DISPATCH, "t": "READY", "s": 1, "d": ready})
                 self.identified += 1

@@ -65,6 +65,19 @@ async def ready(bot: Discord) -> None:
     assert bot.connected
 
 
+async def test_a_process_connects_the_shards_that_are_its_own(server: DiscordServer, core: tuple[Core, Any]) -> None:
+    section = DiscordSection(
+        token=Secret(TOKEN), api_url=server.url, gateway_url=server.gateway_url, shard_ids=(1, 3), shard_count=4
+    )
+    bot = Discord(section, *core)
+    async with serving(bot, server):
+        await server.until(lambda: server.identified == 2, 30)
+        await ready(bot)
+        assert sorted(server.shards) == [[1, 4], [3, 4]]
+        await server.slash("start")
+        await server.until(lambda: bool(server.sent("POST", "/callback")))
+
+
 @pytest.mark.parametrize("gateway", [True, False])
 async def test_everything_goes_where_the_configuration_says(
     server: DiscordServer,

@@ -10,7 +10,7 @@ import discord
 
 from bot.commands import Commands
 from bot.platforms import BadToken
-from bot.platforms.discord_client import PLATFORM, Client
+from bot.platforms.discord_client import PLATFORM, Client, Shards
 from bot.platforms.discord_transport import Endpoints
 from bot.settings import DiscordSection
 from bot.store import Store
@@ -34,6 +34,7 @@ class Discord:
         self._commands = commands
         self._store = store
         self._operated = operated
+        self._shards = Shards(settings.shard_ids, settings.shard_count)
         self._client: Client | None = None
         quieten()
 
@@ -95,6 +96,7 @@ class Discord:
             self._endpoints,
             for_operators=self._operated,
             synchronising=synchronising,
+            shards=self._shards,
         )
 
 

@@ -7,6 +7,7 @@ import logging
 import re
 import sys
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
@@ -29,6 +30,17 @@ GOODBYE_SECONDS: Final = 2.0
 LAUNCH_SECONDS: Final = 60.0
 """A shard that has not connected by then counts as a failure of the platform."""
 log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Which shards connect here (none named: all), and how many there are in all (0: as many as Discord recommends)."""
+
+    numbers: tuple[int, ...] = ()
+    count: int = 0
+
+
+ALL_SHARDS: Final = Shards()
 
 
 class Tree(app_commands.CommandTree["Client"]):
@@ -79,13 +91,22 @@ class Client(discord.AutoShardedClient):
     """One connection, from log-in to close; a new one is made for the next.
 
     `for_operators`: whether the operators' commands are told to Discord. `synchronising`: whether logging in tells
-    Discord about commands that changed.
+    Discord about commands that changed. `shards`: which connect here.
     """
 
     def __init__(
-        self, core: Commands, store: Store, endpoints: Endpoints, *, for_operators: bool, synchronising: bool = True
+        self,
+        core: Commands,
+        store: Store,
+        endpoints: Endpoints,
+        *,
+        for_operators: bool,
+        synchronising: bool = True,
+        shards: Shards = ALL_SHARDS,
     ) -> None:
         super().__init__(
+            shard_ids=list(shards.numbers) or None,  # type: ignore[arg-type] # None is its default
+            shard_count=shards.count or None,
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,  # nothing is looked up in messages of the past, so none are kept
