@@ -34,7 +34,7 @@ from generator import (
 )
 from generator.pool.client import Pool
 from generator.pool.replica import Replica
-from generator.weights import activate
+from generator.weights import activate, current_version, shipped_folder
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"
@@ -206,6 +206,16 @@ async def test_weights_come_from_a_url(running: Cluster, pool: Pool, folder: Pat
     assert served.returncode == 0, served.stderr
     await until(lambda: pool.weights.manifest.version == "tiny-3")
     await same_as_local(pool, folder)
+
+
+@needs_ray
+async def test_a_text_that_nobody_waits_for_is_not_written_to_its_end(running: Cluster, pool: Pool) -> None:
+    # The shipped network: 90 texts of this length take it a quarter of a minute, an untrained one hardly 5 s.
+    served = await asyncio.to_thread(running.serve, "--replicas", "2")
+    assert served.returncode == 0, served.stderr
+    await until(lambda: pool.weights.manifest.version == current_version(shipped_folder()))
+    tasks = [asyncio.create_task(pool.generate(GenerationRequest(4000, seed))) for seed in range(90)]
+    await leaving_frees_the_rows(pool, tasks)
 
 
 @needs_ray
