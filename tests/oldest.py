@@ -7,7 +7,7 @@ import re
 import tomllib
 from pathlib import Path
 
-_RANGE = re.compile(r"(?P<name>[\w.-]+)>=(?P<lowest>[\w.]+),<[\w.]+")
+_RANGE = re.compile(r"(?P<name>[\w.-]+)(?:\[[\w,]+\])?>=(?P<lowest>[\w.]+),<[\w.]+")
 
 
 def lowest_versions(pyproject: Path) -> list[str]:

@@ -133,7 +133,7 @@ EXAMPLES: list[Example] = [
     of("GatherND", floats(9, 4), integers(1, 2, 3).reshape(3, 1)),
     of("GatherND", floats(3, 4, 5), integers(1, 2, 3).reshape(3, 1), batch_dims=1),
     of("Concat", "x", "x", axis=-1),
-    of("Split", "x", axis=1, num_outputs=4, outputs=4, opset=18),
+    of("Split", floats(9, 4), axis=0, num_outputs=2, outputs=2, opset=18),
     of("Split", "x", axis=1, num_outputs=2, outputs=2),
     of("Split", "x", integers(1, 5), axis=1, outputs=2),
     of("Split", "x", axis=-1, split=[2, 4], outputs=2, opset=11),
