@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import signal
 import string
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
@@ -33,6 +34,9 @@ LIKELIER = {" ": 4.0, ".": 2.0}
 upon at the usual temperatures; the other logits are near 0."""
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")  # or a machine that has other things to do fails a property that holds
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As in a shell's background job. The processes that the tests start would inherit it, and not hear Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 SETTINGS = BotSection(length=60, rest=0.0, operators=("discord:boss",))
 
 
