@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final
 
+from benchmarks.service.table import percentile
 from generator import Generation, GenerationRequest, Generator, Writer
 from generator.pool.client import Pool
 from generator.weights import shipped_folder
@@ -68,7 +69,7 @@ def _pin(processes: list[int]) -> None:
 
 def _told(name: str, seconds: list[float]) -> str:
     ordered = sorted(seconds)
-    median, late = statistics.median(ordered), ordered[int(0.99 * (len(ordered) - 1))]
+    median, late = statistics.median(ordered), percentile(ordered, 0.99)
     return f"{name}: median {1000 * median:.1f} ms, 99th percentile {1000 * late:.1f} ms ({len(ordered)} texts)"
 
 

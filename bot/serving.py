@@ -9,7 +9,6 @@ from typing import Final
 
 from bot.settings import GeneratorSection
 from generator import Generator, Writer
-from generator.pool.client import Pool
 from generator.weights import MANIFEST, shipped_folder
 
 _QUEUE: Final = 160
@@ -39,6 +38,8 @@ def watched(section: GeneratorSection) -> Path | None:
 async def open_generator(section: GeneratorSection) -> AsyncIterator[Writer]:
     """The generator, open, or the pool that the section names. Raises `WeightsError`, or `Unavailable` for a pool."""
     if section.address:
+        from generator.pool.client import Pool  # noqa: PLC0415 - most bots write by themselves
+
         async with Pool.open(section.address) as pool:
             yield pool
         return

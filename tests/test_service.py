@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from scripted_platform import ScriptedPlatform, refused
+from service_process import unused_port
 
 from bot import messages, service, systemd
 from bot.asking import ask_to_reload
@@ -34,12 +35,6 @@ from generator.weights import activate
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = Backoff(first=0.001, longest=0.001)
-
-
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @pytest.fixture

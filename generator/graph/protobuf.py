@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _MAX_ALL_FIELDS: Final = 50_000
 IGNORED: Final = ""
 """The name of a field that may be there and is not looked into."""
 
+T = TypeVar("T")
 Value = int | memoryview
 """A number, or the bytes of a string, of a nested message, of packed numbers or of a float."""
 
@@ -74,12 +75,7 @@ class Message:
 
     def number(self, name: str, default: int | None = None) -> int:
         """A field that is there once, or at most once if there is a `default`."""
-        values = self.numbers(name)
-        if len(values) == 1:
-            return values[0]
-        if values or default is None:
-            raise WireError(f"{name} is there {len(values)} times")
-        return default
+        return _only(name, self.numbers(name), default)
 
     def numbers(self, name: str) -> list[int]:
         """A repeated field of signed integers, packed or not."""
@@ -96,12 +92,7 @@ class Message:
 
     def bytes(self, name: str, default: memoryview | None = None) -> memoryview:
         """A field that is there once, or at most once if there is a `default`."""
-        values = self.repeated(name)
-        if len(values) == 1:
-            return values[0]
-        if values or default is None:
-            raise WireError(f"{name} is there {len(values)} times")
-        return default
+        return _only(name, self.repeated(name), default)
 
     def repeated(self, name: str) -> list[memoryview]:
         """A repeated field of strings or messages."""
@@ -169,3 +160,12 @@ def _varint(content: memoryview, at: int) -> tuple[int, int]:
         if byte < 0x80:
             return value & (1 << 64) - 1, at + shift + 1
     raise WireError("it ends in the middle")
+
+
+def _only(name: str, values: list[T], default: T | None) -> T:
+    """The one value of a field, or the default where there is none."""
+    if len(values) == 1:
+        return values[0]
+    if values or default is None:
+        raise WireError(f"{name} is there {len(values)} times")
+    return default
