@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
+from http import HTTPStatus
 from typing import Any, Final
 
 from telegram import Update
@@ -23,6 +25,8 @@ _CONNECTIONS: Final = 256
 """At once; requests beyond that wait for one."""
 _MAX_REASON: Final = 160
 """Characters of an error that a log line shows. A page of a proxy between here and Telegram may be long."""
+UNREADABLE: Final = (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError)
+"""What the library raises when it reads content that is not as the Bot API says."""
 log = logging.getLogger(__name__)
 
 # The library is on its way to `timedelta`s; without this opt-in each RetryAfter comes with a DeprecationWarning.
@@ -42,22 +46,47 @@ class Request(Transport):
 
 
 class UpdateRequest(Request):
-    """Requests for updates; one that the library cannot read is emptied, or it would be delivered for ever."""
+    """Requests for updates. `careful`: an update that the library cannot read is emptied."""
 
-    @staticmethod
-    def parse_json_payload(payload: bytes) -> dict[str, Any]:
+    careful = False
+
+    async def do_request(self, *args: Any, **named: Any) -> tuple[int, bytes]:
         """See `BaseRequest`. Raises `TelegramError`."""
-        answer = Request.parse_json_payload(payload)
-        if isinstance(answer.get("result"), list):
+        status, payload = await super().do_request(*args, **named)
+        if self.careful and status == HTTPStatus.OK:
+            answer = self.parse_json_payload(payload)
             answer["result"] = [readable(update) for update in answer["result"]]
-        return answer
+            payload = json.dumps(answer).encode()
+        return status, payload
+
+
+class CarefulBot(ExtBot[None]):
+    """The library's bot, which an update that it cannot read does not stop: that one comes without its content.
+
+    Each is looked at by itself only after they could not be read together: it takes as long as reading them.
+    """
+
+    def __init__(self, token: str, *, updates: UpdateRequest, **named: Any) -> None:
+        super().__init__(token, get_updates_request=updates, **named)
+        self._updates = updates
+
+    async def get_updates(self, *args: Any, **named: Any) -> tuple[Update, ...]:
+        """See `Bot.get_updates`."""
+        try:
+            return await super().get_updates(*args, **named)
+        except UNREADABLE:
+            self._updates.careful = True
+        try:
+            return await super().get_updates(*args, **named)
+        finally:
+            self._updates.careful = False
 
 
 def readable(update: dict[str, Any]) -> dict[str, Any]:
     """The update, without its content when the library cannot read that (a newer Bot API, say)."""
     try:
         Update.de_json(update, None)
-    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError) as error:
+    except UNREADABLE as error:
         log.warning("update %s cannot be read and is left out: %s", update["update_id"], type(error).__name__)
         return {"update_id": update["update_id"]}
     return update
@@ -68,11 +97,11 @@ def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> ExtBot[None]
     logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
     url = (settings.api_url or OFFICIAL).rstrip("/")
     proxy = proxy_for(url)
-    return ExtBot(
+    return CarefulBot(
         settings.token.reveal(),
         base_url=f"{url}/bot",
         request=Request(read_timeout=_READ_SECONDS, connections=_CONNECTIONS, proxy=proxy),
-        get_updates_request=UpdateRequest(read_timeout=_READ_SECONDS, connections=2, proxy=proxy),
+        updates=UpdateRequest(read_timeout=_READ_SECONDS, connections=2, proxy=proxy),
         rate_limiter=limiter,
     )
 

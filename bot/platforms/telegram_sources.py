@@ -19,7 +19,7 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, RetryAfter, TelegramError
 
 from bot.listening import listening
-from bot.platforms.telegram_connection import POLL_SECONDS, is_refusal, readable, told
+from bot.platforms.telegram_connection import POLL_SECONDS, UNREADABLE, is_refusal, readable, told
 from bot.platforms.telegram_limits import seconds
 from bot.platforms.telegram_updates import WANTED
 from bot.settings import TelegramSection
@@ -164,9 +164,12 @@ class Webhook:
             content = json.loads(body)
             if not isinstance(content["update_id"], int):
                 raise TypeError
-            update = Update.de_json(readable(content), self._bot)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        except UNREADABLE:
             return web.Response(status=HTTPStatus.BAD_REQUEST)
+        try:
+            update = Update.de_json(content, self._bot)
+        except UNREADABLE:  # refused, it would come again and again
+            update = Update.de_json(readable(content), self._bot)
         self._take(update)
         return web.Response()
 
