@@ -1,5 +1,5 @@
 # make chat          the bot in this terminal
-# make test          installs what the tests need and runs everything
+# make test          installs what the tests need and runs everything, WORKERS processes at a time (2)
 # make test-oldest   the same on the lowest versions that pyproject.toml allows
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, four minutes)
 # make faults        kills the service KILLS times while people use it
@@ -12,6 +12,8 @@ BIN := .venv/bin
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 OLDEST := .venv-oldest
+WORKERS ?= 2
+PYTEST := python -m pytest --numprocesses $(WORKERS) --dist worksteal
 KILLS ?= 200
 MINUTES ?= 30
 
@@ -24,10 +26,10 @@ run: .venv/.bot
 	@$(BIN)/python -m bot run
 
 test: .venv/.dev
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/$(PYTEST) $(TESTS)
 
 test-oldest: $(OLDEST)/.dev
-	$(OLDEST)/bin/python -m pytest $(TESTS)
+	$(OLDEST)/bin/$(PYTEST) $(TESTS)
 
 test-cluster: .venv/.cluster
 	$(BIN)/python -m pytest tests/test_pool.py

@@ -12,6 +12,7 @@ import shutil
 import sqlite3
 import struct
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -103,7 +104,7 @@ async def test_whatever_the_clock_does_people_are_answered_and_nothing_stops(bot
                 await alice.send(f"/nietzsche {TYPED}")
             answers += 1
             assert (await service.ready())[0] == 200
-            with sqlite3.connect(tmp_path / "db.sqlite3") as database:
+            with closing(sqlite3.connect(tmp_path / "db.sqlite3")) as database:
                 ((saved,),) = database.execute("SELECT updated_at FROM conversations")
             assert abs(saved - (time.time() + shift)) < PATIENCE  # the fault is real: SQLite's row has the jumped time
         began = time.monotonic()

@@ -6,6 +6,7 @@ import asyncio
 import random
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -93,19 +94,12 @@ async def test_forgetme_leaves_nothing_in_any_file_of_the_running_service(bot: I
             query = await marked.inline(f"0.7 {WORD}")
             await query.answer()
             await (await query.choose()).next_edit()
-            rows = (
-                sqlite3.connect(state / "db.sqlite3")
-                .execute("SELECT state, tail, written FROM conversations")
-                .fetchall()
-            )
-            staying = (
-                sqlite3.connect(state / "db.sqlite3")
-                .execute(
+            with closing(sqlite3.connect(state / "db.sqlite3")) as database:
+                rows = database.execute("SELECT state, tail, written FROM conversations").fetchall()
+                staying = database.execute(
                     "SELECT state FROM conversations JOIN people ON people.id = person_id WHERE person = ?",
                     (str(other.id),),
-                )
-                .fetchall()
-            )
+                ).fetchall()
             kept = [row[0][-40:] for row in rows if (row[0],) not in staying]
             kept += [text[:40].encode() for row in rows if (row[0],) not in staying for text in row[1:] if text]
             needles = [*traces(WORD, GROUP_TEXT, NAME, numbers=(TELEGRAM_PERSON, DISCORD_PERSON)), *kept]

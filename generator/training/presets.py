@@ -117,7 +117,7 @@ _TUNING: Final = Reading(
 
 _WINDOWS: Final = Reading(
     epochs=64,
-    learning_rate=1e-2,
+    learning_rate=1e-3,
     order="windows",
     keep="last",
     hidden_dropout=0.2,
