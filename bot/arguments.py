@@ -110,8 +110,18 @@ def parser() -> argparse.ArgumentParser:
         jobs.backup,
         "Copies the database into a new file, while the service runs.",
         "To restore it: stop the service, put the copy in the database's place, delete the files beside it that end\n"
-        "in -wal and -shm, start the service. Weights are copied as folders.",
+        "in -wal and -shm, start the service. Weights are copied as folders.\n\n"
+        "The copy of a PostgreSQL ([store] url) is an SQLite file as well; `{prog} import` is its way back.",
     ).add_argument("file", type=Path, metavar="FILE", help="the copy; must not be there yet")
+    command(
+        "import",
+        jobs.bring,
+        "Copies everything in a database's file into the PostgreSQL that [store] url names.",
+        "For moving there from [store] path, and for restoring a backup. The PostgreSQL must hold nobody's data yet,\n"
+        "and no bot may have the file open; the file stays as it is. Says how many rows of each table there were.\n"
+        "Exit status: 0 all of it is there; 1 nothing is, PostgreSQL is away, so try again; 2 nothing is, and the\n"
+        "line says what to mend.",
+    ).add_argument("file", type=Path, metavar="FILE", help="an SQLite file of the bot, of this version or an older one")
     command(
         "reload",
         jobs.reload,

@@ -23,7 +23,7 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.errors import StoreError
-from bot.migrations import APPLICATION_ID, MIGRATIONS
+from bot.migrations import APPLICATION_ID, MIGRATIONS, steps
 
 PATIENCE_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
@@ -215,13 +215,19 @@ async def _transaction(connection: Connection) -> AsyncIterator[Connection]:
         raise
 
 
-async def _prepare(path: Path, writer: Connection, patience: float) -> None:
-    """Checks, settings and migrations; raises `StoreError`."""
-    # One statement, so that another process which is just making the database is seen before it or after it.
-    [(found, owner, tables)] = await writer.read(
-        "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
-        " FROM pragma_user_version, pragma_application_id"
-    )
+WHOSE: Final = (
+    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
+    " FROM pragma_user_version, pragma_application_id"
+)
+"""What `schema_of` judges by. One statement, so that another process which is just making the database is seen before
+it or after it."""
+
+
+def schema_of(path: Path, found: int, owner: int, tables: int) -> int:
+    """The number of migrations that a file has had, 0 for an empty one; from the row of `WHOSE`.
+
+    Raises `StoreError` for another program's file and for one of a newer version.
+    """
     if owner != APPLICATION_ID and (owner or found or tables):
         raise StoreError(path, "is the database of another program; choose another file with [store] path")
     if found > len(MIGRATIONS):
@@ -230,6 +236,13 @@ async def _prepare(path: Path, writer: Connection, patience: float) -> None:
             f"is from a newer version of LSTMega (schema {found}; this one knows {len(MIGRATIONS)});"
             " update LSTMega, or choose another file with [store] path",
         )
+    return found
+
+
+async def _prepare(path: Path, writer: Connection, patience: float) -> None:
+    """Checks, settings and migrations; raises `StoreError`."""
+    [found] = await writer.read(WHOSE)
+    schema_of(path, *found)
     damage = [str(row[0]) for row in await writer.read("PRAGMA quick_check(1)")]
     if damage != ["ok"]:
         raise StoreError(path, f"{_CORRUPT} ({damage[0].splitlines()[-1][:80]})")
@@ -240,10 +253,8 @@ async def _prepare(path: Path, writer: Connection, patience: float) -> None:
     # Taking the writer's lock finds out at start whether the file can be written and nobody holds it.
     async with _transaction(writer):
         done = (await writer.read("PRAGMA user_version"))[0][0]  # again: another process may have just migrated
-        for number, statements in enumerate(MIGRATIONS[done:], done + 1):
-            for statement in statements:
-                await writer.run(statement)
-            await writer.run(f"PRAGMA user_version = {number}")
+        for statement in steps(done):
+            await writer.run(statement)
 
 
 async def _log_ahead(writer: Connection, patience: float) -> None:
@@ -297,6 +308,8 @@ _EXPLANATIONS: Final[dict[int, str]] = {
 
 def explain(error: sqlite3.Error) -> str:
     """What is wrong and what to do, from SQLite's primary result code (https://sqlite.org/rescode.html)."""
+    if isinstance(error, sqlite3.OperationalError) and not _code(error):  # Python's own, which repeats the text
+        return f"{_CORRUPT} (a text that is not UTF-8)"
     return _EXPLANATIONS.get(_code(error), f"the database failed: {error}")
 
 

@@ -155,14 +155,30 @@ def _logged(
 
 
 def backup(options: argparse.Namespace) -> int:
-    """Copies the database."""
-    from bot.backing_up import back_up  # noqa: PLC0415 - loads the database library, as in `_talk`
+    """Copies the database into a file."""
+    from bot import backing_up, transfer  # noqa: PLC0415 - load the database library, as in `_talk`
 
-    source = _config(options).database
+    source, target = _config(options).database, options.file
     if isinstance(source, Secret):
-        tool = 'pg_dump --schema=lstmega --format=custom --file=FILE "$LSTMEGA_STORE__URL"'
-        return fail(options.prog, UNUSABLE, f"{shown(source)}: a PostgreSQL is copied with its own tool: {tool}")
-    print(f"{options.file}: {back_up(source, options.file):,} bytes, a copy of {source}")
+        asyncio.run(transfer.back_up(source, target))
+    else:
+        backing_up.back_up(source, target)
+    place = shown(source) if isinstance(source, Secret) else source
+    print(f"{target}: {target.stat().st_size:,} bytes, a copy of {place}")
+    return 0
+
+
+def bring(options: argparse.Namespace) -> int:
+    """Copies a file into the PostgreSQL."""
+    from bot.transfer import bring  # noqa: PLC0415 - loads the database library, as in `_talk`
+
+    target = _config(options).database
+    if isinstance(target, Path):
+        return fail(options.prog, UNUSABLE, "no PostgreSQL is configured to copy into: set [store] url")
+    rows = asyncio.run(bring(options.file, target))
+    print(f"{shown(target)} holds all of {options.file} now: {', '.join(f'{table} {rows[table]:,}' for table in rows)}")
+    print("Start the bots with this [store] url. The file is as it was, but /forgetme does not reach it any more:")
+    print("once the bots run, delete it, and what ends in -wal or -shm beside it.")
     return 0
 
 

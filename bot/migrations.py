@@ -6,6 +6,7 @@ together with the new number. A step that was released never changes; a new need
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Final
 
 APPLICATION_ID: Final = 0x4C53544D
@@ -67,3 +68,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "ALTER TABLE conversations ADD COLUMN seed INTEGER",
     ),
 )
+
+
+def steps(done: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
+    """The statements that bring an SQLite file from one number of steps to another, each with its new number."""
+    for number, statements in enumerate(MIGRATIONS[done:wanted], done + 1):
+        yield from statements
+        yield f"PRAGMA user_version = {number}"

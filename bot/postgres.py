@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any, Final
 
@@ -60,6 +60,13 @@ class Connection:
             *_, count = (await self._connection.execute(statement, *values)).split()  # such as "INSERT 0 1"
             return int(count) if count.isdecimal() else 0
 
+    async def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+        """Puts rows into a table as they are, with the numbers that they have."""
+        with _told(self._place):
+            await self._connection.copy_records_to_table(
+                table, schema_name="lstmega", columns=list(columns), records=rows
+            )
+
     async def deleted(self) -> None:
         """Notes nothing: PostgreSQL keeps the account of what was deleted."""
 
@@ -97,19 +104,28 @@ class Database:
                     await pool.close()
 
     @staticmethod
-    async def look(address: Secret) -> str:
-        """How the database is, in a few words, without changing it. Errors are those of `open`."""
+    @asynccontextmanager
+    async def snapshot(address: Secret, patience: float = PATIENCE_SECONDS) -> AsyncIterator[tuple[int, Connection]]:
+        """Connects to see everything as it is at one moment, and change nothing; with the number of migrations that
+        were made, 0 for a new database. `patience` and errors are those of `open`."""
         place = shown(address)
         with _told(place):
-            raw = await asyncpg.connect(address.reveal(), **_settings(PATIENCE_SECONDS))
+            raw = await asyncpg.connect(address.reveal(), **_settings(patience))
         try:
             connection = Connection(place, raw)
-            server = (await connection.read("SHOW server_version"))[0][0].split()[0]
-            if not await _version(place, connection):
-                return f"PostgreSQL {server} answers; nothing of the bot's is there yet, the first start makes it"
-            return f"PostgreSQL {server} answers; its schema lstmega is there"
+            await connection.run("BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield await _version(place, connection), connection
         finally:
             raw.terminate()
+
+    @classmethod
+    async def look(cls, address: Secret) -> str:
+        """How the database is, in a few words, without changing it. Errors are those of `open`."""
+        async with cls.snapshot(address) as (schema, connection):
+            server = (await connection.read("SHOW server_version"))[0][0].split()[0]
+        if not schema:
+            return f"PostgreSQL {server} answers; nothing of the bot's is there yet, the first start makes it"
+        return f"PostgreSQL {server} answers; its schema lstmega is there"
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
         """Executes one statement that changes nothing; returns all its rows."""
@@ -258,6 +274,7 @@ _EXPLANATIONS: Final[dict[type[Exception], str]] = {
     asyncpg.LockNotAvailableError: _BUSY,
     asyncpg.QueryCanceledError: _BUSY,
     asyncpg.DeadlockDetectedError: _BUSY,
+    asyncpg.DataError: "it does not take a value as it is",
     asyncpg.DiskFullError: "the disk is full; make room on it",
     asyncpg.CannotConnectNowError: "starts or stops just now; try again",
     asyncpg.OperatorInterventionError: "starts or stops just now; try again",

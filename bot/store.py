@@ -53,14 +53,14 @@ class Store:
         `patience` and errors are those of `bot.database.Database.open` and `bot.postgres.Database.open`. Raises
         `StoreError` also when the library for PostgreSQL is not installed.
         """
-        opened = Database.open(place, patience) if isinstance(place, Path) else _postgres(place).open(place, patience)
+        opened = Database.open(place, patience) if isinstance(place, Path) else postgres_of(place).open(place, patience)
         async with opened as it:
             yield cls(it)
 
     @staticmethod
     async def look(address: Secret) -> str:
         """How a PostgreSQL is, in a few words; nothing is changed there. Errors are those of `open`."""
-        return await _postgres(address).look(address)
+        return await postgres_of(address).look(address)
 
     async def temperature(self, platform: str, person: str) -> float | None:
         """The person's own temperature, or `None` when they set none."""
@@ -220,7 +220,8 @@ async def _person_id(change: Connection, platform: str, person: str) -> int:
     return int(rows[0][0])
 
 
-def _postgres(address: Secret) -> type[postgres.Database]:
+def postgres_of(address: Secret) -> type[postgres.Database]:
+    """What opens the PostgreSQL of that address. Raises `StoreError` when its library is not installed."""
     try:
         from bot import postgres  # noqa: PLC0415 - its library is installed by those who want it
     except ModuleNotFoundError as error:

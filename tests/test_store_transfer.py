@@ -1,0 +1,416 @@
+"""`import` and `backup` between a real SQLite file and a real PostgreSQL: everything arrives, or nothing does."""
+
+# ruff: noqa: ASYNC110, S608 - another process does what is waited for, and tells nobody; statements are the tests' own
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, closing
+from pathlib import Path
+
+import asyncpg
+import pytest
+from postgres_server import PASSWORD, PostgresServer
+from service_process import PATIENCE, ROOT, Installation, asked, unused_port
+
+from bot import messages
+from bot.cli import main
+from bot.migrations import MIGRATIONS, steps
+from bot.settings import Secret
+from bot.store import Conversation, Store
+from generator.request import MAX_SEED
+from generator.surprise import Written
+
+TABLES = ("people", "preferences", "conversations", "moved_chats", "notes")
+ODD = "a\"b'c\\d\te\nf\x01g\x7f é 😀 \u202e $1 %s \\N NULL ,;"
+SECRET = "SECRET"  # noqa: S105 - what a person typed
+Rows = dict[str, list[tuple[object, ...]]]
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Of a file in which two people have a text, and one a temperature."""
+    path = tmp_path / "old" / "lstmega.sqlite3"
+
+    async def fill() -> None:
+        async with Store.open(path) as store:
+            await store.set_temperature("telegram", SECRET, 0.1 + 0.2)
+            await store.save_conversation("telegram", "c", SECRET, Conversation(SECRET, 0.6, "v1", b"\0\1", SECRET))
+            await store.save_conversation("telegram", "c", "bob", Conversation("", 0.6, "v1", b"", ""))
+
+    asyncio.run(fill())
+    return path
+
+
+@pytest.fixture
+def address(postgres: PostgresServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Secret:
+    """Of an empty database, which the configuration names."""
+    for name in list(os.environ):
+        if name.startswith("LSTMEGA_"):
+            monkeypatch.delenv(name)
+    address = postgres.new_database()
+    monkeypatch.setenv("LSTMEGA_STORE__URL", address.reveal())
+    monkeypatch.chdir(tmp_path)
+    return address
+
+
+def database(address: Secret) -> str:
+    return address.reveal().rpartition("/")[2]
+
+
+def in_file(path: Path) -> Rows:
+    with closing(sqlite3.connect(path)) as file:
+        return {table: sorted(file.execute(f"SELECT * FROM {table}"), key=repr) for table in TABLES}
+
+
+async def _in_postgres(address: Secret) -> Rows:
+    async with Store.open(address) as store:
+        found: Rows = {}
+        for table in TABLES:
+            rows = await store._database.read(f"SELECT * FROM {table}")
+            found[table] = sorted((tuple(row) for row in rows), key=repr)
+        return found
+
+
+def in_postgres(address: Secret) -> Rows:
+    return asyncio.run(_in_postgres(address))
+
+
+def without_probe(rows: Rows) -> Rows:
+    """Opening a database notes that, with the time."""
+    return rows | {"notes": [note for note in rows["notes"] if note[0] != "probe"]}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    """Exit status, and what was said, which is nobody's business."""
+    status = main(arguments)
+    out, err = capsys.readouterr()
+    assert (err == "") == (status == 0)
+    assert len(err.splitlines()) <= 1
+    shows_nothing(out + err)
+    return status, out + err
+
+
+def shows_nothing(said: str) -> None:
+    assert not any(part in said for part in (SECRET, PASSWORD, "hush", "%2F"))
+
+
+def refused(capsys: pytest.CaptureFixture[str], path: Path, because: str) -> None:
+    before = path.read_bytes() if path.is_file() else None
+    status, said = run(capsys, "import", str(path))
+    assert status == 2
+    assert because in said
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def fill(path: Path, people: int) -> None:
+    """With everything that a bot may have kept, in numbers that go over in several parts."""
+    draw = random.Random(11)
+
+    def text() -> str:
+        return "".join(draw.choices(ODD, k=draw.randrange(60)))
+
+    async def live() -> None:
+        async with Store.open(path) as store:
+            for number in range(30):
+                person, platform = f"-{number % 9}", draw.choice(("telegram", "discord"))
+                await store.set_temperature(platform, person, draw.choice((draw.random(), 1.0, None)))
+                written = Written(text(), text(), draw.choice((None, 0, MAX_SEED)))
+                conversation = Conversation(text(), draw.random(), "v1", bytes(range(256)), text(), written)
+                await store.save_conversation(platform, f"-{number % 5}", person, conversation)
+                await store.forget("discord", f"-{number % 4}")
+            for old, new in (("-1", "-100"), ("-2", ODD)):
+                await store.move_chat("telegram", old, new)
+            await store.set_note("discord.commands", ODD)
+
+    asyncio.run(live())
+    with closing(sqlite3.connect(path)) as file, file:
+        known = range(1000, 1000 + people)
+        file.executemany("INSERT INTO people VALUES (?, 'telegram', ?)", ((i, f"{i}{ODD}") for i in known))
+        file.executemany("INSERT INTO preferences VALUES (?, ?)", ((i, 1 / i) for i in known))
+        file.executemany(
+            "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL)",
+            ((i, ODD, text(), draw.randbytes(40), text(), i) for i in known),
+        )
+
+
+def test_everything_goes_there_and_back(capsys: pytest.CaptureFixture[str], address: Secret, tmp_path: Path) -> None:
+    path, copy = tmp_path / "here" / "db.sqlite3", tmp_path / "copy.sqlite3"
+    fill(path, people=1203)
+    before = in_file(path)
+    assert all(before.values())
+    status, said = run(capsys, "import", str(path))
+    assert status == 0
+    assert f"people {len(before['people']):,}, preferences {len(before['preferences']):,}, " in said
+    assert "delete it" in said
+    assert without_probe(in_postgres(address)) == before
+    assert in_file(path) == before
+
+    status, said = run(capsys, "backup", str(copy))
+    assert status == 0
+    assert said.startswith(f"{copy}: ")
+    assert copy.stat().st_mode & 0o777 == 0o600
+    assert without_probe(in_file(copy)) == before
+
+    async def go_on(place: Path | Secret) -> None:
+        async with Store.open(place) as store:
+            assert await store.integrity() == []
+            await store.set_temperature("telegram", "somebody new", 0.8)
+            assert await store.temperature("telegram", "somebody new") == 0.8
+            assert await store.temperature("telegram", f"1200{ODD}") == 1 / 1200
+
+    for place in (copy, address):
+        asyncio.run(go_on(place))
+
+
+def test_every_table_is_among_those_compared() -> None:
+    with closing(sqlite3.connect(":memory:")) as file:
+        for statement in steps(0):
+            file.execute(statement)
+        assert {name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE sql LIKE '%TABLE%'")} == {
+            *TABLES
+        }
+
+
+@pytest.mark.parametrize("schema", range(1, len(MIGRATIONS)))
+def test_a_file_of_an_older_version(
+    capsys: pytest.CaptureFixture[str], address: Secret, tmp_path: Path, schema: int
+) -> None:
+    path = tmp_path / "db.sqlite3"
+    with closing(sqlite3.connect(path)) as file, file:
+        for statement in steps(0, schema):
+            file.execute(statement)
+        file.execute("INSERT INTO people VALUES (7, 'telegram', 'ada')")
+        file.execute("INSERT INTO preferences VALUES (7, 0.4)")
+        file.execute("INSERT INTO conversations VALUES (7, 'c', 'The', 0.6, 'v', x'0001', 'tail', 5)")
+    before = path.read_bytes()
+    status, _ = run(capsys, "import", str(path))
+    assert status == 0
+    found = in_postgres(address)
+    assert found["people"] == [(7, "telegram", "ada")]
+    assert found["preferences"] == [(7, 0.4)]
+    assert found["conversations"] == [(7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None)]
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_postgres_of_an_older_version_is_copied_as_it_is(
+    capsys: pytest.CaptureFixture[str], postgres: PostgresServer, address: Secret, path: Path, tmp_path: Path
+) -> None:
+    """For whoever makes a copy before they start the newer version."""
+    assert run(capsys, "import", str(path))[0] == 0
+    for column in ("written", "preceding", "seed"):
+        postgres.run(f"ALTER TABLE lstmega.conversations DROP {column}", database(address))
+    postgres.run(f"UPDATE lstmega.schema_version SET number = {len(MIGRATIONS) - 1}", database(address))
+    assert run(capsys, "backup", "copy.sqlite3")[0] == 0
+    found = postgres.run("SELECT number FROM lstmega.schema_version", database(address))
+    assert found == str(len(MIGRATIONS) - 1)
+
+    async def go_on() -> None:
+        async with Store.open(tmp_path / "copy.sqlite3") as store:
+            assert await store.temperature("telegram", SECRET) == 0.1 + 0.2
+            assert await store.conversation("telegram", "c", SECRET) is not None
+
+    asyncio.run(go_on())
+
+
+def test_where_people_are_already_nobody_is_brought(
+    capsys: pytest.CaptureFixture[str], address: Secret, path: Path
+) -> None:
+    assert run(capsys, "import", str(path))[0] == 0
+    before = without_probe(in_postgres(address))
+    refused(capsys, path, "holds people's data already")
+    assert without_probe(in_postgres(address)) == before
+
+
+def test_a_bot_that_ran_there_already_but_for_nobody_is_no_hindrance(
+    capsys: pytest.CaptureFixture[str], address: Secret, path: Path
+) -> None:
+    async def told() -> None:
+        for place in (path, address):
+            async with Store.open(place) as store:
+                await store.set_note("discord.commands", f"told {place}")
+
+    asyncio.run(told())
+    assert run(capsys, "import", str(path))[0] == 0
+    assert without_probe(in_postgres(address)) == in_file(path)
+
+
+def is_missing(path: Path) -> None:
+    path.unlink()
+
+
+def is_a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def is_a_diary(path: Path) -> None:
+    path.write_bytes(f"Dear diary, {SECRET} ".encode() * 500)
+
+
+def is_empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def changed_by(*statements: str) -> Callable[[Path], None]:
+    def change(path: Path) -> None:
+        with closing(sqlite3.connect(path)) as file, file:
+            for statement in statements:
+                file.execute(statement)
+
+    return change
+
+
+def is_overwritten(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    for page in range(2, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = random.Random(page).randbytes(200)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "because"),
+    [
+        (is_missing, "there is no such file; name the file that [store] path named"),
+        (is_a_folder, "is a folder, not a file; name the file that [store] path named"),
+        (is_a_diary, "is not an SQLite database"),
+        (is_empty, "is empty; name the file"),
+        (changed_by("PRAGMA application_id = 7"), "is the database of another program"),
+        (changed_by("PRAGMA user_version = 99"), "is from a newer version of LSTMega (schema 99"),
+        (is_overwritten, "is damaged"),
+        (changed_by("DELETE FROM people WHERE person = 'bob'"), "is damaged (conversations: a row belongs to nobody)"),
+        (changed_by("UPDATE preferences SET temperature = 'SECRET'"), "is damaged (preferences: a value is no REAL)"),
+        (changed_by("UPDATE conversations SET tail = cast(x'53c3' AS TEXT)"), "is damaged"),
+        (changed_by("UPDATE people SET person = person || char(0)"), "does not take a value as it is"),
+    ],
+)  # fmt: skip
+def test_a_file_that_cannot_be_brought(
+    capsys: pytest.CaptureFixture[str], address: Secret, path: Path, spoil: Callable[[Path], None], because: str
+) -> None:
+    spoil(path)
+    refused(capsys, path, because)
+    found = in_postgres(address)
+    assert [found[table] for table in TABLES[:-1]] == [[], [], [], []]
+
+
+@pytest.mark.usefixtures("address")
+def test_without_a_postgres_there_is_nowhere_to_bring_it(
+    capsys: pytest.CaptureFixture[str], path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSTMEGA_STORE__URL", f"postgresql://lstmega:hush@127.0.0.1:{unused_port()}/lstmega")
+    status, said = run(capsys, "import", str(path))
+    assert status == 1
+    assert "does not answer; see that PostgreSQL runs there" in said
+    monkeypatch.delenv("LSTMEGA_STORE__URL")
+    refused(capsys, path, "no PostgreSQL is configured to copy into: set [store] url")
+
+
+def test_a_copy_of_a_postgres_that_cannot_be_made(
+    capsys: pytest.CaptureFixture[str], postgres: PostgresServer, address: Secret, tmp_path: Path
+) -> None:
+    status, said = run(capsys, "backup", "copy.sqlite3")
+    assert status == 2
+    assert f"{database(address)}: nothing of the bot's is there" in said
+    assert postgres.run("SELECT count(*) FROM pg_namespace WHERE nspname = 'lstmega'", database(address)) == "0"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "copy.sqlite3").write_text("another")
+    assert "is there already" in run(capsys, "backup", "copy.sqlite3")[1]
+    assert (tmp_path / "copy.sqlite3").read_text() == "another"
+
+
+@asynccontextmanager
+async def halfway(address: Secret, path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncpg.Connection]]:
+    """An `import` that has brought people and temperatures, and waits before their texts until the block ends."""
+    async with Store.open(address):
+        pass
+    other = await asyncpg.connect(address.reveal())
+    try:
+        await other.execute("BEGIN; LOCK lstmega.conversations IN EXCLUSIVE MODE")
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "bot", "import", str(path), env=os.environ | {"PYTHONPATH": str(ROOT)},
+            stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+        )  # fmt: skip
+        try:
+            async with asyncio.timeout(PATIENCE):
+                while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
+                    await asyncio.sleep(0.02)
+            assert await other.fetchval("SELECT count(*) FROM lstmega.people") == 0, "nobody sees half of it"
+            yield process, other
+        finally:
+            if process.returncode is None:
+                process.kill()
+                await process.wait()
+    finally:
+        await other.close()
+
+
+async def nobody_is_there(address: Secret) -> None:
+    """As soon as PostgreSQL has noticed; a transaction that runs alone waits for that."""
+    async with Store.open(address) as store:
+        await store.move_chat("telegram", "-1", "-100")
+        await store.forget("telegram", "-100")
+    found = await _in_postgres(address)
+    assert [found[table] for table in TABLES[:-1]] == [[], [], [], []]
+
+
+async def test_a_kill_in_the_middle_brings_nobody_and_it_can_be_done_again(
+    capsys: pytest.CaptureFixture[str], address: Secret, path: Path
+) -> None:
+    before = in_file(path)
+    async with halfway(address, path) as (process, _):
+        process.send_signal(signal.SIGKILL)
+        assert await process.wait() == -signal.SIGKILL
+    await nobody_is_there(address)
+    assert in_file(path) == before
+    status, _ = await asyncio.to_thread(run, capsys, "import", str(path))
+    assert status == 0
+    assert without_probe(await _in_postgres(address)) == before
+
+
+async def test_a_connection_that_breaks_in_the_middle_brings_nobody(address: Secret, path: Path) -> None:
+    async with halfway(address, path) as (process, other):
+        await other.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
+        out, _ = await process.communicate()
+        assert process.returncode == 1
+        assert b"does not answer; see that PostgreSQL runs there" in out
+        shows_nothing(out.decode())
+    await nobody_is_there(address)
+
+
+async def test_ctrl_c_in_the_middle_brings_nobody(address: Secret, path: Path) -> None:
+    async with halfway(address, path) as (process, _):
+        process.send_signal(signal.SIGINT)
+        assert await process.communicate() == (b"", None)
+        assert process.returncode == 130
+    await nobody_is_there(address)
+
+
+async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, address: Secret, tmp_path: Path) -> None:
+    ada = bot.server.private(bot.server.user("Ada"))
+    path, copy = tmp_path / "db.sqlite3", tmp_path / "copy.sqlite3"
+    there = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal(), "LSTMEGA_LOG__LEVEL": "info"}
+    async with bot.service() as service:
+        assert await asked(ada, "/temperature 1.3") == messages.temperature_set(1.3)
+        await asked(ada, "/nietzsche Ada")
+        status, _, err = await bot.command("import", str(path), **there)
+        assert status == 2
+        assert f"{path}: is in use; stop the bot, or take a copy of it" in err
+        assert (await bot.command("backup", str(copy)))[0] == 0
+        await service.stop()
+    status, out, err = await bot.command("import", str(path), **there)
+    assert (status, err) == (0, "")
+    assert "people 1, preferences 1, conversations 1, notes 0, moved_chats 0" in out
+    shows_nothing(out)
+    async with bot.service(**there) as service:
+        assert await asked(ada, "/temperature") == messages.your_temperature(1.3, 0.7)
+        assert await asked(ada, "/continue") not in {messages.NOTHING_TO_CONTINUE, ""}
+        await service.stop()
+    status, _, err = await bot.command("import", str(copy), **there)
+    assert status == 2
+    assert "holds people's data already" in err
