@@ -171,18 +171,23 @@ class Commands:
         return f"{platform}:{person}" in self._settings.operators
 
     async def _nietzsche(self, invocation: Invocation) -> Reply:
+        platform, person = invocation.platform, invocation.person
         temperature, typed = split_temperature(invocation.arguments)
         if invocation.opening is not None:
             typed = invocation.opening
-        if temperature is None:
-            own = await self._store.temperature(invocation.platform, invocation.person)
-            temperature = self._settings.temperature if own is None else own
         opening = fit_opening(typed, self._generator.weights.manifest)
-        return await self._write(invocation, opening, [temperature])
+        number = None
+        if temperature is None:
+            number = await self._store.number(platform, person)  # before what is known of them, as in `_last`
+            own = await self._store.temperature(platform, person)
+            temperature = self._settings.temperature if own is None else own
+        if number is None:
+            number = await self._known(invocation)
+        return await self._write(invocation, number, opening, [temperature])
 
     async def _ladder(self, invocation: Invocation) -> Reply:
         opening = fit_opening(invocation.arguments, self._generator.weights.manifest)
-        reply = await self._write(invocation, opening, LADDER)
+        reply = await self._write(invocation, await self._known(invocation), opening, LADDER)
         return replace(reply, notice=_joined(reply.notice, messages.LADDER_END))
 
     async def _again(self, invocation: Invocation) -> Reply:
@@ -192,19 +197,22 @@ class Commands:
 
     async def _draw_again(self, invocation: Invocation, temperature: float | None = None, key: str = "") -> Reply:
         """Another draw at `temperature`, by default the last one's; a `key` is the fingerprint that its opening has."""
-        last = await self._store.conversation(invocation.platform, invocation.chat, invocation.person)
-        if last is None:
+        found = await self._last(invocation)
+        if found is None:
             return Reply.refusal(messages.NOTHING_TO_REPEAT)
+        number, last = found
         if key and key != buttons.fingerprint(last.opening):
             return Reply.refusal(messages.OLD_TEXT)
         opening = fit_opening(last.opening, self._generator.weights.manifest)
-        return await self._write(invocation, opening, [last.temperature if temperature is None else temperature])
+        temperatures = [last.temperature if temperature is None else temperature]
+        return await self._write(invocation, number, opening, temperatures)
 
     async def _continue(self, invocation: Invocation, key: str = "") -> Reply:
         """Goes on from the last text; a `key` is the fingerprint that its state has."""
-        last = await self._store.conversation(invocation.platform, invocation.chat, invocation.person)
-        if last is None:
+        found = await self._last(invocation)
+        if found is None:
             return Reply.refusal(messages.NOTHING_TO_CONTINUE)
+        number, last = found
         if key and key != buttons.fingerprint(last.state):
             return Reply.refusal(messages.OLD_TEXT)
         if invocation.arguments:
@@ -218,7 +226,8 @@ class Commands:
         )
         [generation] = await self._generate_all(invocation, [request])
         written = Written(last.tail, generation.text)
-        notice = await self._keep(invocation, generation, last.opening, last.temperature, written)
+        conversation = _conversation(generation, last.opening, last.temperature, written)
+        notice = await self._keep(invocation, number, conversation)
         passage = Passage(presentable(generation.text, hard_wrapped=manifest.hard_wrapped))
         actions = buttons.under(invocation.person, last.opening, last.temperature, generation.state)
         return Reply.of_passages(passage, notice=notice, actions=actions)
@@ -300,10 +309,23 @@ class Commands:
         version = self._generator.weights.manifest.version
         return Reply.answer(messages.statistics(self._generator.statistics(), version), private=True)
 
-    async def _write(self, invocation: Invocation, opening: Opening, temperatures: Sequence[float]) -> Reply:
+    async def _last(self, invocation: Invocation) -> tuple[int, Conversation] | None:
+        """The person's number and their last text in the chat, or `None` when there is none.
+
+        The number is read first: of a text that is forgotten between the two, nothing comes back.
+        """
+        platform, person = invocation.platform, invocation.person
+        number = await self._store.number(platform, person)
+        last = await self._store.conversation(platform, invocation.chat, person)
+        return None if number is None or last is None else (number, last)
+
+    async def _write(
+        self, invocation: Invocation, number: int | None, opening: Opening, temperatures: Sequence[float]
+    ) -> Reply:
         """Texts from one opening, one for each temperature, all at once; the last is kept as the person's last text.
 
-        They share a seed, so that what differs between them is the temperature's doing.
+        They share a seed, so that what differs between them is the temperature's doing. `number` is the person's; of
+        whom it is `None`, nothing is kept.
         """
         manifest = self._generator.weights.manifest
         seed = _new_seed()
@@ -313,7 +335,8 @@ class Commands:
         ]
         generations = await self._generate_all(invocation, requests)
         written = Written(opening.text, generations[-1].text, seed)
-        notice = await self._keep(invocation, generations[-1], opening.text, temperatures[-1], written)
+        conversation = _conversation(generations[-1], opening.text, temperatures[-1], written)
+        notice = await self._keep(invocation, number, conversation)
         passages = [
             _passage(opening.text, generation.text, hard_wrapped=manifest.hard_wrapped) for generation in generations
         ]
@@ -363,21 +386,28 @@ class Commands:
             raise failures.exceptions[0] from failures
         return [task.result() for task in tasks]
 
-    async def _keep(
-        self, invocation: Invocation, generation: Generation, opening: str, temperature: float, written: Written
-    ) -> str:
-        """Saves the text and where it stopped.
-
-        Returns what the person should know when that does not work: the text is theirs all the same.
-        """
-        tail = (written.before + written.text)[-TAIL:]
-        conversation = Conversation(opening, temperature, generation.version, generation.state, tail, written)
+    async def _known(self, invocation: Invocation) -> int | None:
+        """The person's number from now on, for a text that can be written without it; `None` when the store fails."""
         try:
-            await self._store.save_conversation(invocation.platform, invocation.chat, invocation.person, conversation)
+            return await self._store.make_known(invocation.platform, invocation.person)
+        except StoreError as error:
+            log.error("/%s: %s", invocation.command, error)
+            return None
+
+    async def _keep(self, invocation: Invocation, number: int | None, conversation: Conversation) -> str:
+        """Saves the text and where it stopped, for the person with the number.
+
+        Returns what they should know when that does not work: the text is theirs all the same.
+        """
+        if number is None:
+            return messages.NOT_SAVED
+        platform, chat, person = invocation.platform, invocation.chat, invocation.person
+        try:
+            kept = await self._store.save_conversation(platform, chat, person, number, conversation)
         except StoreError as error:
             log.error("/%s: %s", invocation.command, error)
             return messages.NOT_SAVED
-        return ""
+        return "" if kept else messages.FORGOTTEN_MEANWHILE
 
     def _patience(self, texts: int) -> float:
         """Seconds in which so many texts are written, at the speed of the last ones."""
@@ -385,6 +415,11 @@ class Commands:
 
     def _sampling(self, temperature: float) -> Sampling:
         return Sampling(temperature, self._settings.top_p, self._settings.min_p)
+
+
+def _conversation(generation: Generation, opening: str, temperature: float, written: Written) -> Conversation:
+    tail = (written.before + written.text)[-TAIL:]
+    return Conversation(opening, temperature, generation.version, generation.state, tail, written)
 
 
 def _passage(opening: str, written: str, *, hard_wrapped: bool) -> Passage:

@@ -109,6 +109,9 @@ AGAIN_TAKES_NOTHING: Final = (
     "/again repeats the last opening and temperature, so it takes nothing behind it. For others, type /nietzsche."
 )
 NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /again do not know it."
+FORGOTTEN_MEANWHILE: Final = (
+    "I was asked to forget you while I wrote this, so I keep nothing of it, and /continue and /again do not know it."
+)
 NOTHING_KEPT: Final = "I kept nothing about you."
 NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
 OLD_TEXT: Final = "I keep only your last text here, and that is not it any more. Begin a new one with /nietzsche."

@@ -107,18 +107,48 @@ class Store:
         written = None if text is None else Written(preceding, text, seed)
         return Conversation(opening, temperature, version, state, tail, written)
 
-    async def save_conversation(self, platform: str, chat: str, person: str, conversation: Conversation) -> None:
-        """Keeps the person's last text in the chat, in place of the one before it."""
+    async def number(self, platform: str, person: str) -> int | None:
+        """The number that the person has until they are forgotten, or `None` when nothing is known of them."""
+        rows = await self._database.read(
+            "SELECT id FROM people WHERE platform = $1"
+            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2)",
+            platform,
+            person,
+        )
+        return int(rows[0][0]) if rows else None
+
+    async def make_known(self, platform: str, person: str) -> int:
+        """The person's number; whoever has none gets one."""
+        if (known := await self.number(platform, person)) is not None:
+            return known
+        async with self._database.transaction() as change:
+            return await _person_id(change, platform, await _name_now(change, platform, person))
+
+    async def save_conversation(
+        self, platform: str, chat: str, person: str, number: int, conversation: Conversation
+    ) -> bool:
+        """Keeps the person's last text in the chat, in place of the one before it.
+
+        `number` is the one that the person had when they asked for the text. Whoever was forgotten since, be it in
+        another process, has it no more: then nothing is kept, and the answer is `False`.
+        """
         written = conversation.written
         async with self._database.transaction() as change:
-            person_id = await _person_id(change, platform, await _name_now(change, platform, person))
+            known = await change.read(
+                "SELECT 1 FROM people WHERE id = $1 AND platform = $2 AND person = $3",
+                number,
+                platform,
+                await _name_now(change, platform, person),
+            )
+            if not known:
+                return False
             await change.run(
                 "INSERT INTO conversations"
                 " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
                 " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
                 " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $3, temperature = $4, version = $5,"
                 " state = $6, tail = $7, updated_at = $8, preceding = $9, written = $10, seed = $11",
-                person_id,
+                number,
                 await _name_now(change, platform, chat),
                 conversation.opening,
                 conversation.temperature,
@@ -130,6 +160,7 @@ class Store:
                 written and written.text,
                 written and written.seed,
             )
+        return True
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
         """The chat `old` goes under the name `new` from now on: with what people wrote there, also what comes later.

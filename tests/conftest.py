@@ -20,7 +20,7 @@ from telegram_server import Chat, TelegramServer, User
 
 from bot.commands import Commands
 from bot.settings import BotSection, Secret
-from bot.store import Store
+from bot.store import Conversation, Store
 from generator import Generator
 from generator.training.export import step_model
 from generator.training.floats import FILE, to_bytes
@@ -159,6 +159,12 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A new database, which does not wait long for other processes."""
     async with Store.open(tmp_path / "lstmega.sqlite3", patience=0.1) as store:
         yield store
+
+
+async def keep(store: Store, platform: str, chat: str, person: str, conversation: Conversation) -> None:
+    """Keeps a text that was asked for just now."""
+    number = await store.make_known(platform, person)
+    assert await store.save_conversation(platform, chat, person, number, conversation)
 
 
 @pytest.fixture

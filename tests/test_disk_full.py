@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import add_random_version
+from conftest import add_random_version, keep
 from service_process import Installation, asked
 from telegram_server import TelegramServer
 
@@ -82,12 +82,12 @@ async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> 
         with full(disk):
             with pytest.raises(StoreError, match="the disk is full; make room on it"):
                 for number in range(1000):
-                    await store.save_conversation("console", str(number), "ada", conversation("lost"))
+                    await keep(store, "console", str(number), "ada", conversation("lost"))
             assert await store.temperature("console", "ada") == 0.9
             with pytest.raises(StoreError):
                 for _ in range(1000):
                     await store.probe()
-        await store.save_conversation("console", "c", "ada", conversation("kept"))
+        await keep(store, "console", "c", "ada", conversation("kept"))
         await store.probe()
         assert await store.integrity() == []
 
@@ -97,9 +97,9 @@ async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
 ) -> None:
     monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
     async with Store.open(disk / "db.sqlite3") as store:
-        await store.save_conversation("console", "c", "ada", conversation("SECRET" * 20))
+        await keep(store, "console", "c", "ada", conversation("SECRET" * 20))
         for number in range(12):
-            await store.save_conversation("console", "c", str(number), conversation("another"))
+            await keep(store, "console", "c", str(number), conversation("another"))
         spare = disk / "spare"
         spare.write_bytes(bytes(1 << 16))  # room for the deletion, not for a second copy of everything
         with full(disk):

@@ -11,17 +11,23 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+from conftest import keep
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 from telegram_server import TelegramServer, User
 
 from bot import messages, postgres
+from bot.commands import Commands
 from bot.errors import StoreError
 from bot.migrations import MIGRATIONS
-from bot.settings import Secret
+from bot.parsing import parse_line
+from bot.reply import Invocation, Kind, Reply
+from bot.settings import BotSection, Secret
 from bot.store import Conversation, Store
+from generator import Generation, GenerationRequest, Generator
 from generator.request import MAX_SEED
 from generator.surprise import Written
 
@@ -57,7 +63,7 @@ async def refusal(address: Secret, patience: float = 5.0) -> str:
 
 async def test_a_whole_text_comes_back_as_it_was(address: Secret) -> None:
     async with Store.open(address) as store:
-        await store.save_conversation("telegram", "c", "ada", a_conversation())
+        await keep(store, "telegram", "c", "ada", a_conversation())
         await store.set_temperature("telegram", "ada", 0.1 + 0.2)
         await store.set_note("discord.commands", "told")
     async with Store.open(address) as store:
@@ -123,7 +129,7 @@ async def test_a_database_from_an_older_version(address: Secret, monkeypatch: py
             await store.set_temperature("telegram", "ada", 0.4)
         monkeypatch.undo()
     async with Store.open(address) as store:
-        await store.save_conversation("telegram", "c", "ada", a_conversation())
+        await keep(store, "telegram", "c", "ada", a_conversation())
         assert await store.temperature("telegram", "ada") == 0.4
 
 
@@ -209,7 +215,8 @@ async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> N
                 chat, person = draw.choice(("-1", "-100")), draw.choice(("-1", "-100", "ada", "bob"))
                 doing = draw.randrange(10)
                 if doing < 4:
-                    await store.save_conversation("telegram", chat, person, a_conversation())
+                    number = await store.make_known("telegram", person)
+                    await store.save_conversation("telegram", chat, person, number, a_conversation())
                 elif doing < 7:
                     await store.set_temperature("telegram", person, draw.choice((0.5, None)))
                 elif doing < 9:
@@ -237,8 +244,8 @@ async def test_two_bots_lose_nothing_of_each_others(address: Secret) -> None:
     async with Store.open(address) as one, Store.open(address) as other, asyncio.TaskGroup() as group:
         for person in people:
             group.create_task(one.set_temperature("discord", person, 0.9))
-            group.create_task(one.save_conversation("discord", "here", person, a_conversation("here")))
-            group.create_task(other.save_conversation("discord", "there", person, a_conversation("there")))
+            group.create_task(keep(one, "discord", "here", person, a_conversation("here")))
+            group.create_task(keep(other, "discord", "there", person, a_conversation("there")))
     async with Store.open(address) as store:
         for person in people:
             assert await store.temperature("discord", person) == 0.9
@@ -246,11 +253,67 @@ async def test_two_bots_lose_nothing_of_each_others(address: Secret) -> None:
             assert await store.conversation("discord", "there", person) == a_conversation("there")
 
 
+class SlowWriter:
+    """The generator, whose texts are there only when the test lets them be."""
+
+    def __init__(self, generator: Generator) -> None:
+        self._generator = generator
+        self.wanted = asyncio.Event()
+        self.done = asyncio.Event()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._generator, name)
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        self.wanted.set()
+        await self.done.wait()
+        return await self._generator.generate(request)
+
+
+async def say(commands: Commands, line: str) -> Reply:
+    parsed = parse_line(line)
+    assert parsed is not None
+    return await commands.handle(Invocation("telegram", "c", "ada", parsed.command, parsed.arguments))
+
+
+@pytest.mark.parametrize(
+    ("before", "line", "after"),
+    [
+        ("", "/nietzsche 0.7 Ada", ""),  # nothing is known of them when they ask for it
+        ("/nietzsche", "/ladder", ""),
+        ("/nietzsche", "/continue", ""),
+        ("/nietzsche", "/again", "/nietzsche 1.5 Anew"),
+    ],
+)
+async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing_is_kept(
+    address: Secret, generator: Generator, before: str, line: str, after: str
+) -> None:
+    settings = BotSection(length=60, rest=0.0)
+    slow = SlowWriter(generator)
+    async with Store.open(address) as one, Store.open(address) as other:
+        first, second = Commands(slow, one, settings), Commands(generator, other, settings)
+        if before:
+            await say(second, before)
+        text = asyncio.create_task(say(first, line))
+        await slow.wanted.wait()
+        assert "everything I kept" in (await say(second, "/forgetme")).text
+        if after:
+            await say(second, after)
+        kept = await other.conversation("telegram", "c", "ada")
+        slow.done.set()
+        reply = await text
+        assert reply.kind is Kind.TEXT
+        assert messages.FORGOTTEN_MEANWHILE in reply.notice
+        assert await other.conversation("telegram", "c", "ada") == kept
+        assert (await other.number("telegram", "ada") is not None) == bool(after)
+        assert messages.FORGOTTEN_MEANWHILE not in (await say(first, "/nietzsche")).notice
+
+
 async def test_no_value_of_a_row_stands_in_an_error(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address) as store:
         postgres.run("ALTER TABLE lstmega.conversations ADD CHECK (tail <> 'TYPED')", name(address))
         with pytest.raises(StoreError) as caught:
-            await store.save_conversation("telegram", "c", "ADA", a_conversation("TYPED"))
+            await keep(store, "telegram", "c", "ADA", a_conversation("TYPED"))
     assert "the database failed (23514)" in str(caught.value)
     assert "ADA" not in str(caught.value)
     assert caught.value.__suppress_context__

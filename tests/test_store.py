@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from conftest import keep
 
 from bot import database
 from bot.database import Database
@@ -53,9 +54,9 @@ async def test_a_temperature_is_kept_until_it_is_cleared(place: Path | Secret) -
 
 async def test_each_chat_of_a_person_has_its_own_last_text(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.save_conversation("telegram", "here", "ada", a_conversation("one"))
-        await store.save_conversation("telegram", "there", "ada", a_conversation("two"))
-        await store.save_conversation("telegram", "here", "ada", a_conversation("three", state=bytes(range(256))))
+        await keep(store, "telegram", "here", "ada", a_conversation("one"))
+        await keep(store, "telegram", "there", "ada", a_conversation("two"))
+        await keep(store, "telegram", "here", "ada", a_conversation("three", state=bytes(range(256))))
     async with Store.open(place) as store:
         assert await store.conversation("telegram", "here", "ada") == a_conversation("three", state=bytes(range(256)))
         assert await store.conversation("telegram", "there", "ada") == a_conversation("two")
@@ -65,13 +66,13 @@ async def test_each_chat_of_a_person_has_its_own_last_text(place: Path | Secret)
 
 async def test_a_chat_with_another_name_keeps_what_was_written_there(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
-        await store.save_conversation("telegram", "-1", "bob", a_conversation("bob's"))
-        await store.save_conversation("telegram", "-1", "-1", a_conversation("the group's own"))
+        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
+        await keep(store, "telegram", "-1", "bob", a_conversation("bob's"))
+        await keep(store, "telegram", "-1", "-1", a_conversation("the group's own"))
         await store.set_temperature("telegram", "-1", 0.9)
-        await store.save_conversation("telegram", "-2", "ada", a_conversation("elsewhere"))
-        await store.save_conversation("discord", "-1", "ada", a_conversation("on Discord"))
-        await store.save_conversation("telegram", "-100", "bob", a_conversation("bob's newer one"))
+        await keep(store, "telegram", "-2", "ada", a_conversation("elsewhere"))
+        await keep(store, "discord", "-1", "ada", a_conversation("on Discord"))
+        await keep(store, "telegram", "-100", "bob", a_conversation("bob's newer one"))
         for _ in range(2):  # Telegram tells it twice
             await store.move_chat("telegram", "-1", "-100")
     async with Store.open(place) as store:
@@ -84,7 +85,7 @@ async def test_a_chat_with_another_name_keeps_what_was_written_there(place: Path
         assert await store.conversation("telegram", "-2", "ada") == a_conversation("elsewhere")
         assert await store.conversation("discord", "-1", "ada") == a_conversation("on Discord")
         # A text that was being written meanwhile is kept under the new name.
-        await store.save_conversation("telegram", "-1", "ada", a_conversation("late"))
+        await keep(store, "telegram", "-1", "ada", a_conversation("late"))
         assert await store.conversation("telegram", "-100", "ada") == a_conversation("late")
         assert await store.forget("telegram", "ada") == 3
         assert await store.forget("telegram", "-100") == 4
@@ -104,10 +105,10 @@ async def test_a_group_that_spoke_under_both_names_is_one(place: Path | Secret) 
 async def test_of_a_group_that_moved_and_asks_to_be_forgotten_neither_number_stays(path: Path, asks_as: str) -> None:
     old, new = "-4711000815", "-1004711000815"
     async with Store.open(path) as store:
-        await store.save_conversation("telegram", old, old, a_conversation())
+        await keep(store, "telegram", old, old, a_conversation())
         await store.move_chat("telegram", old, new)
         await store.move_chat("telegram", "-1", "-100")
-        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
+        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
         assert await store.forget("telegram", asks_as) == 3
         assert await store.conversation("telegram", "-1", "ada") == a_conversation("ada's")
         content = b"".join(file.read_bytes() for file in path.parent.iterdir())
@@ -117,7 +118,7 @@ async def test_of_a_group_that_moved_and_asks_to_be_forgotten_neither_number_sta
 
 async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.save_conversation("telegram", "-1", "ada", a_conversation("ada's"))
+        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
         await store.move_chat("telegram", "-1", "-100")
         assert await store.forget("telegram", "-100") == 1
         assert await store.conversation("telegram", "-100", "ada") == a_conversation("ada's")
@@ -142,9 +143,9 @@ async def test_a_probe_waits_less_and_others_as_before(path: Path) -> None:
 async def test_forgetting_counts_every_row_and_touches_nobody_else(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await store.set_temperature("console", "ada", 0.9)
-        await store.save_conversation("console", "a", "ada", a_conversation())
-        await store.save_conversation("console", "b", "ada", a_conversation())
-        await store.save_conversation("console", "a", "bob", a_conversation("bob's"))
+        await keep(store, "console", "a", "ada", a_conversation())
+        await keep(store, "console", "b", "ada", a_conversation())
+        await keep(store, "console", "a", "bob", a_conversation("bob's"))
         await store.set_temperature("discord", "ada", 1.5)
         assert await store.forget("console", "ada") == 4
         assert await store.forget("console", "ada") == 0
@@ -162,7 +163,7 @@ async def test_nothing_of_a_forgotten_person_stays_in_the_files(path: Path) -> N
             who = draw.randrange(90)
             chat, state, length = draw.randrange(3), draw.randbytes(20), draw.randint(1, 20)
             conversation = Conversation("The", 0.6, "v1", state, f"TAIL{who:04d}" * length)
-            await store.save_conversation("console", f"CHAT{who:04d}-{chat}", f"PERSON{who:04d}", conversation)
+            await keep(store, "console", f"CHAT{who:04d}-{chat}", f"PERSON{who:04d}", conversation)
             if step % 60 == 59:
                 gone = draw.randrange(90)
                 await store.forget("console", f"PERSON{gone:04d}")
@@ -187,7 +188,7 @@ async def wiped(store: Store) -> None:
 async def test_while_the_file_is_written_anew_others_read_and_are_ready(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(300):
-            await store.save_conversation("console", "c", str(i), a_conversation(state=bytes(30_000)))
+            await keep(store, "console", "c", str(i), a_conversation(state=bytes(30_000)))
         await store.set_temperature("console", "ada", 0.9)
         forgetting = asyncio.create_task(store.forget("console", "7"))
         during = 0
@@ -213,7 +214,7 @@ async def test_people_who_want_to_be_forgotten_at_once_share_one_writing(
     monkeypatch.setattr(Database, "_write_anew", counted)
     async with Store.open(path) as store:
         for i in range(40):
-            await store.save_conversation("console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
+            await keep(store, "console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
         assert await asyncio.gather(*(store.forget("console", f"PERSON{i:04d}") for i in range(40))) == [2] * 40
         assert not files_hold(path, b"TAIL")
         assert not files_hold(path, b"PERSON")
@@ -226,7 +227,7 @@ async def test_what_could_not_be_wiped_is_wiped_when_it_can(
     """Another program reads the old rows: they are gone from the bot at once, and from the file when it has ended."""
     monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
     async with Store.open(path, patience=0.05) as store:
-        await store.save_conversation("console", "c", "ada", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN")
         other.execute("SELECT * FROM people").fetchall()
@@ -248,7 +249,7 @@ async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
         raise StoreError(path, "the process ended here")
 
     async with Store.open(path) as store:
-        await store.save_conversation("console", "c", "ada", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         with monkeypatch.context() as patched:
             patched.setattr(Database, "_write_anew", killed)
             await store.forget("console", "ada")
@@ -261,8 +262,8 @@ async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
 
 async def test_a_text_that_was_replaced_is_zeroed_in_the_file(path: Path) -> None:
     async with Store.open(path) as store:
-        await store.save_conversation("console", "c", "ada", a_conversation("the first words " * 60))
-        await store.save_conversation("console", "c", "ada", a_conversation("other"))
+        await keep(store, "console", "c", "ada", a_conversation("the first words " * 60))
+        await keep(store, "console", "c", "ada", a_conversation("other"))
     assert b"first words" not in path.read_bytes()
 
 
@@ -276,12 +277,12 @@ async def test_people_at_once_do_not_disturb_each_other(place: Path | Secret) ->
 async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         for _ in range(30):
-            task = asyncio.create_task(store.save_conversation("console", "c", "ada", a_conversation("cancelled")))
+            task = asyncio.create_task(keep(store, "console", "c", "ada", a_conversation("cancelled")))
             for _ in range(random.randrange(8)):
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await store.save_conversation("console", "c", "ada", a_conversation("kept"))
+        await keep(store, "console", "c", "ada", a_conversation("kept"))
         assert await store.conversation("console", "c", "ada") == a_conversation("kept")
         assert await store.integrity() == []
 
@@ -325,7 +326,7 @@ async def test_a_file_that_is_no_database(path: Path) -> None:
 async def test_a_damaged_database(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(60):
-            await store.save_conversation("console", str(i), "ada", a_conversation("x" * 900))
+            await keep(store, "console", str(i), "ada", a_conversation("x" * 900))
     content = bytearray(path.read_bytes())
     for page in range(2, len(content) // 4096):
         content[page * 4096 : page * 4096 + 200] = os.urandom(200)
@@ -336,7 +337,7 @@ async def test_a_damaged_database(path: Path) -> None:
 async def test_a_truncated_database(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(60):
-            await store.save_conversation("console", str(i), "ada", a_conversation("x" * 900))
+            await keep(store, "console", str(i), "ada", a_conversation("x" * 900))
     path.write_bytes(path.read_bytes()[:9000])
     assert "is damaged; move it away" in await refusal(path)
 
@@ -464,9 +465,11 @@ from bot.store import Conversation, Store
 place = sys.stdin.read()
 async def main():
     async with Store.open(Secret(place) if "://" in place else Path(place)) as store:
+        known = await store.make_known("console", "ada")
         number = 0
         while True:
-            await store.save_conversation("console", "c", "ada", Conversation("", 0.7, "v", bytes(9000), str(number)))
+            conversation = Conversation("", 0.7, "v", bytes(9000), str(number))
+            await store.save_conversation("console", "c", "ada", known, conversation)
             print(number, flush=True)
             number += 1
 asyncio.run(main())

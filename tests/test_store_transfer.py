@@ -15,6 +15,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+from conftest import keep
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 
@@ -40,8 +41,8 @@ def path(tmp_path: Path) -> Path:
     async def fill() -> None:
         async with Store.open(path) as store:
             await store.set_temperature("telegram", SECRET, 0.1 + 0.2)
-            await store.save_conversation("telegram", "c", SECRET, Conversation(SECRET, 0.6, "v1", b"\0\1", SECRET))
-            await store.save_conversation("telegram", "c", "bob", Conversation("", 0.6, "v1", b"", ""))
+            await keep(store, "telegram", "c", SECRET, Conversation(SECRET, 0.6, "v1", b"\0\1", SECRET))
+            await keep(store, "telegram", "c", "bob", Conversation("", 0.6, "v1", b"", ""))
 
     asyncio.run(fill())
     return path
@@ -122,7 +123,7 @@ def fill(path: Path, people: int) -> None:
                 await store.set_temperature(platform, person, draw.choice((draw.random(), 1.0, None)))
                 written = Written(text(), text(), draw.choice((None, 0, MAX_SEED)))
                 conversation = Conversation(text(), draw.random(), "v1", bytes(range(256)), text(), written)
-                await store.save_conversation(platform, f"-{number % 5}", person, conversation)
+                await keep(store, platform, f"-{number % 5}", person, conversation)
                 await store.forget("discord", f"-{number % 4}")
             for old, new in (("-1", "-100"), ("-2", ODD)):
                 await store.move_chat("telegram", old, new)

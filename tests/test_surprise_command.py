@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import keep
 from PIL import Image
 
 from bot import messages
@@ -159,7 +160,7 @@ async def test_the_log_holds_nothing_of_the_text(commands: Commands, caplog: pyt
 async def test_what_is_kept_comes_back_as_it_was(store: Store) -> None:
     begun = Conversation("Man", 0.7, "v", b"s", "tail", Written("Man", " \x00λ😀'", 2**63 - 1))
     for conversation in (begun, Conversation("", 0.7, "v", b"s", "", Written("before", "text", None))):
-        await store.save_conversation("telegram", "here", "ada", conversation)
+        await keep(store, "telegram", "here", "ada", conversation)
         assert await store.conversation("telegram", "here", "ada") == conversation
 
 
