@@ -18,6 +18,7 @@ from aiohttp import ClientSession, web
 from hostile_http import endures
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
+from service_process import unused_port
 
 from bot import http, messages
 from bot.asking import MARK, RELOAD, NoService, ask_to_reload
@@ -428,22 +429,24 @@ async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:
             pass
 
 
-def test_reload_where_nobody_listens(unused_port: int) -> None:
-    with pytest.raises(NoService, match=rf"no service is running on 127.0.0.1, port {unused_port} \(.*refused"):
-        ask_to_reload(HttpSection(port=unused_port))
+def test_reload_where_nobody_listens() -> None:
+    port = unused_port()
+    with pytest.raises(NoService, match=rf"no service is running on 127.0.0.1, port {port} \(.*refused"):
+        ask_to_reload(HttpSection(port=port))
     with pytest.raises(NoService, match="port is 0"):
         ask_to_reload(HttpSection(port=0))
 
 
-async def test_reload_where_somebody_else_listens(unused_port: int) -> None:
+async def test_reload_where_somebody_else_listens() -> None:
+    port = unused_port()
     app = web.Application()
     app.router.add_post("/reload", _answer)
     runner = web.AppRunner(app)
     await runner.setup()
     try:
-        await web.TCPSite(runner, "127.0.0.1", unused_port).start()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
         with pytest.raises(NoService, match="is no LSTMega"):
-            await asyncio.to_thread(ask_to_reload, HttpSection(port=unused_port))
+            await asyncio.to_thread(ask_to_reload, HttpSection(port=port))
     finally:
         await runner.cleanup()
 
@@ -457,10 +460,3 @@ async def test_reload_where_nobody_answers() -> None:
         section = HttpSection(port=silent.getsockname()[1])
         with pytest.raises(NoService, match=r"has not answered for 0\.1 s"):
             await asyncio.to_thread(ask_to_reload, section, 0.1)
-
-
-@pytest.fixture
-def unused_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
