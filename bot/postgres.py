@@ -13,8 +13,8 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
 
 import asyncpg
@@ -22,6 +22,7 @@ import asyncpg
 from bot.database import PATIENCE_SECONDS, PROBE_SECONDS, SET_NOTE
 from bot.errors import StoreAway, StoreError
 from bot.migrations import MIGRATIONS
+from bot.postgres_errors import told
 from bot.settings import Secret, shown
 
 CONNECTIONS: Final = 4
@@ -51,18 +52,18 @@ class Connection:
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
         """Executes one statement; returns all its rows."""
-        with _told(self._place):
+        with told(self._place):
             return list(await self._connection.fetch(statement, *values))
 
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
-        with _told(self._place):
+        with told(self._place):
             *_, count = (await self._connection.execute(statement, *values)).split()  # such as "INSERT 0 1"
             return int(count) if count.isdecimal() else 0
 
     async def add(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         """Puts rows into a table as they are, with the numbers that they have."""
-        with _told(self._place):
+        with told(self._place):
             await self._connection.copy_records_to_table(
                 table, schema_name="lstmega", columns=list(columns), records=rows
             )
@@ -89,7 +90,7 @@ class Database:
         no such database, from a newer version of the bot, read-only. What goes away later comes back by itself.
         """
         place = shown(address)
-        with _told(place):
+        with told(place):
             pool = await asyncpg.create_pool(
                 address.reveal(), min_size=1, max_size=CONNECTIONS, reset=_as_it_is, **_settings(patience)
             )
@@ -109,7 +110,7 @@ class Database:
         """Connects to see everything as it is at one moment, and change nothing; with the number of migrations that
         were made, 0 for a new database. `patience` and errors are those of `open`."""
         place = shown(address)
-        with _told(place):
+        with told(place):
             raw = await asyncpg.connect(address.reveal(), **_settings(patience))
         try:
             connection = Connection(place, raw)
@@ -168,7 +169,7 @@ class Database:
         An error in it, or the cancellation of the task, closes the connection, which takes a transaction back: what the
         server makes of a statement that was cut short, nobody waits for.
         """
-        with _told(self._place):
+        with told(self._place):
             raw = await self._pool.acquire(timeout=self._patience)
         try:
             yield Connection(self._place, raw)
@@ -238,60 +239,3 @@ def _translated(statement: str) -> str:
     for sqlite, postgresql in _TYPES.items():
         statement = re.sub(sqlite, postgresql, statement)
     return statement
-
-
-@contextmanager
-def _told(place: str) -> Iterator[None]:
-    """Raises `StoreError` for every way in which the library tells that the database fails.
-
-    What PostgreSQL says is not repeated, nor are its errors behind the new one: they may hold a row's values.
-    """
-    try:
-        yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
-        kind = StoreAway if isinstance(error, _PASSING) else StoreError
-        raise kind(place, _explain(error)) from None
-
-
-_PASSING: Final = (
-    OSError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.TooManyConnectionsError,
-)
-_AWAY: Final = "does not answer; see that PostgreSQL runs there and that this machine may reach it"
-_BUSY: Final = "is held by another program or overloaded; try again"
-_REFUSED: Final = "refuses the user or the password of [store] url"
-_EXPLANATIONS: Final[dict[type[Exception], str]] = {
-    asyncpg.InvalidAuthorizationSpecificationError: _REFUSED,
-    asyncpg.InvalidPasswordError: _REFUSED,
-    asyncpg.InvalidCatalogNameError: "there is no such database; make it there (createdb), owned by the user",
-    asyncpg.InsufficientPrivilegeError: "the user may not do that; make them the owner of the database",
-    asyncpg.DuplicateTableError: "its schema lstmega is another program's; choose another database with [store] url",
-    asyncpg.UndefinedTableError: "its schema lstmega is not whole; restore a copy, or drop the schema (all is lost)",
-    asyncpg.ReadOnlySQLTransactionError: "can only be read; name the server that can be written in [store] url",
-    asyncpg.TooManyConnectionsError: "has no connection left; raise max_connections there, or stop other programs",
-    asyncpg.LockNotAvailableError: _BUSY,
-    asyncpg.QueryCanceledError: _BUSY,
-    asyncpg.DeadlockDetectedError: _BUSY,
-    asyncpg.DataError: "it does not take a value as it is",
-    asyncpg.DiskFullError: "the disk is full; make room on it",
-    asyncpg.CannotConnectNowError: "starts or stops just now; try again",
-    asyncpg.OperatorInterventionError: "starts or stops just now; try again",
-    asyncpg.PostgresConnectionError: _AWAY,
-    asyncpg.PostgresError: "the database failed",
-    asyncpg.ClientConfigurationError: "[store] url cannot be understood; see the options behind its ?",
-    asyncpg.InterfaceError: _AWAY,
-    asyncpg.InternalClientError: "the database failed",
-    TimeoutError: "gives no answer in time; see that PostgreSQL runs there and that this machine may reach it",
-    OSError: _AWAY,
-    ValueError: "the database failed",
-}
-
-
-def _explain(error: Exception) -> str:
-    """What is wrong and what to do, by the kind of the error
-    (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
-    told = next(_EXPLANATIONS[kind] for kind in type(error).__mro__ if kind in _EXPLANATIONS)
-    code = getattr(error, "sqlstate", None) or type(error).__name__
-    return f"{told} ({code})"

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -110,6 +112,27 @@ class PostgresServer:
         finally:
             _tell([*children, main], signal.SIGCONT)
 
+    @asynccontextmanager
+    async def encrypted(self, folder: Path) -> AsyncIterator[int]:
+        """The port of another way in, by TLS alone; its certificate, `server.pem`, is for 127.0.0.1.
+
+        What PostgreSQL does with `ssl = on` (https://www.postgresql.org/docs/current/protocol-flow.html, "SSL Session
+        Encryption"); the package among the tests' requirements is built without.
+        """
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate(folder / "server.pem"))
+
+        async def bring(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readexactly(8)  # an SSLRequest
+            writer.write(b"S")
+            with suppress(OSError):  # whoever does not trust it goes
+                await writer.start_tls(context)
+                there, back = await asyncio.open_connection("127.0.0.1", self.port)
+                await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))
+
+        async with await asyncio.start_server(bring, "127.0.0.1", 0) as server:
+            yield int(server.sockets[0].getsockname()[1])
+
     def log(self) -> str:
         return (self._folder / "log").read_text()
 
@@ -119,6 +142,26 @@ class PostgresServer:
             env=_environment(), cwd=self._folder, **_not_root(),
         )  # fmt: skip
         return done.stdout.strip()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(1 << 16):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+
+
+def certificate(path: Path) -> Path:
+    """A file with a key and a certificate that vouches for itself, for 127.0.0.1."""
+    program = shutil.which("openssl") or pytest.skip("no openssl here")
+    subprocess.run(
+        [program, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=tests", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", path, "-out", f"{path}.part"],
+        check=True, capture_output=True, timeout=PATIENCE,
+    )  # fmt: skip
+    with path.open("a") as both:
+        both.write(Path(f"{path}.part").read_text())
+    return path
 
 
 def _tell(processes: list[int], number: signal.Signals) -> None:

@@ -15,11 +15,12 @@ from typing import Any
 
 import pytest
 from conftest import keep
-from postgres_server import PASSWORD, PostgresServer
+from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 from telegram_server import TelegramServer, User
 
 from bot import messages, postgres
+from bot.cli import main
 from bot.commands import Commands
 from bot.errors import StoreError
 from bot.migrations import MIGRATIONS
@@ -94,6 +95,38 @@ async def test_nobody_is_there() -> None:
 async def test_one_that_says_nothing(postgres: PostgresServer, address: Secret) -> None:
     with postgres.silent():
         assert "gives no answer in time" in await refusal(address, patience=0.2)
+
+
+async def test_only_a_server_with_the_right_certificate_is_believed(
+    postgres: PostgresServer, address: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """Whoever else answers: status 2, so that systemd leaves it alone until somebody has looked."""
+    monkeypatch.chdir(tmp_path)
+    async with postgres.encrypted(tmp_path) as port:
+        right, other = tmp_path / "server.pem", certificate(tmp_path / "other.pem")
+        there = address.reveal().replace(str(postgres.port), str(port))
+        async with Store.open(Secret(f"{there}?sslmode=verify-full&sslrootcert={right}")) as store:
+            await store.set_temperature("telegram", "ada", 0.4)
+        async with Store.open(Secret(f"{there}?sslmode=require")) as store:
+            assert await store.temperature("telegram", "ada") == 0.4
+
+        elsewhere = there.replace("127.0.0.1", "localhost")
+        for wrong, said, status in (
+            (f"{there}?sslmode=verify-full&sslrootcert={other}", "does not show that it is the server meant", 2),
+            (f"{there}?sslmode=verify-ca&sslrootcert={other}", "does not show that it is the server meant", 2),
+            (f"{elsewhere}?sslmode=verify-full&sslrootcert={right}", "does not show that it is the server meant", 2),
+            (f"{there}?sslmode=verify-full&sslrootcert=/nowhere", "or the file that sslrootcert", 1),
+            (f"{there}?sslmode=verify-full&sslrootcert={tmp_path / 'no.pem'}", "the files of certificates", 1),
+            (f"{address.reveal()}?sslmode=require", "does not encrypt although sslmode", 1),
+        ):
+            (tmp_path / "no.pem").write_text("Dear diary")
+            monkeypatch.setenv("LSTMEGA_STORE__URL", wrong)
+            assert await asyncio.to_thread(main, ["backup", "copy"]) == status
+            err = capsys.readouterr().err
+            assert said in err
+            assert len(err.splitlines()) == 1
+            assert hides_the_password(err)
 
 
 async def test_a_user_who_may_not_make_anything(postgres: PostgresServer, address: Secret) -> None:
