@@ -78,9 +78,10 @@ async def bring(source: Path, address: Secret) -> dict[str, int]:
                 for rows in _rows_of(file, source, table):
                     await change.add(table.name, list(table.columns), rows)
                     moved[table.name] += len(rows)
-            # Whoever comes new gets a number behind all of these.
+            # Whoever comes new gets a number that nobody has, or had there.
             await change.read(
-                "SELECT setval(pg_get_serial_sequence('people', 'id'), greatest(max(id), 0) + 1, false) FROM people"
+                "SELECT setval(numbers, greatest(max(id), nextval(numbers)))"
+                " FROM people, pg_get_serial_sequence('people', 'id') AS numbers GROUP BY numbers"
             )
     return moved
 

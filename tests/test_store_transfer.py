@@ -20,7 +20,7 @@ from conftest import keep
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 
-from bot import messages
+from bot import messages, transfer
 from bot.cli import main
 from bot.migrations import MIGRATIONS, steps
 from bot.settings import Secret
@@ -241,6 +241,25 @@ def test_what_a_killed_bot_left_beside_its_file_comes_along(
     assert run(capsys, "import", str(left))[0] == 0
     assert in_postgres(address)["people"][-1][1:] == ("telegram", "late")
     assert in_file(left) == in_file(path)
+
+
+async def test_a_copy_of_a_postgres_is_of_one_moment_while_people_come_and_go(
+    address: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transfer, "_ROWS", 1)
+    copy = tmp_path / "copy.sqlite3"
+    async with Store.open(address) as store:
+        await asyncio.gather(*(store.set_temperature("telegram", str(number), 0.5) for number in range(150)))
+        making = asyncio.create_task(transfer.back_up(address, copy))
+        came = 0
+        while not making.done():
+            await keep(store, "telegram", "c", f"new {came}", Conversation("", 0.6, "v1", b"", ""))
+            await store.forget("telegram", str(came))
+            came += 1
+        await making
+        assert came > 1
+    async with Store.open(copy) as store:
+        assert await store.integrity() == []
 
 
 def test_where_people_are_already_nobody_is_brought(
