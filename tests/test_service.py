@@ -130,7 +130,7 @@ async def test_it_serves_until_it_is_told_to_stop(
 
 
 async def test_stopping_finishes_what_runs_and_tells_late_comers(environment: dict[str, str], told: Told) -> None:
-    config = load(None, environment | {"LSTMEGA_BOT__LENGTH": "4000"})
+    config = load(None, environment | {"LSTMEGA_BOT__LENGTH": "1000"})
     platform = ScriptedPlatform("telegram")
     platform.answers_due.clear()
     async with running(config, platform) as task:
