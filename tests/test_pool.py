@@ -9,14 +9,17 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from conftest import add_random_version
 from pool_cluster import Cluster, cluster, until
 from service_process import Installation, asked, people
+from telegram_server import TelegramServer
 
 from generator import (
     Busy,
@@ -166,6 +169,63 @@ async def test_every_text_arrives_when_a_replica_is_killed_in_the_middle(
         for request in requests(50, 1500)[::10]:
             assert written[request.seed] == await local.generate(request)
     await until(lambda: len(running.replicas()) == 2 and before[0] not in running.replicas())
+
+
+@needs_ray
+async def test_fifty_chats_of_three_bots_are_all_answered_when_a_replica_is_killed(
+    running: Cluster, folder: Path, tmp_path: Path
+) -> None:
+    """Allowed are the text that was asked for, or one sentence that says what to do instead; one of them, in each chat,
+    before what bot and pool give a text altogether is over: 30 s for its turn, 30 s and a grace of 2 to be written."""
+    async with AsyncExitStack() as stack:
+        chats = []
+        bots = []
+        for length in ("300", "3000", "3000"):  # when a text of the first bot is there, the others' are under way
+            place = Path(tempfile.mkdtemp(dir=tmp_path))
+            bot = Installation(folder, place, await stack.enter_async_context(TelegramServer()))
+            there = {"LSTMEGA_GENERATOR__ADDRESS": "auto", "RAY_ADDRESS": running.address}
+            service = await stack.enter_async_context(bot.service(LSTMEGA_BOT__LENGTH=length, **there))
+            chats += people(bot, 17)
+            bots.append((bot, service))
+        del chats[50:]
+        asking = [asyncio.create_task(asked(chat, "/nietzsche 0.7 Abc")) for chat in chats]
+        await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+        os.kill(running.replicas()[0], signal.SIGKILL)
+        assert sum(answer.done() for answer in asking) <= 17
+        async with asyncio.timeout(62):
+            answers = await asyncio.gather(*asking)
+        texts = [answer for answer in answers if answer.startswith("Abc")]
+        refusals = [answer for answer in answers if "Try again in" in answer]
+        assert len(texts) + len(refusals) == 50, answers
+        assert len(texts) >= 25, answers  # one of two replicas went on
+        assert all(len(chat.messages.all) == 1 for chat in chats)
+        for bot, service in bots:
+            assert (await service.ready())[1]["generator"]
+            assert (await asked(people(bot, 1)[0], "/nietzsche 0.7 Abc")).startswith("Abc")
+            await service.stop()
+            bot.check_what_was_logged()
+    await until(lambda: len(running.replicas()) == 2)
+
+
+@needs_ray
+async def test_a_replica_that_hangs_costs_its_own_texts_alone_and_is_replaced(running: Cluster, pool: Pool) -> None:
+    async with Pool.open("auto", patience=10.0) as impatient:
+        tasks = [asyncio.create_task(impatient.generate(request)) for request in requests(50, 4000)]
+        await until(lambda: pool.statistics().running > 10)
+        hanging = running.replicas()[0]
+        os.kill(hanging, signal.SIGSTOP)
+        try:
+            async with asyncio.timeout(10 + 5):
+                results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(result, Generation | Busy) for result in results), results
+            assert any(isinstance(result, Generation) for result in results)
+            assert any(isinstance(result, Busy) for result in results)
+            while len(running.replicas()) < 3:  # until another stands beside it
+                await pool.generate(requests(1)[0])
+                assert not pool.threads().away
+        finally:
+            os.kill(hanging, signal.SIGKILL)
+    await until(lambda: len(running.replicas()) == 2 and pool.threads().number == 2)
 
 
 @needs_ray

@@ -22,6 +22,9 @@ AIM: Final = MAX_ROWS // 2
 """Texts in each replica at which autoscaling aims: half full."""
 HEALTH_SECONDS: Final = 2.0
 """How often Serve asks each replica whether it is well."""
+HEALTH_PATIENCE_SECONDS: Final = 5.0
+"""How long it may take to answer. One that does not three times in a row is replaced: by Serve's own patience of 30 s,
+one whose process hangs would take texts for a minute and a half."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,7 @@ def deploy(order: Order) -> str:
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         graceful_shutdown_wait_loop_s=0.5,
         health_check_period_s=HEALTH_SECONDS,
+        health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **amount,
     )

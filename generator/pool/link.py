@@ -32,8 +32,8 @@ from generator.pool.replica import LATE_SECONDS
 
 LOOK_SECONDS: Final = 1.0
 """How often the replicas are asked how they are."""
-PATIENCE_SECONDS: Final = 3.0
-"""How long that may take."""
+PATIENCE_SECONDS: Final = 2.0
+"""How long all of them may take to answer, and then how long one of them."""
 MISSES: Final = 3
 """Looks in a row without an answer after which the pool is away. One may fall to a replica that just died."""
 MOST_MISSES: Final = 6
@@ -79,17 +79,25 @@ class Link:
             await asyncio.sleep(LOOK_SECONDS)
 
     async def _look(self) -> Here:
-        response = self._handle.broadcast("figures")
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            replicas: list[Figures] = await response.results_async()
-        if not replicas:
-            raise Unavailable("no replica runs")
+        replicas = await self._figures()
         description: Description | None = None
         if self._version not in {figures.version for figures in replicas}:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 description = await self._handle.describe.remote()
             self._version = replicas[0].version
         return Here(tuple(replicas), description)
+
+    async def _figures(self) -> list[Figures]:
+        """Of every replica that answers. When one of them hangs, of one alone that does not: Serve finds it."""
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                answers = await self._handle.broadcast("figures").results_async(return_exceptions=True)
+        except TimeoutError:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                return [await self._handle.figures.remote()]
+        if replicas := [answer for answer in answers if isinstance(answer, Figures)]:
+            return replicas
+        raise Unavailable("no replica answers")
 
     async def _do(self, ask: Ask) -> None:
         try:
