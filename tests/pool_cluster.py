@@ -36,6 +36,7 @@ class Cluster:
         self.environment = os.environ | {
             "RAY_ADDRESS": self.address,
             "RAY_USAGE_STATS_ENABLED": "0",
+            "RAY_AUTH_MODE": "disabled",  # or a token that lies in the home folder decides
             "PYTHONPATH": str(ROOT),
         }
         self._head: subprocess.Popen[bytes] | None = None

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 from conftest import add_random_version
-from pool_cluster import Cluster, cluster, until
-from service_process import Installation, asked, people
+from pool_cluster import PATIENCE, Cluster, cluster, processes, title, until
+from service_process import Installation, asked, people, unused_port
 from telegram_server import TelegramServer
 
 from generator import (
@@ -96,6 +96,49 @@ async def leaving_frees_the_rows(pool: Pool, tasks: list[asyncio.Task[Generation
     await asyncio.gather(*tasks, return_exceptions=True)
     await until(lambda: not pool.statistics().running, 5.0)
     assert await pool.generate(requests(1)[0])
+
+
+@needs_ray
+async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))  # where Ray leaves the token of a cluster that it starts by itself
+    if any(b"/gcs_server" in name.read_bytes() for name in Path("/proc").glob("[0-9]*/cmdline") if name.exists()):
+        pytest.skip("a Ray cluster runs on this machine, which would be taken")
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    serving = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "generator", "serve", "--weights", str(folder),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert serving.stdout is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await serving.stdout.readline() == b"tiny-1 serves on 1 replicas\n"
+            assert b"ends with Ctrl-C" in await serving.stdout.readline()
+        started = processes(serving.pid)
+        async with Pool.open("auto") as pool:
+            await same_as_local(pool, folder)
+            serving.send_signal(signal.SIGINT)
+            async with asyncio.timeout(PATIENCE):
+                assert await serving.wait() == 0
+            await until(lambda: bool(pool.threads().away))
+        await until(lambda: not any("ray" in title(process) for process in started))
+    finally:
+        if serving.returncode is None:
+            serving.kill()
+
+
+@needs_ray
+def test_an_address_at_which_nobody_listens_is_said_at_once(running: Cluster) -> None:
+    for address, variable in ((f"127.0.0.1:{unused_port()}", ""), ("auto", f"127.0.0.1:{unused_port()}")):
+        told = subprocess.run(
+            (sys.executable, "-m", "generator", "serve", "--address", address),
+            env=running.environment | {"RAY_ADDRESS": variable}, capture_output=True, text=True, check=False,
+            timeout=30,
+        )  # fmt: skip
+        assert told.returncode == 1
+        assert f"no Ray cluster at {variable or address}: " in told.stderr
+        assert "Traceback" not in told.stderr
 
 
 @needs_ray

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ MOST_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
 AIM: Final = MAX_ROWS // 2
 """Texts in each replica at which autoscaling aims: half full."""
+KNOCK_SECONDS: Final = 5.0
+"""How long a cluster's machine may take to let somebody in."""
 HEALTH_SECONDS: Final = 2.0
 """How often Serve asks each replica whether it is well."""
 HEALTH_PATIENCE_SECONDS: Final = 5.0
@@ -55,19 +58,28 @@ def ray_and_serve() -> tuple[Any, Any]:
 def connect(address: str, *, or_start: bool = False) -> bool:
     """Connects to the cluster: "auto" finds one that runs on this machine, or the variable `RAY_ADDRESS` names it.
 
-    `or_start`: starts one on this machine when "auto" finds none, which lasts as long as this process; returns whether
-    it did. Raises `Unavailable`.
+    `or_start`: starts one on this machine when "auto" finds none and the variable names none, which lasts as long as
+    this process; returns whether it did. Raises `Unavailable`.
     """
     ray, _ = ray_and_serve()
     settings = {"log_to_driver": False, "logging_level": logging.ERROR}
+    named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     try:
-        ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, TimeoutError, ValueError) as error:
-        if not (or_start and address == "auto" and isinstance(error, ConnectionError)):
-            raise Unavailable(f"no Ray cluster at {address}: {str(error).splitlines()[0]}") from error
+        _knock(named)
+        ray.init(address=named, **settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        if not (or_start and named == "auto" and isinstance(error, ConnectionError)):
+            raise Unavailable(f"no Ray cluster at {named}: {str(error).splitlines()[0]}") from error
         ray.init(include_dashboard=False, **settings)
         return True
     return False
+
+
+def _knock(address: str) -> None:
+    """Raises `OSError` where nobody listens: Ray would try for minutes, in silence."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16:  # else Ray says what is wrong with it
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
 
 
 def deploy(order: Order) -> str:
