@@ -89,17 +89,21 @@ def random_weights(seed: int, units: int = 24, embedding: int = 8, scale: float 
 
 
 def add_random_version(
-    folder: Path, version: str, seed: int, likelier: Mapping[str, float] = MappingProxyType(LIKELIER)
+    folder: Path,
+    version: str,
+    seed: int,
+    likelier: Mapping[str, float] = MappingProxyType(LIKELIER),
+    units: int = 24,
 ) -> Path:
     """A whole version of an untrained network; returns its folder. `likelier` is added to the logits."""
-    weights = random_weights(seed)
+    weights = random_weights(seed, units)
     for symbol, more in likelier.items():
         weights["output_bias"][TINY_VOCABULARY.characters.index(symbol)] += more
     files = {"model.onnx": step_model(weights, quantised=True), FILE: to_bytes(weights)}
     manifest = Manifest(
         format=1,
         version=version,
-        architecture="embedding 8, LSTM 24",
+        architecture=f"embedding 8, LSTM {units}",
         preset="lstm",
         parameters=parameters(weights),
         vocabulary=TINY_VOCABULARY,

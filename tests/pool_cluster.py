@@ -27,10 +27,11 @@ def unused_port() -> int:
 
 
 class Cluster:
-    """A head node, which can be taken away and come back at the same place."""
+    """A head node of so many `cores`, which can be taken away and come back at the same place, and others that join."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, cores: int) -> None:
         self.folder = folder
+        self.cores = cores
         self.port, self.client_port = unused_port(), unused_port()
         self.address = f"127.0.0.1:{self.port}"
         self.environment = os.environ | {
@@ -39,18 +40,26 @@ class Cluster:
             "RAY_AUTH_MODE": "disabled",  # or a token that lies in the home folder decides
             "PYTHONPATH": str(ROOT),
         }
-        self._head: subprocess.Popen[bytes] | None = None
+        self._nodes: list[subprocess.Popen[bytes]] = []
 
     def start(self) -> None:
+        self._start(
+            *("--head", "--port", str(self.port), "--ray-client-server-port", str(self.client_port)),
+            *("--include-dashboard", "false", "--temp-dir", str(self.folder), "--num-cpus", str(self.cores)),
+        )
+
+    def join(self, cores: int) -> int:
+        """Another node, on this machine too; returns its process, which `end_node` takes."""
+        return self._start("--address", self.address, "--num-cpus", str(cores))
+
+    def _start(self, *options: str) -> int:
         command = [
-            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--head", "--block", "--num-cpus", "4"),
-            *("--include-dashboard", "false", "--disable-usage-stats", "--node-ip-address", "127.0.0.1"),
-            *("--port", str(self.port), "--ray-client-server-port", str(self.client_port)),
-            *("--temp-dir", str(self.folder), "--object-store-memory", "100000000"),
+            *(sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"),
+            *("--node-ip-address", "127.0.0.1", "--object-store-memory", "100000000", *options),
         ]
         environment = {name: value for name, value in self.environment.items() if name != "RAY_ADDRESS"}
         # A session of its own, so that all of it can be ended at once.
-        self._head = subprocess.Popen(
+        node = subprocess.Popen(
             command,
             env=environment,
             stdout=subprocess.PIPE,
@@ -58,22 +67,27 @@ class Cluster:
             cwd=self.folder,
             start_new_session=True,
         )
-        assert self._head.stdout is not None
-        for line in self._head.stdout:
+        self._nodes.append(node)
+        assert node.stdout is not None
+        for line in node.stdout:
             if b"Ray runtime started" in line:
-                return
+                return node.pid
         raise AssertionError("Ray did not start")
 
     def end(self) -> None:
         """Kills every process of the cluster."""
-        head, self._head = self._head, None
-        if head is None:
-            return
-        for process in processes(head.pid):
+        for node in reversed(self._nodes):
+            self.end_node(node.pid)
+
+    def end_node(self, number: int) -> None:
+        """Kills every process of a node."""
+        [node] = [node for node in self._nodes if node.pid == number]
+        self._nodes.remove(node)
+        for process in processes(number):
             with_pid_gone(process)
-        head.wait()
-        if head.stdout is not None:
-            head.stdout.close()
+        node.wait()
+        if node.stdout is not None:
+            node.stdout.close()
 
     def serve(self, *options: str) -> subprocess.CompletedProcess[str]:
         """`python -m generator serve`."""
@@ -88,8 +102,11 @@ class Cluster:
 
     def replicas(self) -> list[int]:
         """The process ids of the replicas."""
-        assert self._head is not None
-        return [process for process in processes(self._head.pid) if "ServeReplica:lstmega" in title(process)]
+        return [replica for node in self._nodes for replica in replicas_of(node.pid)]
+
+
+def replicas_of(node: int) -> list[int]:
+    return [process for process in processes(node) if "ServeReplica:lstmega" in title(process)]
 
 
 def with_pid_gone(process: int) -> None:
@@ -123,10 +140,10 @@ def processes(session: int) -> list[int]:
 
 
 @contextmanager
-def cluster() -> Iterator[Cluster]:
+def cluster(cores: int = 4) -> Iterator[Cluster]:
     """A running cluster. Its folder has a short name: the sockets in it may have names of 107 characters at most."""
     folder = Path(tempfile.mkdtemp(prefix="lstmega-"))
-    running = Cluster(folder)
+    running = Cluster(folder, cores)
     try:
         running.start()
         yield running

@@ -17,9 +17,10 @@ from pathlib import Path
 
 import pytest
 from conftest import add_random_version
-from pool_cluster import PATIENCE, Cluster, cluster, processes, title, until
+from pool_cluster import PATIENCE, Cluster, cluster, processes, replicas_of, title, until
 from service_process import Installation, asked, people, unused_port
 from telegram_server import TelegramServer
+from weights_server import weights_server
 
 from generator import (
     Busy,
@@ -37,7 +38,7 @@ from generator import (
 )
 from generator.pool.client import Pool
 from generator.pool.replica import Replica
-from generator.weights import activate, current_version, shipped_folder
+from generator.weights import activate
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"
@@ -75,8 +76,8 @@ async def pool(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
         yield pool
 
 
-async def same_as_local(pool: Pool, folder: Path) -> None:
-    async with Generator.open(folder, threads=1) as local:
+async def same_as_local(pool: Pool, folder: Path, version: str | None = None) -> None:
+    async with Generator.open(folder, version=version, threads=1) as local:
         for request in requests(6):
             here, there = await asyncio.gather(local.generate(request), pool.generate(request))
             assert there == here
@@ -94,7 +95,7 @@ async def leaving_frees_the_rows(pool: Pool, tasks: list[asyncio.Task[Generation
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await until(lambda: not pool.statistics().running, 5.0)
+    await until(lambda: not pool.statistics().running, 10.0)
     assert await pool.generate(requests(1)[0])
 
 
@@ -103,7 +104,7 @@ async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where Ray leaves the token of a cluster that it starts by itself
-    if any(b"/gcs_server" in name.read_bytes() for name in Path("/proc").glob("[0-9]*/cmdline") if name.exists()):
+    if any("/gcs_server" in title(process) for process in processes(1)):
         pytest.skip("a Ray cluster runs on this machine, which would be taken")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     serving = await asyncio.create_subprocess_exec(
@@ -308,17 +309,115 @@ async def test_weights_come_from_a_url(running: Cluster, pool: Pool, folder: Pat
     served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", f"file://{folder}")
     assert served.returncode == 0, served.stderr
     await until(lambda: pool.weights.manifest.version == "tiny-3")
+    add_random_version(folder, "tiny-4", seed=5)
+    activate(folder, "tiny-4")
+    with weights_server(folder) as server:
+        served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", server.url)
+        assert served.returncode == 0, served.stderr
+        assert server.given["/tiny-4/model.onnx"] == 3  # the trial, and each replica
+    await until(lambda: pool.weights.manifest.version == "tiny-4")
     await same_as_local(pool, folder)
 
 
 @needs_ray
-async def test_a_text_that_nobody_waits_for_is_not_written_to_its_end(running: Cluster, pool: Pool) -> None:
-    # The shipped network: 90 texts of this length take it a quarter of a minute, an untrained one hardly 5 s.
-    served = await asyncio.to_thread(running.serve, "--replicas", "2")
+async def test_a_url_that_does_not_give_the_weights_is_named_and_changes_nothing(
+    running: Cluster, pool: Pool, folder: Path
+) -> None:
+    before = pool.weights.manifest.version
+    for path in ("/CURRENT", f"/{before}/model.onnx"):
+        with weights_server(folder) as server:
+            server.times, server.status = {path: 0}, 403
+            served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", server.url)
+        assert served.returncode == 1
+        assert f"{server.url}{path}: cannot be read" in served.stderr
+        assert "Traceback" not in served.stderr
+    assert (await pool.generate(requests(1)[0])).version == before
+
+
+@needs_ray
+async def test_a_version_that_the_replicas_cannot_load_although_the_trial_could_stops_the_roll_out(
+    running: Cluster, pool: Pool, folder: Path
+) -> None:
+    before = pool.weights.manifest.version
+    add_random_version(folder, "lost", seed=6)
+    with weights_server(folder) as server:
+        server.times = {"/lost/model.onnx": 1}
+        deploying = asyncio.create_task(
+            asyncio.to_thread(running.serve, "--replicas", "2", "--weights", server.url, "--version", "lost")
+        )
+        while not deploying.done():
+            assert (await pool.generate(requests(1)[0])).version == before
+        served = deploying.result()
+        assert served.returncode == 1, served.stdout
+        assert "lost: the roll-out stopped" in served.stderr
+        assert "Traceback" not in served.stderr
+        assert (await pool.generate(requests(1)[0])).version == before
+    served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(folder), "--version", before)
     assert served.returncode == 0, served.stderr
-    await until(lambda: pool.weights.manifest.version == current_version(shipped_folder()))
+    await until(lambda: pool.threads().number == 2)
+    assert (await pool.generate(requests(1)[0])).version == before
+
+
+@needs_ray
+async def test_a_text_that_nobody_waits_for_is_not_written_to_its_end(
+    running: Cluster, pool: Pool, tmp_path: Path
+) -> None:
+    # A network so large that these texts would take two threads for minutes.
+    add_random_version(tmp_path, "slow-1", seed=1, units=2048)
+    served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(tmp_path / "slow-1"))
+    assert served.returncode == 0, served.stderr
+    await until(lambda: pool.weights.manifest.version == "slow-1")
     tasks = [asyncio.create_task(pool.generate(GenerationRequest(4000, seed))) for seed in range(90)]
     await leaving_frees_the_rows(pool, tasks)
+
+
+@needs_ray
+async def test_when_there_is_much_to_do_another_replica_comes(running: Cluster, pool: Pool, folder: Path) -> None:
+    for more in ((), ("--most", "2")):  # from a number that stands fixed
+        options = ("--replicas", "1", *more, "--weights", str(folder), "--version", "tiny-1")
+        served = await asyncio.to_thread(running.serve, *options)
+        assert served.returncode == 0, served.stderr
+    await until(lambda: len(running.replicas()) == 1)
+    enough = asyncio.Event()
+    written: dict[int, set[str]] = {seed: set() for seed in range(30)}
+
+    async def ask_again_and_again(seed: int) -> None:
+        while not enough.is_set():
+            written[seed].add((await pool.generate(GenerationRequest(300, seed))).text)
+
+    async with asyncio.TaskGroup() as group:
+        for seed in written:
+            group.create_task(ask_again_and_again(seed))
+        await until(lambda: pool.threads().number == 2)
+        enough.set()
+    assert len(running.replicas()) == 2
+    assert all(len(texts) == 1 for texts in written.values())
+    await same_as_local(pool, folder, "tiny-1")
+
+
+@needs_ray
+async def test_a_whole_node_is_lost_and_the_other_goes_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with cluster(cores=1) as two:
+        node = two.join(cores=1)
+        served = two.serve("--replicas", "2", "--weights", str(folder), "--version", "tiny-1")
+        assert served.returncode == 0, served.stderr
+        assert len(replicas_of(node)) == 1
+        assert len(two.replicas()) == 2
+        monkeypatch.setenv("RAY_ADDRESS", two.address)
+        async with Pool.open("auto") as pool:
+            tasks = [asyncio.create_task(pool.generate(request)) for request in requests(50, 4000)]
+            await asyncio.wait(tasks, timeout=0.5)
+            assert not all(task.done() for task in tasks)
+            two.end_node(node)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+            assert all(isinstance(result, Generation | Busy) for result in results), results
+            assert sum(isinstance(result, Generation) for result in results) >= 25
+            await until(lambda: pool.threads().number == 1)
+            for request in requests(20):
+                assert await pool.generate(request)
+            await asyncio.to_thread(two.join, cores=1)
+            await until(lambda: pool.threads().number == 2)
+            assert pool.threads().faults == 0  # it was never away
 
 
 @needs_ray

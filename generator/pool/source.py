@@ -51,5 +51,5 @@ def _copy(source: str, name: str, target: Path) -> None:
 
         with fsspec.open(url, "rb") as remote:
             target.write_bytes(remote.read())
-    except (OSError, ValueError, ImportError) as error:  # no such file; no such protocol; its library is not installed
-        raise WeightsError(f"{url}: cannot be read: {error}") from error
+    except Exception as error:  # each protocol's library has errors of its own
+        raise WeightsError(f"{url}: cannot be read: {error or type(error).__name__}") from error
