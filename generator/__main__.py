@@ -13,6 +13,7 @@ from generator.pool.deploy import Order, connect, deploy
 from generator.weights import MANIFEST, shipped_folder
 
 _WRONG = 1
+_INTERRUPTED = 130
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -59,7 +60,7 @@ def _order(options: argparse.Namespace) -> Order:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 done, 1 the cluster or the weights refuse."""
+    """Runs one command; returns the exit status: 0 done, 1 the cluster or the weights refuse, 130 Ctrl-C."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -74,6 +75,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except GeneratorError as error:
         print(f"python -m generator serve: {error}", file=sys.stderr)
         return _WRONG
+    except KeyboardInterrupt:
+        print(
+            "python -m generator serve: no longer waits; what was asked of a cluster it goes on with", file=sys.stderr
+        )
+        return _INTERRUPTED
     print(f"{version} serves on {order.replicas} replicas", flush=True)
     if started:
         print("The cluster was started here, and ends with Ctrl-C.", flush=True)

@@ -6,6 +6,7 @@ import asyncio
 import copy
 import importlib.util
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -104,6 +105,7 @@ async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where Ray leaves the token of a cluster that it starts by itself
+    monkeypatch.setenv("RAY_TMPDIR", tempfile.mkdtemp(prefix="lstmega-"))  # a short name, as in `cluster`
     if any("/gcs_server" in title(process) for process in processes(1)):
         pytest.skip("a Ray cluster runs on this machine, which would be taken")
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
@@ -127,6 +129,28 @@ async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
     finally:
         if serving.returncode is None:
             serving.kill()
+        shutil.rmtree(os.environ["RAY_TMPDIR"], ignore_errors=True)
+
+
+@needs_ray
+async def test_more_replicas_than_cores_are_waited_for_until_ctrl_c(running: Cluster, pool: Pool, folder: Path) -> None:
+    serving = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "generator", "serve", "--replicas", "5", "--weights", str(folder),
+        env=running.environment, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+    assert serving.stderr is not None
+    async with asyncio.timeout(PATIENCE):
+        assert await serving.stderr.readline() == b"5 replicas need 5 cores, and the cluster has 4: waiting for more\n"
+        await until(lambda: pool.threads().number == 4)
+        serving.send_signal(signal.SIGINT)
+        told = (await serving.stderr.read()).decode()
+        assert await serving.wait() == 130
+    assert "no longer waits" in told
+    assert "Traceback" not in told
+    assert (await pool.generate(requests(1)[0])).version == "tiny-1"
+    served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(folder))
+    assert served.returncode == 0, served.stderr
+    await until(lambda: len(running.replicas()) == 2)
 
 
 @needs_ray
@@ -349,7 +373,7 @@ async def test_a_version_that_the_replicas_cannot_load_although_the_trial_could_
             assert (await pool.generate(requests(1)[0])).version == before
         served = deploying.result()
         assert served.returncode == 1, served.stdout
-        assert "lost: the roll-out stopped" in served.stderr
+        assert f"lost: the roll-out stopped: {server.url}/lost/model.onnx: cannot be read" in served.stderr
         assert "Traceback" not in served.stderr
         assert (await pool.generate(requests(1)[0])).version == before
     served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(folder), "--version", before)

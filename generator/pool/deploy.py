@@ -28,6 +28,7 @@ HEALTH_SECONDS: Final = 2.0
 HEALTH_PATIENCE_SECONDS: Final = 5.0
 """How long it may take to answer. One that does not three times in a row is replaced: by Serve's own patience of 30 s,
 one whose process hangs would take texts for a minute and a half."""
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,12 +110,22 @@ def deploy(order: Order) -> str:
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **amount,
     )
+    cores, wanted = ray.cluster_resources().get("CPU", 0.0), order.replicas * order.threads
+    if wanted > cores:
+        log.warning(
+            "%d replicas need %d cores, and the cluster has %g: waiting for more", order.replicas, wanted, cores
+        )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
     try:
         serve.run(deployment.bind(order.threads), name=APPLICATION, route_prefix=None)
     except RuntimeError as error:
-        told = str(error).strip().splitlines()
-        raise WeightsError(
-            f"{version}: the roll-out stopped: {told[0] if told else 'Serve does not say why'}"
-        ) from error
+        raise WeightsError(f"{version}: the roll-out stopped: {_why(serve) or error}") from error
     return version
+
+
+def _why(serve: Any) -> str:
+    """What a replica said that did not take the weights, from the traceback in Serve's account; empty if nothing."""
+    account: str = serve.status().applications[APPLICATION].deployments[REPLICA].message
+    told = [line.partition("WeightsError: ")[2] for line in account.splitlines() if "WeightsError: " in line]
+    return told[-1] if told else ""
