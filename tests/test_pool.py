@@ -21,6 +21,7 @@ from conftest import add_random_version
 from pool_cluster import PATIENCE, Cluster, cluster, processes, replicas_of, title, until
 from service_process import Installation, asked, people, unused_port
 from telegram_server import TelegramServer
+from trapped_weights import TRAP, add_trapped_version, endless
 from weights_server import weights_server
 
 from generator import (
@@ -44,6 +45,28 @@ from generator.weights import activate
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"
 )
+HANGING = """
+import asyncio, os, sys, time
+from generator import GenerationRequest, engine, graph
+from generator.pool.replica import Replica
+engine.STUCK_LOOKS = 4
+graph.check = lambda model: None
+
+async def main():
+    replica = Replica(threads=1)
+    await replica.reconfigure({"weights": sys.argv[1], "version": "trapped"})
+    await replica.check_health()
+    result = await replica.write(GenerationRequest(10, 1, opening=sys.argv[2]), time.time() + 60)
+    print(type(result).__name__)
+    try:
+        await replica.check_health()
+    except RuntimeError as error:
+        print(error, flush=True)
+    os._exit(0)
+
+asyncio.run(main())
+"""
+"""A replica on weights with a trap, which takes a step of two seconds for one that hangs; else of thirty."""
 
 
 def requests(count: int, length: int = 60) -> list[GenerationRequest]:
@@ -217,6 +240,18 @@ async def test_a_replica_does_not_begin_what_has_expired_and_gives_up_what_lasts
         await replica.reconfigure({"weights": str(folder), "version": "absent"})
     assert (await replica.figures()).version == "tiny-1"
     await replica.check_health()
+
+
+def test_a_replica_whose_thread_hangs_gives_the_text_up_and_is_not_well(folder: Path) -> None:
+    add_trapped_version(folder, "trapped", endless)
+    told = subprocess.run(
+        (sys.executable, "-c", HANGING, str(folder), TRAP),
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=PATIENCE,
+    )
+    assert told.stdout == "NetworkFault\n1 threads hang or are no more\n", told.stderr
 
 
 @needs_ray
