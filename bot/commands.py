@@ -181,13 +181,11 @@ class Commands:
             number = await self._store.number(platform, person)  # before what is known of them, as in `_last`
             own = await self._store.temperature(platform, person)
             temperature = self._settings.temperature if own is None else own
-        if number is None:
-            number = await self._known(invocation)
         return await self._write(invocation, number, opening, [temperature])
 
     async def _ladder(self, invocation: Invocation) -> Reply:
         opening = fit_opening(invocation.arguments, self._generator.weights.manifest)
-        reply = await self._write(invocation, await self._known(invocation), opening, LADDER)
+        reply = await self._write(invocation, None, opening, LADDER)
         return replace(reply, notice=_joined(reply.notice, messages.LADDER_END))
 
     async def _again(self, invocation: Invocation) -> Reply:
@@ -224,7 +222,7 @@ class Commands:
             sampling=self._sampling(last.temperature),
             continuation=Continuation(last.state, last.tail),
         )
-        [generation] = await self._generate_all(invocation, [request])
+        _, [generation] = await self._generate_all(invocation, number, [request])
         written = Written(last.tail, generation.text)
         conversation = _conversation(generation, last.opening, last.temperature, written)
         notice = await self._keep(invocation, number, conversation)
@@ -324,8 +322,8 @@ class Commands:
     ) -> Reply:
         """Texts from one opening, one for each temperature, all at once; the last is kept as the person's last text.
 
-        They share a seed, so that what differs between them is the temperature's doing. `number` is the person's; of
-        whom it is `None`, nothing is kept.
+        They share a seed, so that what differs between them is the temperature's doing. `number` is the person's, if it
+        has been asked for.
         """
         manifest = self._generator.weights.manifest
         seed = _new_seed()
@@ -333,7 +331,7 @@ class Commands:
         requests = [
             GenerationRequest(length, seed, self._sampling(temperature), opening.text) for temperature in temperatures
         ]
-        generations = await self._generate_all(invocation, requests)
+        number, generations = await self._generate_all(invocation, number, requests)
         written = Written(opening.text, generations[-1].text, seed)
         conversation = _conversation(generations[-1], opening.text, temperatures[-1], written)
         notice = await self._keep(invocation, number, conversation)
@@ -347,10 +345,13 @@ class Commands:
             passages = [replace(passage, label=label) for passage, label in zip(passages, labels, strict=True)]
         return Reply.of_passages(*passages, notice=_joined(messages.fitted(opening), notice), actions=actions)
 
-    async def _generate_all(self, invocation: Invocation, requests: Iterable[GenerationRequest]) -> list[Generation]:
-        """All texts, computed together once it is the chat's turn.
+    async def _generate_all(
+        self, invocation: Invocation, number: int | None, requests: Iterable[GenerationRequest]
+    ) -> tuple[int | None, list[Generation]]:
+        """All texts, computed together once it is the chat's turn, and the number of the person that they belong to.
 
-        The first one that fails stops the others, and its error is raised.
+        Who has no `number` is given one when the texts are begun, and not before they are let in: a refusal costs the
+        store nothing. The first text that fails stops the others, and its error is raised.
         """
         platform, person = invocation.platform, invocation.person
         trusted = self._operates(platform, person)
@@ -358,10 +359,15 @@ class Commands:
         chat = f"{platform}:{invocation.chat}"
         async with self._admission.text(chat, f"{platform}:{person}", trusted=trusted, asked=invocation.asked):
             waited = time.perf_counter() - asked
-            generations = await self._together(requests)
+            knowing = asyncio.create_task(self._known(invocation, number))
+            try:
+                generations = await self._together(requests)
+            except BaseException:
+                knowing.cancel()
+                raise
         for generation in generations:
             self.written(generation, waited)
-        return generations
+        return await knowing, generations
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """A chat goes under another name from now on, and what is kept for it with it."""
@@ -386,8 +392,10 @@ class Commands:
             raise failures.exceptions[0] from failures
         return [task.result() for task in tasks]
 
-    async def _known(self, invocation: Invocation) -> int | None:
+    async def _known(self, invocation: Invocation, number: int | None) -> int | None:
         """The person's number from now on, for a text that can be written without it; `None` when the store fails."""
+        if number is not None:
+            return number
         try:
             return await self._store.make_known(invocation.platform, invocation.person)
         except StoreError as error:

@@ -121,8 +121,14 @@ class Store:
         """The person's number; whoever has none gets one."""
         if (known := await self.number(platform, person)) is not None:
             return known
-        async with self._database.transaction() as change:
-            return await _person_id(change, platform, await _name_now(change, platform, person))
+        [(new,)] = await self._database.change(
+            "INSERT INTO people (platform, person)"
+            " VALUES ($1, coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2))"
+            " ON CONFLICT (platform, person) DO UPDATE SET platform = $1 RETURNING id",
+            platform,
+            person,
+        )
+        return int(new)
 
     async def save_conversation(
         self, platform: str, chat: str, person: str, number: int, conversation: Conversation
@@ -133,34 +139,29 @@ class Store:
         another process, has it no more: then nothing is kept, and the answer is `False`.
         """
         written = conversation.written
-        async with self._database.transaction() as change:
-            known = await change.read(
-                "SELECT 1 FROM people WHERE id = $1 AND platform = $2 AND person = $3",
-                number,
-                platform,
-                await _name_now(change, platform, person),
-            )
-            if not known:
-                return False
-            await change.run(
-                "INSERT INTO conversations"
-                " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
-                " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
-                " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $3, temperature = $4, version = $5,"
-                " state = $6, tail = $7, updated_at = $8, preceding = $9, written = $10, seed = $11",
-                number,
-                await _name_now(change, platform, chat),
-                conversation.opening,
-                conversation.temperature,
-                conversation.version,
-                conversation.state,
-                conversation.tail,
-                int(time.time()),
-                written and written.before,
-                written and written.text,
-                written and written.seed,
-            )
-        return True
+        kept = await self._database.change(
+            "INSERT INTO conversations"
+            " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
+            " SELECT id, coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $4), $4),"
+            " $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE id = $1 AND platform = $2"
+            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $3), $3)"
+            " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7,"
+            " state = $8, tail = $9, updated_at = $10, preceding = $11, written = $12, seed = $13 RETURNING 1",
+            number,
+            platform,
+            person,
+            chat,
+            conversation.opening,
+            conversation.temperature,
+            conversation.version,
+            conversation.state,
+            conversation.tail,
+            int(time.time()),
+            written and written.before,
+            written and written.text,
+            written and written.seed,
+        )
+        return bool(kept)
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
         """The chat `old` goes under the name `new` from now on: with what people wrote there, also what comes later.
@@ -227,8 +228,7 @@ class Store:
 
     async def set_note(self, key: str, value: str) -> None:
         """Notes a fact, in place of the one before it."""
-        async with self._database.transaction() as change:
-            await change.run(SET_NOTE, key, value)
+        await self._database.change(SET_NOTE, key, value)
 
     async def probe(self) -> None:
         """Writes something, to find out whether that works; does not wait long for another process."""
