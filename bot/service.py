@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
@@ -149,6 +150,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         ):
             log.info("ready: %s; health at %s", commands.summary(), address)
             _tell(systemd.READY, systemd.status(f"{commands.summary()}; health at {address}"))
+            _settle()
             yield _Service(commands, generator, supervisor, reloading, health)
 
 
@@ -157,6 +159,15 @@ def _goes_on(supervisor: Supervisor, generator: Writer) -> bool:
     supervisor.look()
     generator.look()
     return not generator.threads().lost
+
+
+def _settle() -> None:
+    """Spares every collection of garbage what is there for good by now: modules, above all.
+
+    A full one looked through all of it, for 50 to 110 ms on a busy machine, in which nobody was answered (measured).
+    """
+    gc.collect()
+    gc.freeze()
 
 
 def _tell(*states: str) -> None:
