@@ -14,7 +14,7 @@ from generator import Busy
 LONGEST_WAIT: Final = 30.0
 """Seconds after which nobody waits for a text any more: who asked so long ago is told when to come back. Without it, a
 bot whose event loop or database was held up would go on with what nobody waits for."""
-PROMPT: Final = 0.7
+PROMPT: Final = 0.6
 """Seconds in which a text should be there, the wait for its turn included. As many texts are let in as can be done in
 that; whoever comes beyond that is told so at once, which is better than a late text. Telling and sending come on top.
 """
