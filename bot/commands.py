@@ -42,6 +42,9 @@ from generator.worker import MAX_ROWS
 LADDER: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 TAIL: Final = MAX_OPENING
 """Characters of a text that are kept: what new weights are primed with when the state is of old ones."""
+_KNOWN_SECONDS: Final = 2.0
+"""How long a text that has its place waits for the database, when its person is new there. Then it is written all the
+same, and not kept: a database that is held up must not fill the places with texts that are not being written."""
 _FED: Final = 1.15
 """Characters that a text takes for each that is asked for: its beginning is read, and it goes on to the end of a
 sentence (341 for 300, measured)."""
@@ -350,8 +353,8 @@ class Commands:
     ) -> tuple[int | None, list[Generation]]:
         """All texts, computed together once it is the chat's turn, and the number of the person that they belong to.
 
-        Who has no `number` is given one when the texts are begun, and not before they are let in: a refusal costs the
-        store nothing. The first text that fails stops the others, and its error is raised.
+        Who has no `number` yet is given one before the first character is written, and not before the texts are let in:
+        a refusal costs the store nothing. The first text that fails stops the others, and its error is raised.
         """
         platform, person = invocation.platform, invocation.person
         trusted = self._operates(platform, person)
@@ -359,15 +362,12 @@ class Commands:
         chat = f"{platform}:{invocation.chat}"
         async with self._admission.text(chat, f"{platform}:{person}", trusted=trusted, asked=invocation.asked):
             waited = time.perf_counter() - asked
-            knowing = asyncio.create_task(self._known(invocation, number))
-            try:
-                generations = await self._together(requests)
-            except BaseException:
-                knowing.cancel()
-                raise
+            if number is None:
+                number = await self._known(invocation)
+            generations = await self._together(requests)
         for generation in generations:
             self.written(generation, waited)
-        return await knowing, generations
+        return number, generations
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """A chat goes under another name from now on, and what is kept for it with it."""
@@ -392,15 +392,16 @@ class Commands:
             raise failures.exceptions[0] from failures
         return [task.result() for task in tasks]
 
-    async def _known(self, invocation: Invocation, number: int | None) -> int | None:
+    async def _known(self, invocation: Invocation) -> int | None:
         """The person's number from now on, for a text that can be written without it; `None` when the store fails."""
-        if number is not None:
-            return number
         try:
-            return await self._store.make_known(invocation.platform, invocation.person)
+            async with asyncio.timeout(_KNOWN_SECONDS):
+                return await self._store.make_known(invocation.platform, invocation.person)
         except StoreError as error:
             log.error("/%s: %s", invocation.command, error)
-            return None
+        except TimeoutError:
+            log.error("/%s: the database takes longer than %g s", invocation.command, _KNOWN_SECONDS)
+        return None
 
     async def _keep(self, invocation: Invocation, number: int | None, conversation: Conversation) -> str:
         """Saves the text and where it stopped, for the person with the number.

@@ -127,14 +127,14 @@ class Database:
         async with self._turn, _transaction(self._writer) as connection:
             yield connection
 
-    async def change(self, statement: str, *values: Any) -> list[sqlite3.Row]:
-        """Executes one statement that changes something, all or nothing; returns the rows that it tells of.
+    async def change(self, statement: str, *values: Any) -> int:
+        """Executes one statement that changes something, all or nothing; returns the number of rows it changed.
 
         In a `transaction` it would take three: each waits for the event loop and for the connection's thread in turn,
         which under load is what takes the time. When the task is cancelled, it may be done or not.
         """
         async with self._turn:
-            return await self._writer.read(statement, *values)
+            return await self._writer.run(statement, *values)
 
     async def probe(self) -> None:
         """Writes something, to find out whether that works; waits `PROBE_SECONDS` for another process at most.

@@ -146,10 +146,10 @@ class Database:
             yield connection
             await connection.run("COMMIT")
 
-    async def change(self, statement: str, *values: Any) -> list[Any]:
-        """Executes one statement that changes something, all or nothing; returns the rows that it tells of."""
+    async def change(self, statement: str, *values: Any) -> int:
+        """Executes one statement that changes something, all or nothing; returns the number of rows it changed."""
         async with self.transaction() as connection:
-            return await connection.read(statement, *values)
+            return await connection.run(statement, *values)
 
     async def probe(self) -> None:
         """Writes something, to find out whether that works; waits `PROBE_SECONDS` at most."""

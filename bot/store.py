@@ -119,34 +119,33 @@ class Store:
 
     async def make_known(self, platform: str, person: str) -> int:
         """The person's number; whoever has none gets one."""
-        if (known := await self.number(platform, person)) is not None:
-            return known
-        [(new,)] = await self._database.change(
-            "INSERT INTO people (platform, person)"
-            " VALUES ($1, coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2))"
-            " ON CONFLICT (platform, person) DO UPDATE SET platform = $1 RETURNING id",
-            platform,
-            person,
-        )
-        return int(new)
+        while (number := await self.number(platform, person)) is None:
+            await self._database.change(
+                "INSERT INTO people (platform, person)"
+                " VALUES ($1, coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2))"
+                " ON CONFLICT DO NOTHING",
+                platform,
+                person,
+            )
+        return number
 
     async def save_conversation(
         self, platform: str, chat: str, person: str, number: int, conversation: Conversation
     ) -> bool:
         """Keeps the person's last text in the chat, in place of the one before it.
 
-        `number` is the one that the person had when they asked for the text. Whoever was forgotten since, be it in
-        another process, has it no more: then nothing is kept, and the answer is `False`.
+        `number` is the one that the person had when the text was begun. Whoever was forgotten since, be it in another
+        process, has it no more: then nothing is kept, and the answer is `False`.
         """
         written = conversation.written
-        kept = await self._database.change(
+        changed = await self._database.change(
             "INSERT INTO conversations"
             " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
             " SELECT id, coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $4), $4),"
             " $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE id = $1 AND platform = $2"
             " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $3), $3)"
             " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7,"
-            " state = $8, tail = $9, updated_at = $10, preceding = $11, written = $12, seed = $13 RETURNING 1",
+            " state = $8, tail = $9, updated_at = $10, preceding = $11, written = $12, seed = $13",
             number,
             platform,
             person,
@@ -161,7 +160,7 @@ class Store:
             written and written.text,
             written and written.seed,
         )
-        return bool(kept)
+        return changed > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
         """The chat `old` goes under the name `new` from now on: with what people wrote there, also what comes later.

@@ -9,6 +9,7 @@ import logging
 import shutil
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -326,6 +327,20 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
     other.execute("ROLLBACK")
     other.close()
     assert "0.9" in (await say(commands, "/temperature")).text
+
+
+async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
+    commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.commands._KNOWN_SECONDS", 0.01)
+    with closing(sqlite3.connect(store._database.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        reply = await say(commands, "/nietzsche 0.7")
+    assert reply.kind is Kind.TEXT
+    assert reply.notice == messages.NOT_SAVED
+    assert "takes longer than 0.01 s" in caplog.text
+    monkeypatch.undo()
+    assert (await say(commands, "/nietzsche 0.7")).notice == ""
 
 
 # ---- about, help, operators ---------------------------------------------------------------------------------------
