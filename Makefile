@@ -1,7 +1,7 @@
 # make chat          the bot in this terminal
 # make test          installs what the tests need and runs everything, WORKERS processes at a time (2)
 # make test-oldest   the same on the lowest versions that pyproject.toml allows
-# make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, about ten minutes)
+# make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
 # make faults        kills the service KILLS times while people use it
 # make fuzz          strangers at the bot for MINUTES of the processor's time
 # make train         trains the default recipe on nietzsche.txt (an hour on two cores)
