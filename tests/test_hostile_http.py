@@ -10,13 +10,13 @@ import itertools
 import json
 import logging
 import resource
-import socket
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession, web
 from hostile_http import endures
+from service_process import unused_port
 from telegram_server import SECRET_HEADER, Chat, TelegramServer
 
 from bot import listening
@@ -161,9 +161,7 @@ async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCa
 @pytest.fixture
 async def hook(server: TelegramServer, commands: Commands) -> AsyncIterator[str]:
     """The address of the bot's webhook; Telegram knows it too."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = unused_port()
     url = f"http://127.0.0.1:{port}/hook"
     section = TelegramSection(
         token=Secret(server.token),
