@@ -20,10 +20,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY_VOCABULARY, add_random_version
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from generator import (
+    MAX_LENGTH,
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
@@ -577,10 +578,15 @@ def assert_reads_well(model: Model, request: GenerationRequest, generation: Gene
         assert not [end for end in sentences if end >= wanted * 0.5], "it did not go back to its last sentence end"
         assert len(text) <= wanted or not ends or not pending.isspace(), "it did not go back to a word's end"
     elif pending.isspace() and len(text) < wanted * 0.5:
-        pytest.fail("it ended long before its length")
+        # The end of a word, which happens to be that of a sentence: only where no later word ended. The same draws,
+        # asked for more, are the same characters until full stops are helped along.
+        (longer,) = alone(model, replace(request, length=min(4 * wanted, MAX_LENGTH)))
+        later = longer.text[len(text) : int(wanted * 0.9)]
+        assert not re.search(r"\S\s", later), "it ended long before its length"
 
 
 @settings(max_examples=60, deadline=None)
+@example(request=GenerationRequest(121, 3391, Sampling(0.69921875), opening="C.zJQ"), seed=0)
 @given(
     request=st.builds(
         GenerationRequest,
