@@ -4,6 +4,7 @@
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
 # make faults        kills the service KILLS times while people use it
 # make fuzz          strangers at the bot for MINUTES of the processor's time
+# make fuzz-guided   bytes that reach ever new lines of what reads their words and files, for MINUTES
 # make train         trains the default recipe on nietzsche.txt (an hour on two cores)
 
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
@@ -17,7 +18,7 @@ PYTEST := python -m pytest --numprocesses $(WORKERS) --dist worksteal
 KILLS ?= 200
 MINUTES ?= 30
 
-.PHONY: chat run test test-oldest test-cluster faults fuzz check format train clean
+.PHONY: chat run test test-oldest test-cluster faults fuzz fuzz-guided check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -39,6 +40,10 @@ faults: .venv/.dev
 
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)
+
+fuzz-guided: .venv/.dev
+	@$(BIN)/python -m pip install --quiet --editable '.[train,dev,fuzz]'
+	$(BIN)/python tests/guided.py --minutes $(MINUTES)
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
