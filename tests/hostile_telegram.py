@@ -71,7 +71,8 @@ class Strangers:
         self._group_marks = {group.id: hostile.word(draw) for group in self._groups}
         journal.secret |= set(self._group_marks.values())
         self._seen: Counter[Any] = Counter()
-        self._inline: list[Sent] = []
+        self._inline: list[tuple[Sent, str]] = []
+        """Messages that people put into other chats, and whose they are."""
         self.did: list[str] = []
         """What was done in the last round, for a report."""
 
@@ -107,6 +108,11 @@ class Strangers:
                 found += self._told(sent.text, written=bool(sent.buttons))
                 foreign = {mark for mark in all_marks - marks.get(chat.id, set()) if mark in sent.text}
                 found += [f"{mark} in chat {chat.id}, where they said nothing" for mark in foreign]
+        for sent, owner in self._inline:
+            for shown in sent.edits.all[self._seen[sent.id] :]:
+                foreign = {mark for mark in all_marks - {owner} if mark in shown}
+                found += [f"{mark} in an inline message of {owner}" for mark in foreign]
+            self._seen[sent.id] = len(sent.edits.all)
         for what, inbox, due in answers:
             if len(inbox.all) != due:
                 found.append(f"{what}: {len(inbox.all)} answers")
@@ -152,7 +158,7 @@ class Strangers:
             self._server.inline_messages[str(sent.id)] = sent
             chosen = {"result_id": "nietzsche", "from": actor.user.json(), "query": typed, "inline_message_id": sent.id}
             await self._server.add_update("chosen_inline_result", chosen)
-            self._inline = [*self._inline[-20:], sent]
+            self._inline = [*self._inline[-20:], (sent, actor.mark)]
             return None, 0, 0, ("an inline message", sent.edits, 1), ""
         await self._odd(actor)
         return actor.private, 0, MOST_MESSAGES, None, ""
@@ -177,8 +183,9 @@ class Strangers:
         chat = draw.choice([actor.private, *self._groups])
         sents = list(chat.sent.values())[-30:]
         sent = draw.choice(sents) if sents and draw.random() < 0.8 else None
-        inline = draw.choice(self._inline) if self._inline and draw.random() < 0.3 else None
-        real = [b["callback_data"] for s in (sent, inline) if s for row in s.buttons for b in row]
+        inline = draw.choice(self._inline)[0] if self._inline and draw.random() < 0.3 else None
+        own = [sent for sent, owner in self._inline if owner == actor.mark] if inline else []
+        real = [b["callback_data"] for s in (sent, inline, *own) if s for row in s.buttons for b in row]
         data = hostile.button(draw, str(actor.user.id), real)
         self.did.append(f"press {data}")
         press = Press(f"query-{self._server.number()}")

@@ -251,10 +251,14 @@ class User:
 
     async def press(self, sent: Sent, label: str) -> Press:
         """Presses a button of the bot's, on a message in a chat or on an inline one."""
+        return await self.press_data(sent, sent.data(label))
+
+    async def press_data(self, sent: Sent, data: str) -> Press:
+        """Has a client of one's own send any data for a message."""
         press = Press(f"query-{self.server.number()}")
         self.server.queries[press.id] = press
         where = {"inline_message_id": sent.id} if sent.chat is None else {"message": sent.chat.message_json(sent)}
-        query = {"id": press.id, "from": self.json(), "chat_instance": "1", "data": sent.data(label)}
+        query = {"id": press.id, "from": self.json(), "chat_instance": "1", "data": data}
         await self.server.add_update("callback_query", query | where)
         return press
 

@@ -509,6 +509,26 @@ async def test_buttons_of_an_inline_message_change_it(alice: User, bob: User) ->
 
 
 @pytest.mark.usefixtures("bot")
+async def test_nobody_writes_into_an_inline_message_of_somebody_else(alice: User, bob: User) -> None:
+    """A client of one's own sends any data for any message that it sees, such as that of one's own button."""
+    messages_of = {}
+    for person in (alice, bob):
+        query = await person.inline("The")
+        await query.answer()
+        messages_of[person] = await query.choose()
+        await messages_of[person].next_edit()
+    theirs = messages_of[alice]
+    for label in ("Again", "Continue"):
+        own = messages_of[bob].data(label)
+        for data in (own, own.rpartition(":")[0], f"{own.rpartition(':')[0]}:{theirs.data(label).rpartition(':')[2]}"):
+            press = await bob.press_data(theirs, data)
+            assert await press.answer() == (messages.NO_SUCH_BUTTON, True)
+    assert await (await bob.press(messages_of[bob], "Again")).answer() == ("", False)
+    await messages_of[bob].next_edit()
+    assert theirs.edits.unread == 0
+
+
+@pytest.mark.usefixtures("bot")
 async def test_the_button_of_a_placeholder_says_that_the_text_is_coming(
     server: TelegramServer, commands: Slow, alice: User, bob: User
 ) -> None:

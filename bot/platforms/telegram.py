@@ -23,6 +23,7 @@ from bot.platforms.telegram_lanes import Lanes
 from bot.platforms.telegram_limits import ALLOWED, ChatRateLimiter, Limits
 from bot.platforms.telegram_menu import set_menu
 from bot.platforms.telegram_requests import Requests
+from bot.platforms.telegram_seals import Seals
 from bot.platforms.telegram_sources import Source, new_source
 from bot.platforms.telegram_updates import PLATFORM, Reception
 from bot.settings import TelegramSection
@@ -107,8 +108,9 @@ class Telegram:
                 on_failure=lambda: self._commands.undelivered(PLATFORM),
                 on_refused=lambda: _refuse(refused),
             )
-            delivery = Delivery(bot, self._moved)
-            reception = Reception(self._commands, delivery, requests, username=bot.username)
+            seals = Seals(bot.token)
+            delivery = Delivery(bot, self._moved, seals)
+            reception = Reception(self._commands, delivery, requests, seals, username=bot.username)
             source = new_source(bot, reception.take, self._settings)
             listening = asyncio.create_task(source.run())
             self._lanes, self._source, self._listening = lanes, source, listening

@@ -24,6 +24,7 @@ from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, NetworkError, RetryAfter, TelegramError
 
 from bot.platforms import telegram_text as texts
+from bot.platforms.telegram_seals import Seals
 from bot.platforms.telegram_transport import MayHaveArrived
 from bot.reply import Kind, Picture, Reply
 
@@ -65,12 +66,14 @@ class Place:
 class Delivery:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
-    `on_moved` is told the old and the new number of a group that turns out to have become a supergroup.
+    `on_moved` is told the old and the new number of a group that turns out to have become a supergroup. `seals` bind
+    the buttons under inline messages.
     """
 
-    def __init__(self, bot: Bot, on_moved: Callable[[int, int], Awaitable[None]]) -> None:
+    def __init__(self, bot: Bot, on_moved: Callable[[int, int], Awaitable[None]], seals: Seals) -> None:
         self._bot = bot
         self._on_moved = on_moved
+        self._seals = seals
 
     async def send(self, place: Place, reply: Reply) -> None:
         """The whole reply, the buttons below its last piece.
@@ -96,12 +99,13 @@ class Delivery:
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of what an inline message says; one message is all there is, so the rest is cut."""
         text = texts.shortened(texts.shown(reply), texts.MAX_TEXT)
+        markup = texts.keyboard(self._seals.on(inline_message_id, reply.actions))
         try:
             await self._again(
                 lambda: self._bot.edit_message_text(
                     texts.pieces(text)[0],
                     inline_message_id=inline_message_id,
-                    reply_markup=texts.keyboard(reply.actions),
+                    reply_markup=markup,
                     link_preview_options=_NO_PREVIEW,
                 ),
                 repeatable=True,

@@ -36,6 +36,7 @@ from bot.platforms.seen import Seen
 from bot.platforms.telegram_delivery import Delivery, Place
 from bot.platforms.telegram_lanes import Work
 from bot.platforms.telegram_requests import Request, Requests
+from bot.platforms.telegram_seals import Seals
 from bot.reply import Cause, Invocation, Kind, Press, Reply
 
 PLATFORM: Final = "telegram"
@@ -58,12 +59,15 @@ log = logging.getLogger(__name__)
 
 
 class Reception:
-    """Takes updates and has each answered in its person's turn."""
+    """Takes updates and has each answered in its person's turn. `seals`: as in `Delivery`."""
 
-    def __init__(self, commands: Commands, delivery: Delivery, requests: Requests, *, username: str) -> None:
+    def __init__(
+        self, commands: Commands, delivery: Delivery, requests: Requests, seals: Seals, *, username: str
+    ) -> None:
         self._commands = commands
         self._delivery = delivery
         self._requests = requests
+        self._seals = seals
         self._username = username.lower()
         self._seen = Seen()
         self._latest_query: dict[int, InlineQuery] = {}
@@ -120,7 +124,10 @@ class Reception:
 
     def _of_press(self, query: CallbackQuery) -> Request:
         place = _place_of_press(query)
-        press = Press(PLATFORM, place.key if place else INLINE, _presser(query), query.data or "")
+        data = query.data or ""
+        if query.inline_message_id is not None:
+            data = self._seals.off(query.inline_message_id, data) or ""
+        press = Press(PLATFORM, place.key if place else INLINE, _presser(query), data)
         return Request(
             (press.chat, press.person),
             lambda: self._press(query, press, place),
