@@ -394,6 +394,7 @@ def wire_tricks() -> dict[str, bytes]:
     return {
         "a second graph, which other readers merge into the first": whole + bytes(other.SerializeToString()),
         "a field that is not ONNX's": whole + field(15, b"x"),
+        "a dimension's name that is not UTF-8": whole.replace(b"batch", b"b\xe8tch"),
         "a type nested 5,000 deep": whole + field(7, field(11, value)),
         "groups nested 100,000 deep": whole + b"\x0b" * 100_000,
         "a length of 2^63": whole + b"\x3a" + b"\xff" * 8 + b"\x7f",

@@ -47,7 +47,7 @@ _VALUE: Final = {1: "name", 2: "type", 3: IGNORED, 4: IGNORED}
 _TYPE: Final = {1: "tensor_type", 6: IGNORED}
 _TENSOR_TYPE: Final = {1: "elem_type", 2: "shape"}
 _SHAPE: Final = {1: "dim"}
-_DIMENSION: Final = {1: "dim_value", 2: IGNORED, 3: IGNORED}
+_DIMENSION: Final = {1: "dim_value", 2: "dim_param", 3: IGNORED}
 
 
 def check(model: bytes) -> None:
@@ -213,6 +213,8 @@ def _value(value: Message) -> _Value:
     kind = value.message("type", _TYPE).message("tensor_type", _TENSOR_TYPE)
     dimensions = list(kind.message("shape", _SHAPE).messages("dim", _DIMENSION))
     sizes = [size.number("dim_value") if "dim_value" in size else None for size in dimensions]
+    for size in dimensions:
+        size.text("dim_param")  # onnxruntime tells it, and fails at what is not UTF-8
     name = value.text("name")
     if any(size is not None and size < 0 for size in sizes) or kind.number("elem_type") not in KINDS:
         raise GraphError(f"{name[:60]!r} has a negative size, or holds no numbers")
