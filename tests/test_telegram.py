@@ -687,30 +687,24 @@ class Sends:
                 tasks.create_task(self.send(chat))
 
 
-def keeps_to(rate: Rate, times: list[float], began: float) -> bool:
-    """Whether none of the messages went before its turn. Late they may be, on a machine that has other things to do."""
-    turns = [began + rate.seconds * (number // rate.count) for number in range(len(times))]
-    return all(at > turn - 0.005 for at, turn in zip(sorted(times), turns, strict=True))
+def most_within(times: list[float], seconds: float) -> int:
+    return max(sum(0 <= other - time < seconds - 0.005 for other in times) for time in times)
 
 
 async def test_a_chat_gets_a_burst_and_then_its_share() -> None:
-    chat, group = Rate(2, 0.2), Rate(3, 0.5)
-    sends = Sends(Limits(chat=chat, group=group, overall=Rate(100, 1.0)))
-    began = asyncio.get_running_loop().time()
+    sends = Sends(Limits(chat=Rate(2, 0.2), group=Rate(3, 0.5), overall=Rate(100, 1.0)))
     await sends.together(*[1] * 6, *[2] * 2, *[-3] * 6)
-    assert keeps_to(chat, sends.times[1], began)
-    assert keeps_to(chat, sends.times[-3], began)
-    assert keeps_to(group, sends.times[-3], began)
+    assert most_within(sends.times[1], 0.2) == 2
+    assert most_within(sends.times[-3], 0.5) == 3
+    assert most_within(sends.times[-3], 0.2) == 2
     assert sends.times[2][-1] < sends.times[1][2]  # the first chat's wait is its own
-    assert sends.times[1][-1] - began < 2.0
+    assert 0.4 <= sends.times[1][-1] - sends.times[1][0] < 2.0
 
 
 async def test_all_chats_together_keep_to_the_whole() -> None:
-    whole = Rate(5, 0.3)
-    sends = Sends(Limits(overall=whole))
-    began = asyncio.get_running_loop().time()
+    sends = Sends(Limits(overall=Rate(5, 0.3)))
     await sends.together(*range(1, 13))
-    assert keeps_to(whole, [time for times in sends.times.values() for time in times], began)
+    assert most_within([time for times in sends.times.values() for time in times], 0.3) == 5
     await sends.together(None, None)
     assert len(sends.times[None]) == 2
 
