@@ -1,5 +1,13 @@
 """Text from weights: loads a trained network and writes with it, for many at once. Knows nothing of chats."""
 
+import os
+
+# Before onnxruntime and Ray are imported anywhere in the process. onnxruntime's official wheels send usage data from
+# 1.29 on (its Privacy.md); the API call `disable_telemetry_events` comes too late for its first event. Ray sends usage
+# statistics (https://docs.ray.io/en/latest/cluster/usage-stats.html). Child processes inherit both.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
+
 from generator.errors import Busy, Closing, GeneratorError, InvalidRequest, NetworkFault, Unavailable, WeightsError
 from generator.request import (
     MAX_LENGTH,
