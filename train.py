@@ -21,17 +21,16 @@ from pathlib import Path
 try:
     import numpy as np
 
-    from generator import disk
+    from generator import files
     from generator.errors import WeightsError
-    from generator.measure import bits_per_character
-    from generator.network import Network
-    from generator.training import floats, show
-    from generator.training.arguments import begin, parse
+    from generator.scoring.measure import bits_per_character
+    from generator.training import floats
+    from generator.training import progress as show
     from generator.training.backend import keras
-    from generator.training.batches import Batch, batches, steps_per_epoch
     from generator.training.checkpoint import Progress, RunError, RunSettings, load_checkpoint, save_checkpoint
+    from generator.training.cli import begin, parse
     from generator.training.corpus import Corpus, CorpusError, read_together
-    from generator.training.export import step_model
+    from generator.training.dataset import Batch, batches, steps_per_epoch
     from generator.training.model import (
         FloatWeights,
         averaged_weights,
@@ -40,12 +39,14 @@ try:
         reset_states,
         set_float_weights,
     )
+    from generator.training.onnx_export import step_model
     from generator.training.presets import PRESETS, Preset, Reading
-    from generator.training.release import release
+    from generator.training.publish import release
     from generator.training.samples import random_opening, samples
     from generator.training.timing import seconds_per_step
     from generator.vocabulary import Indices
-    from generator.weights import activate
+    from generator.weights.session import Network
+    from generator.weights.versions import activate
 except ModuleNotFoundError as missing:
     sys.exit(f"train.py: {missing.name} is not installed; training needs: pip install 'lstmega[train]'")
 
@@ -61,7 +62,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except OSError as error:
-        said, where = disk.reason(error), error.filename or arguments.out
+        said, where = files.reason(error), error.filename or arguments.out
         print(
             f"train.py: {where}: {said}; mend that: epochs that are done are kept, go on with --resume", file=sys.stderr
         )

@@ -26,8 +26,8 @@ from benchmarks.service.process import Bench
 from benchmarks.service.table import percentile
 from benchmarks.service.telegram import TelegramPerson, in_private
 from generator import GenerationRequest, Generator, Writer
-from generator.pool.client import Pool
-from generator.weights import shipped_folder
+from generator.cluster.client import Pool
+from generator.weights.versions import shipped_folder
 from tests.pool_cluster import PATIENCE, Cluster, cluster
 
 _LENGTH: Final = 300

@@ -22,14 +22,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 
-from generator.model import Model, load_model
-from generator.network import cores
-from generator.request import GenerationRequest, Sampling
+from generator.serving.scheduler import Worker
 from generator.training import floats
+from generator.training.architectures.stack import stacked_layers
 from generator.training.backend import keras
-from generator.training.stack import stacked_layers
-from generator.weights import shipped_folder
-from generator.worker import Worker
+from generator.types import GenerationRequest, Sampling
+from generator.weights.loader import Model, load_model
+from generator.weights.session import cores
+from generator.weights.versions import shipped_folder
 
 CLASSIC_CHARACTERS = 150
 STREAM_LENGTH = 1500

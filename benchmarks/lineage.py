@@ -17,16 +17,16 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generation import STREAMS, characters_per_second
-from generator.model import load_model
-from generator.network import cores
+from generator.serving.scheduler import Worker
 from generator.training.backend import keras
-from generator.training.batches import batches, steps_per_epoch
 from generator.training.corpus import Corpus, read_corpus
+from generator.training.dataset import batches, steps_per_epoch
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
 from generator.training.timing import seconds_per_step
-from generator.weights import load_weights
-from generator.worker import Worker
+from generator.weights.loader import load_model
+from generator.weights.session import cores
+from generator.weights.versions import load_weights
 
 
 def main() -> int:

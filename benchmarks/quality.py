@@ -22,11 +22,11 @@ from typing import Final
 
 import numpy as np
 
-from generator.measure import bits_per_character
-from generator.model import Model, load_model
+from generator.scoring.measure import bits_per_character
 from generator.training.corpus import read_corpus
 from generator.training.samples import samples
-from generator.weights import shipped_folder
+from generator.weights.loader import Model, load_model
+from generator.weights.versions import shipped_folder
 
 OPENING: Final = "The philosopher "
 WORD_TEXTS: Final = 32

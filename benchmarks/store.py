@@ -19,8 +19,8 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from bot.store import Conversation, Store
-from generator.surprise import Written
+from bot.store.store import Conversation, Store
+from generator.scoring.surprisal import Written
 
 STATE_BYTES: Final = 4 * 640 * 4
 """Of the shipped network: two layers of a hidden and a cell state, float32."""

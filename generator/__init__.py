@@ -9,7 +9,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
 from generator.errors import Busy, Closing, GeneratorError, InvalidRequest, NetworkFault, Unavailable, WeightsError
-from generator.request import (
+from generator.scoring.surprisal import Surprise, Written
+from generator.serving.generator import Generator
+from generator.serving.scheduler import Threads, WorkerStatistics
+from generator.types import (
     MAX_LENGTH,
     MAX_OPENING,
     MAX_SEED,
@@ -21,11 +24,8 @@ from generator.request import (
     Sampling,
     Timing,
 )
-from generator.service import Generator
-from generator.surprise import Surprise, Written
 from generator.vocabulary import Fitted, Vocabulary
-from generator.weights import Manifest, Weights
-from generator.worker import Threads, WorkerStatistics
+from generator.weights.versions import Manifest, Weights
 from generator.writer import Writer
 
 __all__ = [

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from generator.cluster.deploy import Order, connect, deploy
 from generator.errors import GeneratorError
-from generator.pool.deploy import Order, connect, deploy
-from generator.weights import MANIFEST, shipped_folder
+from generator.weights.versions import MANIFEST, shipped_folder
 
 _WRONG = 1
 _INTERRUPTED = 130

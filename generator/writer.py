@@ -1,13 +1,13 @@
-"""What a program needs of whatever writes its texts: threads of its own (`generator.service`), or a pool."""
+"""What a program needs of whatever writes its texts: threads of its own (`generator.serving.generator`), or a pool."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from generator.request import Generation, GenerationRequest
-from generator.surprise import Surprise, Written
-from generator.weights import Weights
-from generator.worker import Threads, WorkerStatistics
+from generator.scoring.surprisal import Surprise, Written
+from generator.serving.scheduler import Threads, WorkerStatistics
+from generator.types import Generation, GenerationRequest
+from generator.weights.versions import Weights
 
 
 class Writer(Protocol):

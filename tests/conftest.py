@@ -18,15 +18,15 @@ from postgres_server import PostgresServer, running
 from service_process import Installation
 from telegram_server import Chat, TelegramServer, User
 
-from bot.commands import Commands
-from bot.settings import BotSection, Secret
-from bot.store import Conversation, Store
+from bot.config.schema import BotSection, Secret
+from bot.core.commands import Commands
+from bot.store.store import Conversation, Store
 from generator import Generator
-from generator.training.export import step_model
 from generator.training.floats import FILE, to_bytes
 from generator.training.model import FloatWeights, parameters
+from generator.training.onnx_export import step_model
 from generator.vocabulary import Vocabulary
-from generator.weights import CorpusNote, Manifest, activate, add_version, shipped_folder
+from generator.weights.versions import CorpusNote, Manifest, activate, add_version, shipped_folder
 
 TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!?'\"()-")
 LIKELIER = {" ": 4.0, ".": 2.0}

@@ -17,12 +17,12 @@ from simcord.builders import ChannelHandle, GuildHandle, UserHandle
 from simcord.interactions import base_payload
 from simcord.results import InteractionResult
 
-from bot.commands import Commands
-from bot.platforms.discord_client import Client
-from bot.platforms.discord_transport import Endpoints
-from bot.reply import Invocation, Press, Reply
-from bot.settings import BotSection
-from bot.store import Store
+from bot.config.schema import BotSection
+from bot.core.commands import Commands
+from bot.core.reply import Invocation, Press, Reply
+from bot.platforms.discord.client import Client
+from bot.platforms.discord.endpoints import Endpoints
+from bot.store.store import Store
 from generator import Generator
 
 SLASH = 2

@@ -22,7 +22,7 @@ import hostile_telegram
 from conftest import add_random_version
 from hostile import printable
 
-from generator.weights import activate
+from generator.weights.versions import activate
 
 STEPS: Final = {"telegram": 60, "discord": 400}
 """In one world: rounds of sixteen people, and single doings."""

@@ -19,10 +19,10 @@ import test_state
 from conftest import TINY_VOCABULARY, random_weights
 
 from generator import NetworkFault, Vocabulary, WeightsError
-from generator.network import Network
-from generator.state import KeptState, StateMismatch
-from generator.training.export import step_model
-from generator.weights import MANIFEST, Manifest, load_weights, shipped_folder
+from generator.serving.state import KeptState, StateMismatch
+from generator.training.onnx_export import step_model
+from generator.weights.session import Network
+from generator.weights.versions import MANIFEST, Manifest, load_weights, shipped_folder
 
 _VERSION: Final = "v-1"
 """Of the state that `test_state` keeps."""

@@ -16,7 +16,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot import logs, messages
+from bot import logs
+from bot.core import messages
 
 NOTATIONS: Final = (
     "0.7", "0,7", ".7", "7e-1", "1e309", "-1e309", "nan", "inf", "-inf", "٠٫٧", "-0", "0", "+0.7", "０．７", "𝟎.𝟕",

@@ -17,11 +17,11 @@ from hostile import Journal
 from simcord.actors import MemberActor
 from simcord.interactions import base_payload
 
-from bot import messages
-from bot.platforms.discord import quieten
-from bot.platforms.discord_answers import PREFIX
-from bot.platforms.discord_commands import MAX_CHOICE_NAME, MAX_CHOICES
-from bot.platforms.discord_rendering import MAX_MESSAGE, units
+from bot.core import messages
+from bot.platforms.discord.platform import quieten
+from bot.platforms.discord.render import MAX_MESSAGE, units
+from bot.platforms.discord.responder import PREFIX
+from bot.platforms.discord.slash_commands import MAX_CHOICE_NAME, MAX_CHOICES
 
 COMPONENT, AUTOCOMPLETE, MODAL = 3, 4, 5
 PEOPLE = 4

@@ -16,17 +16,17 @@ import hostile
 from hostile import Journal
 from telegram_server import Chat, Press, Sent, TelegramServer, User
 
-from bot import messages
-from bot.commands import Commands
-from bot.metrics import Metrics
-from bot.observed import ObservedCommands
-from bot.parsing import parse_line
-from bot.platforms.telegram import Telegram
-from bot.platforms.telegram_limits import Limits, Rate
-from bot.platforms.telegram_text import length
-from bot.reloading import Reloading
-from bot.settings import BotSection, Secret, TelegramSection
-from bot.store import Store
+from bot.config.schema import BotSection, Secret, TelegramSection
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.parsing import parse_line
+from bot.platforms.telegram.platform import Telegram
+from bot.platforms.telegram.rate_limit import Limits, Rate
+from bot.platforms.telegram.render import length
+from bot.service.instrumented import ObservedCommands
+from bot.service.metrics import Metrics
+from bot.service.reload import Reloading
+from bot.store.store import Store
 from generator import Generator
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))

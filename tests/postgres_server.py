@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 from service_process import PATIENCE, unused_port
 
-from bot.settings import Secret
+from bot.config.schema import Secret
 
 NOBODY = 65534
 """PostgreSQL does not run as root; where the tests do, it runs as this user, who may nowhere do anything."""

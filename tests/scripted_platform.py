@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.commands import Commands
-from bot.platforms import BadToken
-from bot.reply import Invocation, Reply
+from bot.core.commands import Commands
+from bot.core.reply import Invocation, Reply
+from bot.platforms.base import BadToken
 
 
 class ScriptedPlatform:

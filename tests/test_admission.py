@@ -8,8 +8,8 @@ from contextlib import suppress
 
 import pytest
 
-from bot import admission as admissions
-from bot.admission import PROMPT, Admission, StillWriting, TooLate, TooSoon
+from bot.core import admission as admissions
+from bot.core.admission import PROMPT, Admission, StillWriting, TooLate, TooSoon
 from generator import Busy
 
 

@@ -15,22 +15,22 @@ import pytest
 from numpy.typing import NDArray
 
 import train
-from bot.opening import fit_opening
+from bot.core.prompt import fit_opening
 from generator import GenerationRequest, Generator
-from generator.measure import bits_per_character
-from generator.model import load_model
-from generator.network import Network, State
+from generator.scoring.measure import bits_per_character
 from generator.training.architectures import ARCHITECTURES, architecture_of
 from generator.training.backend import keras
-from generator.training.batches import batches
 from generator.training.corpus import read_corpus
-from generator.training.export import step_model
-from generator.training.graph import WEIGHT_LIMIT
+from generator.training.dataset import batches
 from generator.training.model import FloatWeights, build_model, float_weights, parameters, set_float_weights
+from generator.training.onnx_export import step_model
 from generator.training.presets import PRESETS, WINDOW_LENGTH, Preset, Reading
 from generator.training.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
+from generator.training.step_graph import WEIGHT_LIMIT
 from generator.vocabulary import Vocabulary
-from generator.weights import load_weights
+from generator.weights.loader import load_model
+from generator.weights.session import Network, State
+from generator.weights.versions import load_weights
 
 NIETZSCHE = "\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyzÆäæéë"
 """The characters of nietzsche.txt."""

@@ -13,7 +13,7 @@ import pytest
 
 from generator.training.backend import keras
 from generator.training.recurrent import StatefulGRU, StatefulLSTM
-from generator.weights import load_weights
+from generator.weights.versions import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent
 BACKEND = "jax"

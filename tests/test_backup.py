@@ -13,8 +13,8 @@ import pytest
 from service_process import Installation, asked
 from telegram_server import Chat, TelegramServer
 
-from bot import messages
-from generator.weights import activate
+from bot.core import messages
+from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]
 

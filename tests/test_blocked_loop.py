@@ -14,7 +14,7 @@ from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard
 ALIVE = b"WATCHDOG=1"
 BLOCKABLE = """
 import signal, sys, time
-from bot.cli import main
+from bot.cli.main import main
 
 def held_up_here(*_):
     "The fault: the loop's thread does nothing else for eight seconds."

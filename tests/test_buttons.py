@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import buttons, messages
-from bot.commands import Commands
-from bot.reply import Invocation, Kind, Press, Reply
-from bot.store import Store
+from bot.core import buttons, messages
+from bot.core.commands import Commands
+from bot.core.reply import Invocation, Kind, Press, Reply
+from bot.store.store import Store
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 TELEGRAM_CALLBACK_DATA_BYTES = 64

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli import main
+from bot.cli.main import main
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
 TELEGRAM = ":".join(("123456789", "hush" * 9))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli import main
+from bot.cli.main import main
 
 ROOT = Path(__file__).resolve().parent.parent
 TOKEN = ":".join(("123456789", "hush" * 9))
@@ -207,7 +207,7 @@ def test_chat_with_weights_that_cannot_be_used(run: Run, tiny_folder: Path) -> N
 
 def test_generate_loads_no_library_that_it_does_not_need() -> None:
     code = (
-        "import sys; from bot.cli import main; main(['generate', '--seed', '1']);"
+        "import sys; from bot.cli.main import main; main(['generate', '--seed', '1']);"
         "print({'aiosqlite', 'prompt_toolkit', 'tensorflow', 'keras', 'onnx'} & set(sys.modules))"
     )
     done = subprocess.run(

@@ -15,15 +15,15 @@ from pathlib import Path
 import pytest
 from conftest import SETTINGS
 
-from bot import messages
-from bot.commands import LADDER, TAIL, Commands
-from bot.parsing import parse_line
-from bot.reply import Invocation, Kind, Reply
-from bot.settings import BotSection
-from bot.store import Store
+from bot.config.schema import BotSection
+from bot.core import messages
+from bot.core.commands import LADDER, TAIL, Commands
+from bot.core.parsing import parse_line
+from bot.core.reply import Invocation, Kind, Reply
+from bot.store.store import Store
 from generator import MAX_OPENING, Continuation, GenerationRequest, Generator, Sampling
-from generator.prose import presentable
-from generator.weights import activate
+from generator.serving.prose import presentable
+from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
 LENGTH = SETTINGS.length
@@ -104,7 +104,7 @@ async def test_texts_differ_from_draw_to_draw(commands: Commands) -> None:
 async def test_the_settings_reach_the_generator(
     generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 5)
+    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 5)
     commands = Commands(generator, store, BotSection(length=300, temperature=1.5, top_p=0.6, min_p=0.2))
     reply = await say(commands, "/nietzsche The")
     alone = await generator.generate(GenerationRequest(300, 5, Sampling(1.5, 0.6, 0.2), opening="The"))
@@ -165,7 +165,7 @@ async def test_a_temperature_that_cannot_be_used(commands: Commands, command: st
 async def test_a_ladder_is_five_texts_that_differ_in_temperature_alone(
     commands: Commands, generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 42)
+    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 42)
     reply = await say(commands, "/ladder The 😀 philosopher")
     assert [passage.label for passage in reply.passages] == [f"Temperature {t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9)]
     assert {passage.opening for passage in reply.passages} == {"The philosopher"}
@@ -197,7 +197,7 @@ async def test_continue_goes_on_exactly_where_the_text_stopped(
     await say(commands, "/nietzsche 0.6 The philosopher")
     before = await store.conversation("discord", "here", "ada")
     assert before is not None
-    monkeypatch.setattr("bot.commands.secrets.randbelow", lambda _: 7)
+    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 7)
     reply = await say(commands, "/continue")
     kept = Continuation(before.state, before.tail)
     expected = await generator.generate(GenerationRequest(LENGTH, 7, Sampling(0.6), continuation=kept))
@@ -332,7 +332,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
 async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
     commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.commands._KNOWN_SECONDS", 0.01)
+    monkeypatch.setattr("bot.core.commands._KNOWN_SECONDS", 0.01)
     with closing(sqlite3.connect(store._database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         reply = await say(commands, "/nietzsche 0.7")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.config import ConfigError, load
-from bot.settings import SECTIONS, Secret, keys, shown
+from bot.config.loader import ConfigError, load
+from bot.config.schema import SECTIONS, Secret, keys, shown
 
 EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.toml"
 HOME = {"HOME": "/home/ada"}

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot import messages
-from bot.platforms.console import plain, printable
-from bot.platforms.terminal import fragments, wrapped
-from bot.reply import Passage, Reply
+from bot.core import messages
+from bot.core.reply import Passage, Reply
+from bot.platforms.terminal.pipe import plain, printable
+from bot.platforms.terminal.prompt import fragments, wrapped
 
 ROOT = Path(__file__).resolve().parent.parent
 CHAT = [sys.executable, "-m", "bot", "chat"]
@@ -30,7 +30,7 @@ async def forever(self, request):
     print("WRITING", flush=True)
     await asyncio.Event().wait()
 Generator.generate = forever
-from bot.cli import main
+from bot.cli.main import main
 sys.exit(main(["chat"]))
 """
 

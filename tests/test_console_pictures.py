@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from test_console import CHAT, ESCAPE, Terminal, environment, pipe  # noqa: F401 - the same terminal and pipe
 
-from bot import messages
-from bot.platforms.console import plain, printable
-from bot.platforms.terminal import fragments
-from bot.reply import Picture, Reply
-from generator.shades import Cell, colour
+from bot.core import messages
+from bot.core.reply import Picture, Reply
+from bot.platforms.terminal.pipe import plain, printable
+from bot.platforms.terminal.prompt import fragments
+from generator.scoring.palette import Cell, colour
 
 
 def picture(path: Path | None = None) -> Picture:

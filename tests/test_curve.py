@@ -11,12 +11,12 @@ import pytest
 from conftest import random_weights
 from PIL import Image
 
-from generator.network import Network
 from generator.training.corpus import Corpus, read_corpus
-from generator.training.curve import curve_png, history_csv
-from generator.training.export import step_model
+from generator.training.onnx_export import step_model
+from generator.training.report import curve_png, history_csv
 from generator.training.specimens import LENGTH, TEMPERATURES, specimens
-from generator.weights import load_weights
+from generator.weights.session import Network
+from generator.weights.versions import load_weights
 
 HISTORY = [
     {"epoch": e, "train_bits_per_character": 5 / e, "valid_bits_per_character": 4 / e + 0.1 * e, "learning_rate": 1e-3}

@@ -16,13 +16,13 @@ from discord_support import EPHEMERAL, SLASH, SUPPRESS_EMBEDS, World, as_shown, 
 from simcord.backend.errors import OptionError, SetupError
 from simcord.results import InteractionResult
 
-from bot import messages
-from bot.platforms import discord_answers
-from bot.platforms.discord_answers import MAX_LABEL, PREFIX
-from bot.platforms.discord_client import Client
-from bot.platforms.discord_rendering import MAX_MESSAGE, PLACEHOLDER, units
-from bot.platforms.discord_transport import Endpoints
-from bot.reply import Action, Passage, Picture, Reply
+from bot.core import messages
+from bot.core.reply import Action, Passage, Picture, Reply
+from bot.platforms.discord import responder
+from bot.platforms.discord.client import Client
+from bot.platforms.discord.endpoints import Endpoints
+from bot.platforms.discord.render import MAX_MESSAGE, PLACEHOLDER, units
+from bot.platforms.discord.responder import MAX_LABEL, PREFIX
 
 GLOBAL_COMMANDS = r"^/applications/\d+/commands$"
 CALLBACK = "/interactions/*/callback"
@@ -38,7 +38,7 @@ async def here(tiny_folder: Path) -> AsyncIterator[World]:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replies are announced as soon as they take any time."""
-    monkeypatch.setattr(discord_answers, "DEFER_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
 
 
 def labels(result: InteractionResult) -> list[str]:
@@ -442,14 +442,14 @@ async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
     ladder = [Passage("word " * 600, label=f"Temperature {number}") for number in range(5)]
     here.core.reply = Reply.of_passages(*ladder, notice="By the way", actions=(Action("Continue", "c:1:2"),))
     if slowly:
-        monkeypatch.setattr(discord_answers, "DEFER_AFTER_SECONDS", 0.01)
+        monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
         gate = here.core.hold()
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
     if slowly:
         gate.set()
         await here.env.settle()
     assert result.response is not None
-    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS
+    assert len(result.followups) == responder.MAX_FOLLOW_UPS
     *texts, last, notice = [result.response, *result.followups]
     assert all(units(message.content) > MAX_MESSAGE - 100 for message in texts)
     assert as_shown(last.content) == messages.WHOLE_TEXT_IN_FILE
@@ -463,7 +463,7 @@ async def test_where_the_server_installed_the_app_a_long_text_goes_on_and_on(her
     here.core.reply = Reply.of_passages(Passage("word " * 2800))
     result = await ask_as_installed(here, {"0": "7", "1": str(here.alice.id)})
     assert result.response is not None
-    assert len(result.followups) > discord_answers.MAX_FOLLOW_UPS
+    assert len(result.followups) > responder.MAX_FOLLOW_UPS
     assert not any(message.attachments for message in result.followups)
 
 
@@ -474,7 +474,7 @@ async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_to
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
     gate.set()
     await here.env.settle()
-    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS
+    assert len(result.followups) == responder.MAX_FOLLOW_UPS
     assert all(message.ephemeral for message in result.followups)
     assert result.followups[-1].attachments
 
@@ -489,14 +489,14 @@ async def test_when_the_last_follow_up_fails_nothing_more_is_said(
     async def last_fails(self: Any, *arguments: Any, **named: Any) -> Any:
         nonlocal sent
         sent += 1
-        if sent == discord_answers.MAX_FOLLOW_UPS:
+        if sent == responder.MAX_FOLLOW_UPS:
             raise discord.HTTPException(SimpleNamespace(status=500, reason=""), "no")  # type: ignore[arg-type]
         return await send(self, *arguments, **named)
 
     monkeypatch.setattr(discord.Webhook, "send", last_fails)
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
-    assert len(result.followups) == discord_answers.MAX_FOLLOW_UPS - 1
-    assert sent == discord_answers.MAX_FOLLOW_UPS
+    assert len(result.followups) == responder.MAX_FOLLOW_UPS - 1
+    assert sent == responder.MAX_FOLLOW_UPS
     assert "nothing more" in caplog.text
 
 
@@ -704,7 +704,7 @@ async def test_a_mistake_of_ours_is_logged_and_the_person_told(
         monkeypatch.undo()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(discord_answers, "contents", broken)
+    monkeypatch.setattr(responder, "contents", broken)
     result = await here.alice.slash(here.channel, "nietzsche")
     assert result.ephemeral
     assert shown(result) == messages.UNEXPECTED

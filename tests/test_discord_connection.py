@@ -17,11 +17,12 @@ from discord.http import Route
 from discord_server import RECONNECT, TOKEN, DiscordServer
 from discord_support import Core, core_on
 
-from bot import messages
-from bot.platforms import BadToken, Platform, discord_answers, discord_client
-from bot.platforms.discord import Discord
-from bot.platforms.discord_transport import Endpoints
-from bot.settings import DiscordSection, Secret
+from bot.config.schema import DiscordSection, Secret
+from bot.core import messages
+from bot.platforms.base import BadToken, Platform
+from bot.platforms.discord import client, responder
+from bot.platforms.discord.endpoints import Endpoints
+from bot.platforms.discord.platform import Discord
 
 VIA = {"Via": "1.1 google"}
 """The header by which discord.py knows that a 429 is Discord's own."""
@@ -155,7 +156,7 @@ async def test_a_discord_that_is_away_is_tried_again_by_whoever_serves(
 async def test_a_gateway_that_is_away_is_no_endless_recursion(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discord_client, "LAUNCH_SECONDS", 0.05)
+    monkeypatch.setattr(client, "LAUNCH_SECONDS", 0.05)
     section = DiscordSection(token=Secret(TOKEN), api_url=server.url, gateway_url="ws://127.0.0.1:1")
     with pytest.raises(TimeoutError):
         await Discord(section, *core).serve()
@@ -164,7 +165,7 @@ async def test_a_gateway_that_is_away_is_no_endless_recursion(
 async def test_a_gateway_that_does_not_answer_holds_nobody_up(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discord_client, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(client, "GOODBYE_SECONDS", 0.05)
     server.deaf = True
     async with asyncio.timeout(5), serving(platform(server, core), server):
         pass
@@ -189,7 +190,7 @@ async def test_what_the_library_retries(server: DiscordServer, core: tuple[Core,
 async def test_draining_waits_for_what_was_taken(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discord_answers, "DEFER_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
     bot = platform(server, core)
     await bot.drain()  # nothing to wait for yet
     async with serving(bot, server):

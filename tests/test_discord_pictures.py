@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from discord_support import World, as_shown, world
 
-from bot import messages
-from bot.platforms.discord_answers import MAX_DESCRIPTION, _ending
-from bot.reply import Picture, Reply
+from bot.core import messages
+from bot.core.reply import Picture, Reply
+from bot.platforms.discord.responder import MAX_DESCRIPTION, _ending
 
 
 @pytest.fixture

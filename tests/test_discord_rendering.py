@@ -7,8 +7,8 @@ from discord_support import as_shown
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.platforms.discord_rendering import MAX_MESSAGE, contents, escaped, units
-from bot.reply import Kind, Passage, Reply
+from bot.core.reply import Kind, Passage, Reply
+from bot.platforms.discord.render import MAX_MESSAGE, contents, escaped, units
 
 NASTY = (
     "**bold** *it* __u__ ~~s~~ ||spoiler|| `code` ```block```",

@@ -18,10 +18,11 @@ from service_process import Installation, asked
 from telegram_server import TelegramServer
 
 import train
-from bot import database, messages
-from bot.errors import StoreError
-from bot.store import Conversation, Store
-from generator.weights import add_version, load_weights
+from bot.core import messages
+from bot.store import sqlite
+from bot.store.errors import StoreError
+from bot.store.store import Conversation, Store
+from generator.weights.versions import add_version, load_weights
 
 
 @contextmanager
@@ -95,7 +96,7 @@ async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> 
 async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "SCRUB_AGAIN_SECONDS", 0.05)
     async with Store.open(disk / "db.sqlite3") as store:
         await keep(store, "console", "c", "ada", conversation("SECRET" * 20))
         for number in range(12):

@@ -11,9 +11,9 @@ import pytest
 from test_worker import LONG, Stepped, with_network
 
 from generator import Busy, Closing, Continuation, GenerationRequest, Generator, InvalidRequest, WeightsError
-from generator.model import load_model
-from generator.weights import activate
-from generator.worker import MAX_ROWS, Worker
+from generator.serving.scheduler import MAX_ROWS, Worker
+from generator.weights.loader import load_model
+from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
 

@@ -20,19 +20,19 @@ from hypothesis import strategies as st
 from simcord.interactions import base_payload
 from telegram_server import Chat, TelegramServer, User
 
-from bot import buttons, messages
-from bot.commands import Commands
-from bot.inert import inert
-from bot.opening import OpeningTooLong, fit_opening
-from bot.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
-from bot.platforms.discord import quieten
-from bot.platforms.telegram_text import MAX_TEXT, length, pieces, shown
-from bot.reply import Invocation, Kind, Passage, Press, Reply
-from bot.settings import BotSection
-from bot.store import Store
+from bot.config.schema import BotSection
+from bot.core import buttons, messages
+from bot.core.commands import Commands
+from bot.core.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
+from bot.core.prompt import OpeningTooLong, fit_opening
+from bot.core.reply import Invocation, Kind, Passage, Press, Reply
+from bot.core.sanitize import inert
+from bot.platforms.discord.platform import quieten
+from bot.platforms.telegram.render import MAX_TEXT, length, pieces, shown
+from bot.store.store import Store
 from generator import Generator, Manifest, Vocabulary
-from generator.request import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
-from generator.weights import load_weights
+from generator.types import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.weights.versions import load_weights
 
 ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
 """Lone surrogates included."""

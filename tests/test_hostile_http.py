@@ -19,11 +19,11 @@ from hostile_http import endures
 from service_process import unused_port
 from telegram_server import SECRET_HEADER, Chat, TelegramServer
 
-from bot import listening
-from bot.commands import Commands
-from bot.platforms import telegram_sources
-from bot.platforms.telegram import Telegram
-from bot.settings import Secret, TelegramSection
+from bot.config.schema import Secret, TelegramSection
+from bot.core.commands import Commands
+from bot.net import http_server
+from bot.platforms.telegram import receivers
+from bot.platforms.telegram.platform import Telegram
 
 SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
 PATIENCE = 10.0
@@ -53,7 +53,7 @@ async def open_port() -> AsyncIterator[int]:
 
     app = web.Application()
     app.router.add_get("/healthz", alive)
-    async with listening.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
         yield port
 
 
@@ -101,13 +101,13 @@ async def alive(port: int) -> bool:
 async def test_nobody_holds_a_connection_by_saying_nothing(
     parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(listening, "HEADER_SECONDS", 0.3)
+    monkeypatch.setattr(http_server, "HEADER_SECONDS", 0.3)
     async with open_port() as port:
         await said(port, *parts)
 
 
 async def test_nobody_holds_a_connection_by_a_body_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listening, "_LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(http_server, "_LINGER_SECONDS", 0.2)
     async with open_port() as port:
         head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
         assert b" 405 " in (await said(port, head, b"x"))[:20]
@@ -115,7 +115,7 @@ async def test_nobody_holds_a_connection_by_a_body_that_nobody_reads(monkeypatch
 
 async def test_a_crowd_that_holds_its_connections_keeps_nobody_else_out() -> None:
     async with open_port() as port, AsyncExitStack() as stack:
-        for _ in range(3 * listening.MOST_CONNECTIONS):
+        for _ in range(3 * http_server.MOST_CONNECTIONS):
             stack.callback((await asyncio.open_connection("127.0.0.1", port))[1].close)
         assert await alive(port)
 
@@ -166,7 +166,7 @@ async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCa
 
     app = web.Application()
     app.router.add_post("/", defective)
-    async with listening.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
         assert await posted(f"http://127.0.0.1:{port}/", b"marked") == 500
     [record] = caplog.records
     assert record.levelno == logging.ERROR
@@ -206,7 +206,7 @@ async def posted(url: str, body: bytes, **headers: str) -> int:
 async def test_a_body_without_the_secret_is_not_even_read(
     hook: str, chat: Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(listening, "_LINGER_SECONDS", 0.2)
+    monkeypatch.setattr(http_server, "_LINGER_SECONDS", 0.2)
     port = int(hook.rpartition(":")[2].partition("/")[0])
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     flood = b"marked" * 10_000
@@ -258,7 +258,7 @@ async def test_the_secret_is_compared_in_a_time_that_tells_nothing(hook: str, mo
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (b" " * (telegram_sources.MAX_UPDATE_BYTES + 1), "", 413),
+        (b" " * (receivers.MAX_UPDATE_BYTES + 1), "", 413),
         (gzip.compress(b" " * 200_000_000), "gzip", 413),
         (b"marked, no gzip", "gzip", 400),
         (b"", "", 400),
@@ -291,7 +291,7 @@ async def test_what_telegram_would_never_send(
 
 
 async def test_an_update_that_comes_drop_by_drop_is_not_waited_for(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telegram_sources, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(receivers, "BODY_SECONDS", 0.2)
     port = int(hook.rpartition(":")[2].partition("/")[0])
     head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
     assert b" 408 " in (await said(port, head, b" "))[:20]

@@ -22,10 +22,10 @@ from service_process import PATIENCE, Installation
 from telegram_server import TelegramServer
 
 from generator import WeightsError, graph
-from generator.model import load_model
-from generator.network import Network
-from generator.training.export import step_model
-from generator.weights import add_version, current_version, load_weights
+from generator.training.onnx_export import step_model
+from generator.weights.loader import load_model
+from generator.weights.session import Network
+from generator.weights.versions import add_version, current_version, load_weights
 
 SYMBOLS = len(TINY_VOCABULARY)
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64
@@ -351,7 +351,7 @@ def test_a_hostile_model_is_refused_before_onnxruntime_sees_it(
         raise AssertionError("onnxruntime was given the model")
 
     path = version_of(tiny_folder, bent(damage)) / "model.onnx"
-    monkeypatch.setattr("generator.network._session", opened)
+    monkeypatch.setattr("generator.weights.session._session", opened)
     with pytest.raises(WeightsError) as caught:
         load_model(tiny_folder, "hostile")
     assert str(caught.value).startswith(f"{path}: ")

@@ -20,19 +20,20 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot import http, messages
-from bot.asking import MARK, RELOAD, NoService, ask_to_reload
-from bot.config import ConfigError
-from bot.health import Health
+from bot.cli.reload_client import MARK, RELOAD, NoService, ask_to_reload
+from bot.config.loader import ConfigError
+from bot.config.schema import BotSection, HttpSection
+from bot.core import messages
+from bot.core.reply import Invocation, Press
 from bot.logs import Redaction
-from bot.loopback import is_local
-from bot.metrics import Metrics
-from bot.observed import ObservedCommands
-from bot.reloading import Reloading
-from bot.reply import Invocation, Press
-from bot.settings import BotSection, HttpSection
-from bot.store import Store
-from bot.supervision import Backoff, Supervisor
+from bot.net.loopback import is_local
+from bot.service import admin_http
+from bot.service.health import Health
+from bot.service.instrumented import ObservedCommands
+from bot.service.metrics import Metrics
+from bot.service.reload import Reloading
+from bot.service.supervisor import Backoff, Supervisor
+from bot.store.store import Store
 from generator import Closing, GenerationRequest, Generator
 
 SECRET = "987654321:" + "hush" * 9
@@ -93,7 +94,7 @@ async def served(
         health = Health(supervisor.platforms, generator, store)
         section = HttpSection(host=host, port=0)
         async with (
-            http.serving(section, health, metrics, reloading, Redaction([SECRET])) as url,
+            admin_http.serving(section, health, metrics, reloading, Redaction([SECRET])) as url,
             supervisor.serving(),
             ClientSession() as session,
         ):
@@ -189,7 +190,7 @@ async def test_a_full_disk_is_told(site: Site) -> None:
 
 
 async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.database.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.store.sqlite.PROBE_SECONDS", 0.05)
     other = sqlite3.connect(site.store._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = asyncio.get_running_loop().time()
@@ -210,14 +211,14 @@ async def test_a_database_that_another_program_holds_is_told_soon(site: Site, mo
 async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.health.PATIENCE_SECONDS", 0.05)
     async with site.store._database.transaction():
         assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
     assert (await site.ready())[0] == 200
 
 
 async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.health.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.health.PATIENCE_SECONDS", 0.05)
 
     async def never(*_: str) -> None:
         await asyncio.Event().wait()
@@ -420,10 +421,10 @@ async def test_the_port_endures_whatever_is_sent(site: Site, caplog: pytest.LogC
 async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:
     section = HttpSection(port=site.port)
     with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
-        async with http.serving(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
+        async with admin_http.serving(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
             pass
     with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
-        async with http.serving(
+        async with admin_http.serving(
             HttpSection(host="no.such.host.invalid"), site.health, site.metrics, Reloading(site.generator), Redaction()
         ):
             pass

@@ -12,9 +12,9 @@ import telegram
 from hostile_telegram import connected
 from telegram_server import Chat, InlineQuery, TelegramServer, User
 
-from bot import messages
-from bot.commands import Commands
-from bot.platforms.telegram_limits import ALLOWED
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.platforms.telegram.rate_limit import ALLOWED
 
 A_SECOND, SECONDS = 100, 2
 

@@ -22,9 +22,9 @@ from conftest import add_random_version
 from service_process import PATIENCE, ROOT, Installation
 from telegram_server import Chat, TelegramServer
 
-from bot import messages
-from bot.store import Store
-from generator.weights import load_weights
+from bot.core import messages
+from bot.store.store import Store
+from generator.weights.versions import load_weights
 
 ROUNDS = int(os.environ.get("LSTMEGA_KILLS", "5"))
 PUBLISH = """

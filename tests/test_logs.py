@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from bot import logs
-from bot.config import load
-from bot.settings import SECTIONS, Secret, keys
+from bot.config.loader import load
+from bot.config.schema import SECTIONS, Secret, keys
 
 TOKEN = "123456789:" + "AAhush-hush_hush" * 2
 KEY = TOKEN.partition(":")[2]

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import NetworkFault, WeightsError
-from generator.model import load_model
-from generator.network import Network, State
-from generator.weights import activate, add_version, load_weights
+from generator.weights.loader import load_model
+from generator.weights.session import Network, State
+from generator.weights.versions import activate, add_version, load_weights
 
 SYMBOLS = 5
 NAME = "weights/some-version/model.onnx"

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import GenerationRequest, Generator
-from generator.model import load_model
-from generator.weights import add_version, load_weights
+from generator.weights.loader import load_model
+from generator.weights.versions import add_version, load_weights
 
 SYMBOLS = len(TINY_VOCABULARY)
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.parsing import (
+from bot.core.parsing import (
     Line,
     NotANumber,
     OutOfRange,
@@ -15,7 +15,7 @@ from bot.parsing import (
     parse_temperature,
     split_temperature,
 )
-from generator.request import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 TEMPERATURES = st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE)
 ARABIC = str.maketrans("0123456789.", "٠١٢٣٤٥٦٧٨٩٫")

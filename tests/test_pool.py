@@ -38,9 +38,9 @@ from generator import (
     WeightsError,
     Written,
 )
-from generator.pool.client import Pool
-from generator.pool.replica import Replica
-from generator.weights import activate
+from generator.cluster.client import Pool
+from generator.cluster.replica import Replica
+from generator.weights.versions import activate
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"

@@ -19,18 +19,19 @@ from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 from telegram_server import TelegramServer, User
 
-from bot import messages, postgres
-from bot.cli import main
-from bot.commands import Commands
-from bot.errors import StoreError
-from bot.migrations import MIGRATIONS
-from bot.parsing import parse_line
-from bot.reply import Invocation, Kind, Reply
-from bot.settings import BotSection, Secret
-from bot.store import Conversation, Store
+from bot.cli.main import main
+from bot.config.schema import BotSection, Secret
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.parsing import parse_line
+from bot.core.reply import Invocation, Kind, Reply
+from bot.store import postgres
+from bot.store.errors import StoreError
+from bot.store.migrations import MIGRATIONS
+from bot.store.store import Conversation, Store
 from generator import Generation, GenerationRequest, Generator
-from generator.request import MAX_SEED
-from generator.surprise import Written
+from generator.scoring.surprisal import Written
+from generator.types import MAX_SEED
 
 
 def a_conversation(tail: str = "and so on.") -> Conversation:
@@ -352,7 +353,7 @@ async def test_no_value_of_a_row_stands_in_an_error(postgres: PostgresServer, ad
     assert caught.value.__suppress_context__
 
 
-WITHOUT_LIBRARY = "import sys; sys.modules['asyncpg'] = None; from bot.cli import main; sys.exit(main(sys.argv[1:]))"
+WITHOUT_LIBRARY = "import sys; sys.modules['asyncpg'] = None; from bot.cli.main import main; sys.exit(main(sys.argv[1:]))"
 
 
 @pytest.mark.parametrize("command", ["chat", "check", "run", "backup copy"])

@@ -14,11 +14,11 @@ from discord_server import TOKEN, DiscordServer
 from service_process import PATIENCE, Installation, asked
 from telegram_server import TelegramServer, User
 
-from bot import messages
-from bot.commands import Commands
-from bot.reply import Invocation, Press
-from bot.settings import BotSection, Secret
-from bot.store import Store
+from bot.config.schema import BotSection, Secret
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.reply import Invocation, Press
+from bot.store.store import Store
 from generator import Generator
 
 NAME, WORD, OTHER = "Wilhelmine Marked", "Zarathustrian", "Leave this here"

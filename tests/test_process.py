@@ -15,8 +15,8 @@ import pytest
 from service_process import PATIENCE, ROOT, TYPED, Installation, asked, people, unused_port
 from telegram_server import Chat
 
-from bot import messages
-from generator.weights import activate
+from bot.core import messages
+from generator.weights.versions import activate
 
 DISCORD_TOKEN = ".".join(("MTIzNDU2Nzg5MDEyMzQ1Njc4", "GabcdE", "hush-hush_" * 4))
 SLACK_SECONDS = 3.0
@@ -64,9 +64,9 @@ async def test_sigterm_in_the_middle_of_texts_loses_nobodys_answer(bot: Installa
 
 IN_A_HURRY = """
 import sys
-from bot import service
-from bot.cli import main
-service.DRAIN_SECONDS, service.CLOSE_SECONDS = 1.0, 3.0
+from bot.service import app
+from bot.cli.main import main
+app.DRAIN_SECONDS, app.CLOSE_SECONDS = 1.0, 3.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which has little time to end."""

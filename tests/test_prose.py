@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import Vocabulary
-from generator.prose import Alphabet, ends_sentence, presentable
+from generator.serving.prose import Alphabet, ends_sentence, presentable
 
 TYPED = st.text(st.sampled_from("aB.-_ \t\n")) | st.text()
 

@@ -10,17 +10,17 @@ from pathlib import Path
 
 import pytest
 
-from bot import reloading as module
-from bot.reloading import Reloading
+from bot.service import reload as module
+from bot.service.reload import Reloading
 from generator import GenerationRequest, Generator, WeightsError
-from generator.weights import activate
+from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]
 
 
 @pytest.fixture(autouse=True)
 def _told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.INFO, "bot.reloading"):
+    with caplog.at_level(logging.INFO, "bot.service.reload"):
         yield
 
 

@@ -24,7 +24,7 @@ from generator import (
     InvalidRequest,
     Sampling,
 )
-from generator.sampling import NO_CHARACTER, draw
+from generator.serving.sampling import NO_CHARACTER, draw
 
 LAST_UNIFORM = math.nextafter(1.0, 0.0)
 EDGE = 1e-9

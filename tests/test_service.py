@@ -17,21 +17,22 @@ import pytest
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot import messages, service, systemd
-from bot.asking import ask_to_reload
-from bot.commands import Commands
-from bot.config import ConfigError, load
-from bot.endings import UNUSABLE
-from bot.errors import StoreError
-from bot.heartbeat import PERIOD_SECONDS, beating
-from bot.platforms import Platform
-from bot.reply import Kind
-from bot.settings import Config, HttpSection
-from bot.store import Store
-from bot.supervision import Backoff
+from bot.cli.exit_codes import UNUSABLE
+from bot.cli.reload_client import ask_to_reload
+from bot.config.loader import ConfigError, load
+from bot.config.schema import Config, HttpSection
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.reply import Kind
+from bot.platforms.base import Platform
+from bot.service import app, systemd
+from bot.service.supervisor import Backoff
+from bot.service.watchdog import PERIOD_SECONDS, beating
+from bot.store.errors import StoreError
+from bot.store.store import Store
 from generator import WeightsError
-from generator.service import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
-from generator.weights import activate
+from generator.serving.generator import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
+from generator.weights.versions import activate
 
 ROOT = Path(__file__).resolve().parent.parent
 AT_ONCE = Backoff(first=0.001, longest=0.001)
@@ -105,7 +106,7 @@ class Platforms:
 async def running(config: Config, *platforms: ScriptedPlatform) -> AsyncIterator[asyncio.Task[None]]:
     """The service, with the first platform connected. It has to end inside the block, or the test fails."""
     async with asyncio.timeout(30):
-        task = asyncio.create_task(service.run(config, Platforms(*platforms), backoff=AT_ONCE))
+        task = asyncio.create_task(app.run(config, Platforms(*platforms), backoff=AT_ONCE))
         await asyncio.wait({task, asyncio.ensure_future(platforms[0].up.wait())}, return_when="FIRST_COMPLETED")
         yield task
         await task
@@ -150,7 +151,7 @@ async def test_stopping_finishes_what_runs_and_tells_late_comers(environment: di
 async def test_what_takes_too_long_is_given_up(
     config: Config, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(service, "DRAIN_SECONDS", 0.1)
+    monkeypatch.setattr(app, "DRAIN_SECONDS", 0.1)
     platform = ScriptedPlatform("telegram")
     platform.answers_due.clear()
     async with running(config, platform):
@@ -172,7 +173,7 @@ async def test_it_stops_while_a_platform_is_down(config: Config) -> None:
 async def test_a_signal_during_the_start_ends_it(config: Config, caplog: pytest.LogCaptureFixture) -> None:
     platform = ScriptedPlatform("telegram")
     async with asyncio.timeout(30):
-        task = asyncio.create_task(service.run(config, Platforms(platform)))
+        task = asyncio.create_task(app.run(config, Platforms(platform)))
         await asyncio.sleep(0)  # it opens the database
         tell(signal.SIGTERM)
         await task
@@ -241,13 +242,13 @@ async def test_a_start_that_cannot_work_says_why_and_leaves_nothing_open(
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = str(taken.getsockname()[1])
             with pytest.raises(ConfigError, match=rf"\[http\] port: {port} on 127\.0\.0\.1 is taken"):
-                await service.run(load(None, environment | {"LSTMEGA_HTTP__PORT": port}), Platforms())
+                await app.run(load(None, environment | {"LSTMEGA_HTTP__PORT": port}), Platforms())
         folder = environment | {"LSTMEGA_STORE__PATH": str(tmp_path)}
         with pytest.raises(StoreError, match="is a folder"):
-            await service.run(load(None, folder), Platforms())
+            await app.run(load(None, folder), Platforms())
         (tiny_folder / "CURRENT").write_text("gone\n")
         with pytest.raises(WeightsError, match="gone"):
-            await service.run(config, Platforms())
+            await app.run(config, Platforms())
 
 
 class Systemd:
@@ -336,8 +337,8 @@ def unit_settings() -> dict[str, str]:
 
 def test_the_unit_gives_the_service_the_time_that_it_takes() -> None:
     unit = unit_settings()
-    assert service.CLOSE_SECONDS > GENERATOR_DRAIN_SECONDS
-    assert int(unit["TimeoutStopSec"]) > service.DRAIN_SECONDS + service.CLOSE_SECONDS
+    assert app.CLOSE_SECONDS > GENERATOR_DRAIN_SECONDS
+    assert int(unit["TimeoutStopSec"]) > app.DRAIN_SECONDS + app.CLOSE_SECONDS
     assert int(unit["WatchdogSec"]) > 10 * PERIOD_SECONDS
     assert unit["RestartPreventExitStatus"] == str(UNUSABLE)
     assert unit["SuccessExitStatus"] == "130 143"

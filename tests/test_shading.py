@@ -11,9 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from generator import Surprise, shading
-from generator.prose import presentable
-from generator.shades import DARKEST, INK, SHADES, Cell, cells, colour
+from generator import Surprise
+from generator.scoring import heatmap
+from generator.scoring.palette import DARKEST, INK, SHADES, Cell, cells, colour
+from generator.serving.prose import presentable
 
 MAX_BYTES = 1_000_000
 """Of the largest text there is, in the worst of characters; Telegram takes ten times as much."""
@@ -43,7 +44,7 @@ def surprise(text: str, bits: float | None = None, given: str = "") -> Surprise:
 
 
 def picture(text: str, given: str = "", *, hard_wrapped: bool = True) -> Image.Image:
-    content = shading.png(shading.draw([("", surprise(text, given=given))], hard_wrapped=hard_wrapped))
+    content = heatmap.png(heatmap.draw([("", surprise(text, given=given))], hard_wrapped=hard_wrapped))
     assert content.startswith(b"\x89PNG\r\n\x1a\n")
     assert len(content) < MAX_BYTES
     return Image.open(io.BytesIO(content)).convert("RGB")
@@ -67,17 +68,17 @@ def contrast(one: tuple[int, ...], other: tuple[int, ...]) -> float:
 
 def test_a_text_of_four_hundred_characters_fits_a_telephone() -> None:
     text = surprise("and is the self-consciousness of mankind, " * 10, given="The philosopher ")
-    image = shading.draw([("", text)], hard_wrapped=True)
-    assert image.width == shading.WIDTH
+    image = heatmap.draw([("", text)], hard_wrapped=True)
+    assert image.width == heatmap.WIDTH
     assert image.height < 1200
-    assert len(shading.png(image)) < 120_000
+    assert len(heatmap.png(image)) < 120_000
 
 
 def test_letters_stay_legible_on_every_ground_and_grounds_get_darker_for_every_eye() -> None:
     grounds = [colour(shade) for shade in range(SHADES)]
     assert len(set(grounds)) == SHADES
     assert all(contrast(INK, ground) >= 5.5 for ground in grounds)
-    assert contrast(shading.GIVEN, shading.PAPER) >= 4.5
+    assert contrast(heatmap.GIVEN, heatmap.PAPER) >= 4.5
     # Luminance is what is left of a colour for somebody who tells none apart.
     lightness = [luminance(ground) for ground in grounds]
     assert lightness == sorted(lightness, reverse=True)
@@ -94,23 +95,23 @@ def test_the_ground_says_how_many_bits(bits: float, shade: int) -> None:
 def test_what_is_surprising_is_shaded_and_what_is_certain_or_given_is_not() -> None:
     """Above the scale at the foot, which shows every ground."""
     for bits, shade in ((0.0, 0), (6.0, SHADES - 1)):
-        image = shading.draw([("", surprise("mmm mmm", bits, given="given"))], hard_wrapped=True).convert("RGB")
-        text = image.crop((0, 0, image.width, image.height - shading._Scale.height))
+        image = heatmap.draw([("", surprise("mmm mmm", bits, given="given"))], hard_wrapped=True).convert("RGB")
+        text = image.crop((0, 0, image.width, image.height - heatmap._Scale.height))
         assert (colour(SHADES - 1) in colours(text)) is (shade == SHADES - 1)
         opening = text.crop((0, 0, 120, text.height))
-        assert shading.PAPER in colours(opening)
-        assert shading.GIVEN in colours(opening)
+        assert heatmap.PAPER in colours(opening)
+        assert heatmap.GIVEN in colours(opening)
         assert colour(SHADES - 1) not in colours(opening)
 
 
 def test_several_texts_have_their_labels_and_one_scale() -> None:
-    one = shading.draw([("", surprise("A text."))], hard_wrapped=True)
-    three = shading.draw([(f"temperature {t}", surprise("A text.")) for t in (0.5, 0.7, 0.9)], hard_wrapped=True)
+    one = heatmap.draw([("", surprise("A text."))], hard_wrapped=True)
+    three = heatmap.draw([(f"temperature {t}", surprise("A text.")) for t in (0.5, 0.7, 0.9)], hard_wrapped=True)
     assert one.height < three.height < 3 * one.height
 
 
 def test_every_character_of_the_shipped_book_has_a_shape_and_so_have_those_of_its_neighbours() -> None:
-    type_ = shading._Type(38)
+    type_ = heatmap._Type(38)
     for character in "ÆäæéëàçêñöüßøåÉабвгдежзийклмнопрстуфхцчшщъыьэюяЁαβγδεζηθικλμνξοπρστυφχψωάέή–—‘’“”…«»„":
         assert type_.has(character), character
     for character in ("\x00", "\ud800", "漢", "\n", "\U0010ffff", "😀"):
@@ -118,32 +119,32 @@ def test_every_character_of_the_shipped_book_has_a_shape_and_so_have_those_of_it
 
 
 def test_where_the_font_lacks_an_accent_the_letter_stands_without_it() -> None:
-    type_ = shading._Type(38)
+    type_ = heatmap._Type(38)
     assert [type_.shape(character) for character in "ἀἦợλ漢"] == ["α", "η", "ợ" if type_.has("ợ") else "o", "λ", ""]
 
 
 def test_a_character_without_a_shape_is_a_frame() -> None:
     for text, drawn in (("漢字", True), ("\u2003\n", False)):
-        image = shading.draw([("", surprise(f"a{text}", 0.0))], hard_wrapped=False).convert("RGB")
-        beside = image.crop((74, 0, image.width, image.height - shading._Scale.height))
+        image = heatmap.draw([("", surprise(f"a{text}", 0.0))], hard_wrapped=False).convert("RGB")
+        beside = image.crop((74, 0, image.width, image.height - heatmap._Scale.height))
         assert (INK in colours(beside)) is drawn
 
 
 def test_a_word_longer_than_a_line_is_parted_and_a_text_without_end_is_cut() -> None:
     assert 300 < picture("m" * 300).height < 2000
     endless = picture("line\n\n" * 2000, hard_wrapped=False)
-    assert endless.height < shading.MOST_LINES * 120
+    assert endless.height < heatmap.MOST_LINES * 120
     assert endless.height / endless.width < 20, "Telegram takes no photo that is longer"
 
 
 def test_a_line_breaks_between_words_and_after_a_dash() -> None:
-    type_ = shading._Type(38)
+    type_ = heatmap._Type(38)
     shown = cells(surprise("the development of the world--and of mankind " * 6), hard_wrapped=True)
     lines = ["".join(placed.cell.character for placed in line.placed) for line in type_.lines(shown)]
     assert "".join(lines) == "".join(cell.character for cell in shown)
     assert all(line.endswith((" ", "-")) for line in lines[:-1])
     for line in type_.lines(shown):
-        assert max(p.right for p in line.placed if not p.cell.character.isspace()) <= shading.WIDTH - 2 * 52
+        assert max(p.right for p in line.placed if not p.cell.character.isspace()) <= heatmap.WIDTH - 2 * 52
 
 
 def test_white_space_that_becomes_one_adds_its_bits_up() -> None:
@@ -172,7 +173,7 @@ def test_the_cells_are_the_text_as_it_was_shown(text: str, given: str, hard_wrap
     st.booleans(),
 )
 def test_any_text_becomes_a_picture(text: str, given: str, hard_wrapped: bool) -> None:  # noqa: FBT001
-    assert picture(text, given, hard_wrapped=hard_wrapped).width == shading.WIDTH
+    assert picture(text, given, hard_wrapped=hard_wrapped).width == heatmap.WIDTH
 
 
 @pytest.mark.parametrize("character", ["😀", "W", "\n", "\x00", "\u0301", "漢"])

@@ -15,13 +15,13 @@ from onnx import numpy_helper
 from safetensors.numpy import load
 
 from generator import Generation, GenerationRequest, Manifest, Sampling, Weights
-from generator.measure import bits_per_character
-from generator.model import Model, load_model
-from generator.prose import ends_sentence, presentable
-from generator.training.export import step_model
+from generator.scoring.measure import bits_per_character
+from generator.serving.prose import ends_sentence, presentable
+from generator.serving.scheduler import Worker
 from generator.training.floats import from_bytes
-from generator.weights import load_weights
-from generator.worker import Worker
+from generator.training.onnx_export import step_model
+from generator.weights.loader import Model, load_model
+from generator.weights.versions import load_weights
 
 SHIPPED = {"nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
 """Versions and their parameters."""

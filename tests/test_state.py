@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from generator.network import Rows, StateSpec
-from generator.state import KeptState, StateMismatch
+from generator.serving.state import KeptState, StateMismatch
+from generator.weights.session import Rows, StateSpec
 
 SPECS = (
     StateSpec((7,), np.dtype(np.float32)),

@@ -19,12 +19,12 @@ from pathlib import Path
 import pytest
 from conftest import keep
 
-from bot import database
-from bot.database import Database
-from bot.errors import StoreError
-from bot.migrations import APPLICATION_ID, MIGRATIONS
-from bot.settings import Secret
-from bot.store import Conversation, Store
+from bot.config.schema import Secret
+from bot.store import sqlite as database
+from bot.store.errors import StoreError
+from bot.store.migrations import APPLICATION_ID, MIGRATIONS
+from bot.store.sqlite import Database
+from bot.store.store import Conversation, Store
 
 ROOT = Path(__file__).resolve().parent.parent
 

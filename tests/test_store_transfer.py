@@ -20,13 +20,14 @@ from conftest import keep
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 
-from bot import messages, transfer
-from bot.cli import main
-from bot.migrations import MIGRATIONS, steps
-from bot.settings import Secret
-from bot.store import Conversation, Store
-from generator.request import MAX_SEED
-from generator.surprise import Written
+from bot.cli.main import main
+from bot.config.schema import Secret
+from bot.core import messages
+from bot.store import transfer
+from bot.store.migrations import MIGRATIONS, steps
+from bot.store.store import Conversation, Store
+from generator.scoring.surprisal import Written
+from generator.types import MAX_SEED
 
 TABLES = ("people", "preferences", "conversations", "moved_chats", "notes")
 ODD = "a\"b'c\\d\te\nf\x01g\x7f é 😀 \u202e $1 %s \\N NULL ,;"

@@ -15,8 +15,8 @@ from discord_server import INVALID, RECONNECT, DiscordServer
 from discord_support import Core, core_on
 from test_discord_connection import platform, ready, serving
 
-from bot import messages
-from bot.platforms import discord_answers
+from bot.core import messages
+from bot.platforms.discord import responder
 
 START = "I write in the manner of"
 
@@ -35,7 +35,7 @@ async def core(tiny_folder: Path) -> AsyncIterator[tuple[Core, Any]]:
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(discord_answers, "RETRY_PAUSES", (0.01, 0.02, 0.05))
+    monkeypatch.setattr(responder, "RETRY_PAUSES", (0.01, 0.02, 0.05))
 
 
 def answers(server: DiscordServer) -> Counter[str]:
@@ -126,7 +126,7 @@ async def test_a_first_word_that_seems_lost_is_said_once(
 async def test_an_announced_text_that_seems_lost_takes_its_place_once(
     server: DiscordServer, core: tuple[Core, Any], fault: str | int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discord_answers, "DEFER_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
     bot = platform(server, core)
     async with serving(bot, server):
         server.faults += [("/callback", fault), ("PATCH", fault)]

@@ -14,16 +14,16 @@ import pytest
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess
 from telegram_server import Chat, User
 
-from bot import messages
+from bot.core import messages
 
 SEEDS: Final = [int(seed) for seed in os.environ.get("STORM_SEEDS", "1").split(",")]
 SECONDS: Final = float(os.environ.get("STORM_SECONDS", "8"))
 """How long the weather is bad; a longer storm over more seeds is a matter of these two."""
 IMPATIENT = """
 import sys
-from bot.cli import main
-from bot.platforms import telegram_connection
-telegram_connection._READ_SECONDS = 1.0
+from bot.cli.main import main
+from bot.platforms.telegram import bot_client
+bot_client._READ_SECONDS = 1.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits for an answer of Telegram's for a second instead of twenty."""

@@ -10,9 +10,9 @@ from contextlib import asynccontextmanager
 import pytest
 from scripted_platform import ScriptedPlatform, refused
 
-from bot import supervision
-from bot.platforms import BadToken
-from bot.supervision import Backoff, NoPlatformLeft, State, Supervisor
+from bot.platforms.base import BadToken
+from bot.service import supervisor as supervision
+from bot.service.supervisor import Backoff, NoPlatformLeft, State, Supervisor
 
 PATIENCE = 10.0
 AT_ONCE = Backoff(first=0.001, longest=0.001)
@@ -20,7 +20,7 @@ AT_ONCE = Backoff(first=0.001, longest=0.001)
 
 @pytest.fixture(autouse=True)
 def _told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
-    with caplog.at_level(logging.INFO, "bot.supervision"):
+    with caplog.at_level(logging.INFO, "bot.service.supervisor"):
         yield
 
 

@@ -25,12 +25,12 @@ from generator import (
     Surprise,
     Written,
 )
-from generator.measure import bits_per_character
-from generator.model import Model, load_model
-from generator.network import State
-from generator.surprise import CONTEXT, MAX_TEXT, Weighing
-from generator.weights import activate
-from generator.worker import MAX_ROWS, Worker
+from generator.scoring.measure import bits_per_character
+from generator.scoring.surprisal import CONTEXT, MAX_TEXT, Weighing
+from generator.serving.scheduler import MAX_ROWS, Worker
+from generator.weights.loader import Model, load_model
+from generator.weights.session import State
+from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
 

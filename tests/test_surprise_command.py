@@ -17,16 +17,16 @@ import pytest
 from conftest import keep
 from PIL import Image
 
-from bot import messages
-from bot.commands import Commands
-from bot.migrations import APPLICATION_ID, MIGRATIONS
-from bot.parsing import parse_line
-from bot.reply import Invocation, Kind, Picture, Reply
-from bot.settings import BotSection
-from bot.store import Conversation, Store
+from bot.config.schema import BotSection
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.parsing import parse_line
+from bot.core.reply import Invocation, Kind, Picture, Reply
+from bot.store.migrations import APPLICATION_ID, MIGRATIONS
+from bot.store.store import Conversation, Store
 from generator import Generator, Written
-from generator.prose import presentable
-from generator.weights import activate
+from generator.serving.prose import presentable
+from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
 SETTINGS = BotSection(length=60, rest=0.0)

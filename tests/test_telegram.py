@@ -16,25 +16,19 @@ from telegram import BotCommandScopeAllGroupChats
 from telegram.error import RetryAfter
 from telegram_server import SECRET_HEADER, Chat, Inbox, Sent, TelegramServer, User
 
-from bot import admission, messages
-from bot.commands import Commands
-from bot.platforms import (
-    BadToken,
-    telegram_connection,
-    telegram_delivery,
-    telegram_limits,
-    telegram_requests,
-    telegram_sources,
-    telegram_updates,
-)
-from bot.platforms.seen import Seen
-from bot.platforms.telegram import REFUSED, Telegram, Unreachable
-from bot.platforms.telegram_lanes import LONGEST_LANE, Lanes
-from bot.platforms.telegram_limits import ALLOWED, ChatRateLimiter, Limits, Rate
-from bot.platforms.telegram_text import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
-from bot.reply import Action, Invocation, Kind, Passage, Picture, Press, Reply
-from bot.settings import BotSection, Secret, TelegramSection
-from bot.store import Store
+from bot.config.schema import BotSection, Secret, TelegramSection
+from bot.core import admission, messages
+from bot.core.commands import Commands
+from bot.core.reply import Action, Invocation, Kind, Passage, Picture, Press, Reply
+from bot.platforms.base import BadToken
+from bot.platforms.dedup import Seen
+from bot.platforms.telegram import bot_client, dispatcher, rate_limit, receivers, updates
+from bot.platforms.telegram import sender as telegram_delivery
+from bot.platforms.telegram.platform import REFUSED, Telegram, Unreachable
+from bot.platforms.telegram.queues import LONGEST_LANE, Lanes
+from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
+from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
+from bot.store.store import Store
 from generator import Generator
 
 LENGTH = 60
@@ -425,7 +419,7 @@ async def test_old_buttons_work_after_a_restart(
 async def test_a_press_that_takes_long_stops_the_spinner_first(
     commands: Slow, chat: Chat, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_updates, "PRESS_PATIENCE", 0.05)
+    monkeypatch.setattr(updates, "PRESS_PATIENCE", 0.05)
     message = await first_text(chat, alice)
     commands.said["slow press"] = Reply.answer("")
     press = await alice.press(message, "Again")
@@ -738,7 +732,7 @@ async def test_messages_that_were_next_wait_for_a_429_too() -> None:
 
 
 async def test_a_wait_that_nobody_would_wait_for_is_an_error_at_once() -> None:
-    sends = Sends(Limits(chat=Rate(1, 2 * telegram_limits.LONGEST_WAIT)))
+    sends = Sends(Limits(chat=Rate(1, 2 * rate_limit.LONGEST_WAIT)))
     await sends.send(1)
     with pytest.raises(RetryAfter):
         await sends.send(1)
@@ -752,7 +746,7 @@ async def test_a_wait_that_nobody_would_wait_for_is_an_error_at_once() -> None:
 
 
 async def test_chats_at_rest_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(telegram_limits, "_SWEEP_AT", 10)
+    monkeypatch.setattr(rate_limit, "_SWEEP_AT", 10)
     sends = Sends(Limits(chat=Rate(1, 0.01), group=Rate(1, 0.01)))
     await sends.together(*range(1, 11))
     await asyncio.sleep(0.02)
@@ -890,7 +884,7 @@ async def test_who_has_waited_too_long_is_told_to_come_back(
 async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told_so(
     server: TelegramServer, commands: Slow, group: Chat, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_requests, "LONGEST_BACKLOG", 0.6)
+    monkeypatch.setattr(dispatcher, "LONGEST_BACKLOG", 0.6)
     limits = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), group=Rate(3, 1.0))
     async with serving(Telegram(section(server), commands, limits=limits)):
         everybody = [server.user(f"Person {number}") for number in range(8)]
@@ -911,7 +905,7 @@ async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told
 async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_told_and_nobody_waits_long(
     server: TelegramServer, commands: Slow, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_requests, "LONGEST_CROWD", 0.5)
+    monkeypatch.setattr(dispatcher, "LONGEST_CROWD", 0.5)
     limits = Limits(overall=Rate(4, 1.5), refusals=Rate(2, 60.0))
     async with serving(Telegram(section(server), commands, limits=limits)):
         chats = [server.private(server.user(f"Person {number}")) for number in range(8)]
@@ -1072,7 +1066,7 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
     server: TelegramServer, commands: Slow, chat: Chat, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telegram_delivery, "RETRY_PAUSES", (0.05,) * 10)
-    monkeypatch.setattr(telegram_sources, "FIRST_PAUSE", 0.05)
+    monkeypatch.setattr(receivers, "FIRST_PAUSE", 0.05)
     if trouble == "page":
         server.fail(503, method="sendMessage", times=2)
     elif trouble == "cut":
@@ -1092,7 +1086,7 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
 async def test_an_answer_that_may_have_arrived_is_not_said_twice(
     server: TelegramServer, commands: Slow, chat: Chat, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_connection, "_READ_SECONDS", 0.2)
+    monkeypatch.setattr(bot_client, "_READ_SECONDS", 0.2)
     monkeypatch.setattr(telegram_delivery, "RETRY_PAUSES", (0.01,))
     async with serving(Telegram(section(server), commands)):
         fault = server.hold(method="sendMessage", times=1)
@@ -1192,7 +1186,7 @@ async def test_when_telegram_is_away_at_the_start_trying_again_makes_sense(
 async def test_a_network_that_fails_while_polling_is_told_once_and_waited_for(
     server: TelegramServer, bot: Telegram, chat: Chat, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_sources, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(receivers, "FIRST_PAUSE", 0.02)
     polls = server.watch("getUpdates")
     server.fail(502, method="getUpdates", times=4)
     await chat.send("/start")
@@ -1228,7 +1222,7 @@ async def test_a_429_for_polling_is_waited_for(server: TelegramServer, commands:
 async def test_another_instance_that_polls_is_told_of(
     server: TelegramServer, bot: Telegram, chat: Chat, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(telegram_sources, "FIRST_PAUSE", 0.02)
+    monkeypatch.setattr(receivers, "FIRST_PAUSE", 0.02)
     async with ClientSession() as session:
         async with session.get(f"{server.url}/bot{server.token}/getUpdates", params={"timeout": 1}):
             await lines.saying("terminated by other getUpdates request")
@@ -1379,7 +1373,7 @@ async def test_neither_the_token_nor_any_text_is_ever_logged(
     server: TelegramServer, commands: Slow, alice: User, lines: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(telegram_delivery, "RETRY_PAUSES", (0.01,))
-    monkeypatch.setattr(telegram_sources, "FIRST_PAUSE", 0.01)
+    monkeypatch.setattr(receivers, "FIRST_PAUSE", 0.01)
     chat = server.private(alice)
     async with serving(Telegram(section(server), commands, limits=FAST)):
         await chat.send("/nietzsche 0.7 Zarathustra")

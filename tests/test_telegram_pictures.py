@@ -12,14 +12,14 @@ import pytest
 from PIL import Image
 from telegram_server import Chat, TelegramServer, User
 
-from bot import messages
-from bot.commands import Commands
-from bot.platforms.telegram import Telegram
-from bot.platforms.telegram_delivery import MAX_PHOTO_SIDE
-from bot.platforms.telegram_limits import Limits, Rate
-from bot.reply import Invocation, Picture, Reply
-from bot.settings import BotSection, Secret, TelegramSection
-from bot.store import Store
+from bot.config.schema import BotSection, Secret, TelegramSection
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.reply import Invocation, Picture, Reply
+from bot.platforms.telegram.platform import Telegram
+from bot.platforms.telegram.rate_limit import Limits, Rate
+from bot.platforms.telegram.sender import MAX_PHOTO_SIDE
+from bot.store.store import Store
 from generator import Generator
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))

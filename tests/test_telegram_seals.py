@@ -5,9 +5,9 @@ from __future__ import annotations
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from bot import buttons
-from bot.platforms.telegram_seals import Seals
-from bot.reply import Action
+from bot.core import buttons
+from bot.core.reply import Action
+from bot.platforms.telegram.callback_signature import Seals
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 MAX_DATA = 64

@@ -14,12 +14,12 @@ from pathlib import Path
 import pytest
 
 import train
-from generator.measure import bits_per_character
-from generator.model import load_model
-from generator.training import arguments
+from generator.scoring.measure import bits_per_character
+from generator.training import cli
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS
-from generator.weights import current_version, load_weights
+from generator.weights.loader import load_model
+from generator.weights.versions import current_version, load_weights
 
 ROOT = Path(train.__file__).parent
 
@@ -102,8 +102,8 @@ def test_an_earlier_version_and_other_texts_give_a_network_a_start_whatever_thei
 def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_book_that_one_knows(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arguments, "DEFAULT", "small")
-    monkeypatch.setattr(arguments, "BASE", "base")
+    monkeypatch.setattr(cli, "DEFAULT", "small")
+    monkeypatch.setattr(cli, "BASE", "base")
     assert run(book, tmp_path, "--epochs", "1", "--name", "base") == 0
     own = tmp_path / "own.txt"
     own.write_text(book.read_text().replace("mat", "Ω"), encoding="utf-8")

@@ -18,15 +18,15 @@ from numpy.typing import NDArray
 from generator.training import corpus as corpus_module
 from generator.training import floats
 from generator.training.backend import keras
-from generator.training.batches import batches, steps_per_epoch
 from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
-from generator.training.graph import WEIGHT_LIMIT, quantise
+from generator.training.dataset import batches, steps_per_epoch
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.presets import WINDOW_STRIDE, Preset, Reading
+from generator.training.step_graph import WEIGHT_LIMIT, quantise
 from generator.training.timing import seconds_per_step
 from generator.vocabulary import Vocabulary
-from generator.weights import load_weights
+from generator.weights.versions import load_weights
 
 TINY_READING = Reading(epochs=1, learning_rate=1e-2)
 TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING, TINY_READING)

@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import Manifest, Vocabulary, WeightsError
-from generator.weights import METRICS, CorpusNote, activate, add_version, current_version, load_weights
+from generator.weights.versions import METRICS, CorpusNote, activate, add_version, current_version, load_weights
 
 AddVersion = Callable[[Path, str, int], Path]
 

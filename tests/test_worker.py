@@ -37,12 +37,12 @@ from generator import (
     NetworkFault,
     Sampling,
 )
-from generator.model import Model, load_model
-from generator.network import Logits, Network, Rows, State
-from generator.prose import ends_sentence
-from generator.state import KeptState
-from generator.weights import activate
-from generator.worker import FULL_ENOUGH, MAX_ROWS, Worker
+from generator.serving.prose import ends_sentence
+from generator.serving.scheduler import FULL_ENOUGH, MAX_ROWS, Worker
+from generator.serving.state import KeptState
+from generator.weights.loader import Model, load_model
+from generator.weights.session import Logits, Network, Rows, State
+from generator.weights.versions import activate
 
 PATIENCE = 30.0
 """Seconds after which a test says that something will never come; nothing waits so long when all is well."""
@@ -828,7 +828,7 @@ def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_
             told.append(asked_by.get())
 
     listener = Listener()
-    logging.getLogger("generator.batch").addHandler(listener)
+    logging.getLogger("generator.serving.batch").addHandler(listener)
     try:
         with working(flawed(one, set_nan)) as worker:
             for name in ("ada", "bob"):
@@ -837,7 +837,7 @@ def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_
                 asked_by.reset(token)
                 assert isinstance(error_of(future), NetworkFault)
     finally:
-        logging.getLogger("generator.batch").removeHandler(listener)
+        logging.getLogger("generator.serving.batch").removeHandler(listener)
     assert told == ["ada", "bob"]
 
 

@@ -12,13 +12,13 @@ from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard
 from telegram_server import Chat
 from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
 
-from bot import messages
-from generator.weights import activate
+from bot.core import messages
+from generator.weights.versions import activate
 
 WENT_WRONG = "That text went wrong while I wrote it. Try again."
 MORTAL = """
 import ctypes, signal, sys, threading
-from bot.cli import main
+from bot.cli.main import main
 
 def kill(*_):
     "The fault: in every thread that writes, SystemExit is raised wherever it is."
@@ -32,8 +32,9 @@ sys.exit(main(["run", *sys.argv[1:]]))
 """`python -m bot run`, with a way to end its threads from outside."""
 HASTY = """
 import sys
-from bot.cli import main
-from generator import engine, graph
+from bot.cli.main import main
+from generator import graph
+from generator.serving import engine
 engine.STUCK_LOOKS = 6
 graph.check = lambda model: None
 sys.exit(main(["run", *sys.argv[1:]]))

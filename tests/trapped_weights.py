@@ -13,7 +13,7 @@ from conftest import LIKELIER, TINY_VOCABULARY, add_random_version
 from numpy import array, float32, int64
 from onnx import TensorProto, helper, numpy_helper
 
-from generator.weights import add_version, load_weights
+from generator.weights.versions import add_version, load_weights
 
 LETTER: Final = "Q"
 TRAP: Final = LETTER * 2

@@ -13,9 +13,9 @@ from typing import Final
 from benchmarks.service.parts import PARTS, Run
 from benchmarks.service.process import Bench
 from benchmarks.service.table import Table
-from bot.serving import place
-from generator.network import cores
-from generator.weights import load_weights, shipped_folder
+from bot.service.generator_factory import place
+from generator.weights.session import cores
+from generator.weights.versions import load_weights, shipped_folder
 
 LENGTH: Final = 275
 """Characters that are asked for: with the weights that ship, texts end at the end of a sentence near it, on average

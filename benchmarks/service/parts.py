@@ -16,7 +16,7 @@ from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loo
 from benchmarks.service.process import Bench, Service, Usage
 from benchmarks.service.table import Table, percentile, waits
 from benchmarks.service.telegram import in_private
-from generator.weights import Weights, activate, add_version
+from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
 """Texts a second that are wanted."""

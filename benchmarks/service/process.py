@@ -25,7 +25,7 @@ from tests.telegram_server import TelegramServer
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 LIFTED: Final = """
 import functools, sys
-from bot.cli import main
+from bot.cli.main import main
 from bot.platforms import telegram
 from bot.platforms.telegram_limits import Limits, Rate
 at_once = Rate(1, 0.0)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from generator import disk
+from generator import files
 from generator.training.backend import keras
 from generator.training.model import FloatWeights
 
@@ -104,10 +104,10 @@ def save_checkpoint(folder: Path, model: keras.Model, progress: Progress) -> Non
     content = save(tensors, {"progress": json.dumps(notes)})
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        disk.replace(folder / _CHECKPOINT, content)
+        files.replace(folder / _CHECKPOINT, content)
     except OSError as error:
         raise RunError(
-            f"{folder}: epoch {progress.epochs} could not be kept: {disk.reason(error)};"
+            f"{folder}: epoch {progress.epochs} could not be kept: {files.reason(error)};"
             " mend that and go on with --resume"
         ) from error
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from generator.vocabulary import Indices, Vocabulary
-from generator.weights import MAX_SYMBOLS
+from generator.weights.versions import MAX_SYMBOLS
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 MIN_CHARACTERS: Final = 3_000

@@ -14,10 +14,10 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from generator.errors import WeightsError
-from generator.training.architecture import FloatWeights
 from generator.training.architectures import architecture_of
+from generator.training.architectures.architecture import FloatWeights
 from generator.vocabulary import Vocabulary
-from generator.weights import load_weights
+from generator.weights.versions import load_weights
 
 FILE: Final = "weights.safetensors"
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.training.architecture import FloatWeights
 from generator.training.architectures import ARCHITECTURES
+from generator.training.architectures.architecture import FloatWeights
 from generator.training.backend import keras
 from generator.training.presets import Preset, Reading
 from generator.training.recurrent import StatefulLayer

@@ -7,9 +7,9 @@ from typing import Final
 
 import numpy as np
 
-from generator.network import Network
-from generator.sampling import draw
+from generator.serving.sampling import draw
 from generator.vocabulary import Vocabulary
+from generator.weights.session import Network
 
 OPENING: Final = 100
 """Characters. Openings and samples are for the eye; nothing is chosen by them."""

@@ -8,12 +8,12 @@ from typing import Final
 
 import numpy as np
 
-from generator.measure import nats
-from generator.network import Network
-from generator.prose import ends_sentence
-from generator.sampling import draw
-from generator.surprise import CONTEXT, Surprise
+from generator.scoring.measure import nats
+from generator.scoring.surprisal import CONTEXT, Surprise
+from generator.serving.prose import ends_sentence
+from generator.serving.sampling import draw
 from generator.training.corpus import Corpus
+from generator.weights.session import Network
 
 TEMPERATURES: Final = (0.5, 0.7, 0.9)
 LENGTH: Final = 280

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 
 from generator.training.backend import keras
-from generator.training.batches import Batch
+from generator.training.dataset import Batch
 
 _TIMED_STEPS: Final = 2
 

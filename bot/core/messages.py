@@ -1,0 +1,379 @@
+"""Every sentence that people read in a chat, and the one map from errors to what is said about them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Container, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+from bot.core.admission import StillWriting, TooLate, TooSoon
+from bot.core.parsing import NotANumber, OutOfRange, TemperatureError
+from bot.core.prompt import Opening, OpeningTooLong
+from bot.core.reply import Suggestion
+from bot.core.sanitize import inert
+from bot.store.errors import StoreError
+from generator import Busy, Closing, InvalidRequest, NetworkFault, Unavailable, WeightsError, WorkerStatistics
+from generator.scoring.surprisal import Surprise
+from generator.types import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.weights.versions import Manifest
+
+_MAX_ECHO: Final = 24
+"""Characters of what was typed that a reply repeats."""
+_MOST_SURPRISING: Final = 3
+"""Words that /surprise names."""
+_MAX_LISTED: Final = 8
+"""Odd characters of an opening that a notice lists."""
+
+
+class CommandNote(NamedTuple):
+    """How a command is typed, and what it does in a few words."""
+
+    usage: str
+    purpose: str
+
+
+COMMANDS: Final[dict[str, CommandNote]] = {
+    "nietzsche": CommandNote("/nietzsche [temperature] [opening text]", "a text; /nietzsche 0.7 The philosopher"),
+    "continue": CommandNote("/continue", "goes on from your last text here"),
+    "again": CommandNote("/again", "the same opening and temperature, another draw"),
+    "temperature": CommandNote("/temperature [value|default]", "shows, sets or clears your own temperature"),
+    "ladder": CommandNote("/ladder [opening text]", "the same opening at five temperatures"),
+    "surprise": CommandNote("/surprise", "your last text here, shaded by how little I expected each character"),
+    "about": CommandNote("/about", "what I am made of, and how good I am"),
+    "forgetme": CommandNote("/forgetme", "deletes everything I keep about you"),
+    "help": CommandNote("/help", "this list"),
+    "start": CommandNote("/start", "a greeting"),
+}
+OPERATOR_COMMANDS: Final[dict[str, CommandNote]] = {
+    "reload": CommandNote("/reload", "takes up the weights that CURRENT names"),
+    "stats": CommandNote("/stats", "what the worker is doing"),
+}
+PORTUGUESE: Final[dict[str, str]] = {
+    "nietzsche": "um texto; /nietzsche 0.7 The philosopher",
+    "continue": "continua o seu último texto aqui",
+    "again": "a mesma abertura e temperatura, outro sorteio",
+    "temperature": "mostra, define ou apaga a sua temperatura",
+    "ladder": "a mesma abertura em cinco temperaturas",
+    "surprise": "o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
+    "about": "de que sou feito e quão bom eu sou",
+    "forgetme": "apaga tudo o que guardo sobre você",
+    "help": "esta lista",
+    "start": "uma saudação",
+    "reload": "adota os pesos que CURRENT nomeia",
+    "stats": "o que o gerador está fazendo",
+}
+"""What each command does, in Brazilian Portuguese, for platforms that list commands in people's own language."""
+
+
+class OptionNote(NamedTuple):
+    """An option of a command, where a platform has a field for it: what it does, and name and purpose in Portuguese."""
+
+    purpose: str
+    portuguese_name: str
+    portuguese: str
+
+
+OPTIONS: Final[dict[str, OptionNote]] = {
+    "temperature": OptionNote(
+        f"how daring: {MIN_TEMPERATURE} is careful, {MAX_TEMPERATURE} is wild",
+        "temperatura",
+        f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
+    ),
+    "opening": OptionNote("how the text begins", "abertura", "como o texto começa"),
+    "length": OptionNote(
+        "about how many characters; it ends with a sentence near that",
+        "tamanho",
+        "cerca de quantos caracteres; termina com uma frase por perto",
+    ),
+    "value": OptionNote(
+        f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
+        "valor",
+        f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
+    ),
+}
+CHARACTERS: Final[dict[float, str]] = {
+    0.3: "careful, repeats itself",
+    0.5: "calm",
+    0.7: "balanced",
+    0.9: "lively",
+    1.2: "wild, invents words",
+}
+"""A word on what a temperature does, for a few of them."""
+
+NOTHING_TO_CONTINUE: Final = "You have no text here that I could go on from. Begin one with /nietzsche."
+NOTHING_TO_REPEAT: Final = "You have no text here that I could draw again. Begin one with /nietzsche."
+NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
+SURPRISE_TAKES_NOTHING: Final = "/surprise shades your last text here, so it takes nothing behind it."
+AGAIN_TAKES_NOTHING: Final = (
+    "/again repeats the last opening and temperature, so it takes nothing behind it. For others, type /nietzsche."
+)
+NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /again do not know it."
+FORGOTTEN_MEANWHILE: Final = (
+    "I was asked to forget you while I wrote this, so I keep nothing of it, and /continue and /again do not know it."
+)
+NOTHING_KEPT: Final = "I kept nothing about you."
+NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
+OLD_TEXT: Final = "I keep only your last text here, and that is not it any more. Begin a new one with /nietzsche."
+NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
+LANE_FULL: Final = (
+    "You have asked for more than I can keep in mind, so I leave that out, and what else you ask for until I am done"
+    " with what you asked before. Ask again then."
+)
+CHAT_FULL: Final = "More is asked for here than Telegram lets me say in one chat. Ask again in a minute."
+CROWD: Final = "More people want something just now than Telegram lets me answer. Ask again in a few seconds."
+STILL_WRITING: Final = "Your last text is still being written. Ask again when it is there."
+RESTARTING: Final = "I am being restarted. Try again in a minute."
+WHOLE_TEXT_IN_FILE: Final = "There is more of it than I may say here; the file below has all of it."
+INLINE_TITLE: Final = "Write a text"
+INLINE_HINT: Final = "0.7 and an opening, or nothing at all"
+INLINE_PLACEHOLDER: Final = "Writing …"
+INLINE_WAIT: Final = "The text takes this message’s place as soon as it is written."
+CANCELLED: Final = "Stopped."
+HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
+SCALE: Final = "bits per character: "
+LADDER_END: Final = "/continue goes on from the last of these."
+UNCONFIRMED: Final = "I could not make sure that my last message reached you. If it is not here, ask again."
+UNEXPECTED: Final = "Something broke on my side, and I wrote it down for the people who run me. Please try again."
+
+
+def number(value: float) -> str:
+    """A temperature or a figure as people write it: 0.7, not 0.70."""
+    return f"{value:g}"
+
+
+def greeting(manifest: Manifest) -> str:
+    """For /start."""
+    return (
+        f"I write in the manner of {manifest.corpus.name}, one character after another. Try /nietzsche 0.7 — the number"
+        f" is the temperature, from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild). /help lists the rest."
+    )
+
+
+def manual(*, operator: bool) -> str:
+    """For /help: every command that this person has."""
+    notes = [*COMMANDS.values(), *(OPERATOR_COMMANDS.values() if operator else ())]
+    return "\n".join(f"{note.usage} — {note.purpose}" for note in notes)
+
+
+def summary(manifest: Manifest) -> str:
+    """What the bot is, in one line."""
+    bits = manifest.metrics["valid_bits_per_character"]
+    return f"weights {manifest.version} · {bits:.2f} bits per character · trained on {manifest.corpus.name}"
+
+
+def about(manifest: Manifest) -> str:
+    """For /about."""
+    corpus, metrics = manifest.corpus, manifest.metrics
+    valid, test = metrics["valid_bits_per_character"], metrics["test_bits_per_character"]
+    blind = math.log2(len(manifest.vocabulary))
+    return (
+        f"I write in the manner of {corpus.name}: a recurrent network that learnt from its {corpus.characters:,}"
+        f" characters, and draws mine one by one.\n"
+        f"Weights: {manifest.version} ({manifest.preset}, {manifest.parameters:,} parameters).\n"
+        f"Text that I never saw surprises me by {valid:.3f} bits per character (validation; test: {test:.3f})."
+        f" Less is better; guessing blindly costs {blind:.1f}.\n"
+        f"The text that I learnt from: {manifest.license}"
+    )
+
+
+def your_temperature(own: float | None, default: float) -> str:
+    """For /temperature without a value."""
+    if own is None:
+        return f"You have no temperature of your own, so I use {number(default)}. Set one: /temperature 0.8"
+    return f"Your temperature is {number(own)}. /temperature default goes back to {number(default)}."
+
+
+def temperature_set(value: float) -> str:
+    """For /temperature with a value."""
+    return f"Your temperature is {number(value)} from now on. Try it: /nietzsche"
+
+
+def temperature_cleared(default: float) -> str:
+    """For /temperature default."""
+    return f"You have no temperature of your own any more; I use {number(default)}."
+
+
+def suggestions(own: float | None, default: float) -> list[Suggestion]:
+    """Temperatures to offer while someone types one, the person's own first."""
+    offered = {} if own is None else {own: "your own"}
+    offered.setdefault(default, "default")
+    offered |= {value: word for value, word in CHARACTERS.items() if value not in offered}
+    return [Suggestion(value, f"{number(value)} — {word}") for value, word in offered.items()]
+
+
+def rung(temperature: float) -> str:
+    """The label of one text of /ladder."""
+    return f"Temperature {number(temperature)}"
+
+
+def forgotten(rows: int) -> str:
+    """For /forgetme."""
+    return f"Gone: {rows} {'row' if rows == 1 else 'rows'}, everything I kept about you." if rows else NOTHING_KEPT
+
+
+def continue_takes_nothing(temperature: float) -> str:
+    """When something was typed behind /continue."""
+    return (
+        f"/continue goes on at the temperature of the text, {number(temperature)}, and takes nothing behind it."
+        " For another temperature or opening, type /nietzsche."
+    )
+
+
+def reloaded(before: str, now: str) -> str:
+    """For /reload; the two versions."""
+    return (
+        f"{now} serves already; CURRENT names no other."
+        if before == now
+        else f"{now} serves now, in place of {before}."
+    )
+
+
+def statistics(figures: WorkerStatistics, version: str) -> str:
+    """For /stats."""
+    return "\n".join(
+        (
+            f"weights: {version}",
+            f"texts: {figures.texts:,} written, {figures.refused:,} refused, {figures.failed:,} failed",
+            f"now: {figures.running:,} being written, {figures.queued:,} waiting",
+            f"characters: {figures.characters:,}, at {figures.characters_per_second:,.0f} per second",
+        )
+    )
+
+
+def unknown(command: str, nearest: str | None) -> str:
+    """When nobody knows the command, or this person must not know it."""
+    hint = f"Did you mean /{nearest}?" if nearest else "/help lists what I know."
+    return f"I know no command /{echo(command)}. {hint}"
+
+
+def no_command(line: str, known: Container[str]) -> str:
+    """Where every line is meant for the bot, when one begins with no slash. `known`: the commands of this person."""
+    if "".join(line.split(maxsplit=1)[:1]).lower() in known:
+        return f"Commands begin with a slash: /{echo(line.strip())}"
+    return f"To have that as the opening of a text, type /nietzsche {echo(line.strip())}"
+
+
+def picture(path: Path) -> str:
+    """Where a platform cannot show a picture, but the person may open it."""
+    return f"The training curve is a picture: {path}"
+
+
+def curve(manifest: Manifest) -> str:
+    """The training curve, for those who cannot see it."""
+    bits = manifest.metrics["valid_bits_per_character"]
+    return (
+        f"Training of {manifest.version}: bits per character, epoch by epoch, falling steeply at first. The epoch that"
+        f" was kept reaches {bits:.3f} on text that it never saw."
+    )
+
+
+def surprised(surprise: Surprise, written_by: str) -> str:
+    """Below the picture of /surprise; `written_by`: the version that wrote the text."""
+    words = [f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING)]
+    parts = [f"Your last text surprises me by {surprise.mean:.2f} bits per character."]
+    if words:
+        parts.append(f"Least expected: {', '.join(words)}.")
+    if written_by != surprise.version:
+        parts.append(f"{written_by} wrote it; the surprise is that of {surprise.version}, which serves now.")
+    return " ".join(parts)
+
+
+def shading(surprise: Surprise) -> str:
+    """The picture of /surprise, for those who cannot see it."""
+    return (
+        f"A text of {len(surprise.text):,} characters, each on a ground that is the darker the less it was expected,"
+        f" from 0 bits (certain) to 6 (one chance in 64) and more; {surprise.mean:.2f} on average. The first letters of"
+        " words are the darkest as a rule."
+    )
+
+
+def fitted(opening: Opening) -> str:
+    """What became of the characters of an opening that the network does not know; empty when it knows them all."""
+    parts: list[str] = []
+    if opening.dropped:
+        parts.append(f"I left out {_listed([visible(character) for character in opening.dropped])}")
+    if opening.replaced:
+        pairs = [f"{plain} for {visible(character)}" for character, plain in opening.replaced]
+        parts.append(f"I wrote {_listed(pairs)}")
+    if not parts:
+        return ""
+    end = "nothing was left of the opening, so I began on my own" if opening.lost else "my network never saw them"
+    return f"{' and '.join(parts)}: {end}." if len(parts) == 1 else f"{parts[0]}; {parts[1]}: {end}."
+
+
+def _listed(items: Sequence[str]) -> str:
+    if len(items) > _MAX_LISTED:
+        return f"{', '.join(items[:_MAX_LISTED])} and {len(items) - _MAX_LISTED} more"
+    return ", ".join(items)
+
+
+def visible(character: str) -> str:
+    """The character, or its code point when it cannot be seen or would change what stands around it."""
+    return character if character.isprintable() and not character.isspace() else f"U+{ord(character):04X}"
+
+
+def echo(typed: str) -> str:
+    """What someone typed, fit to stand in a sentence: printable, on one line, short, and nothing to tap."""
+    text = printable(typed)
+    return inert(text if len(text) <= _MAX_ECHO else text[: _MAX_ECHO - 1].rstrip() + "…")
+
+
+def printable(typed: str) -> str:
+    """What someone typed on one line, without what cannot be seen, turns the writing round, or cannot be sent."""
+    return "".join(character if character.isprintable() else " " for character in typed)
+
+
+_RANGE: Final = f"from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild)"
+
+
+def _out_of_range(error: OutOfRange) -> str:
+    return f"{echo(error.typed)} is no temperature of mine: they go {_RANGE}. {_instead(error)}"
+
+
+def _not_a_number(error: NotANumber) -> str:
+    return f"I cannot read “{echo(error.typed)}” as a temperature, a number {_RANGE}. {_instead(error)}"
+
+
+def _instead(error: TemperatureError) -> str:
+    if error.opens_text:
+        opening = f"/nietzsche 0.7 {echo(error.typed)} …"
+        return f"Type /nietzsche 0.7, or put a temperature before a text that begins with it: {opening}"
+    return "Type /temperature 0.7, or /temperature default."
+
+
+_EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
+    OutOfRange: _out_of_range,
+    NotANumber: _not_a_number,
+    OpeningTooLong: lambda error: (
+        f"That opening has {error.length:,} characters, and I read at most {MAX_OPENING:,}. Send its last part."
+    ),
+    Busy: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
+    Closing: lambda _: RESTARTING,
+    StillWriting: lambda _: STILL_WRITING,
+    TooLate: lambda error: (
+        f"I did not get to that in time, and left it out. Ask again in {seconds(error.retry_after)}."
+    ),
+    TooSoon: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
+    NetworkFault: lambda _: "That text went wrong while I wrote it. Try again.",
+    InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
+    Unavailable: lambda _: "The machines that write for me are out of reach just now. Try again in a minute.",
+    WeightsError: lambda error: f"The weights stay as they were: {error}",
+    StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
+}
+EXPECTED: Final = (TemperatureError, OpeningTooLong, Busy, InvalidRequest, StillWriting, TooLate, TooSoon)
+"""Errors that are the ordinary course of things: said to the person, not logged."""
+
+
+def explain(error: Exception) -> str:
+    """What a person is told about an error, with what to do instead."""
+    for kind in type(error).__mro__:
+        if kind in _EXPLANATIONS:
+            return _EXPLANATIONS[kind](error)
+    return UNEXPECTED
+
+
+def seconds(duration: float) -> str:
+    """A waiting time in words, at least a second."""
+    whole = max(1, math.ceil(duration))
+    return "a second" if whole == 1 else f"{whole} seconds"

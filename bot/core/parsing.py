@@ -1,0 +1,80 @@
+"""What a typed line says: the command, a temperature in any notation, an opening text. Pure functions."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final, NamedTuple
+
+from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
+
+_COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
+_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
+"""`\\d` is a decimal digit of any script (Unicode category Nd), which `float` reads too. No trailing point: an opening
+such as "1. Of prejudices" is no temperature."""
+_NO_NUMBER: Final = re.compile(r"[+-]?(?:nan|inf)|[+-]infinity", re.IGNORECASE)
+"""What `float` would read, yet is no number: refused rather than taken for an opening."""
+_PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−": "-", "﹣": "-", "－": "-", "＋": "+"})
+"""Decimal separators: comma, U+066B (Arabic), U+FF0C and U+FF0E (full width). Signs: U+2212, U+FE63, U+FF0D, U+FF0B."""
+
+
+class TemperatureError(ValueError):
+    """What was typed is no temperature that can be used. `typed` is that word, as typed.
+
+    `opens_text`: it stood where an opening text may begin too, so it may have been meant as one.
+    """
+
+    def __init__(self, typed: str, *, opens_text: bool = False) -> None:
+        super().__init__(f"{typed[:40]!r} is not a temperature from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
+        self.typed = typed
+        self.opens_text = opens_text
+
+
+class NotANumber(TemperatureError):
+    """The word is no number, or one such as "nan" or "inf"."""
+
+
+class OutOfRange(TemperatureError):
+    """The word is a number outside `MIN_TEMPERATURE` to `MAX_TEMPERATURE`."""
+
+
+class Line(NamedTuple):
+    """A command line: the command in lower case, without slash and bot name, and what follows it, stripped."""
+
+    command: str
+    arguments: str
+
+
+def parse_line(line: str) -> Line | None:
+    """Reads "/nietzsche@bot 0,7 The philosopher"; `None` when the line does not begin with a slash."""
+    match = _COMMAND.fullmatch(line)
+    if match is None:
+        return None
+    return Line(match["command"].lower(), (match["arguments"] or "").strip())
+
+
+def parse_temperature(typed: str) -> float:
+    """Reads 0.7, 0,7, .7, 7e-1, ٠٫٧: decimal digits of any script. Raises `NotANumber` or `OutOfRange`."""
+    plain = typed.translate(_PLAIN)
+    if not _NUMBER.fullmatch(plain):
+        raise NotANumber(typed)
+    value = float(plain)
+    if not math.isfinite(value) or not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
+        raise OutOfRange(typed)
+    return value
+
+
+def split_temperature(arguments: str) -> tuple[float | None, str]:
+    """Parts "[temperature] [opening text]" into the two; `None` when the first word is no number.
+
+    Raises `NotANumber` or `OutOfRange`, with `opens_text`, when it is a number that cannot be used: a text may begin
+    with a number all the same, after a temperature.
+    """
+    first, *rest = arguments.split(maxsplit=1) or [""]
+    plain = first.translate(_PLAIN)
+    if not _NUMBER.fullmatch(plain) and not _NO_NUMBER.fullmatch(plain):
+        return None, arguments.strip()
+    try:
+        return parse_temperature(first), "".join(rest).strip()
+    except TemperatureError as error:
+        raise type(error)(first, opens_text=True) from None

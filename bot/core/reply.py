@@ -1,0 +1,156 @@
+"""What a person did and what they get for it, as values that every platform can make and show."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+from generator.scoring.palette import Cell
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """A command as it was typed: who, where, the command's name without the slash, what followed it.
+
+    `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
+    Where a platform has fields of their own for them: `length`, the characters wished for, 1 to `MAX_LENGTH`; and
+    `opening`, so that a text may begin with a number and `arguments` hold the temperature alone. `asked`: when it came,
+    on the clock of `time.monotonic`; an adapter makes the value at once, even if the person's turn comes later.
+    """
+
+    platform: str
+    chat: str
+    person: str
+    command: str
+    arguments: str = ""
+    length: int | None = None
+    opening: str | None = None
+    asked: float = field(default_factory=time.monotonic, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Press:
+    """A button under a text was pressed: where, by whom, and the `Action.data` that it carries.
+
+    `asked`: when, as in `Invocation`.
+    """
+
+    platform: str
+    chat: str
+    person: str
+    data: str
+    asked: float = field(default_factory=time.monotonic, compare=False)
+
+
+class Kind(Enum):
+    """What a reply is, for platforms that show the kinds differently."""
+
+    TEXT = "text"
+    """Written by the network: to be shown as it is, never read as markup."""
+    ANSWER = "answer"
+    """Said by the bot: the answer that was asked for."""
+    REFUSAL = "refusal"
+    """Said by the bot: why not, and what to do instead."""
+
+
+class Cause(Enum):
+    """Why somebody got a refusal, for whoever counts."""
+
+    REFUSED = "refused"
+    """What was asked cannot be done, or not now."""
+    FAILED = "failed"
+    """Something is broken on the bot's side."""
+    RESTARTING = "restarting"
+    """The service is ending."""
+
+
+@dataclass(frozen=True, slots=True)
+class Passage:
+    """A generated text, ready to be read; it begins with `opening`, the part that the person typed (may be empty).
+
+    `label` parts it from its neighbours when there are several. Raises `ValueError` when the text begins otherwise.
+    """
+
+    text: str
+    opening: str = ""
+    label: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.text.startswith(self.opening):
+            raise ValueError("a passage begins with its opening")
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image to show with a reply: the bytes of a PNG file, and what it is called.
+
+    `description` is for people who cannot see it, at most 1,024 characters. `path`: where it lies on this machine.
+    """
+
+    content: bytes = field(repr=False)
+    name: str
+    description: str
+    path: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What the person may want to do next, for platforms with buttons.
+
+    `data` comes back in a `Press`: ASCII, at most 60 bytes where people's names are numbers, so that it fits into
+    Telegram's callback data (64 bytes) and Discord's custom IDs (100 characters).
+    """
+
+    label: str
+    data: str
+
+
+@dataclass(frozen=True, slots=True)
+class Suggestion:
+    """A temperature to offer while someone types one: the value, and a word on what it does."""
+
+    value: float
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer to an `Invocation`.
+
+    `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
+    unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
+    the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
+    the picture shows, for platforms that cannot show one but have colours. `cause`: of a refusal.
+    """
+
+    kind: Kind
+    text: str
+    passages: tuple[Passage, ...] = ()
+    private: bool = False
+    notice: str = ""
+    picture: Picture | None = None
+    shaded: tuple[Cell, ...] = ()
+    actions: tuple[Action, ...] = ()
+    cause: Cause | None = None
+
+    @classmethod
+    def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
+        """Generated texts, each below its label."""
+        text = "\n\n".join(
+            f"{passage.label}\n{passage.text}" if passage.label else passage.text for passage in passages
+        )
+        return cls(Kind.TEXT, text, passages, notice=notice, actions=actions)
+
+    @classmethod
+    def answer(
+        cls, text: str, *, private: bool = False, picture: Picture | None = None, shaded: tuple[Cell, ...] = ()
+    ) -> Reply:
+        """Something the bot says because it was asked."""
+        return cls(Kind.ANSWER, text, private=private, picture=picture, shaded=shaded)
+
+    @classmethod
+    def refusal(cls, text: str, cause: Cause = Cause.REFUSED) -> Reply:
+        """Something that does not work, said to the one person."""
+        return cls(Kind.REFUSAL, text, private=True, cause=cause)

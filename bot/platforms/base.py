@@ -1,0 +1,32 @@
+"""Where people meet the bot. Each adapter turns what happens there into `Invocation`s, and shows `Reply`s its own way.
+
+No rule about texts, temperatures or people lives here.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class BadToken(Exception):
+    """The platform refuses the token: trying again changes nothing."""
+
+
+class Platform(Protocol):
+    """An adapter to a chat platform."""
+
+    name: str
+    """As people's and operators' names begin: "discord", "telegram"."""
+
+    @property
+    def connected(self) -> bool:
+        """Whether it takes what people type at this moment."""
+
+    async def serve(self) -> None:
+        """Connects and serves until it is cancelled.
+
+        Raises `BadToken`, or any other exception when it makes sense to try again later.
+        """
+
+    async def drain(self) -> None:
+        """Returns when everything that was taken has been answered."""

@@ -1,0 +1,192 @@
+"""The console on a terminal: a prompt with history and completion, colours, a line that says what the bot is.
+
+Ctrl-C stops the text that is being written, Ctrl-D leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import signal
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+from prompt_toolkit import PromptSession, print_formatted_text
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.styles import Style
+
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.reply import Kind, Reply
+from bot.platforms.terminal import pipe
+from generator.scoring.palette import DARKEST, INK, Cell, colour
+
+_WIDEST_LINE: Final = 100
+"""Columns: longer lines of prose are hard to read."""
+_STYLE: Final = Style.from_dict(
+    {
+        "opening": "bold",
+        "label": "bold ansicyan",
+        "notice": "italic ansibrightblack",
+        "refusal": "ansiyellow",
+        "prompt": "bold ansicyan",
+        "bottom-toolbar": "noreverse ansibrightblack",
+    }
+)
+log = logging.getLogger(__name__)
+
+
+async def talk(commands: Commands, history: Path) -> None:
+    """Prompts and answers until Ctrl-D. `history`: the file that keeps what was typed."""
+    session: PromptSession[str] = PromptSession(
+        [("class:prompt", "› ")],
+        history=_history(history),
+        completer=_CommandCompleter(commands),
+        bottom_toolbar=lambda: [("class:bottom-toolbar", pipe.printable(commands.summary()))],
+        style=_STYLE,
+    )
+    _show([("", f"LSTMega: {commands.summary()}\n"), ("class:notice", messages.HOW_TO_LEAVE)])
+    while True:
+        try:
+            line = await session.prompt_async()
+        except KeyboardInterrupt:
+            _show([("class:notice", messages.HOW_TO_LEAVE)])
+            continue
+        except EOFError:
+            return
+        if line.strip():
+            await _answer(commands, line)
+
+
+async def _answer(commands: Commands, line: str) -> None:
+    writing = asyncio.create_task(pipe.respond(commands, line))
+    try:
+        with _stopped_by_ctrl_c(writing):
+            reply = await writing
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise  # the whole program is to end, not only this text
+        _show([("class:notice", messages.CANCELLED)])
+    else:
+        _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
+
+
+@contextmanager
+def _stopped_by_ctrl_c(task: asyncio.Task[Reply]) -> Iterator[None]:
+    """Between prompts the terminal turns Ctrl-C into SIGINT; here that cancels the task and nothing else."""
+    loop = asyncio.get_running_loop()
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
+    before = signal.signal(signal.SIGINT, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
+    """A reply as styled text, wrapped to `width` columns; what it says is never read as markup."""
+    parts: StyleAndTextTuples = []
+    if reply.kind is Kind.TEXT:
+        for passage in reply.passages:
+            if parts:
+                parts.append(("", "\n\n"))
+            if passage.label:
+                parts.append(("class:label", f"{passage.label}\n"))
+            # The same characters go from both, so the opening still is how the text begins.
+            opening, text = pipe.printable(passage.opening), wrapped(pipe.printable(passage.text), width)
+            parts += [("class:opening", text[: len(opening)]), ("", text[len(opening) :])]
+    else:
+        if reply.shaded:
+            parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(), ("", "\n\n")]
+        style = "class:refusal" if reply.kind is Kind.REFUSAL else ""
+        parts.append((style, wrapped(pipe.printable(reply.text), width)))
+    if reply.picture is not None and reply.picture.path is not None:
+        parts.append(("class:notice", "\n" + pipe.printable(messages.picture(reply.picture.path))))
+    if reply.notice:
+        parts.append(("class:notice", "\n" + wrapped(pipe.printable(reply.notice), width)))
+    return parts
+
+
+def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
+    """A text in the colours of its picture. What is certain keeps the terminal's own, and so does the opening."""
+    seen = [cell for cell in cells if pipe.printable(cell.character)]
+    text = wrapped("".join(cell.character for cell in seen), width)
+    parts: StyleAndTextTuples = []
+    for cell, character in zip(seen, text, strict=True):
+        plain = not cell.shade or character == "\n"
+        style = "class:notice" if cell.given else "" if plain else _ground(cell.shade)
+        if parts and parts[-1][0] == style:
+            parts[-1] = (style, parts[-1][1] + character)
+        else:
+            parts.append((style, character))
+    return parts
+
+
+def _scale() -> StyleAndTextTuples:
+    """What the colours mean."""
+    parts: StyleAndTextTuples = [("class:notice", messages.SCALE)]
+    for bits in range(int(DARKEST) + 1):
+        shade = Cell("", bits).shade
+        parts.append((_ground(shade) if shade else "", f" {bits} "))
+    return parts
+
+
+def _ground(shade: int) -> str:
+    return f"noinherit bg:#{bytes(colour(shade)).hex()} fg:#{bytes(INK).hex()}"
+
+
+def wrapped(text: str, width: int) -> str:
+    """Turns spaces into line ends so that no line is longer than `width`, unless a word is; keeps every position."""
+    lines: list[str] = []
+    for line in text.split("\n"):
+        rest = line
+        while len(rest) > width:
+            at = rest.rfind(" ", 0, width + 1)
+            if at <= 0:
+                at = rest.find(" ", width)
+            if at <= 0:
+                break
+            lines.append(rest[:at])
+            rest = rest[at + 1 :]
+        lines.append(rest)
+    return "\n".join(lines)
+
+
+class _CommandCompleter(Completer):
+    """Completes the name of a command at the beginning of the line, with what it does beside it."""
+
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+
+    def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterable[Completion]:  # noqa: ARG002
+        typed = document.text_before_cursor
+        if not typed.startswith("/") or any(character.isspace() for character in typed):
+            return
+        for name, note in self._commands.known_to(pipe.PLATFORM, pipe.PERSON).items():
+            if name.startswith(typed[1:].lower()):
+                yield Completion(f"/{name}", start_position=-len(typed), display=note.usage, display_meta=note.purpose)
+
+
+def _history(path: Path) -> History:
+    """The history in its file, readable by its owner only; in memory when the file cannot be written."""
+    try:
+        path.touch(mode=0o600)
+    except OSError as error:
+        log.warning("%s: what you type is not kept: %s", path, error)
+        return InMemoryHistory()
+    return FileHistory(str(path))
+
+
+def _show(parts: StyleAndTextTuples) -> None:
+    print_formatted_text(FormattedText(parts), style=_STYLE, flush=True)  # of a plain list it would show the repr

@@ -1,0 +1,113 @@
+"""The service over HTTP, for whoever looks after it: health, readiness, metrics, and taking up other weights.
+
+GET  /healthz   200 while the event loop is alive
+GET  /readyz    one JSON object a line for each part; 200, or 503 when one is not ready
+GET  /metrics   for Prometheus
+POST /reload    takes up what CURRENT names: 200, or 409 and the reason; from this machine only
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import asdict
+from typing import Final
+
+from aiohttp import web
+
+from bot.cli.reload_client import MARK, RELOAD
+from bot.config.loader import ConfigError
+from bot.config.schema import HttpSection
+from bot.logs import Redaction
+from bot.net import http_server
+from bot.net.loopback import is_local
+from bot.service.health import Health
+from bot.service.metrics import Metrics
+from bot.service.reload import Reloading
+from generator import WeightsError
+
+_LARGEST_BODY: Final = 1024
+"""Bytes: nothing here takes a body."""
+_FINISH_SECONDS: Final = 2.0
+"""How long closing waits for answers under way."""
+_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+"""https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
+
+
+class _Pages:
+    """The answers. `redact` hides what an error message may hold."""
+
+    def __init__(self, health: Health, metrics: Metrics, reloading: Reloading, redact: Redaction) -> None:
+        self._health = health
+        self._metrics = metrics
+        self._reloading = reloading
+        self._redact = redact
+
+    async def healthz(self, _: web.Request) -> web.Response:
+        return web.Response(text="alive\n")
+
+    async def readyz(self, _: web.Request) -> web.Response:
+        parts = await self._health.parts()
+        lines = [self._redact(json.dumps(asdict(part), ensure_ascii=False)) for part in parts]
+        status = 200 if all(part.ready for part in parts) else 503
+        return web.Response(text="\n".join(lines) + "\n", status=status, content_type="application/x-ndjson")
+
+    async def metrics(self, _: web.Request) -> web.Response:
+        return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
+
+    async def reload(self, request: web.Request) -> web.Response:
+        if not is_local(request.remote) or MARK not in request.headers:
+            message = f"only from this machine, and with the header {MARK}: `python -m bot reload` sends it"
+            return web.json_response({"reloaded": False, "message": message}, status=403)
+        try:
+            done = await self._reloading.reload("reload over HTTP")
+        except WeightsError as error:
+            return web.json_response({"reloaded": False, "message": self._redact(str(error))}, status=409)
+        return web.json_response({"reloaded": True, "message": str(done)})
+
+
+@asynccontextmanager
+async def serving(
+    section: HttpSection, health: Health, metrics: Metrics, reloading: Reloading, redact: Redaction
+) -> AsyncIterator[str]:
+    """Answers while the block runs; gives the address. Raises `ConfigError` when nothing can listen there."""
+    pages = _Pages(health, metrics, reloading, redact)
+    app = web.Application(client_max_size=_LARGEST_BODY, middlewares=[_marked])
+    app.router.add_get("/healthz", pages.healthz)
+    app.router.add_get("/readyz", pages.readyz)
+    app.router.add_get("/metrics", pages.metrics)
+    app.router.add_post(RELOAD, pages.reload)
+    async with AsyncExitStack() as stack:
+        port = http_server.listening(app, section.host, section.port, finish_seconds=_FINISH_SECONDS)
+        try:
+            address = await stack.enter_async_context(port)
+        except (OSError, OverflowError, UnicodeError) as error:
+            raise ConfigError([_explain(section, error)]) from error
+        yield url(*address)
+
+
+def url(host: str, port: int) -> str:
+    """The address without a path."""
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+@web.middleware
+async def _marked(request: web.Request, handler: http_server.Handler) -> web.StreamResponse:
+    """Signs every answer, a failure too, so that `reload` can tell this service from whatever else is there."""
+    try:
+        response = await handler(request)
+    except web.HTTPException as error:
+        error.headers[MARK] = "1"
+        raise
+    response.headers[MARK] = "1"
+    return response
+
+
+def _explain(section: HttpSection, error: Exception) -> str:
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"[http] port: {section.port} on {section.host} is taken by another program; choose another, or stop it"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"[http] port: {section.port} is not for this user; choose one above 1023"
+    return f"[http] host: cannot listen on {section.host}: {' '.join(str(error).split())}"

@@ -1,0 +1,82 @@
+"""Whether the service can do its work: each part of it, looked at when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from bot.service.supervisor import State, Supervised
+from bot.store.errors import StoreError
+from bot.store.store import Store
+from generator import Threads, Writer
+
+PATIENCE_SECONDS: Final = 2.0
+"""A database that answers later than this is not ready."""
+_NOBODY: Final = ("", "")
+"""No platform and no person: asking for them reads the database and finds nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """One part of the service: whether it is ready, and a word on how it is."""
+
+    part: str
+    ready: bool
+    detail: str
+
+
+class Health:
+    """The parts of one service."""
+
+    def __init__(self, platforms: Iterable[Supervised], generator: Writer, store: Store) -> None:
+        self._platforms = tuple(platforms)
+        self._generator = generator
+        self._store = store
+        self._stopping = False
+
+    def stop(self) -> None:
+        """From now on nothing is ready: the service takes no more work."""
+        self._stopping = True
+
+    async def parts(self) -> list[Part]:
+        """How every part is at this moment."""
+        service = Part("service", not self._stopping, "stopping" if self._stopping else "running")
+        weights = Part("weights", ready=True, detail=self._generator.weights.manifest.version)
+        generator = _generator(self._generator.threads())
+        return [service, *map(_platform, self._platforms), weights, generator, await self._database()]
+
+    async def _database(self) -> Part:
+        try:
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                await self._store.temperature(*_NOBODY)
+                await self._store.probe()
+        except StoreError as error:
+            return Part("store", ready=False, detail=str(error))
+        except TimeoutError:
+            return Part("store", ready=False, detail=f"no answer within {PATIENCE_SECONDS:g} s")
+        return Part("store", ready=True, detail="reads and writes")
+
+
+def _generator(threads: Threads) -> Part:
+    """Whether all threads write; of a fault in the past the last one is named."""
+    detail = f"{threads.number} threads write" if threads.number > 1 else "writes"
+    if threads.away:
+        detail = f"the pool is away: {threads.away}"
+    elif threads.lost:
+        detail = f"{threads.lost} of {threads.number} threads hang or are no more; the service has to be restarted"
+    elif threads.resting:
+        detail = f"{threads.resting} of {threads.number} threads begin anew"
+    if threads.faults:
+        detail += f"; faults since the start: {threads.faults}, the last: {threads.last}"
+    return Part("generator", ready=not (threads.away or threads.lost or threads.resting), detail=detail)
+
+
+def _platform(supervised: Supervised) -> Part:
+    """As the supervisor last saw it, and as the platform says now."""
+    if supervised.platform.connected:
+        return Part(supervised.name, ready=True, detail=State.CONNECTED.value)
+    state = State.DOWN if supervised.state is State.CONNECTED else supervised.state
+    detail = f"{state.value}: {supervised.reason}" if supervised.reason else state.value
+    return Part(supervised.name, ready=False, detail=detail)

@@ -1,0 +1,131 @@
+"""Puts the pool onto a Ray cluster; done again, it takes up other weights or another number of replicas.
+
+Serve rolls other weights out itself, replica by replica, and stops when one does not take them.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from dataclasses import dataclass
+from typing import Any, Final
+
+from generator.cluster.protocol import APPLICATION, REPLICA
+from generator.cluster.remote_weights import named_version
+from generator.cluster.replica import DRAIN_SECONDS, WAITING, Replica, trial
+from generator.errors import Unavailable, WeightsError
+from generator.serving.scheduler import MAX_ROWS
+
+MOST_QUEUED: Final = 160
+"""Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
+AIM: Final = MAX_ROWS // 2
+"""Texts in each replica at which autoscaling aims: half full."""
+KNOCK_SECONDS: Final = 5.0
+"""How long a cluster's machine may take to let somebody in."""
+HEALTH_SECONDS: Final = 2.0
+"""How often Serve asks each replica whether it is well."""
+HEALTH_PATIENCE_SECONDS: Final = 5.0
+"""How long it may take to answer. One that does not three times in a row is replaced: by Serve's own patience of 30 s,
+one whose process hangs would take texts for a minute and a half."""
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be deployed: `replicas` of `threads` threads each, up to `most` of them when there is much to do.
+
+    `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names).
+    """
+
+    weights: str
+    version: str | None = None
+    replicas: int = 1
+    most: int | None = None
+    threads: int = 1
+
+
+def ray_and_serve() -> tuple[Any, Any]:
+    """The modules `ray` and `ray.serve`. Raises `Unavailable`, which names the extra that brings them."""
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
+    try:
+        import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
+        from ray import serve  # noqa: PLC0415
+    except ImportError as error:
+        raise Unavailable("a pool needs Ray Serve: pip install 'lstmega[cluster]'") from error
+    return ray, serve
+
+
+def connect(address: str, *, or_start: bool = False) -> bool:
+    """Connects to the cluster: "auto" finds one that runs on this machine, or the variable `RAY_ADDRESS` names it.
+
+    `or_start`: starts one on this machine when "auto" finds none and the variable names none, which lasts as long as
+    this process; returns whether it did. Raises `Unavailable`.
+    """
+    ray, _ = ray_and_serve()
+    settings = {"log_to_driver": False, "logging_level": logging.ERROR}
+    named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
+    try:
+        _knock(named)
+        ray.init(address=named, **settings)
+    except (OSError, RuntimeError, ValueError) as error:
+        if not (or_start and named == "auto" and isinstance(error, ConnectionError)):
+            raise Unavailable(f"no Ray cluster at {named}: {str(error).splitlines()[0]}") from error
+        ray.init(include_dashboard=False, **settings)
+        return True
+    return False
+
+
+def _knock(address: str) -> None:
+    """Raises `OSError` where nobody listens: Ray would try for minutes, in silence."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal() and int(port) < 2**16:  # else Ray says what is wrong with it
+        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+
+
+def deploy(order: Order) -> str:
+    """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
+
+    The version is loaded and tested on the cluster first. Raises `WeightsError` when that or the roll-out fails.
+    """
+    ray, serve = ray_and_serve()
+    version = order.version or named_version(order.weights)
+    if trouble := ray.get(ray.remote(trial).options(num_cpus=0).remote(order.weights, version)):
+        raise WeightsError(f"{trouble}; nothing was changed")
+    amount: dict[str, Any] = {"num_replicas": order.replicas}
+    if order.most is not None:
+        scaling = {"min_replicas": order.replicas, "max_replicas": order.most, "target_ongoing_requests": AIM}
+        amount = {"autoscaling_config": scaling}
+    deployment = serve.deployment(
+        Replica,
+        name=REPLICA,
+        ray_actor_options={"num_cpus": order.threads},
+        user_config={"weights": order.weights, "version": version},
+        max_ongoing_requests=MAX_ROWS + WAITING,
+        max_queued_requests=MOST_QUEUED,
+        graceful_shutdown_timeout_s=DRAIN_SECONDS,
+        graceful_shutdown_wait_loop_s=0.5,
+        health_check_period_s=HEALTH_SECONDS,
+        health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
+        logging_config={"log_level": "WARNING", "enable_access_log": False},
+        **amount,
+    )
+    cores, wanted = ray.cluster_resources().get("CPU", 0.0), order.replicas * order.threads
+    if wanted > cores:
+        log.warning(
+            "%d replicas need %d cores, and the cluster has %g: waiting for more", order.replicas, wanted, cores
+        )
+    logging.getLogger("ray.serve").setLevel(logging.WARNING)
+    serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
+    try:
+        serve.run(deployment.bind(order.threads), name=APPLICATION, route_prefix=None)
+    except RuntimeError as error:
+        raise WeightsError(f"{version}: the roll-out stopped: {_why(serve) or error}") from error
+    return version
+
+
+def _why(serve: Any) -> str:
+    """What a replica said that did not take the weights, from the traceback in Serve's account; empty if nothing."""
+    account: str = serve.status().applications[APPLICATION].deployments[REPLICA].message
+    told = [line.partition("WeightsError: ")[2] for line in account.splitlines() if "WeightsError: " in line]
+    return told[-1] if told else ""

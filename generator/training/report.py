@@ -1,0 +1,98 @@
+"""`history.csv` and `curve.png`: how a run went, and what came of it."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Final
+
+from matplotlib import font_manager, rc_context
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from PIL import Image
+
+from generator.scoring import heatmap
+from generator.scoring.surprisal import Surprise
+
+COLUMNS: Final = (
+    "epoch",
+    "train_bits_per_character",
+    "train_accuracy",
+    "valid_bits_per_character",
+    "learning_rate",
+    "seconds",
+)
+"""Of `history.csv`; `train_accuracy` only where the recipe has it reported."""
+_DOTS_PER_INCH: Final = 160
+_INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
+"""1080 × 672 pixels with 14-point type: readable on a phone held upright."""
+_STRONG: Final = "#a3341f"
+
+History = Sequence[dict[str, float]]
+
+
+def history_csv(history: History) -> bytes:
+    """One line per epoch; training figures are with dropout, validation figures of the served form without."""
+    text = io.StringIO(newline="")
+    columns = [name for name in COLUMNS if all(name in row for row in history)]
+    writer = csv.DictWriter(text, columns, lineterminator="\n")
+    writer.writeheader()
+    for row in history:
+        writer.writerow({name: f"{row[name]:.6g}" for name in columns})
+    return text.getvalue().encode("utf-8")
+
+
+def curve_png(
+    history: History, best_epoch: int, title: str, texts: Sequence[tuple[str, Surprise]] = (), *, hard_wrapped: bool
+) -> bytes:
+    """Training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
+
+    `texts` and `hard_wrapped` as in `shading.draw`.
+    """
+    curves = _curves(history, best_epoch, title)
+    if not texts:
+        return heatmap.png(curves)
+    shaded = heatmap.draw(texts, hard_wrapped=hard_wrapped)
+    picture = Image.new("RGB", (heatmap.WIDTH, curves.height + shaded.height), heatmap.PAPER)
+    picture.paste(curves, (0, 0))
+    picture.paste(shaded.convert("RGB"), (0, curves.height))
+    # A palette makes a third of the size of it; more goes into the repository with every version that ships.
+    return heatmap.png(picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
+
+
+def _curves(history: History, best_epoch: int, title: str) -> Image.Image:
+    font_manager.fontManager.addfont(heatmap.FONT)  # the type of the texts below
+    family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
+    with rc_context({"font.family": [family, "sans-serif"]}):
+        picture = io.BytesIO()
+        _figure(history, best_epoch, title).savefig(picture, format="png")
+    return Image.open(picture).convert("RGB")
+
+
+def _figure(history: History, best_epoch: int, title: str) -> Figure:
+    paper = f"#{bytes(heatmap.PAPER).hex()}"
+    margins = ConstrainedLayoutEngine(rect=(0.03, 0.0, 0.93, 0.96))
+    figure = Figure(_INCHES, dpi=_DOTS_PER_INCH, layout=margins, facecolor=paper)
+    axes = figure.add_subplot(facecolor=paper)
+    epochs = [row["epoch"] for row in history]
+    trained = [row["train_bits_per_character"] for row in history]
+    validated = [row["valid_bits_per_character"] for row in history]
+    kept = validated[best_epoch - 1]
+    axes.plot(epochs, trained, "o-", color="#8a8a8a", linewidth=2, markersize=4, label="training")
+    axes.plot(epochs, validated, "o-", color=_STRONG, linewidth=3, markersize=5, label="validation")
+    axes.plot([best_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
+    # The last epoch stands at the frame, and its figure to the left of that.
+    side = "right" if best_epoch == len(validated) else "center"
+    axes.annotate(f"{kept:.3f}", (best_epoch, kept), (0, 16), textcoords="offset points", ha=side, fontsize=18)
+    # The first epochs are far above everything that is worth seeing.
+    axes.set_ylim(min(*trained, *validated) - 0.08, min(max(*trained, *validated), kept + 1.2) + 0.08)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.tick_params(labelsize=14)
+    axes.set_xlabel("epoch", fontsize=15)
+    axes.set_ylabel("bits per character", fontsize=15)
+    axes.set_title(title, fontsize=15)
+    axes.grid(alpha=0.25)
+    axes.legend(fontsize=15, frameon=False)
+    return figure
