@@ -42,7 +42,7 @@ try:
     from generator.training.onnx_export import step_model
     from generator.training.presets import PRESETS, Preset, Reading
     from generator.training.publish import release
-    from generator.training.samples import random_opening, samples
+    from generator.training.samples import random_prompt, samples
     from generator.training.timing import seconds_per_step
     from generator.vocabulary import Indices
     from generator.weights.session import Network
@@ -126,8 +126,8 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
     vocabulary = corpus.vocabulary
     training, validation, _ = corpus.splits()
     per_epoch = steps_per_epoch(len(text), preset, reading.order)
-    # The same opening after every epoch, so that one sees how the texts get better.
-    opening = random_opening(vocabulary.decode(training), np.random.default_rng(settings.seed))
+    # The same prompt after every epoch, so that one sees how the texts get better.
+    prompt = random_prompt(vocabulary.decode(training), np.random.default_rng(settings.seed))
 
     # The model: new, or as it was left.
     keras.utils.set_random_seed(settings.seed)
@@ -164,8 +164,8 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
                 }
             )
             save_checkpoint(stage.folder, model, progress)
-            texts = samples(served, vocabulary, opening, settings.temperatures, random, length=preset.sample_length)
-            bar.epoch_done(progress, opening, texts, settings.temperatures)
+            texts = samples(served, vocabulary, prompt, settings.temperatures, random, length=preset.sample_length)
+            bar.epoch_done(progress, prompt, texts, settings.temperatures)
     return progress
 
 

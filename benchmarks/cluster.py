@@ -25,7 +25,7 @@ from benchmarks.service.people import Answer, Kind, asked, closed_loop
 from benchmarks.service.process import Bench
 from benchmarks.service.table import percentile
 from benchmarks.service.telegram import TelegramPerson, in_private
-from generator import GenerationRequest, Generator, Writer
+from generator import GenerationRequest, Generator, ThreadedGenerator
 from generator.cluster.client import Pool
 from generator.weights.versions import shipped_folder
 from tests.pool_cluster import PATIENCE, Cluster, cluster
@@ -40,7 +40,7 @@ _ARRIVED: Final = 10
 """Of their answers have arrived by then."""
 
 
-async def _latencies(writer: Writer, seconds: float) -> list[float]:
+async def _latencies(writer: Generator, seconds: float) -> list[float]:
     """Seconds that the shortest texts took, one after the other: one character, and on to the end of its sentence."""
     taken: list[float] = []
     until = time.perf_counter() + seconds
@@ -50,7 +50,7 @@ async def _latencies(writer: Writer, seconds: float) -> list[float]:
     return taken
 
 
-async def _throughput(writer: Writer, seconds: float) -> float:
+async def _throughput(writer: Generator, seconds: float) -> float:
     """Characters that come back in a second when `_WRITERS` texts are in work at every moment."""
     counted = 0
     until = time.perf_counter() + seconds
@@ -141,7 +141,7 @@ async def _measure(weights: Path, seconds: float) -> None:
     with cluster() as running, tempfile.TemporaryDirectory(prefix="lstmega-benchmark-") as place:
         os.environ["RAY_ADDRESS"] = running.address
         async with _replicas(running, 1, weights) as pool:
-            async with Generator.open(weights, threads=1) as local:
+            async with ThreadedGenerator.open(weights, threads=1) as local:
                 await _latencies(local, 1.0)
                 print(_told("local worker, shortest text", await _latencies(local, seconds)), flush=True)
             print(_told("pool, shortest text", await _latencies(pool, seconds)), flush=True)

@@ -26,7 +26,7 @@ from generator.serving.scheduler import Worker
 from generator.training import floats
 from generator.training.architectures.stack import stacked_layers
 from generator.training.backend import keras
-from generator.types import GenerationRequest, Sampling
+from generator.types import GenerationRequest, SamplingParams
 from generator.weights.loader import Model, load_model
 from generator.weights.session import cores
 from generator.weights.versions import shipped_folder
@@ -124,7 +124,7 @@ def classic_loop(model: Model) -> Callable[[], float]:
 
 def characters_per_second(worker: Worker, streams: int) -> float:
     """Through the bot's own worker, sampling included."""
-    requests = [GenerationRequest(STREAM_LENGTH, seed, Sampling(temperature=0.7)) for seed in range(streams)]
+    requests = [GenerationRequest(STREAM_LENGTH, seed, SamplingParams(temperature=0.7)) for seed in range(streams)]
     began = time.perf_counter()
     futures = [worker.submit(request) for request in requests]
     wait(futures)

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.store.store import Conversation, Store
-from generator.scoring.surprisal import Written
+from generator.scoring.surprisal import ScoringRequest
 
 STATE_BYTES: Final = 4 * 640 * 4
 """Of the shipped network: two layers of a hidden and a cell state, float32."""
@@ -32,7 +32,7 @@ MEASURED: Final = 3000
 
 def conversation() -> Conversation:
     """A last text of the usual size."""
-    written = Written("", "x" * TEXT, 1)
+    written = ScoringRequest("", "x" * TEXT, 1)
     return Conversation("The philosopher", 0.7, "nietzsche-best", os.urandom(STATE_BYTES), "x" * TEXT, written)
 
 

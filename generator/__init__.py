@@ -8,34 +8,40 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from generator.errors import Busy, Closing, GeneratorError, InvalidRequest, NetworkFault, Unavailable, WeightsError
-from generator.scoring.surprisal import Surprise, Written
-from generator.serving.generator import Generator
+from generator.errors import (
+    GeneratorError,
+    InvalidRequest,
+    ModelError,
+    Overloaded,
+    ShuttingDown,
+    Unavailable,
+    WeightsError,
+)
+from generator.scoring.surprisal import ScoringRequest, Surprisal
+from generator.serving.generator import ThreadedGenerator
 from generator.serving.scheduler import Threads, WorkerStatistics
 from generator.types import (
     MAX_LENGTH,
-    MAX_OPENING,
+    MAX_PROMPT,
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     Continuation,
     Generation,
     GenerationRequest,
-    Sampling,
+    SamplingParams,
     Timing,
 )
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights.versions import Manifest, Weights
-from generator.writer import Writer
+from generator.writer import Generator
 
 __all__ = [
     "MAX_LENGTH",
-    "MAX_OPENING",
+    "MAX_PROMPT",
     "MAX_SEED",
     "MAX_TEMPERATURE",
     "MIN_TEMPERATURE",
-    "Busy",
-    "Closing",
     "Continuation",
     "Fitted",
     "Generation",
@@ -44,9 +50,13 @@ __all__ = [
     "GeneratorError",
     "InvalidRequest",
     "Manifest",
-    "NetworkFault",
-    "Sampling",
-    "Surprise",
+    "ModelError",
+    "Overloaded",
+    "SamplingParams",
+    "ScoringRequest",
+    "ShuttingDown",
+    "Surprisal",
+    "ThreadedGenerator",
     "Threads",
     "Timing",
     "Unavailable",
@@ -54,6 +64,4 @@ __all__ = [
     "Weights",
     "WeightsError",
     "WorkerStatistics",
-    "Writer",
-    "Written",
 ]

@@ -15,29 +15,29 @@ class WeightsError(GeneratorError):
     """A weights version cannot be served; the message names the file and what is wrong with it."""
 
 
-class NetworkFault(GeneratorError):
+class ModelError(GeneratorError):
     """The network produced something that is no probability distribution, or its step failed, or the step's thread."""
 
 
-class Busy(GeneratorError):
+class Overloaded(GeneratorError):
     """The queue is full. Nothing was computed; trying again makes sense in `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"the queue is full; try again in {retry_after:.0f} s")
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type[Busy], tuple[float]]:
-        return Busy, (self.retry_after,)  # or unpickling would take the message for the number
+    def __reduce__(self) -> tuple[type[Overloaded], tuple[float]]:
+        return Overloaded, (self.retry_after,)  # or unpickling would take the message for the number
 
 
-class Closing(GeneratorError):
+class ShuttingDown(GeneratorError):
     """The worker is shutting down and takes no new request."""
 
     def __init__(self) -> None:
         super().__init__("the generator is shutting down")
 
-    def __reduce__(self) -> tuple[type[Closing], tuple[()]]:
-        return Closing, ()
+    def __reduce__(self) -> tuple[type[ShuttingDown], tuple[()]]:
+        return ShuttingDown, ()
 
 
 class Unavailable(GeneratorError):

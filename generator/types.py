@@ -11,7 +11,7 @@ MIN_TEMPERATURE: Final = 0.1
 MAX_TEMPERATURE: Final = 2.0
 MAX_LENGTH: Final = 4000
 """Characters; about two Discord messages, or one Telegram message. Longer texts are continued instead."""
-MAX_OPENING: Final = 1000
+MAX_PROMPT: Final = 1000
 """Characters. Priming costs one step of the network per character."""
 MAX_SEED: Final = 2**63 - 1
 
@@ -30,7 +30,7 @@ def _shown(value: Any) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Sampling:
+class SamplingParams:
     """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
 
     `temperature` divides the logits: 0.1 to 2.0. `top_p` keeps the most probable characters whose probabilities
@@ -68,30 +68,30 @@ class GenerationRequest:
     """One text to write.
 
     `length` is the number of characters aimed at, 1 to `MAX_LENGTH`: the text ends at the end of a sentence near it.
-    `seed` fixes every draw, 0 to `MAX_SEED`. `opening` is primed through the network; it may hold only characters of
-    the vocabulary (see `Vocabulary.fit`). `continuation` goes on from an earlier text; then there is no opening.
+    `seed` fixes every draw, 0 to `MAX_SEED`. `prompt` is primed through the network; it may hold only characters of
+    the vocabulary (see `Vocabulary.fit`). `continuation` goes on from an earlier text; then there is no prompt.
 
     Raises `InvalidRequest`.
     """
 
     length: int
     seed: int
-    sampling: Sampling = Sampling()
-    opening: str = ""
+    sampling: SamplingParams = SamplingParams()
+    prompt: str = ""
     continuation: Continuation | None = None
 
     def __post_init__(self) -> None:
         _check("length", self.length, 1, MAX_LENGTH, int)
         _check("seed", self.seed, 0, MAX_SEED, int)
-        if len(self.opening) > MAX_OPENING:
-            raise InvalidRequest(f"opening: {len(self.opening)} characters are more than {MAX_OPENING}")
-        if self.opening and self.continuation is not None:
-            raise InvalidRequest("opening: a continuation goes on from its own text and takes no opening")
+        if len(self.prompt) > MAX_PROMPT:
+            raise InvalidRequest(f"prompt: {len(self.prompt)} characters are more than {MAX_PROMPT}")
+        if self.prompt and self.continuation is not None:
+            raise InvalidRequest("prompt: a continuation goes on from its own text and takes no prompt")
 
     @property
     def characters(self) -> int:
         """How many are fed, about."""
-        return self.length + len(self.opening)
+        return self.length + len(self.prompt)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ class Timing:
 class Generation:
     """A finished text.
 
-    `text` is what the network wrote, character for character, without the opening; the text of a continuation begins
+    `text` is what the network wrote, character for character, without the prompt; the text of a continuation begins
     with the white space that parts it from what came before, so that the texts of a conversation, joined, are what
     one network wrote in one go. `generator.serving.prose.presentable` makes it ready to be read.
     `state` continues from here (`Continuation.state`). `version` names the weights.

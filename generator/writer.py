@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from generator.scoring.surprisal import Surprise, Written
+from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.scheduler import Threads, WorkerStatistics
 from generator.types import Generation, GenerationRequest
 from generator.weights.versions import Weights
 
 
-class Writer(Protocol):
-    """`Generator` documents each of these; `Pool` says what is different there."""
+class Generator(Protocol):
+    """`ThreadedGenerator` documents each of these; `Pool` says what is different there."""
 
     @property
     def weights(self) -> Weights:
@@ -20,7 +20,7 @@ class Writer(Protocol):
     async def generate(self, request: GenerationRequest) -> Generation:
         """Writes one text."""
 
-    async def weigh(self, written: Written) -> Surprise:
+    async def score(self, written: ScoringRequest) -> Surprisal:
         """Computes the probabilities of a text once more."""
 
     async def reload(self) -> Weights:

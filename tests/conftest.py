@@ -21,7 +21,7 @@ from telegram_server import Chat, TelegramServer, User
 from bot.config.schema import BotSection, Secret
 from bot.core.commands import Commands
 from bot.store.store import Conversation, Store
-from generator import Generator
+from generator import ThreadedGenerator
 from generator.training.floats import FILE, to_bytes
 from generator.training.model import FloatWeights, parameters
 from generator.training.onnx_export import step_model
@@ -172,14 +172,14 @@ async def keep(store: Store, platform: str, chat: str, person: str, conversation
 
 
 @pytest.fixture
-async def generator(tiny_folder: Path) -> AsyncIterator[Generator]:
+async def generator(tiny_folder: Path) -> AsyncIterator[ThreadedGenerator]:
     """The generator on `tiny_folder`."""
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         yield generator
 
 
 @pytest.fixture
-def commands(generator: Generator, store: Store) -> Commands:
+def commands(generator: ThreadedGenerator, store: Store) -> Commands:
     """The commands on both, with `SETTINGS`."""
     return Commands(generator, store, SETTINGS)
 

@@ -23,7 +23,7 @@ from bot.core.reply import Invocation, Press, Reply
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.endpoints import Endpoints
 from bot.store.store import Store
-from generator import Generator
+from generator import ThreadedGenerator
 
 SLASH = 2
 """The type of an interaction with a slash command."""
@@ -148,7 +148,7 @@ class World:
 @asynccontextmanager
 async def core_on(folder: Path, database: Path, **settings: Any) -> AsyncIterator[tuple[Core, Store]]:
     """The core and its store."""
-    async with Store.open(database) as store, Generator.open(folder) as generator:
+    async with Store.open(database) as store, ThreadedGenerator.open(folder) as generator:
         yield Core(generator, store, BotSection(**({"rest": 0.0, "length": 80} | settings))), store
 
 

@@ -18,7 +18,7 @@ import test_parsing
 import test_state
 from conftest import TINY_VOCABULARY, random_weights
 
-from generator import NetworkFault, Vocabulary, WeightsError
+from generator import ModelError, Vocabulary, WeightsError
 from generator.serving.state import KeptState, StateMismatch
 from generator.training.onnx_export import step_model
 from generator.weights.session import Network
@@ -72,7 +72,7 @@ def model() -> Target:
         try:
             network = Network(content, len(TINY_VOCABULARY))
             network.step(np.array([0, 1]), network.zero_state(2))
-        except (WeightsError, NetworkFault):
+        except (WeightsError, ModelError):
             return
 
     small = random_weights(1, units=2, embedding=2)

@@ -102,7 +102,7 @@ class Strangers:
     def _command(self, mark: str) -> dict[str, Any]:
         draw = self._draw
         if draw.random() < 0.4:  # as the real client would send it
-            options = [{"name": "opening", "type": 3, "value": hostile.text(draw, mark)[:1000] or "x"}]
+            options = [{"name": "prompt", "type": 3, "value": hostile.text(draw, mark)[:1000] or "x"}]
             return {"id": "1", "name": draw.choice(("nietzsche", "ladder")), "type": 1, "options": options}
         if draw.random() < 0.3:
             options = [{"name": "value", "type": 3, "value": (hostile.text(draw, mark) or "x")[:32]}]
@@ -128,7 +128,7 @@ class Strangers:
     async def _complete(self, person: MemberActor, mark: str) -> None:
         draw = self._draw
         data = self._command(mark)
-        name, kind = draw.choice(("temperature", "value", "opening")), draw.choice((3, 10))
+        name, kind = draw.choice(("temperature", "value", "prompt")), draw.choice((3, 10))
         data["options"] = [{"name": name, "type": kind, "value": hostile.text(draw, mark)[:100], "focused": True}]
         self.did = f"complete {data}"
         await self._emit(person, AUTOCOMPLETE, data)

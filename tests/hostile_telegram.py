@@ -27,12 +27,12 @@ from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.store.store import Store
-from generator import Generator
+from generator import ThreadedGenerator
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
 PEOPLE, GROUPS = 16, 3
 MOST_MESSAGES = 3
-"""Of one answer: five texts and their openings do not fit into one message."""
+"""Of one answer: five texts and their prompts do not fit into one message."""
 MOST_SECONDS = 20.0
 """For all that was asked in one round. It takes a tenth of a second; a machine may have other things to do."""
 
@@ -272,7 +272,7 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
     async with (
         TelegramServer() as server,
         Store.open(folder / f"hostile-{draw.randrange(10**9)}.sqlite3") as store,
-        Generator.open(folder, threads=1) as generator,
+        ThreadedGenerator.open(folder, threads=1) as generator,
     ):
         settings = BotSection(length=30, rest=0.0, operators=("telegram:1",))
         reloading = Reloading(generator, metrics.reloaded)

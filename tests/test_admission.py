@@ -10,7 +10,7 @@ import pytest
 
 from bot.core import admission as admissions
 from bot.core.admission import PROMPT, Admission, StillWriting, TooLate, TooSoon
-from generator import Busy
+from generator import Overloaded
 
 
 def admission(places: int = 1, queue: int = 100, rest: float = 0.0) -> Admission:
@@ -54,13 +54,13 @@ async def test_a_full_queue_makes_room_for_a_chat_that_has_less_in_it() -> None:
     chat = Chat(door, [])
     loud = [asyncio.create_task(chat.text("loud", f"loud {number}")) for number in range(4)]
     await settle()
-    with pytest.raises(Busy) as refused:
+    with pytest.raises(Overloaded) as refused:
         await chat.text("loud", "loud 4")
     assert refused.value.retry_after == pytest.approx(3 * PROMPT / 1000)
 
     quiet = asyncio.create_task(chat.text("quiet", "quiet"))
     await settle()
-    with pytest.raises(Busy):
+    with pytest.raises(Overloaded):
         await loud[3]  # the newest of the chat that had most
     chat.done.set()
     await asyncio.gather(*loud[:3], quiet)
@@ -98,7 +98,7 @@ async def crowd(door: Admission, people: int) -> tuple[list[str], list[float], C
     async def ask(person: str) -> None:
         try:
             await chat.text(f"chat of {person}", person)
-        except Busy as busy:
+        except Overloaded as busy:
             refused.append(busy.retry_after)
 
     tasks = [asyncio.create_task(ask(str(number))) for number in range(people)]

@@ -15,8 +15,8 @@ import pytest
 from numpy.typing import NDArray
 
 import train
-from bot.core.prompt import fit_opening
-from generator import GenerationRequest, Generator
+from bot.core.prompt import fit_prompt
+from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.measure import bits_per_character
 from generator.training.architectures import ARCHITECTURES, architecture_of
 from generator.training.backend import keras
@@ -322,13 +322,13 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     else:
         assert "train_accuracy" not in rows[0]
 
-    # The generator writes with it, and goes on from an opening in capitals.
-    opening = fit_opening("THE CAT", manifest)
-    assert opening.text.lower() == "the cat"
-    async with Generator.open(tmp_path, threads=1) as generator:
-        generation = await generator.generate(GenerationRequest(60, seed=1, opening=opening.text))
+    # The generator writes with it, and goes on from a prompt in capitals.
+    prompt = fit_prompt("THE CAT", manifest)
+    assert prompt.text.lower() == "the cat"
+    async with ThreadedGenerator.open(tmp_path, threads=1) as generator:
+        generation = await generator.generate(GenerationRequest(60, seed=1, prompt=prompt.text))
         assert len(generation.text) >= 30
-        assert await generator.generate(GenerationRequest(60, seed=1, opening=opening.text)) == generation
+        assert await generator.generate(GenerationRequest(60, seed=1, prompt=prompt.text)) == generation
 
     # Another text with other characters starts from it, and is better off than without.
     other = changed(book, tmp_path / "other.txt")

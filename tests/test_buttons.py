@@ -24,13 +24,13 @@ async def press(commands: Commands, reply: Reply, label: str, person: str = "17"
     return await commands.press(Press("discord", "here", person, data))
 
 
-async def test_again_draws_another_text_from_the_same_opening(commands: Commands) -> None:
+async def test_again_draws_another_text_from_the_same_prompt(commands: Commands) -> None:
     first = await a_text(commands)
     for _ in range(3):  # under the same text, as often as they like
         other = await press(commands, first, "Again")
         assert other.kind is Kind.TEXT
         assert other.text != first.text
-        assert other.passages[0].opening == "The"
+        assert other.passages[0].prompt == "The"
 
 
 async def test_hotter_and_colder_change_the_temperature_by_a_step(commands: Commands, store: Store) -> None:
@@ -54,7 +54,7 @@ async def test_continue_goes_on_from_that_text_and_from_no_other(commands: Comma
     assert (await press(commands, first, "Continue")).text == messages.OLD_TEXT
 
 
-async def test_a_text_of_another_opening_in_between_makes_old_buttons_say_so(commands: Commands) -> None:
+async def test_a_text_of_another_prompt_in_between_makes_old_buttons_say_so(commands: Commands) -> None:
     first = await a_text(commands)
     await a_text(commands, "0.7 Woman")
     for label in ("Again", "Continue", "Hotter"):
@@ -98,10 +98,10 @@ async def test_a_forged_button_does_nothing(commands: Commands, data: str) -> No
 
 @given(st.integers(0, 2**63), st.text(), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary())
 def test_the_data_fits_every_platform_and_is_read_back(
-    person: int, opening: str, temperature: float, state: bytes
+    person: int, prompt: str, temperature: float, state: bytes
 ) -> None:
-    opening = opening.encode("utf-8", "ignore").decode()
-    for action in buttons.under(str(person), opening, temperature, state):
+    prompt = prompt.encode("utf-8", "ignore").decode()
+    for action in buttons.under(str(person), prompt, temperature, state):
         assert len(action.data.encode("ascii")) <= TELEGRAM_CALLBACK_DATA_BYTES
         button = buttons.read(action.data)
         assert button is not None

@@ -125,7 +125,7 @@ def test_the_configuration_gives_what_the_options_do_not(run: Run, place: Path) 
         (["--top-p", "nan"], "top_p must be a number"),
         (["--min-p", "1.5"], "min_p must be a number from 0.0 to 1.0"),
         (["--min-p", "x"], "--min-p: 'x' is not a number"),
-        (["--prompt", "a" * 1001], "the opening has 1001 characters; at most 1000"),
+        (["--prompt", "a" * 1001], "the prompt has 1001 characters; at most 1000"),
         (["--weights", "/nowhere"], "/nowhere/CURRENT: no such file"),
         (["--config", "missing.toml"], "missing.toml: cannot be read: no such file"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate; see python -m bot"),

@@ -21,7 +21,7 @@ from bot.core.commands import LADDER, TAIL, Commands
 from bot.core.parsing import parse_line
 from bot.core.reply import Invocation, Kind, Reply
 from bot.store.store import Store
-from generator import MAX_OPENING, Continuation, GenerationRequest, Generator, Sampling
+from generator import MAX_PROMPT, Continuation, GenerationRequest, SamplingParams, ThreadedGenerator
 from generator.serving.prose import presentable
 from generator.weights.versions import activate
 
@@ -66,9 +66,9 @@ async def test_someone_asks_for_a_text(commands: Commands) -> None:
     assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 
 
-async def test_an_opening_is_shown_with_its_text(commands: Commands) -> None:
+async def test_an_prompt_is_shown_with_its_text(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche@lstmega_bot 0,7 The philosopher")
-    assert reply.passages[0].opening == "The philosopher"
+    assert reply.passages[0].prompt == "The philosopher"
     assert reply.text.startswith("The philosopher")
     assert len(reply.text) > len("The philosopher") + LENGTH / 2
 
@@ -102,28 +102,28 @@ async def test_texts_differ_from_draw_to_draw(commands: Commands) -> None:
 
 
 async def test_the_settings_reach_the_generator(
-    generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+    generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 5)
     commands = Commands(generator, store, BotSection(length=300, temperature=1.5, top_p=0.6, min_p=0.2))
     reply = await say(commands, "/nietzsche The")
-    alone = await generator.generate(GenerationRequest(300, 5, Sampling(1.5, 0.6, 0.2), opening="The"))
+    alone = await generator.generate(GenerationRequest(300, 5, SamplingParams(1.5, 0.6, 0.2), prompt="The"))
     assert reply.text == presentable("The" + alone.text, hard_wrapped=True)
     assert len(reply.text) > 200
 
 
 async def test_characters_that_the_network_never_saw_are_told(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche 0.7 The café 😀 of “ideas”")
-    assert reply.passages[0].opening == 'The cafe of "ideas"'
+    assert reply.passages[0].prompt == 'The cafe of "ideas"'
     assert "left out 😀" in reply.notice
     assert "e for é" in reply.notice
     assert '" for “' in reply.notice
 
 
-async def test_an_opening_of_nothing_but_emoji(commands: Commands) -> None:
+async def test_an_prompt_of_nothing_but_emoji(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche 😀😀🤖")
     assert reply.kind is Kind.TEXT
-    assert reply.passages[0].opening == ""
+    assert reply.passages[0].prompt == ""
     assert "left out 😀, 🤖" in reply.notice
     assert "began on my own" in reply.notice
 
@@ -133,9 +133,9 @@ async def test_many_odd_characters_make_a_short_notice(commands: Commands) -> No
     assert len((await say(commands, f"/nietzsche The {odd}")).notice) < 150
 
 
-async def test_an_opening_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
-    assert (await say(commands, "/nietzsche 0.7 " + "a" * MAX_OPENING)).kind is Kind.TEXT
-    text = refused(await say(commands, "/nietzsche 0.7 " + "a" * (MAX_OPENING + 1)))
+async def test_an_prompt_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
+    assert (await say(commands, "/nietzsche 0.7 " + "a" * MAX_PROMPT)).kind is Kind.TEXT
+    text = refused(await say(commands, "/nietzsche 0.7 " + "a" * (MAX_PROMPT + 1)))
     assert "1,001" in text
     assert "at most 1,000" in text
     # Each of these becomes three characters.
@@ -150,7 +150,7 @@ async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one
     assert "to 2.0" in text
     assert "/nietzsche 0.7 1886" in text
     assert await store.conversation("discord", "here", "ada") is None
-    assert (await say(commands, "/nietzsche 0.7 1886 was")).passages[0].opening == "1886 was"
+    assert (await say(commands, "/nietzsche 0.7 1886 was")).passages[0].prompt == "1886 was"
 
 
 @pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "1e309", "-0", "0", "2.1", "9" * 3000])
@@ -163,22 +163,22 @@ async def test_a_temperature_that_cannot_be_used(commands: Commands, command: st
 
 
 async def test_a_ladder_is_five_texts_that_differ_in_temperature_alone(
-    commands: Commands, generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+    commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 42)
     reply = await say(commands, "/ladder The 😀 philosopher")
     assert [passage.label for passage in reply.passages] == [f"Temperature {t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9)]
-    assert {passage.opening for passage in reply.passages} == {"The philosopher"}
+    assert {passage.prompt for passage in reply.passages} == {"The philosopher"}
     assert "😀" in reply.notice
     for temperature, passage in zip(LADDER, reply.passages, strict=True):
-        request = GenerationRequest(LENGTH, 42, Sampling(temperature), opening="The philosopher")
+        request = GenerationRequest(LENGTH, 42, SamplingParams(temperature), prompt="The philosopher")
         alone = await generator.generate(request)
-        assert passage.text == presentable(request.opening + alone.text, hard_wrapped=True)
+        assert passage.text == presentable(request.prompt + alone.text, hard_wrapped=True)
         assert f"{passage.label}\n{passage.text}" in reply.text
     assert await kept_temperature(store) == 0.9, "/continue goes on from the last of them"
 
 
-async def test_a_ladder_is_written_in_one_batch(generator: Generator, store: Store) -> None:
+async def test_a_ladder_is_written_in_one_batch(generator: ThreadedGenerator, store: Store) -> None:
     commands = Commands(generator, store, BotSection(length=4000))
     ladder = asyncio.create_task(say(commands, "/ladder"))
     most = 0
@@ -192,7 +192,7 @@ async def test_a_ladder_is_written_in_one_batch(generator: Generator, store: Sto
 
 
 async def test_continue_goes_on_exactly_where_the_text_stopped(
-    commands: Commands, generator: Generator, store: Store, monkeypatch: pytest.MonkeyPatch
+    commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await say(commands, "/nietzsche 0.6 The philosopher")
     before = await store.conversation("discord", "here", "ada")
@@ -200,19 +200,19 @@ async def test_continue_goes_on_exactly_where_the_text_stopped(
     monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 7)
     reply = await say(commands, "/continue")
     kept = Continuation(before.state, before.tail)
-    expected = await generator.generate(GenerationRequest(LENGTH, 7, Sampling(0.6), continuation=kept))
+    expected = await generator.generate(GenerationRequest(LENGTH, 7, SamplingParams(0.6), continuation=kept))
     assert reply.text == presentable(expected.text, hard_wrapped=True)
     after = await store.conversation("discord", "here", "ada")
     assert after is not None
     assert after.tail == before.tail + expected.text
     assert after.state == expected.state
-    assert (after.opening, after.temperature) == ("The philosopher", 0.6)
+    assert (after.prompt, after.temperature) == ("The philosopher", 0.6)
 
 
 async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path) -> None:
     replies = []
     for line in ("/nietzsche 0.6 The philosopher", "/continue"):
-        async with Store.open(tmp_path / "kept.sqlite3") as store, Generator.open(tiny_folder) as generator:
+        async with Store.open(tmp_path / "kept.sqlite3") as store, ThreadedGenerator.open(tiny_folder) as generator:
             replies.append(await say(Commands(generator, store, SETTINGS), line))
             conversation = await store.conversation("discord", "here", "ada")
     assert conversation is not None
@@ -243,11 +243,11 @@ async def test_what_is_kept_of_a_long_talk_stays_short(commands: Commands, store
     assert len(conversation.tail) == TAIL
 
 
-async def test_again_is_the_same_opening_and_temperature_and_another_draw(commands: Commands, store: Store) -> None:
+async def test_again_is_the_same_prompt_and_temperature_and_another_draw(commands: Commands, store: Store) -> None:
     first = await say(commands, "/nietzsche 1.4 The philosopher")
     await say(commands, "/continue")
     second = await say(commands, "/again")
-    assert second.passages[0].opening == "The philosopher"
+    assert second.passages[0].prompt == "The philosopher"
     assert second.text != first.text
     assert await kept_temperature(store) == 1.4
 
@@ -297,7 +297,7 @@ async def test_forgetme_says_how_many_rows_and_leaves_none(commands: Commands, s
     assert await store.temperature("discord", "ada") is None
 
 
-async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: Generator, store: Store) -> None:
+async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGenerator, store: Store) -> None:
     commands = Commands(generator, store, BotSection(length=2000))
     text = asyncio.create_task(say(commands, "/nietzsche", chat="elsewhere"))
     while not generator.statistics().running:
@@ -448,7 +448,7 @@ async def test_reload_keeps_the_old_weights_when_the_new_ones_are_broken(
 
 
 async def test_when_too_many_want_a_text_the_rest_are_told_when_to_come_back(tiny_folder: Path, store: Store) -> None:
-    async with Generator.open(tiny_folder) as generator:
+    async with ThreadedGenerator.open(tiny_folder) as generator:
         commands = Commands(generator, store, BotSection(length=400, queue=1))
         replies = await asyncio.gather(*(say(commands, "/nietzsche 0.7", person=str(i)) for i in range(120)))
         texts = [reply for reply in replies if reply.kind is Kind.TEXT]
@@ -460,12 +460,14 @@ async def test_when_too_many_want_a_text_the_rest_are_told_when_to_come_back(tin
 
 
 async def test_while_it_is_being_restarted(tiny_folder: Path, store: Store) -> None:
-    async with Generator.open(tiny_folder) as generator:
+    async with ThreadedGenerator.open(tiny_folder) as generator:
         commands = Commands(generator, store, SETTINGS)
     assert "Try again in a minute" in refused(await say(commands, "/nietzsche 0.7"))
 
 
-async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(generator: Generator, store: Store) -> None:
+async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(
+    generator: ThreadedGenerator, store: Store
+) -> None:
     commands = Commands(generator, store, BotSection(length=4000))
     text = asyncio.create_task(say(commands, "/ladder"))
     while not generator.statistics().running:
@@ -481,7 +483,7 @@ async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(generato
 
 
 async def test_a_defect_is_written_down_and_the_person_told(
-    commands: Commands, generator: Generator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    commands: Commands, generator: ThreadedGenerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(_: GenerationRequest) -> None:
         raise RuntimeError("a defect")

@@ -25,11 +25,11 @@ ESCAPE = "\x1b"
 
 NEVER_ENDING = """
 import asyncio, sys
-from generator import Generator
+from generator import ThreadedGenerator
 async def forever(self, request):
     print("WRITING", flush=True)
     await asyncio.Event().wait()
-Generator.generate = forever
+ThreadedGenerator.generate = forever
 from bot.cli.main import main
 sys.exit(main(["chat"]))
 """
@@ -67,7 +67,7 @@ def test_replies_in_a_pipe_are_parted_by_a_blank_line(environment: dict[str, str
     assert out.split("\n\n") == [
         "Your temperature is 0.9 from now on. Try it: /nietzsche",
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
-        "To have that as the opening of a text, type /nietzsche hello",
+        "To have that as the prompt of a text, type /nietzsche hello",
         "Commands begin with a slash: /nietzsche 0.7",
         "I know no command /contineu. Did you mean /continue?",
         "Gone: 2 rows, everything I kept about you.\n",
@@ -184,7 +184,7 @@ def test_a_person_sits_down_at_the_terminal(environment: dict[str, str], tmp_pat
     summary = "weights tiny-1 · 6.00 bits per character · trained on none"
     terminal.sees(f"LSTMega: {summary}", "Ctrl-D leaves", "›", summary)
     terminal.types("/nietzsche 0.7 The philosopher\r")
-    # Bold, then the opening as a part of the reply rather than the echo of what was typed.
+    # Bold, then the prompt as a part of the reply rather than the echo of what was typed.
     terminal.sees("\x1b[0;1mThe philosopher\x1b[0m", "›")
     terminal.types("/contin\t")
     terminal.sees("/continue")
@@ -218,13 +218,13 @@ def test_nothing_that_a_terminal_obeys_is_printed() -> None:
     evil = "a\x1b[2Jb\x07c\x9b31md\re\x00f\u202eg\ud800h\ti"
     assert printable(evil) == "a[2Jbc31mdefghi"
     assert plain(Reply.answer(evil)) == printable(evil)
-    parts = fragments(Reply.of_passages(Passage(f"{evil} and on", opening=evil), notice=evil), 80)
+    parts = fragments(Reply.of_passages(Passage(f"{evil} and on", prompt=evil), notice=evil), 80)
     assert "".join(part[1] for part in parts) == f"{printable(evil)} and on\n{printable(evil)}"
-    assert ("class:opening", printable(evil)) in parts
+    assert ("class:prompt", printable(evil)) in parts
 
 
 def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:
-    passages = [Passage("The end.", opening="The", label=messages.rung(t)) for t in (0.5, 0.9)]
+    passages = [Passage("The end.", prompt="The", label=messages.rung(t)) for t in (0.5, 0.9)]
     shown = fragments(Reply.of_passages(*passages), 80)
     assert "".join(part[1] for part in shown) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."
     assert plain(Reply.of_passages(*passages)) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."

@@ -54,18 +54,18 @@ def shown(result: InteractionResult) -> str:
 # Commands
 
 
-async def test_a_text_comes_with_its_opening_in_bold_and_four_buttons(here: World) -> None:
-    result = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, opening="The philosopher", length=60)
+async def test_a_text_comes_with_its_prompt_in_bold_and_four_buttons(here: World) -> None:
+    result = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, prompt="The philosopher", length=60)
     assert not result.ephemeral
     assert result.response is not None
     assert result.response.content.startswith("**The philosopher**")
     assert len(shown(result)) < 200
     assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
-    assert (here.core.seen[-1].arguments, here.core.seen[-1].opening) == ("0.7", "The philosopher")
+    assert (here.core.seen[-1].arguments, here.core.seen[-1].prompt) == ("0.7", "The philosopher")
 
 
-async def test_an_opening_may_begin_with_a_number(here: World) -> None:
-    result = await here.alice.slash(here.channel, "nietzsche", opening="1888 was the year", length=60)
+async def test_an_prompt_may_begin_with_a_number(here: World) -> None:
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="1888 was the year", length=60)
     assert result.response is not None
     assert result.response.content.startswith("**1888 was the year**")
     assert here.core.seen[-1].length == 60
@@ -77,13 +77,13 @@ async def test_every_command_answers(here: World) -> None:
         ("again", {}, True, messages.NOTHING_TO_REPEAT),
         ("forgetme", {}, True, messages.NOTHING_KEPT),
         ("nietzsche", {}, False, ""),
-        ("ladder", {"opening": "Man"}, False, "Temperature 0.5"),
+        ("ladder", {"prompt": "Man"}, False, "Temperature 0.5"),
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
         ("temperature", {"value": "0,8"}, True, messages.temperature_set(0.8)),
         ("temperature", {"value": "default"}, True, messages.temperature_cleared(0.7)),
         ("surprise", {}, False, "Your last text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
-        ("help", {}, True, "/nietzsche [temperature] [opening text]"),
+        ("help", {}, True, "/nietzsche [temperature] [prompt]"),
         ("start", {}, False, "I write in the manner of none"),
     ]
     assert {name for name, *_ in expected} == messages.COMMANDS.keys()
@@ -94,7 +94,7 @@ async def test_every_command_answers(here: World) -> None:
 
 
 async def test_continue_and_again_go_on_from_the_text_in_the_channel(here: World) -> None:
-    first = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     again = await here.alice.slash(here.channel, "again")
     further = await here.alice.slash(here.channel, "continue")
     assert shown(again).startswith("The philosopher")
@@ -113,8 +113,8 @@ async def test_a_ladder_has_one_button_and_tells_the_person_alone_where_it_goes_
     assert as_shown(notice.content) == messages.LADDER_END
 
 
-async def test_what_became_of_an_opening_is_for_the_person_alone(here: World) -> None:
-    result = await here.alice.slash(here.channel, "nietzsche", opening="The 😀 philosopher")
+async def test_what_became_of_an_prompt_is_for_the_person_alone(here: World) -> None:
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The 😀 philosopher")
     assert shown(result).startswith("The philosopher")
     [notice] = result.followups
     assert notice.ephemeral
@@ -137,11 +137,11 @@ async def test_discord_itself_refuses_what_is_out_of_range(here: World) -> None:
         ("nietzsche", {"length": 4001}, "option-range"),
         ("nietzsche", {"length": 1.5}, "option-type"),
         ("nietzsche", {"temperature": "warm"}, "option-type"),
-        ("nietzsche", {"opening": ""}, "option-length"),
-        ("nietzsche", {"opening": "x" * 1001}, "option-length"),
-        ("ladder", {"opening": "x" * 1001}, "option-length"),
+        ("nietzsche", {"prompt": ""}, "option-length"),
+        ("nietzsche", {"prompt": "x" * 1001}, "option-length"),
+        ("ladder", {"prompt": "x" * 1001}, "option-length"),
         ("temperature", {"value": "1" * 33}, "option-length"),
-        ("about", {"opening": "x"}, "option-unknown"),
+        ("about", {"prompt": "x"}, "option-unknown"),
     ]
     for command, options, code in wrong:
         with pytest.raises(OptionError) as caught:
@@ -151,7 +151,7 @@ async def test_discord_itself_refuses_what_is_out_of_range(here: World) -> None:
 
 
 async def test_the_ends_of_the_ranges_are_in_them(here: World) -> None:
-    for options in ({"temperature": 0.1}, {"temperature": 2.0}, {"length": 1}, {"opening": "x" * 1000}):
+    for options in ({"temperature": 0.1}, {"temperature": 2.0}, {"length": 1}, {"prompt": "x" * 1000}):
         result = await here.alice.slash(here.channel, "nietzsche", **options)
         assert not result.ephemeral
 
@@ -193,7 +193,7 @@ async def test_the_own_temperature_is_completed_as_text(here: World) -> None:
 
 
 async def test_every_button_writes_another_text_below(here: World) -> None:
-    first = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, opening="The philosopher")
+    first = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, prompt="The philosopher")
     assert first.response is not None
     result = first
     for label in ("Again", "Hotter", "Colder", "Continue"):
@@ -209,7 +209,7 @@ async def test_every_button_writes_another_text_below(here: World) -> None:
 
 
 async def test_old_buttons_work_after_a_restart(here: World) -> None:
-    first = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert first.response is not None
     await here.env.restart_bot(Client(here.core, here.store, Endpoints(), for_operators=True))
     for label in ("Again", "Hotter", "Colder"):
@@ -259,7 +259,7 @@ async def test_the_ids_of_buttons_fit_and_nothing_is_kept_for_them(here: World) 
 
 
 async def test_direct_messages_work_like_channels(here: World) -> None:
-    first = await here.alice.user.slash("nietzsche", opening="The philosopher")
+    first = await here.alice.user.slash("nietzsche", prompt="The philosopher")
     assert shown(first).startswith("The philosopher")
     again = await here.alice.user.click(first.response, label="Again")
     assert shown(again).startswith("The philosopher")
@@ -314,7 +314,7 @@ async def test_two_shards(tiny_folder: Path) -> None:
             guild = here.env.create_guild(shard_id=shard)
             channel = guild.create_text_channel("general")
             member = guild.add_member(here.env.create_user(f"person {shard}"))
-            first = await member.slash(channel, "nietzsche", opening="The philosopher")
+            first = await member.slash(channel, "nietzsche", prompt="The philosopher")
             assert first.response is not None
             assert shown(await member.click(first.response, label="Again")).startswith("The philosopher")
         lost = here.client.get_shard(1)
@@ -539,7 +539,7 @@ async def test_nothing_pings_and_nothing_is_previewed(here: World) -> None:
 @pytest.mark.usefixtures("at_once")
 async def test_a_text_that_takes_its_time_is_announced_and_then_put_in_place(here: World) -> None:
     gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert result.deferred
     assert not result.ephemeral
     gate.set()
@@ -555,7 +555,7 @@ async def test_a_text_that_takes_its_time_is_announced_and_then_put_in_place(her
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_button_that_takes_its_time(here: World) -> None:
-    first = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     gate = here.core.hold()
     result = await here.alice.click(first.response, label="Again")
     assert result.deferred
@@ -613,7 +613,7 @@ async def test_nothing_is_sent_when_the_token_has_run_out(here: World, caplog: p
 
 async def test_an_interaction_that_came_too_late_is_left_alone(here: World, caplog: pytest.LogCaptureFixture) -> None:
     here.env.inject_error("POST", CALLBACK, status=404, code=10062)
-    await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert len(here.sent("POST", "/callback$")) == 1
     assert not here.sent("POST", "/webhooks/")
     assert "code 10062" in caplog.text
@@ -649,7 +649,7 @@ async def test_a_deferral_that_looked_lost_but_was_not_is_gone_on_with(
         return await defer(self, **options)
 
     monkeypatch.setattr(discord.InteractionResponse, "defer", twice)
-    result = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     gate.set()
     await here.env.settle()
     assert shown(result).startswith("The philosopher")
@@ -662,7 +662,7 @@ async def test_when_a_text_cannot_be_sent_the_person_gets_one_line(
     here: World, caplog: pytest.LogCaptureFixture
 ) -> None:
     here.env.inject_error("POST", CALLBACK, status=500)
-    result = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert result.ephemeral
     assert shown(result) == messages.UNEXPECTED
     assert "status 500" in caplog.text
@@ -816,7 +816,7 @@ async def test_without_operators_discord_hears_nothing_of_their_commands(tiny_fo
 @pytest.mark.usefixtures("at_once")
 async def test_what_was_taken_is_answered_before_the_end(here: World) -> None:
     gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     finishing = asyncio.create_task(here.client.finish())
     here.core.close()
     here.core.open_gate = None
@@ -841,7 +841,7 @@ async def test_at_the_very_end_answers_are_stopped(here: World) -> None:
 async def test_no_line_of_the_log_has_a_text_or_a_token(here: World, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     here.env.inject_error("POST", CALLBACK, status=500)
-    await here.alice.slash(here.channel, "nietzsche", opening="Zarathustra")
+    await here.alice.slash(here.channel, "nietzsche", prompt="Zarathustra")
     await here.alice.send(here.channel, f"<@{here.bot_id}> Zarathustra")
     assert "Zarathustra" not in caplog.text
     assert "simcord_interaction" not in caplog.text

@@ -20,7 +20,7 @@ async def here(tiny_folder: Path) -> AsyncIterator[World]:
 
 
 async def test_the_shaded_text_is_attached_for_all_to_see(here: World) -> None:
-    await here.alice.slash(here.channel, "nietzsche", opening="The philosopher")
+    await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     result = await here.alice.slash(here.channel, "surprise")
     assert not result.ephemeral
     assert result.response is not None

@@ -1,4 +1,4 @@
-"""A reply on Discord: shown as written, cut between words only, the opening in bold."""
+"""A reply on Discord: shown as written, cut between words only, the prompt in bold."""
 
 from __future__ import annotations
 
@@ -39,19 +39,19 @@ def test_what_the_network_writes_appears_as_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_an_opening_is_bold_and_nothing_else(text: str) -> None:
+def test_an_prompt_is_bold_and_nothing_else(text: str) -> None:
     [message] = contents(Reply.of_passages(Passage(f"{text} and so on", text)), with_notice=False)
     assert message == f"**{escaped(text)}** and so on"
     assert as_shown(message) == f"{text} and so on"
 
 
-def test_an_opening_may_end_in_the_middle_of_a_word() -> None:
+def test_an_prompt_may_end_in_the_middle_of_a_word() -> None:
     assert contents(Reply.of_passages(Passage("The philosopher*", "The phil")), with_notice=False) == [
         "**The phil**osopher\\*"
     ]
 
 
-def test_a_text_that_is_all_opening() -> None:
+def test_a_text_that_is_all_prompt() -> None:
     assert contents(Reply.of_passages(Passage("The end", "The end")), with_notice=False) == ["**The end**"]
 
 

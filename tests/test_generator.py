@@ -10,7 +10,15 @@ from pathlib import Path
 import pytest
 from test_worker import LONG, Stepped, with_network
 
-from generator import Busy, Closing, Continuation, GenerationRequest, Generator, InvalidRequest, WeightsError
+from generator import (
+    Continuation,
+    GenerationRequest,
+    InvalidRequest,
+    Overloaded,
+    ShuttingDown,
+    ThreadedGenerator,
+    WeightsError,
+)
 from generator.serving.scheduler import MAX_ROWS, Worker
 from generator.weights.loader import load_model
 from generator.weights.versions import activate
@@ -22,45 +30,45 @@ def generator_threads() -> int:
     return sum(thread.name.startswith("generator") for thread in threading.enumerate())
 
 
-def opened_by_hand(folder: Path, waiting: int) -> tuple[Generator, Worker, Stepped]:
+def opened_by_hand(folder: Path, waiting: int) -> tuple[ThreadedGenerator, Worker, Stepped]:
     """A generator whose network waits before each step until the test lets it pass."""
     model = load_model(folder, threads=1)
     network = Stepped(model.network)
     worker = Worker(with_network(model, network), waiting)
-    return Generator(folder=folder, version=None, threads=1, worker=worker), worker, network
+    return ThreadedGenerator(folder=folder, version=None, threads=1, worker=worker), worker, network
 
 
 async def test_a_text_is_written_with_the_current_weights(tiny_folder: Path) -> None:
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         assert generator.weights.manifest.version == "tiny-1"
         generation = await generator.generate(GenerationRequest(100, seed=1))
         assert generation.version == "tiny-1"
         assert generator.statistics().texts == 1
         with pytest.raises(InvalidRequest):
-            await generator.generate(GenerationRequest(10, seed=1, opening="é"))
+            await generator.generate(GenerationRequest(10, seed=1, prompt="é"))
 
 
 async def test_a_version_can_be_opened_by_name(tiny_folder: Path, add_tiny_version: AddVersion) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
-    async with Generator.open(tiny_folder, version="tiny-2", threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, version="tiny-2", threads=1) as generator:
         assert (await generator.generate(GenerationRequest(10, seed=1))).version == "tiny-2"
         assert (await generator.reload()).manifest.version == "tiny-2", "a reload must not leave the version asked for"
 
 
 async def test_texts_asked_for_together_are_the_texts_asked_for_one_by_one(tiny_folder: Path) -> None:
-    requests = [GenerationRequest(20 + seed, seed, opening="Why " * (seed % 3)) for seed in range(40)]
-    async with Generator.open(tiny_folder, threads=2) as generator:
+    requests = [GenerationRequest(20 + seed, seed, prompt="Why " * (seed % 3)) for seed in range(40)]
+    async with ThreadedGenerator.open(tiny_folder, threads=2) as generator:
         together = await asyncio.gather(*map(generator.generate, requests))
         one_by_one = [await generator.generate(request) for request in requests]
     assert together == one_by_one
 
 
 async def test_a_text_goes_on_after_a_restart_as_if_there_had_been_none(tiny_folder: Path) -> None:
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         first = await generator.generate(GenerationRequest(80, seed=1))
         going_on = GenerationRequest(80, seed=2, continuation=Continuation(first.state, first.text))
         expected = await generator.generate(going_on)
-    async with Generator.open(tiny_folder, threads=2) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=2) as generator:
         assert await generator.generate(going_on) == expected
 
 
@@ -68,7 +76,7 @@ async def test_weights_that_cannot_be_served_are_told_at_the_door_and_leave_no_t
     (tiny_folder / "tiny-1" / "model.onnx").write_bytes(b"")
     before = generator_threads()
     with pytest.raises(WeightsError, match=r"model\.onnx"):
-        async with Generator.open(tiny_folder):
+        async with ThreadedGenerator.open(tiny_folder):
             pytest.fail("it opened")
     assert generator_threads() == before
 
@@ -79,7 +87,7 @@ async def test_cancelling_frees_the_place(tiny_folder: Path) -> None:
         tasks = [asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS)]
         while await asyncio.to_thread(network.arrived) < MAX_ROWS:
             network.let_one_pass()
-        with pytest.raises(Busy) as caught:
+        with pytest.raises(Overloaded) as caught:
             await generator.generate(GenerationRequest(10, seed=99))
         assert caught.value.retry_after > 0
         tasks[5].cancel()
@@ -121,7 +129,7 @@ async def test_new_weights_are_taken_up_while_a_text_ends_on_the_old(
     tiny_folder: Path, add_tiny_version: AddVersion
 ) -> None:
     request = GenerationRequest(100, seed=1)
-    async with Generator.open(tiny_folder, threads=1) as undisturbed:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as undisturbed:
         expected = await undisturbed.generate(request)
     add_tiny_version(tiny_folder, "tiny-2", 2)
     generator, worker, network = opened_by_hand(tiny_folder, waiting=8)
@@ -147,7 +155,7 @@ async def test_bad_new_weights_are_refused_and_the_old_go_on_serving(
 ) -> None:
     (add_tiny_version(tiny_folder, "tiny-2", 2) / "model.onnx").write_bytes(b"damaged")
     request = GenerationRequest(50, seed=1)
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         before = await generator.generate(request)
         (tiny_folder / "CURRENT").write_text(current)
         with pytest.raises(WeightsError):
@@ -162,7 +170,7 @@ async def test_bad_new_weights_are_refused_and_the_old_go_on_serving(
 
 async def test_many_reloads_at_once_end_on_the_current_version(tiny_folder: Path, add_tiny_version: AddVersion) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         activate(tiny_folder, "tiny-2")
         loaded = await asyncio.gather(*(generator.reload() for _ in range(5)))
         assert {weights.manifest.version for weights in loaded} == {"tiny-2"}
@@ -175,23 +183,23 @@ async def test_many_reloads_at_once_end_on_the_current_version(tiny_folder: Path
 async def test_leaving_finishes_the_texts_in_progress(tiny_folder: Path) -> None:
     requests = [GenerationRequest(30, seed) for seed in range(MAX_ROWS + 10)]
     before = generator_threads()
-    async with Generator.open(tiny_folder, threads=1) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         tasks = [asyncio.create_task(generator.generate(request)) for request in requests]
         await asyncio.sleep(0)  # each task runs until it waits for its text
     assert [generation.seed for generation in await asyncio.gather(*tasks)] == list(range(MAX_ROWS + 10))
     assert generator_threads() == before
-    with pytest.raises(Closing):
+    with pytest.raises(ShuttingDown):
         await generator.generate(GenerationRequest(10, seed=1))
 
 
 async def test_leaving_without_patience_ends_the_rest_with_closing(tiny_folder: Path) -> None:
-    async with Generator.open(tiny_folder, threads=1, drain=0) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1, drain=0) as generator:
         tasks = [
             asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS + 60)
         ]
         await asyncio.sleep(0)  # as above
     results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert {type(result) for result in results} == {Closing}
+    assert {type(result) for result in results} == {ShuttingDown}
 
 
 async def test_a_cancelled_program_leaves_no_thread_behind(tiny_folder: Path) -> None:
@@ -199,7 +207,7 @@ async def test_a_cancelled_program_leaves_no_thread_behind(tiny_folder: Path) ->
     opened = asyncio.Event()
 
     async def program() -> None:
-        async with Generator.open(tiny_folder, threads=1):
+        async with ThreadedGenerator.open(tiny_folder, threads=1):
             opened.set()
             await asyncio.Event().wait()
 

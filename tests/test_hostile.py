@@ -24,14 +24,14 @@ from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.commands import Commands
 from bot.core.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
-from bot.core.prompt import OpeningTooLong, fit_opening
+from bot.core.prompt import PromptTooLong, fit_prompt
 from bot.core.reply import Invocation, Kind, Passage, Press, Reply
 from bot.core.sanitize import inert
 from bot.platforms.discord.platform import quieten
 from bot.platforms.telegram.render import MAX_TEXT, length, pieces, shown
 from bot.store.store import Store
-from generator import Generator, Manifest, Vocabulary
-from generator.types import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator import Manifest, ThreadedGenerator, Vocabulary
+from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.weights.versions import load_weights
 
 ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
@@ -97,8 +97,8 @@ def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
 
 
 @given(ANYTHING, ANYTHING)
-def test_a_text_on_telegram_is_nothing_to_tap_and_fits(opening: str, text: str) -> None:
-    for piece in pieces(shown(Reply.of_passages(Passage(opening + text * 30, opening)))):
+def test_a_text_on_telegram_is_nothing_to_tap_and_fits(prompt: str, text: str) -> None:
+    for piece in pieces(shown(Reply.of_passages(Passage(prompt + text * 30, prompt)))):
         assert 0 < length(piece) <= MAX_TEXT
         assert not hostile.lively(piece)
 
@@ -117,20 +117,20 @@ def manifest(weights_folder: Path, request: pytest.FixtureRequest) -> Manifest:
 def test_whatever_opens_a_text_is_read_by_the_network_or_refused(manifest: Manifest, typed: str, times: int) -> None:
     typed = typed * times
     try:
-        opening = fit_opening(typed, manifest)
-    except OpeningTooLong as error:
+        prompt = fit_prompt(typed, manifest)
+    except PromptTooLong as error:
         told = messages.explain(error)
-        assert f"at most {MAX_OPENING:,}" in told
+        assert f"at most {MAX_PROMPT:,}" in told
         assert not hostile.lively(told)
         return
-    assert len(typed.strip()) <= MAX_OPENING
-    assert len(opening.text) <= MAX_OPENING
-    assert all(character in manifest.vocabulary for character in opening.text)
-    assert opening.text == opening.text.strip()
-    assert opening.lost == bool(typed.strip() and not opening.text)
-    again = fit_opening(opening.text, manifest)
-    assert (again.text, again.replaced, again.dropped) == (opening.text, (), ())
-    for character in opening.dropped:
+    assert len(typed.strip()) <= MAX_PROMPT
+    assert len(prompt.text) <= MAX_PROMPT
+    assert all(character in manifest.vocabulary for character in prompt.text)
+    assert prompt.text == prompt.text.strip()
+    assert prompt.lost == bool(typed.strip() and not prompt.text)
+    again = fit_prompt(prompt.text, manifest)
+    assert (again.text, again.replaced, again.dropped) == (prompt.text, (), ())
+    for character in prompt.dropped:
         assert character in unicodedata.normalize("NFC", typed)
 
 
@@ -196,7 +196,7 @@ async def test_options_of_a_form_that_nobody_knows_are_not_logged(
         for kind, options in (
             (SLASH, [{"name": "temperature", "type": 10, "value": ["marked"]}]),
             (SLASH, [{"name": "temperature", "type": 6, "value": "marked"}]),
-            (SLASH, [{"name": "opening", "type": 10, "value": 0.7}]),
+            (SLASH, [{"name": "prompt", "type": 10, "value": 0.7}]),
             (hostile_discord.AUTOCOMPLETE, [{"name": "marked", "type": 3, "value": "marked", "focused": True}]),
         ):
             data = {"id": "1", "name": "nietzsche", "type": 1, "options": options}
@@ -223,7 +223,7 @@ class Untouched(Store):
 
 @pytest.mark.parametrize("command", CANDIDATES)
 async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
-    generator: Generator, command: str, monkeypatch: pytest.MonkeyPatch
+    generator: ThreadedGenerator, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Byte for byte what a bot says that has no such commands, and without a look at store or generator."""
 
@@ -247,7 +247,7 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
 @pytest.mark.parametrize("typed", [*(f"/{name}" for name in CANDIDATES), *CANDIDATES, "/stats@lstmega_bot now"])
 async def test_on_telegram_nobody_else_can_tell(
     server: TelegramServer,
-    generator: Generator,
+    generator: ThreadedGenerator,
     store: Store,
     bob: User,
     *,

@@ -34,7 +34,7 @@ from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.service.supervisor import Backoff, Supervisor
 from bot.store.store import Store
-from generator import Closing, GenerationRequest, Generator
+from generator import GenerationRequest, ShuttingDown, ThreadedGenerator
 
 SECRET = "987654321:" + "hush" * 9
 
@@ -47,7 +47,7 @@ class Site:
     port: int
     platform: ScriptedPlatform
     supervisor: Supervisor
-    generator: Generator
+    generator: ThreadedGenerator
     store: Store
     health: Health
     metrics: Metrics
@@ -81,7 +81,7 @@ async def served(
     async with (
         asyncio.timeout(30),
         Store.open(tmp_path / "db.sqlite3") as store,
-        Generator.open(tiny_folder, threads=1) as generator,
+        ThreadedGenerator.open(tiny_folder, threads=1) as generator,
     ):
         metrics = Metrics()
         reloading = Reloading(generator, metrics.reloaded)
@@ -284,7 +284,7 @@ async def test_what_broke_is_counted_apart_from_what_was_refused(
 
 async def test_a_generator_that_closes_is_counted_as_a_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     async def closing(_: GenerationRequest) -> None:
-        raise Closing
+        raise ShuttingDown
 
     monkeypatch.setattr(site.generator, "generate", closing)
     assert (await site.platform.type("nietzsche")).text == messages.RESTARTING

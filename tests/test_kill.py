@@ -31,7 +31,7 @@ PUBLISH = """
 import os, sys, time
 from dataclasses import replace
 from pathlib import Path
-from generator.weights import activate, add_version, load_weights
+from generator.weights.versions import activate, add_version, load_weights
 folder, first = Path(sys.argv[1]), int(sys.argv[2])
 weights = load_weights(folder, "tiny-1")
 files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
@@ -133,7 +133,7 @@ async def check_the_database(state: Path, copy: Path, temperatures: list[Person]
         for person in texts:
             number = str(person.chat.id)
             kept = await store.conversation("telegram", number, number)
-            assert (kept and kept.opening) in {known and f"Text {known}" for known in (person.known, *person.asked)}
+            assert (kept and kept.prompt) in {known and f"Text {known}" for known in (person.known, *person.asked)}
 
 
 def check_the_weights(folder: Path) -> None:

@@ -34,7 +34,7 @@ def _logging_as_it_was() -> Iterator[None]:
     logging.captureWarnings(capture=False)
 
 
-class Written:
+class ScoringRequest:
     """The lines of a log that was set up so."""
 
     def __init__(self, form: logs.Format = "human", level: str = "info", *hidden: str) -> None:
@@ -58,7 +58,7 @@ def fail() -> None:
 
 
 def test_an_event_is_one_line_for_people() -> None:
-    written = Written()
+    written = ScoringRequest()
     log.info("two\nlines of %s", "words")
     time, level, request, name, message = written.line.split(" ", 4)
     assert time.endswith("Z")
@@ -66,7 +66,7 @@ def test_an_event_is_one_line_for_people() -> None:
 
 
 def test_an_event_is_one_json_object() -> None:
-    written = Written("json")
+    written = ScoringRequest("json")
     with logs.request() as identifier:
         log.warning("“%s”\n", "quoted")
     content = json.loads(written.line)
@@ -76,7 +76,7 @@ def test_an_event_is_one_json_object() -> None:
 
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_an_exception_is_told_whole_on_the_same_line(form: logs.Format) -> None:
-    written = Written(form, "info", TOKEN)
+    written = ScoringRequest(form, "info", TOKEN)
     try:
         try:
             fail()
@@ -95,7 +95,7 @@ def test_an_exception_is_told_whole_on_the_same_line(form: logs.Format) -> None:
 
 
 def test_all_of_a_group_of_exceptions_is_told() -> None:
-    written = Written()
+    written = ScoringRequest()
     log.error("broken", exc_info=ExceptionGroup("both", [ValueError("one"), KeyError("two")]))
     assert "ValueError: one" in written.line
     assert "KeyError: 'two'" in written.line
@@ -103,7 +103,7 @@ def test_all_of_a_group_of_exceptions_is_told() -> None:
 
 async def test_an_exception_that_was_raised_again_out_of_its_group_is_told_once() -> None:
     """As of a /ladder one of whose texts fails: the exception has the group behind it, and the group has it in it."""
-    written = Written()
+    written = ScoringRequest()
 
     async def fail() -> None:
         raise ValueError("one")
@@ -122,7 +122,7 @@ async def test_an_exception_that_was_raised_again_out_of_its_group_is_told_once(
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_no_line_holds_a_secret_however_it_got_there(form: logs.Format) -> None:
     shared = "short!secret"
-    written = Written(form, "debug", shared, TOKEN, DISCORD)
+    written = ScoringRequest(form, "debug", shared, TOKEN, DISCORD)
     for secret in (TOKEN, KEY, DISCORD, shared, quote(TOKEN, safe=""), quote(shared)):
         log.info("plainly %s", secret)
         log.info("in an address: https://example.org/bot%s/getMe", secret)
@@ -171,7 +171,7 @@ def test_of_the_address_of_a_database_the_password_is_hidden() -> None:
 
 
 def test_the_level_is_for_this_program_and_libraries_are_heard_when_they_warn() -> None:
-    written = Written(level="debug")
+    written = ScoringRequest(level="debug")
     log.debug("ours")
     for library in ("httpx", "telegram.ext", "discord.gateway", "aiohttp.access"):
         logging.getLogger(library).info("a person's words")
@@ -183,14 +183,14 @@ def test_the_level_is_for_this_program_and_libraries_are_heard_when_they_warn() 
     assert [line.split(": ", 1)[1].split()[0] for line in written.lines][:2] == ["ours", "theirs"]
     assert "a python warning" in written.lines[2]
     assert len(written.lines) == 3
-    quiet = Written(level="error")
+    quiet = ScoringRequest(level="error")
     logging.getLogger("discord.gateway").warning("not now")
     log.warning("not now")
     assert quiet.lines == []
 
 
 async def test_a_request_keeps_its_identifier_through_every_task() -> None:
-    written = Written("json")
+    written = ScoringRequest("json")
 
     async def person(name: str) -> str:
         with logs.request() as identifier:
@@ -215,7 +215,7 @@ async def test_a_request_keeps_its_identifier_through_every_task() -> None:
 
 
 def test_a_thread_may_say_for_whom_it_works() -> None:
-    written = Written()
+    written = ScoringRequest()
     log.info("written", extra={"request": "0a1b2c3d"})
     assert " 0a1b2c3d bot.test: written" in written.line
 
@@ -228,6 +228,6 @@ def test_a_reason_is_short_and_on_one_line() -> None:
 
 def test_the_configuration_itself_shows_no_secret() -> None:
     config = load(None, {"LSTMEGA_TELEGRAM__TOKEN": TOKEN})
-    written = Written()
+    written = ScoringRequest()
     log.info("%s %r", config, msgspec.structs.asdict(config))
     assert "hush" not in written.line

@@ -15,7 +15,7 @@ from conftest import TINY_VOCABULARY
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from generator import NetworkFault, WeightsError
+from generator import ModelError, WeightsError
 from generator.weights.loader import load_model
 from generator.weights.session import Network, State
 from generator.weights.versions import activate, add_version, load_weights
@@ -199,9 +199,9 @@ def test_an_operator_that_does_not_exist_is_refused_and_named() -> None:
 
 def test_a_step_that_cannot_run_is_a_network_fault() -> None:
     step = network(Step().bytes())
-    with pytest.raises(NetworkFault):
+    with pytest.raises(ModelError):
         step.step(np.array([SYMBOLS + 100]), step.zero_state(1))
-    with pytest.raises(NetworkFault):
+    with pytest.raises(ModelError):
         step.step(np.array([0, 1]), [np.zeros((1, 4), np.float32)])
 
 

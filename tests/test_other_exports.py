@@ -14,7 +14,7 @@ from conftest import TINY_VOCABULARY
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from generator import GenerationRequest, Generator
+from generator import GenerationRequest, ThreadedGenerator
 from generator.weights.loader import load_model
 from generator.weights.versions import add_version, load_weights
 
@@ -137,8 +137,8 @@ async def test_a_network_from_another_program_is_served(tiny_folder: Path, expor
     np.testing.assert_array_equal(logits[0], logits[2])
     assert all(len(array) == 3 for array in state)
 
-    async with Generator.open(tiny_folder, version="other", threads=1) as generator:
-        first = await generator.generate(GenerationRequest(60, seed=1, opening="Why "))
+    async with ThreadedGenerator.open(tiny_folder, version="other", threads=1) as generator:
+        first = await generator.generate(GenerationRequest(60, seed=1, prompt="Why "))
         assert first.version == "other"
         assert len(first.text) >= 60
-        assert first == await generator.generate(GenerationRequest(60, seed=1, opening="Why "))
+        assert first == await generator.generate(GenerationRequest(60, seed=1, prompt="Why "))

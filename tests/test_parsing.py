@@ -1,4 +1,4 @@
-"""What people type: commands, temperatures in every notation, openings."""
+"""What people type: commands, temperatures in every notation, prompts."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_what_is_no_number(typed: str) -> None:
         ("Infinity is", (None, "Infinity is")),
     ],
 )
-def test_a_temperature_before_an_opening(arguments: str, expected: tuple[float | None, str]) -> None:
+def test_a_temperature_before_an_prompt(arguments: str, expected: tuple[float | None, str]) -> None:
     assert split_temperature(arguments) == expected
 
 
@@ -115,12 +115,12 @@ def test_anything_typed_is_read_without_a_crash(text: str) -> None:
     line = parse_line(text)
     assert (line is None) == (not text.lstrip().startswith("/"))
     try:
-        temperature, opening = split_temperature(text)
+        temperature, prompt = split_temperature(text)
     except TemperatureError as error:
-        temperature, opening = None, error.typed
+        temperature, prompt = None, error.typed
     assert temperature is None or MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
-    assert opening in text
-    assert opening == opening.strip()
+    assert prompt in text
+    assert prompt == prompt.strip()
 
 
 @given(st.text(alphabet="abc", min_size=1), st.text())

@@ -25,18 +25,18 @@ from trapped_weights import TRAP, add_trapped_version, endless
 from weights_server import weights_server
 
 from generator import (
-    Busy,
-    Closing,
     Continuation,
     Generation,
     GenerationRequest,
-    Generator,
     GeneratorError,
     InvalidRequest,
-    Sampling,
+    Overloaded,
+    SamplingParams,
+    ScoringRequest,
+    ShuttingDown,
+    ThreadedGenerator,
     Unavailable,
     WeightsError,
-    Written,
 )
 from generator.cluster.client import Pool
 from generator.cluster.replica import Replica
@@ -47,8 +47,9 @@ needs_ray = pytest.mark.skipif(
 )
 HANGING = """
 import asyncio, os, sys, time
-from generator import GenerationRequest, engine, graph
-from generator.pool.replica import Replica
+from generator import GenerationRequest, graph
+from generator.serving import engine
+from generator.cluster.replica import Replica
 engine.STUCK_LOOKS = 4
 graph.check = lambda model: None
 
@@ -56,7 +57,7 @@ async def main():
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": sys.argv[1], "version": "trapped"})
     await replica.check_health()
-    result = await replica.write(GenerationRequest(10, 1, opening=sys.argv[2]), time.time() + 60)
+    result = await replica.write(GenerationRequest(10, 1, prompt=sys.argv[2]), time.time() + 60)
     print(type(result).__name__)
     try:
         await replica.check_health()
@@ -70,7 +71,7 @@ asyncio.run(main())
 
 
 def requests(count: int, length: int = 60) -> list[GenerationRequest]:
-    return [GenerationRequest(length, seed, Sampling(0.5 + seed % 5 / 10), opening="Abc") for seed in range(count)]
+    return [GenerationRequest(length, seed, SamplingParams(0.5 + seed % 5 / 10), prompt="Abc") for seed in range(count)]
 
 
 @pytest.fixture(scope="module")
@@ -101,15 +102,15 @@ async def pool(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> AsyncIterat
 
 
 async def same_as_local(pool: Pool, folder: Path, version: str | None = None) -> None:
-    async with Generator.open(folder, version=version, threads=1) as local:
+    async with ThreadedGenerator.open(folder, version=version, threads=1) as local:
         for request in requests(6):
             here, there = await asyncio.gather(local.generate(request), pool.generate(request))
             assert there == here
         continuation = Continuation(here.state, here.text[-20:])
         going_on = GenerationRequest(60, 7, continuation=continuation)
         assert await pool.generate(going_on) == await local.generate(going_on)
-        written = Written("Abc", here.text, 5)
-        bits, again = await asyncio.gather(local.weigh(written), pool.weigh(written))
+        written = ScoringRequest("Abc", here.text, 5)
+        bits, again = await asyncio.gather(local.score(written), pool.score(written))
         assert bits.bits.tobytes() == again.bits.tobytes()
 
 
@@ -205,9 +206,9 @@ async def test_a_machine_outside_the_cluster_comes_through_its_client_port(runni
 
 
 @needs_ray
-async def test_an_opening_that_the_network_does_not_know_is_refused_as_by_the_local_worker(pool: Pool) -> None:
+async def test_an_prompt_that_the_network_does_not_know_is_refused_as_by_the_local_worker(pool: Pool) -> None:
     with pytest.raises(InvalidRequest, match="not in the vocabulary"):
-        await pool.generate(GenerationRequest(10, 1, opening="ø"))
+        await pool.generate(GenerationRequest(10, 1, prompt="ø"))
 
 
 @needs_ray
@@ -217,7 +218,7 @@ async def test_who_comes_to_a_full_pool_is_told_when_to_come_back(pool: Pool) ->
     refusals = [task.exception() for task in done if task.exception() is not None]
     assert refusals
     for refusal in refusals:
-        assert isinstance(refusal, Busy)
+        assert isinstance(refusal, Overloaded)
         assert refusal.retry_after >= 1.0
     await leaving_frees_the_rows(pool, tasks)
 
@@ -226,15 +227,15 @@ async def test_who_comes_to_a_full_pool_is_told_when_to_come_back(pool: Pool) ->
 async def test_a_text_that_comes_too_late_is_refused(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", running.address)
     async with Pool.open("auto", patience=0.0) as pool:
-        with pytest.raises(Busy):
+        with pytest.raises(Overloaded):
             await pool.generate(requests(1)[0])
 
 
 async def test_a_replica_does_not_begin_what_has_expired_and_gives_up_what_lasts_too_long(folder: Path) -> None:
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": str(folder), "version": "tiny-1"})
-    assert isinstance(await replica.write(requests(1)[0], time.time() - 1), Busy)
-    assert isinstance(await replica.write(GenerationRequest(4000, 1), time.time() + 0.02), Busy)
+    assert isinstance(await replica.write(requests(1)[0], time.time() - 1), Overloaded)
+    assert isinstance(await replica.write(GenerationRequest(4000, 1), time.time() + 0.02), Overloaded)
     assert isinstance(await replica.write(requests(1)[0], time.time() + 60), Generation)
     with pytest.raises(WeightsError, match="absent"):
         await replica.reconfigure({"weights": str(folder), "version": "absent"})
@@ -251,7 +252,7 @@ def test_a_replica_whose_thread_hangs_gives_the_text_up_and_is_not_well(folder: 
         check=False,
         timeout=PATIENCE,
     )
-    assert told.stdout == "NetworkFault\n1 threads hang or are no more\n", told.stderr
+    assert told.stdout == "ModelError\n1 threads hang or are no more\n", told.stderr
 
 
 @needs_ray
@@ -268,7 +269,7 @@ async def test_every_text_arrives_when_a_replica_is_killed_in_the_middle(
         assert isinstance(result, Generation | GeneratorError), result
     written = {result.seed: result for result in results if isinstance(result, Generation)}
     assert len(written) == 50, [result for result in results if not isinstance(result, Generation)]
-    async with Generator.open(folder, threads=1) as local:
+    async with ThreadedGenerator.open(folder, threads=1) as local:
         for request in requests(50, 1500)[::10]:
             assert written[request.seed] == await local.generate(request)
     await until(lambda: len(running.replicas()) == 2 and before[0] not in running.replicas())
@@ -320,9 +321,9 @@ async def test_a_replica_that_hangs_costs_its_own_texts_alone_and_is_replaced(ru
         try:
             async with asyncio.timeout(10 + 5):
                 results = await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(isinstance(result, Generation | Busy) for result in results), results
+            assert all(isinstance(result, Generation | Overloaded) for result in results), results
             assert any(isinstance(result, Generation) for result in results)
-            assert any(isinstance(result, Busy) for result in results)
+            assert any(isinstance(result, Overloaded) for result in results)
             while len(running.replicas()) < 3:  # until another stands beside it
                 await pool.generate(requests(1)[0])
                 assert not pool.threads().away
@@ -469,7 +470,7 @@ async def test_a_whole_node_is_lost_and_the_other_goes_on(folder: Path, monkeypa
             assert not all(task.done() for task in tasks)
             two.end_node(node)
             results = await asyncio.gather(*tasks, return_exceptions=True)
-            assert all(isinstance(result, Generation | Busy) for result in results), results
+            assert all(isinstance(result, Generation | Overloaded) for result in results), results
             assert sum(isinstance(result, Generation) for result in results) >= 25
             await until(lambda: pool.threads().number == 1)
             for request in requests(20):
@@ -538,8 +539,8 @@ async def test_without_a_cluster_it_is_said_at_once(monkeypatch: pytest.MonkeyPa
 
 
 def test_errors_travel_between_processes() -> None:
-    assert copy.copy(Busy(7.0)).retry_after == 7.0  # copies as pickling does
-    assert isinstance(copy.copy(Closing()), Closing)
+    assert copy.copy(Overloaded(7.0)).retry_after == 7.0  # copies as pickling does
+    assert isinstance(copy.copy(ShuttingDown()), ShuttingDown)
 
 
 def test_the_command_line_of_the_pool_says_what_there_is() -> None:

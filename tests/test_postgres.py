@@ -29,13 +29,15 @@ from bot.store import postgres
 from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS
 from bot.store.store import Conversation, Store
-from generator import Generation, GenerationRequest, Generator
-from generator.scoring.surprisal import Written
+from generator import Generation, GenerationRequest, ThreadedGenerator
+from generator.scoring.surprisal import ScoringRequest
 from generator.types import MAX_SEED
 
 
 def a_conversation(tail: str = "and so on.") -> Conversation:
-    return Conversation("The philosopher", 0.6, "v1", bytes(range(256)), tail, Written("\n", "The text.", MAX_SEED))
+    return Conversation(
+        "The philosopher", 0.6, "v1", bytes(range(256)), tail, ScoringRequest("\n", "The text.", MAX_SEED)
+    )
 
 
 def hides_the_password(text: str) -> bool:
@@ -156,7 +158,7 @@ async def test_a_database_from_an_older_version(address: Secret, monkeypatch: py
     for steps in range(1, len(MIGRATIONS) + 1):
         monkeypatch.setattr(postgres, "MIGRATIONS", MIGRATIONS[:steps])
         async with AsyncExitStack() as stack:
-            if steps == 1:  # it has no notes yet, which opening would probe with
+            if steps == 1:  # it has no notes yet, which prompt would probe with
                 monkeypatch.setattr(postgres.Database, "probe", lambda _: asyncio.sleep(0))
             store = await stack.enter_async_context(Store.open(address))
             assert await store.temperature("telegram", "ada") == (0.4 if steps > 1 else None)
@@ -290,7 +292,7 @@ async def test_two_bots_lose_nothing_of_each_others(address: Secret) -> None:
 class SlowWriter:
     """The generator, whose texts are there only when the test lets them be."""
 
-    def __init__(self, generator: Generator) -> None:
+    def __init__(self, generator: ThreadedGenerator) -> None:
         self._generator = generator
         self.wanted = asyncio.Event()
         self.done = asyncio.Event()
@@ -320,7 +322,7 @@ async def say(commands: Commands, line: str) -> Reply:
     ],
 )
 async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing_is_kept(
-    address: Secret, generator: Generator, before: str, line: str, after: str
+    address: Secret, generator: ThreadedGenerator, before: str, line: str, after: str
 ) -> None:
     settings = BotSection(length=60, rest=0.0)
     slow = SlowWriter(generator)
@@ -353,7 +355,9 @@ async def test_no_value_of_a_row_stands_in_an_error(postgres: PostgresServer, ad
     assert caught.value.__suppress_context__
 
 
-WITHOUT_LIBRARY = "import sys; sys.modules['asyncpg'] = None; from bot.cli.main import main; sys.exit(main(sys.argv[1:]))"
+WITHOUT_LIBRARY = (
+    "import sys; sys.modules['asyncpg'] = None; from bot.cli.main import main; sys.exit(main(sys.argv[1:]))"
+)
 
 
 @pytest.mark.parametrize("command", ["chat", "check", "run", "backup copy"])

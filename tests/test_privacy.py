@@ -19,7 +19,7 @@ from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Invocation, Press
 from bot.store.store import Store
-from generator import Generator
+from generator import ThreadedGenerator
 
 NAME, WORD, OTHER = "Wilhelmine Marked", "Zarathustrian", "Leave this here"
 TELEGRAM_PERSON, DISCORD_PERSON = 7_123_456_789, 812_345_678_901_234_567
@@ -143,7 +143,7 @@ async def _ready(url: str) -> str:
         return await response.text()
 
 
-async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: Generator, store: Store) -> None:
+async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: ThreadedGenerator, store: Store) -> None:
     """Whatever was asked before, in any chat and in any way, is over when /forgetme is answered."""
     commands = Commands(generator, store, BotSection(length=40, rest=0.0))
     draw = random.Random(7)

@@ -88,7 +88,7 @@ async def test_a_telegram_that_hangs_does_not_keep_the_process_from_ending(bot: 
 
 ON_A_DISK_THAT_HANGS = """
 import time
-from bot import reloading
+from bot.service import reload as reloading
 read = reloading.current_version
 def hanging(folder):
     if (folder / "hangs").exists():

@@ -12,7 +12,7 @@ import pytest
 
 from bot.service import reload as module
 from bot.service.reload import Reloading
-from generator import GenerationRequest, Generator, WeightsError
+from generator import GenerationRequest, ThreadedGenerator, WeightsError
 from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]
@@ -43,13 +43,13 @@ class Outcomes:
 
 
 @asynccontextmanager
-async def reloadable(folder: Path) -> AsyncIterator[tuple[Reloading, Generator, Outcomes]]:
+async def reloadable(folder: Path) -> AsyncIterator[tuple[Reloading, ThreadedGenerator, Outcomes]]:
     outcomes = Outcomes()
-    async with Generator.open(folder, threads=1) as generator:
+    async with ThreadedGenerator.open(folder, threads=1) as generator:
         yield Reloading(generator, outcomes), generator, outcomes
 
 
-def serving(generator: Generator) -> str:
+def serving(generator: ThreadedGenerator) -> str:
     return generator.weights.manifest.version
 
 
@@ -130,7 +130,7 @@ async def test_asking_several_times_at_once_loads_once_and_tells_why_not(
 async def test_texts_in_progress_finish_on_the_old_weights(tiny_folder: Path, add_tiny_version: Add) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
     activate(tiny_folder, "tiny-2")
-    async with Generator.open(tiny_folder, version="tiny-1", threads=1) as alone:
+    async with ThreadedGenerator.open(tiny_folder, version="tiny-1", threads=1) as alone:
         expected = [await alone.generate(GenerationRequest(600, seed=seed)) for seed in range(4)]
     activate(tiny_folder, "tiny-1")
     async with reloadable(tiny_folder) as (reloading, generator, _):

@@ -15,14 +15,14 @@ from hypothesis.extra import numpy as arrays
 
 from generator import (
     MAX_LENGTH,
-    MAX_OPENING,
+    MAX_PROMPT,
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     Continuation,
     GenerationRequest,
     InvalidRequest,
-    Sampling,
+    SamplingParams,
 )
 from generator.serving.sampling import NO_CHARACTER, draw
 
@@ -290,7 +290,7 @@ NO_NUMBERS = [math.nan, math.inf, -math.inf, True, False, None, "0.7", 10**400]
 @pytest.mark.parametrize("value", NO_NUMBERS, ids=lambda value: repr(value)[:8])
 def test_a_setting_that_is_no_finite_number_is_refused_by_name(setting: str, value: Any) -> None:
     with pytest.raises(InvalidRequest, match=setting):
-        Sampling(**{setting: value})
+        SamplingParams(**{setting: value})
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_a_setting_that_is_no_finite_number_is_refused_by_name(setting: str, val
 )
 def test_a_setting_out_of_range_is_refused_by_name(setting: str, value: float) -> None:
     with pytest.raises(InvalidRequest, match=setting):
-        Sampling(**{setting: value})
+        SamplingParams(**{setting: value})
 
 
 @pytest.mark.parametrize("setting", ["length", "seed"])
@@ -326,17 +326,21 @@ def test_a_length_beyond_the_limits_is_refused() -> None:
             GenerationRequest(length=length, seed=1)
 
 
-def test_an_opening_has_its_limit_and_goes_with_no_continuation() -> None:
-    with pytest.raises(InvalidRequest, match="opening"):
-        GenerationRequest(length=1, seed=1, opening="a" * (MAX_OPENING + 1))
-    with pytest.raises(InvalidRequest, match="opening"):
-        GenerationRequest(length=1, seed=1, opening="a", continuation=Continuation(b"", "tail"))
+def test_an_prompt_has_its_limit_and_goes_with_no_continuation() -> None:
+    with pytest.raises(InvalidRequest, match="prompt"):
+        GenerationRequest(length=1, seed=1, prompt="a" * (MAX_PROMPT + 1))
+    with pytest.raises(InvalidRequest, match="prompt"):
+        GenerationRequest(length=1, seed=1, prompt="a", continuation=Continuation(b"", "tail"))
 
 
 def test_the_limits_themselves_are_allowed() -> None:
-    for sampling in (Sampling(MIN_TEMPERATURE, 5e-324, 0.0), Sampling(MAX_TEMPERATURE, 1.0, 1.0), Sampling(1, 1, 0)):
+    for sampling in (
+        SamplingParams(MIN_TEMPERATURE, 5e-324, 0.0),
+        SamplingParams(MAX_TEMPERATURE, 1.0, 1.0),
+        SamplingParams(1, 1, 0),
+    ):
         GenerationRequest(length=1, seed=0, sampling=sampling)
-        GenerationRequest(length=MAX_LENGTH, seed=MAX_SEED, sampling=sampling, opening="a" * MAX_OPENING)
+        GenerationRequest(length=MAX_LENGTH, seed=MAX_SEED, sampling=sampling, prompt="a" * MAX_PROMPT)
 
 
 def test_a_request_cannot_be_changed_after_it_was_checked() -> None:

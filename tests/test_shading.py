@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from generator import Surprise
+from generator import Surprisal
 from generator.scoring import heatmap
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, cells, colour
 from generator.serving.prose import presentable
@@ -38,9 +38,11 @@ ODD = [
 ]
 
 
-def surprise(text: str, bits: float | None = None, given: str = "") -> Surprise:
+def surprise(text: str, bits: float | None = None, given: str = "") -> Surprisal:
     random = np.random.default_rng(len(text))
-    return Surprise(text, random.exponential(1.5, len(text)) if bits is None else np.full(len(text), bits), given=given)
+    return Surprisal(
+        text, random.exponential(1.5, len(text)) if bits is None else np.full(len(text), bits), given=given
+    )
 
 
 def picture(text: str, given: str = "", *, hard_wrapped: bool = True) -> Image.Image:
@@ -98,10 +100,10 @@ def test_what_is_surprising_is_shaded_and_what_is_certain_or_given_is_not() -> N
         image = heatmap.draw([("", surprise("mmm mmm", bits, given="given"))], hard_wrapped=True).convert("RGB")
         text = image.crop((0, 0, image.width, image.height - heatmap._Scale.height))
         assert (colour(SHADES - 1) in colours(text)) is (shade == SHADES - 1)
-        opening = text.crop((0, 0, 120, text.height))
-        assert heatmap.PAPER in colours(opening)
-        assert heatmap.GIVEN in colours(opening)
-        assert colour(SHADES - 1) not in colours(opening)
+        prompt = text.crop((0, 0, 120, text.height))
+        assert heatmap.PAPER in colours(prompt)
+        assert heatmap.GIVEN in colours(prompt)
+        assert colour(SHADES - 1) not in colours(prompt)
 
 
 def test_several_texts_have_their_labels_and_one_scale() -> None:

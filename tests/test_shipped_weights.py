@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from safetensors.numpy import load
 
-from generator import Generation, GenerationRequest, Manifest, Sampling, Weights
+from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
 from generator.scoring.measure import bits_per_character
 from generator.serving.prose import ends_sentence, presentable
 from generator.serving.scheduler import Worker
@@ -71,10 +71,10 @@ def manifest(model: Model) -> Manifest:
 
 @pytest.fixture(scope="module")
 def generations(model: Model) -> list[Generation]:
-    """Two dozen texts at the default temperature, without an opening."""
+    """Two dozen texts at the default temperature, without a prompt."""
     worker = Worker(model, queue=TEXTS)
     try:
-        futures = [worker.submit(GenerationRequest(LENGTH, seed, Sampling(0.7))) for seed in range(TEXTS)]
+        futures = [worker.submit(GenerationRequest(LENGTH, seed, SamplingParams(0.7))) for seed in range(TEXTS)]
         return [future.result(60) for future in futures]
     finally:
         worker.close(0)
@@ -225,7 +225,9 @@ def test_a_lower_temperature_keeps_to_fewer_words(model: Model) -> None:
     worker = Worker(model, queue=0)
     try:
         for temperature in (0.2, 1.2):
-            requests = [GenerationRequest(200, seed, Sampling(temperature), "The philosopher ") for seed in range(8)]
+            requests = [
+                GenerationRequest(200, seed, SamplingParams(temperature), "The philosopher ") for seed in range(8)
+            ]
             written = [future.result(60).text for future in [worker.submit(request) for request in requests]]
             words = " ".join(written).lower().split()
             distinct.append(len(set(words)) / len(words))

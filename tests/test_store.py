@@ -30,7 +30,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def a_conversation(tail: str = "and so on.", *, state: bytes = b"\0\1\2state") -> Conversation:
-    return Conversation(opening="The philosopher", temperature=0.6, version="v1", state=state, tail=tail)
+    return Conversation(prompt="The philosopher", temperature=0.6, version="v1", state=state, tail=tail)
 
 
 @pytest.fixture
@@ -398,10 +398,10 @@ async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 OPEN_AS_NOBODY = """
 import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
-from bot import database
-from bot.database import Database
-from bot.errors import StoreError
-from bot.store import Store
+from bot.store import sqlite as database
+from bot.store.sqlite import Database
+from bot.store.errors import StoreError
+from bot.store.store import Store
 if os.geteuid() == 0:  # root may write everywhere; what is imported stays usable
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 async def main():
@@ -460,8 +460,8 @@ async def test_a_folder_that_may_not_be_written(open_folder: Path) -> None:
 WRITE_FOR_EVER = """
 import asyncio, sys
 from pathlib import Path
-from bot.settings import Secret
-from bot.store import Conversation, Store
+from bot.config.schema import Secret
+from bot.store.store import Conversation, Store
 place = sys.stdin.read()
 async def main():
     async with Store.open(Secret(place) if "://" in place else Path(place)) as store:

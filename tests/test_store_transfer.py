@@ -26,7 +26,7 @@ from bot.core import messages
 from bot.store import transfer
 from bot.store.migrations import MIGRATIONS, steps
 from bot.store.store import Conversation, Store
-from generator.scoring.surprisal import Written
+from generator.scoring.surprisal import ScoringRequest
 from generator.types import MAX_SEED
 
 TABLES = ("people", "preferences", "conversations", "moved_chats", "notes")
@@ -92,7 +92,7 @@ def in_postgres(address: Secret) -> Rows:
 
 
 def without_probe(rows: Rows) -> Rows:
-    """Opening a database notes that, with the time."""
+    """Prompt a database notes that, with the time."""
     return rows | {"notes": [note for note in rows["notes"] if note[0] != "probe"]}
 
 
@@ -130,7 +130,7 @@ def fill(path: Path, people: int) -> None:
             for number in range(30):
                 person, platform = f"-{number % 9}", draw.choice(("telegram", "discord"))
                 await store.set_temperature(platform, person, draw.choice((draw.random(), 1.0, None)))
-                written = Written(text(), text(), draw.choice((None, 0, MAX_SEED)))
+                written = ScoringRequest(text(), text(), draw.choice((None, 0, MAX_SEED)))
                 conversation = Conversation(text(), draw.random(), "v1", bytes(range(256)), text(), written)
                 await keep(store, platform, f"-{number % 5}", person, conversation)
                 await store.forget("discord", f"-{number % 4}")

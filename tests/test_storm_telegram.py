@@ -30,25 +30,25 @@ sys.exit(main(["run", *sys.argv[1:]]))
 
 
 class Asked:
-    """What was asked: in each chat, by each person, the openings in order."""
+    """What was asked: in each chat, by each person, the prompts in order."""
 
     def __init__(self) -> None:
-        self.openings: dict[tuple[Chat, User], list[str]] = {}
+        self.prompts: dict[tuple[Chat, User], list[str]] = {}
 
     async def ask(self, chat: Chat, person: User) -> None:
-        line = self.openings.setdefault((chat, person), [])
-        number = sum(map(len, self.openings.values()))
+        line = self.prompts.setdefault((chat, person), [])
+        number = sum(map(len, self.prompts.values()))
         line.append(f"{TYPED} {number:03d}")
         await chat.send(f"/nietzsche 0.7 {line[-1]}", by=person)
 
     def answered(self) -> Counter[str]:
-        """How many texts there are for each opening."""
-        texts = [sent.text for chat in {chat for chat, _ in self.openings} for sent in chat.sent.values()]
+        """How many texts there are for each prompt."""
+        texts = [sent.text for chat in {chat for chat, _ in self.prompts} for sent in chat.sent.values()]
         return Counter(text[: len(TYPED) + 4] for text in texts)
 
     async def wait(self, service: ServiceProcess) -> None:
         """Until there is an answer to everything."""
-        asked = {opening for line in self.openings.values() for opening in line}
+        asked = {prompt for line in self.prompts.values() for prompt in line}
         try:
             async with asyncio.timeout(PATIENCE):
                 while not asked <= set(self.answered()):  # noqa: ASYNC110 - of another process, which tells nobody
@@ -59,8 +59,8 @@ class Asked:
 
     def check(self) -> None:
         """Each has one answer, in the order in which its person asked."""
-        assert self.answered() == Counter(opening for line in self.openings.values() for opening in line)
-        for (chat, _), line in self.openings.items():
+        assert self.answered() == Counter(prompt for line in self.prompts.values() for prompt in line)
+        for (chat, _), line in self.prompts.items():
             texts = [sent.text[: len(TYPED) + 4] for sent in chat.sent.values()]
             assert [text for text in texts if text in line] == line
 

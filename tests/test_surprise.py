@@ -15,18 +15,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from generator import (
-    Busy,
     Continuation,
     GenerationRequest,
-    Generator,
     InvalidRequest,
-    NetworkFault,
-    Sampling,
-    Surprise,
-    Written,
+    ModelError,
+    Overloaded,
+    SamplingParams,
+    ScoringRequest,
+    Surprisal,
+    ThreadedGenerator,
 )
 from generator.scoring.measure import bits_per_character
-from generator.scoring.surprisal import CONTEXT, MAX_TEXT, Weighing
+from generator.scoring.surprisal import CONTEXT, MAX_TEXT, ScoringSequence
 from generator.serving.scheduler import MAX_ROWS, Worker
 from generator.weights.loader import Model, load_model
 from generator.weights.session import State
@@ -52,25 +52,23 @@ def bits_after(model: Model, state: State, read: str, text: str) -> list[float]:
     return bits[len(read) - 1 :]
 
 
-async def test_the_bits_of_a_text_are_those_that_it_was_written_with(generator: Generator) -> None:
+async def test_the_bits_of_a_text_are_those_that_it_was_written_with(generator: ThreadedGenerator) -> None:
     model = generator._worker.model
-    for opening in ("The philosopher", ""):
-        generation = await generator.generate(GenerationRequest(200, 7, Sampling(0.7), opening))
-        surprise = await generator.weigh(Written(opening, generation.text, 7))
+    for prompt in ("The philosopher", ""):
+        generation = await generator.generate(GenerationRequest(200, 7, SamplingParams(0.7), prompt))
+        surprise = await generator.score(ScoringRequest(prompt, generation.text, 7))
         beginning = model.beginning(np.random.default_rng(7))
-        expected = bits_after(
-            model, [row[None] for row in beginning.rows], beginning.pending + opening, generation.text
-        )
+        expected = bits_after(model, [row[None] for row in beginning.rows], beginning.pending + prompt, generation.text)
         np.testing.assert_allclose(surprise.bits, expected, rtol=1e-9)
         assert surprise.text == generation.text
         assert surprise.version == "tiny-1"
         assert surprise.mean == pytest.approx(sum(expected) / len(expected))
 
 
-async def test_a_text_of_the_corpus_has_the_bits_that_the_measure_gives(generator: Generator) -> None:
+async def test_a_text_of_the_corpus_has_the_bits_that_the_measure_gives(generator: ThreadedGenerator) -> None:
     model = generator._worker.model
     text = "Man is something that is to be surpassed. " * 4
-    surprise = await generator.weigh(Written("W", text))  # no seed: read from a zero state
+    surprise = await generator.score(ScoringRequest("W", text))  # no seed: read from a zero state
     measured = bits_per_character(model.network, model.weights.manifest.vocabulary.encode("W" + text))
     assert surprise.mean == pytest.approx(measured, rel=1e-12)
 
@@ -79,10 +77,10 @@ def test_the_end_of_what_came_before_is_enough_to_go_on_with(shipped: Model) -> 
     """What `CONTEXT` says of the real weights."""
     worker = Worker(shipped, queue=8)
     try:
-        first = worker.submit(GenerationRequest(300, 3, Sampling(0.7), "The philosopher")).result(200)
+        first = worker.submit(GenerationRequest(300, 3, SamplingParams(0.7), "The philosopher")).result(200)
         goes_on = Continuation(first.state, "The philosopher" + first.text)
-        second = worker.submit(GenerationRequest(120, 4, Sampling(0.7), continuation=goes_on)).result(200)
-        surprise = worker.submit(Written(goes_on.tail, second.text)).result(200)
+        second = worker.submit(GenerationRequest(120, 4, SamplingParams(0.7), continuation=goes_on)).result(200)
+        surprise = worker.submit(ScoringRequest(goes_on.tail, second.text)).result(200)
     finally:
         worker.close(10)
     beginning = shipped.beginning(np.random.default_rng(3))
@@ -94,13 +92,13 @@ def test_the_end_of_what_came_before_is_enough_to_go_on_with(shipped: Model) -> 
     assert difference.max() < 0.2
 
 
-async def test_weighing_changes_nothing_and_is_the_same_in_a_crowd(generator: Generator) -> None:
-    request = GenerationRequest(150, 11, Sampling(0.9), "Man")
+async def test_weighing_changes_nothing_and_is_the_same_in_a_crowd(generator: ThreadedGenerator) -> None:
+    request = GenerationRequest(150, 11, SamplingParams(0.9), "Man")
     before = await generator.generate(request)
-    written = Written("Man", before.text, 11)
-    alone = await generator.weigh(written)
-    others = [generator.generate(GenerationRequest(150, seed, Sampling(1.3))) for seed in range(6)]
-    *_, again, crowded = await asyncio.gather(*others, generator.generate(request), generator.weigh(written))
+    written = ScoringRequest("Man", before.text, 11)
+    alone = await generator.score(written)
+    others = [generator.generate(GenerationRequest(150, seed, SamplingParams(1.3))) for seed in range(6)]
+    *_, again, crowded = await asyncio.gather(*others, generator.generate(request), generator.score(written))
     assert again.text == before.text
     assert again.state == before.state
     np.testing.assert_array_equal(crowded.bits, alone.bits)
@@ -111,30 +109,30 @@ async def test_a_text_of_other_weights_has_no_bits_where_they_lack_a_character(
 ) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
     activate(tiny_folder, "tiny-2")
-    async with Generator.open(tiny_folder, threads=1) as generator:
-        surprise = await generator.weigh(Written("größer", "Ist es €uro?", 5))
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
+        surprise = await generator.score(ScoringRequest("größer", "Ist es €uro?", 5))
         assert surprise.version == "tiny-2"
         assert np.isnan(surprise.bits).tolist() == [character == "€" for character in "Ist es €uro?"]
         assert math.isfinite(surprise.mean)
         with pytest.raises(InvalidRequest, match="knows none"):
-            await generator.weigh(Written("", "€€€", 5))
+            await generator.score(ScoringRequest("", "€€€", 5))
 
 
 async def test_weighing_is_admitted_and_counted_as_work_but_is_no_text(tiny_folder: Path) -> None:
-    async with Generator.open(tiny_folder, threads=1, queue=0) as generator:
+    async with ThreadedGenerator.open(tiny_folder, threads=1, queue=0) as generator:
         before = generator.statistics()
-        written = Written("", "a" * 2000, 1)
-        tasks = [asyncio.create_task(generator.weigh(written)) for _ in range(MAX_ROWS + 8)]
+        written = ScoringRequest("", "a" * 2000, 1)
+        tasks = [asyncio.create_task(generator.score(written)) for _ in range(MAX_ROWS + 8)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
-        assert any(isinstance(result, Busy) for result in done)
-        assert sum(isinstance(result, Surprise) for result in done) >= MAX_ROWS
+        assert any(isinstance(result, Overloaded) for result in done)
+        assert sum(isinstance(result, Surprisal) for result in done) >= MAX_ROWS
         after = generator.statistics()
         assert (after.texts, after.failed) == (before.texts, before.failed)
         assert after.characters - before.characters >= MAX_ROWS * 2000
 
 
-async def test_a_cancelled_weighing_leaves_its_place(generator: Generator) -> None:
-    task = asyncio.create_task(generator.weigh(Written("", "a" * MAX_TEXT, 1)))
+async def test_a_cancelled_weighing_leaves_its_place(generator: ThreadedGenerator) -> None:
+    task = asyncio.create_task(generator.score(ScoringRequest("", "a" * MAX_TEXT, 1)))
     while not generator.statistics().running:
         await asyncio.sleep(0.001)
     task.cancel()
@@ -145,28 +143,28 @@ async def test_a_cancelled_weighing_leaves_its_place(generator: Generator) -> No
 
 
 def test_logits_that_are_no_distribution_are_a_fault(shipped: Model) -> None:
-    weighing = Weighing(Written("", "abc", 1), shipped)
+    weighing = ScoringSequence(ScoringRequest("", "abc", 1), shipped)
     logits = np.full(len(shipped.weights.manifest.vocabulary), np.nan, np.float32)
     weighing.guide(logits)
     assert np.isnan(logits).all(), "left as they are, for the draw to find"
-    assert issubclass(NetworkFault, Exception)
+    assert issubclass(ModelError, Exception)
 
 
 @pytest.mark.parametrize("arguments", [("a" * 1001, "b"), ("", "b" * (MAX_TEXT + 1)), ("", "b", -1), ("", "b", 2**63)])
 def test_what_cannot_be_weighed_is_refused(arguments: tuple[str, str, int]) -> None:
     with pytest.raises(InvalidRequest):
-        Written(*arguments)
+        ScoringRequest(*arguments)
 
 
 def test_the_most_surprising_words_come_first() -> None:
     bits = np.array([0.5] * 4 + [9.0] * 5 + [0.1] * 4 + [2.0] * 6)
-    surprise = Surprise("ers tragi the cosmos"[:19], bits, given="The philosoph")
+    surprise = Surprisal("ers tragi the cosmos"[:19], bits, given="The philosoph")
     assert [word for word, _ in surprise.words(3)] == ["tragi", "cosmo", "the"]
     assert surprise.words(1)[0][1] == pytest.approx(45.0)
-    assert Surprise("", np.empty(0)).words(3) == []
-    assert math.isnan(Surprise("", np.empty(0)).mean)
+    assert Surprisal("", np.empty(0)).words(3) == []
+    assert math.isnan(Surprisal("", np.empty(0)).mean)
     with pytest.raises(ValueError, match="as many bits"):
-        Surprise("abc", np.zeros(2))
+        Surprisal("abc", np.zeros(2))
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -174,7 +172,7 @@ def test_the_most_surprising_words_come_first() -> None:
 def test_any_text_can_be_weighed_or_is_refused(shipped: Model, before: str, text: str, seed: int | None) -> None:
     worker = Worker(shipped, queue=1)
     try:
-        surprise = worker.submit(Written(before, text, seed)).result(100)
+        surprise = worker.submit(ScoringRequest(before, text, seed)).result(100)
     except InvalidRequest:
         assert not any(character in shipped.weights.manifest.vocabulary for character in text)
     else:

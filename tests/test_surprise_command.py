@@ -24,7 +24,7 @@ from bot.core.parsing import parse_line
 from bot.core.reply import Invocation, Kind, Picture, Reply
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.store import Conversation, Store
-from generator import Generator, Written
+from generator import ScoringRequest, ThreadedGenerator
 from generator.serving.prose import presentable
 from generator.weights.versions import activate
 
@@ -98,7 +98,7 @@ async def test_without_a_text_it_says_what_to_do(commands: Commands) -> None:
 
 
 async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is_said(
-    commands: Commands, generator: Generator, tiny_folder: Path, add_tiny_version: AddVersion
+    commands: Commands, generator: ThreadedGenerator, tiny_folder: Path, add_tiny_version: AddVersion
 ) -> None:
     text = await say(commands, "/nietzsche 0.7 Man")
     assert "tiny" not in (await say(commands, "/surprise")).text
@@ -110,7 +110,7 @@ async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is
     assert "tiny-1 wrote it; the surprise is that of tiny-2" in reply.text
 
 
-async def test_it_needs_no_rest_after_a_text_but_one_of_its_own(generator: Generator, store: Store) -> None:
+async def test_it_needs_no_rest_after_a_text_but_one_of_its_own(generator: ThreadedGenerator, store: Store) -> None:
     commands = Commands(generator, store, BotSection(length=60, rest=30.0))
     text = await say(commands, "/nietzsche 0.7 Man")
     assert shaded(await say(commands, "/surprise")) == text.text
@@ -131,8 +131,8 @@ async def test_the_event_loop_goes_on_meanwhile(commands: Commands) -> None:
 
 
 async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store) -> None:
-    opening = "Unforgettable sentence"
-    await say(commands, f"/nietzsche 0.7 {opening}")
+    prompt = "Unforgettable sentence"
+    await say(commands, f"/nietzsche 0.7 {prompt}")
     kept = await store.conversation("telegram", "here", "ada")
     assert kept is not None
     assert kept.written is not None
@@ -140,7 +140,7 @@ async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store)
     await say(commands, "/forgetme")
     assert (await say(commands, "/surprise")).text == messages.NOTHING_TO_SHADE
     assert kept.written.text.encode() not in store_bytes(store)
-    assert opening.encode() not in store_bytes(store)
+    assert prompt.encode() not in store_bytes(store)
 
 
 def store_bytes(store: Store) -> bytes:
@@ -158,14 +158,14 @@ async def test_the_log_holds_nothing_of_the_text(commands: Commands, caplog: pyt
 
 
 async def test_what_is_kept_comes_back_as_it_was(store: Store) -> None:
-    begun = Conversation("Man", 0.7, "v", b"s", "tail", Written("Man", " \x00λ😀'", 2**63 - 1))
-    for conversation in (begun, Conversation("", 0.7, "v", b"s", "", Written("before", "text", None))):
+    begun = Conversation("Man", 0.7, "v", b"s", "tail", ScoringRequest("Man", " \x00λ😀'", 2**63 - 1))
+    for conversation in (begun, Conversation("", 0.7, "v", b"s", "", ScoringRequest("before", "text", None))):
         await keep(store, "telegram", "here", "ada", conversation)
         assert await store.conversation("telegram", "here", "ada") == conversation
 
 
 async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
-    tmp_path: Path, generator: Generator
+    tmp_path: Path, generator: ThreadedGenerator
 ) -> None:
     path = tmp_path / "old.sqlite3"
     with closing(sqlite3.connect(path, isolation_level=None)) as old:
@@ -188,7 +188,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
 async def test_the_shipped_weights_are_less_surprised_by_what_they_wrote_cooler(
     weights_folder: Path, store: Store
 ) -> None:
-    async with Generator.open(weights_folder) as generator:
+    async with ThreadedGenerator.open(weights_folder) as generator:
         commands = Commands(generator, store, BotSection(length=200, rest=0.0))
         hard_wrapped = generator.weights.manifest.hard_wrapped
         means = []

@@ -29,7 +29,7 @@ from bot.platforms.telegram.queues import LONGEST_LANE, Lanes
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
 from bot.store.store import Store
-from generator import Generator
+from generator import ThreadedGenerator
 
 LENGTH = 60
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
@@ -39,7 +39,7 @@ SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
 
 
 class Slow(Commands):
-    """The commands, which take their time over an opening that begins with Slow, and can be told what to say."""
+    """The commands, which take their time over a prompt that begins with Slow, and can be told what to say."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -100,7 +100,7 @@ def lines() -> Iterator[Lines]:
 
 
 @pytest.fixture
-def commands(generator: Generator, store: Store, alice: User) -> Slow:
+def commands(generator: ThreadedGenerator, store: Store, alice: User) -> Slow:
     return Slow(generator, store, BotSection(length=LENGTH, rest=0.0, operators=(f"telegram:{alice.id}",)))
 
 
@@ -275,7 +275,7 @@ async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store
 
 
 async def test_a_long_text_goes_on_in_the_next_message(
-    server: TelegramServer, generator: Generator, store: Store, group: Chat, bob: User
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, group: Chat, bob: User
 ) -> None:
     commands = Commands(generator, store, BotSection(length=3000, rest=0.0))
     async with serving(Telegram(section(server), commands, limits=FAST)):
@@ -318,7 +318,7 @@ def test_a_generated_text_mentions_nobody() -> None:
 
 
 async def test_about_comes_with_the_curve(
-    chat: Chat, generator: Generator, server: TelegramServer, bot: Telegram
+    chat: Chat, generator: ThreadedGenerator, server: TelegramServer, bot: Telegram
 ) -> None:
     (generator.weights.folder / "curve.png").write_bytes(PNG)
     await chat.send("/about")
@@ -404,7 +404,7 @@ async def test_nobody_else_may_press(group: Chat, alice: User, bob: User) -> Non
 
 
 async def test_old_buttons_work_after_a_restart(
-    server: TelegramServer, generator: Generator, store: Store, chat: Chat, alice: User
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:
     settings = BotSection(length=LENGTH, rest=0.0)
     async with serving(Telegram(section(server), Commands(generator, store, settings))):

@@ -20,7 +20,7 @@ from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.telegram.sender import MAX_PHOTO_SIDE
 from bot.store.store import Store
-from generator import Generator
+from generator import ThreadedGenerator
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -40,7 +40,10 @@ class Told(Commands):
 
 @pytest.fixture
 async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Told]:
-    async with Store.open(tmp_path / "pictures.sqlite3") as store, Generator.open(tiny_folder, threads=1) as generator:
+    async with (
+        Store.open(tmp_path / "pictures.sqlite3") as store,
+        ThreadedGenerator.open(tiny_folder, threads=1) as generator,
+    ):
         yield Told(generator, store, BotSection(length=60, rest=0.0))
 
 

@@ -20,9 +20,9 @@ SEALS = Seals("123456:token")
 
 @given(st.integers(1, LONGEST_NUMBER), ANYTHING, st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary(), ANYTHING)
 def test_a_sealed_button_fits_and_is_what_it_was(
-    person: int, opening: str, temperature: float, state: bytes, message: str
+    person: int, prompt: str, temperature: float, state: bytes, message: str
 ) -> None:
-    actions = buttons.under(str(person), opening.encode("utf-8", "ignore").decode(), round(temperature, 4), state)
+    actions = buttons.under(str(person), prompt.encode("utf-8", "ignore").decode(), round(temperature, 4), state)
     sealed = SEALS.on(message, actions)
     assert [action.label for action in sealed] == [action.label for action in actions]
     assert all(len(action.data.encode()) <= MAX_DATA for action in sealed)

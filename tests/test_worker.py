@@ -28,14 +28,14 @@ from generator import (
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
-    Busy,
-    Closing,
     Continuation,
     Generation,
     GenerationRequest,
     InvalidRequest,
-    NetworkFault,
-    Sampling,
+    ModelError,
+    Overloaded,
+    SamplingParams,
+    ShuttingDown,
 )
 from generator.serving.prose import ends_sentence
 from generator.serving.scheduler import FULL_ENOUGH, MAX_ROWS, Worker
@@ -53,14 +53,14 @@ LONGEST_WORD = 40
 NOT_IN_TINY = "é"
 
 SAMPLING = st.builds(
-    Sampling,
+    SamplingParams,
     temperature=st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE),
     top_p=st.just(1.0) | st.floats(0.05, 1.0),
     min_p=st.just(0.0) | st.floats(0.0, 0.5),
 )
 OPENINGS = st.text(st.sampled_from(TINY_VOCABULARY.characters), max_size=12)
 REQUESTS = st.builds(
-    GenerationRequest, length=st.integers(1, 60), seed=st.integers(0, MAX_SEED), sampling=SAMPLING, opening=OPENINGS
+    GenerationRequest, length=st.integers(1, 60), seed=st.integers(0, MAX_SEED), sampling=SAMPLING, prompt=OPENINGS
 )
 
 
@@ -296,16 +296,16 @@ def test_a_text_is_the_same_alone_and_while_others_join_and_leave_and_are_cancel
         assert future.result(PATIENCE) == expected
 
 
-def crowd(seed: int, length: int, openings: Sequence[str]) -> list[GenerationRequest]:
+def crowd(seed: int, length: int, prompts: Sequence[str]) -> list[GenerationRequest]:
     random = np.random.default_rng(seed)
     return [
         GenerationRequest(
             length=int(random.integers(1, length)),
             seed=int(random.integers(MAX_SEED)),
-            sampling=Sampling(
+            sampling=SamplingParams(
                 float(random.uniform(0.1, 2.0)), float(random.choice([1.0, 0.9, 0.5])), float(random.choice([0.0, 0.1]))
             ),
-            opening=str(random.choice(openings)),
+            prompt=str(random.choice(prompts)),
         )
         for _ in range(MAX_ROWS)
     ]
@@ -376,10 +376,10 @@ def test_the_same_request_twice_gives_the_same_text_and_another_seed_another(one
 def test_a_change_of_any_setting_changes_the_text(one: Model) -> None:
     request = GenerationRequest(200, seed=7)
     changed = [
-        replace(request, sampling=Sampling(0.8)),
-        replace(request, sampling=Sampling(top_p=0.5)),
-        replace(request, sampling=Sampling(min_p=0.5)),
-        replace(request, opening="A"),
+        replace(request, sampling=SamplingParams(0.8)),
+        replace(request, sampling=SamplingParams(top_p=0.5)),
+        replace(request, sampling=SamplingParams(min_p=0.5)),
+        replace(request, prompt="A"),
     ]
     assert len({generation.text for generation in alone(one, request, *changed)}) == 5
 
@@ -389,18 +389,18 @@ def test_a_change_of_any_setting_changes_the_text(one: Model) -> None:
 
 @settings(max_examples=15, deadline=None)
 @given(
-    opening=OPENINGS | st.just(""),
+    prompt=OPENINGS | st.just(""),
     temperature=st.floats(0.3, 1.5),
     seeds=st.tuples(*[st.integers(0, MAX_SEED)] * 3),
     lengths=st.tuples(*[st.integers(1, 80)] * 3),
 )
 def test_a_text_continued_twice_is_what_one_network_writes_in_one_go(
-    one: Model, opening: str, temperature: float, seeds: tuple[int, ...], lengths: tuple[int, ...]
+    one: Model, prompt: str, temperature: float, seeds: tuple[int, ...], lengths: tuple[int, ...]
 ) -> None:
-    """None is computed twice or left out: a network stepped by hand through the opening and all three texts, never
+    """None is computed twice or left out: a network stepped by hand through the prompt and all three texts, never
     set back, draws each of their characters and passes through each state that was kept."""
-    sampling = Sampling(temperature)
-    request = GenerationRequest(lengths[0], seeds[0], sampling, opening)
+    sampling = SamplingParams(temperature)
+    request = GenerationRequest(lengths[0], seeds[0], sampling, prompt)
     requests, written = [request], []
     with working(one) as worker:
         for length, seed in zip(lengths[1:], seeds[1:], strict=True):
@@ -409,7 +409,7 @@ def test_a_text_continued_twice_is_what_one_network_writes_in_one_go(
         written += write(worker, requests[-1])
 
     beginning = beginning_of(one, request)
-    before = beginning.pending + opening
+    before = beginning.pending + prompt
     hand = ByHand(one, beginning.rows).feed(before)
     pending = ""
     for request, generation in zip(requests, written, strict=True):
@@ -422,32 +422,32 @@ def test_a_text_continued_twice_is_what_one_network_writes_in_one_go(
 
 
 def test_the_shipped_network_too_goes_on_exactly_where_it_stopped(shipped: Model) -> None:
-    opening = "The philosopher "
-    first = alone(shipped, GenerationRequest(300, seed=1, opening=opening))[0]
+    prompt = "The philosopher "
+    first = alone(shipped, GenerationRequest(300, seed=1, prompt=prompt))[0]
     second = alone(shipped, continuing(first, 300, seed=2))[0]
     beginning = beginning_of(shipped, GenerationRequest(300, seed=1))
-    hand = ByHand(shipped, beginning.rows).feed(beginning.pending + opening + first.text)
+    hand = ByHand(shipped, beginning.rows).feed(beginning.pending + prompt + first.text)
     assert hand.rows == rows_of(kept(shipped, first))
     assert hand.feed(second.text).rows == rows_of(kept(shipped, second))
     assert second.text[0].isspace()
 
 
-def test_an_opening_is_read_in_order_and_is_no_part_of_the_text(one: Model) -> None:
-    """At the lowest temperature the text is the network's own answer to the opening."""
-    request = GenerationRequest(40, seed=3, sampling=Sampling(0.1), opening="Zarathustra; 7")
+def test_an_prompt_is_read_in_order_and_is_no_part_of_the_text(one: Model) -> None:
+    """At the lowest temperature the text is the network's own answer to the prompt."""
+    request = GenerationRequest(40, seed=3, sampling=SamplingParams(0.1), prompt="Zarathustra; 7")
     text = alone(one, request)[0].text
-    backwards = alone(one, replace(request, opening=request.opening[::-1]))[0].text
-    assert request.opening not in text
+    backwards = alone(one, replace(request, prompt=request.prompt[::-1]))[0].text
+    assert request.prompt not in text
     assert text != backwards
 
 
-def test_characters_are_counted_with_those_of_the_opening(one: Model) -> None:
-    opening = "a" * 100
+def test_characters_are_counted_with_those_of_the_prompt(one: Model) -> None:
+    prompt = "a" * 100
     with working(one) as worker:
-        text = write(worker, GenerationRequest(1, seed=1, opening=opening))[0].text
+        text = write(worker, GenerationRequest(1, seed=1, prompt=prompt))[0].text
         statistics = worker.statistics()
     assert statistics.texts == 1
-    assert statistics.characters >= len(opening) + len(text)
+    assert statistics.characters >= len(prompt) + len(text)
     assert statistics.characters_per_second > 0
 
 
@@ -475,15 +475,15 @@ def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Mod
 
 
 def test_a_kept_state_goes_on_in_another_process(one: Model, folder: Path, tmp_path: Path) -> None:
-    first = alone(one, GenerationRequest(100, seed=1, opening="Why"))[0]
+    first = alone(one, GenerationRequest(100, seed=1, prompt="Why"))[0]
     here = alone(one, continuing(first, 100, seed=2))[0]
     (tmp_path / "state").write_bytes(first.state)
     program = """
 import sys
 from pathlib import Path
 from generator import Continuation, GenerationRequest
-from generator.model import load_model
-from generator.worker import Worker
+from generator.weights.loader import load_model
+from generator.serving.scheduler import Worker
 folder, place = map(Path, sys.argv[1:])
 worker = Worker(load_model(folder, threads=1), 1)
 state = (place / "state").read_bytes()
@@ -567,7 +567,7 @@ def assert_reads_well(model: Model, request: GenerationRequest, generation: Gene
     assert 1 <= len(text) <= int(wanted * 1.25) + 80
     assert not re.search(r"\s{3}", text)
     assert not text[-1].isspace()
-    if not request.opening and request.continuation is None:
+    if not request.prompt and request.continuation is None:
         assert text[0].isupper()
     pending = kept(model, generation).pending
     assert pending.isspace() or not re.search(r"\S\s", text), "it ends inside a word"
@@ -586,14 +586,14 @@ def assert_reads_well(model: Model, request: GenerationRequest, generation: Gene
 
 
 @settings(max_examples=60, deadline=None)
-@example(request=GenerationRequest(121, 3391, Sampling(0.69921875), opening="C.zJQ"), seed=0)
+@example(request=GenerationRequest(121, 3391, SamplingParams(0.69921875), prompt="C.zJQ"), seed=0)
 @given(
     request=st.builds(
         GenerationRequest,
         length=st.integers(1, 300) | st.sampled_from([1, 2, 3]),
         seed=st.integers(0, MAX_SEED),
         sampling=SAMPLING,
-        opening=st.just("") | OPENINGS,
+        prompt=st.just("") | OPENINGS,
     ),
     seed=st.integers(0, MAX_SEED),
 )
@@ -616,12 +616,12 @@ def test_a_text_begins_and_ends_well_and_so_does_its_continuation(
     lengths=st.lists(st.integers(1, 200), min_size=8, max_size=8),
     seed=st.integers(0, MAX_SEED - 8),
     sampling=SAMPLING,
-    opening=st.sampled_from(["", "", "The philosopher ", "What is noble", "\n\n", "1."]),
+    prompt=st.sampled_from(["", "", "The philosopher ", "What is noble", "\n\n", "1."]),
 )
 def test_a_text_of_the_shipped_network_begins_and_ends_well(
-    shipped: Model, lengths: list[int], seed: int, sampling: Sampling, opening: str
+    shipped: Model, lengths: list[int], seed: int, sampling: SamplingParams, prompt: str
 ) -> None:
-    requests = [GenerationRequest(length, seed + i, sampling, opening) for i, length in enumerate(lengths)]
+    requests = [GenerationRequest(length, seed + i, sampling, prompt) for i, length in enumerate(lengths)]
     with working(shipped) as worker:
         for request, generation in zip(requests, write(worker, *requests), strict=True):
             assert_reads_well(shipped, request, generation)
@@ -635,7 +635,7 @@ def test_the_shortest_and_the_longest_texts_begin_and_end_well(
 ) -> None:
     model: Model = request.getfixturevalue(which)
     requests = [
-        GenerationRequest(length, seed, Sampling(temperature)) for seed, temperature in enumerate((0.1, 0.7, 2.0))
+        GenerationRequest(length, seed, SamplingParams(temperature)) for seed, temperature in enumerate((0.1, 0.7, 2.0))
     ]
     with working(model) as worker:
         for wanted, generation in zip(requests, write(worker, *requests), strict=True):
@@ -644,7 +644,7 @@ def test_the_shortest_and_the_longest_texts_begin_and_end_well(
                 assert len(generation.text) >= LONG / 2
 
 
-def test_texts_without_an_opening_begin_differently(one: Model) -> None:
+def test_texts_without_an_prompt_begin_differently(one: Model) -> None:
     texts = [generation.text for generation in alone(one, *(GenerationRequest(20, seed) for seed in range(20)))]
     assert len({text[:5] for text in texts}) > 10
 
@@ -657,7 +657,7 @@ def test_when_the_queue_is_full_the_next_is_refused_with_a_time_to_wait_before_a
         admitted = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_ROWS + 2)]
         network.arrived()
         for _ in range(3):
-            with pytest.raises(Busy) as caught:
+            with pytest.raises(Overloaded) as caught:
                 worker.submit(GenerationRequest(10, seed=99))
             assert caught.value.retry_after > 0
         statistics = worker.statistics()
@@ -675,7 +675,7 @@ def test_the_time_to_wait_grows_with_what_waits(one: Model) -> None:
         with stepped(one, waiting=0) as (worker, _):
             for seed in range(MAX_ROWS):
                 worker.submit(GenerationRequest(length, seed))
-            with pytest.raises(Busy) as caught:
+            with pytest.raises(Overloaded) as caught:
                 worker.submit(GenerationRequest(10, seed=99))
             waits.append(caught.value.retry_after)
     assert waits[0] < waits[1]
@@ -687,7 +687,7 @@ def test_without_a_queue_as_many_are_admitted_as_run_at_once(one: Model) -> None
         network.arrived()
         for seed in range(1, MAX_ROWS):
             worker.submit(GenerationRequest(LONG, seed))
-        with pytest.raises(Busy):
+        with pytest.raises(Overloaded):
             worker.submit(GenerationRequest(LONG, seed=99))
         network.let_one_pass()
         assert network.arrived() == MAX_ROWS
@@ -698,7 +698,7 @@ def test_cancelling_a_waiting_request_frees_its_place_at_once(one: Model) -> Non
         running = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_ROWS)]
         network.arrived()
         waiting = worker.submit(GenerationRequest(10, seed=50))
-        with pytest.raises(Busy):
+        with pytest.raises(Overloaded):
             worker.submit(GenerationRequest(10, seed=51))
         assert waiting.cancel()
         instead = worker.submit(GenerationRequest(10, seed=51))
@@ -735,10 +735,10 @@ def test_cancelling_everything_leaves_a_worker_that_works(one: Model) -> None:
         assert (statistics.running, statistics.queued) == (0, 0)
 
 
-def test_an_opening_with_a_character_that_the_network_does_not_know_is_refused_and_named(one: Model) -> None:
+def test_an_prompt_with_a_character_that_the_network_does_not_know_is_refused_and_named(one: Model) -> None:
     with working(one) as worker:
         with pytest.raises(InvalidRequest, match=NOT_IN_TINY):
-            worker.submit(GenerationRequest(10, seed=1, opening=f"caf{NOT_IN_TINY}"))
+            worker.submit(GenerationRequest(10, seed=1, prompt=f"caf{NOT_IN_TINY}"))
         assert worker.statistics().characters == 0
 
 
@@ -748,7 +748,7 @@ TRAP = "Q"
 
 
 def raise_fault(_logits: Logits, _rows: list[int]) -> None:
-    raise NetworkFault("it cannot read this")
+    raise ModelError("it cannot read this")
 
 
 def raise_defect(_logits: Logits, _rows: list[int]) -> None:
@@ -765,12 +765,12 @@ def set_infinite(logits: Logits, rows: list[int]) -> None:
 
 def fault_together_defect_alone(logits: Logits, _rows: list[int]) -> None:
     if len(logits) > 1:
-        raise NetworkFault("together it cannot run")
+        raise ModelError("together it cannot run")
     raise ZeroDivisionError("a defect")
 
 
 HEALTHY = [GenerationRequest(40 + seed, seed) for seed in range(6)]
-DOOMED = [GenerationRequest(40, seed, opening="a" * (10 * seed) + TRAP) for seed in range(1, 4)]
+DOOMED = [GenerationRequest(40, seed, prompt="a" * (10 * seed) + TRAP) for seed in range(1, 4)]
 
 
 def flawed(model: Model, spring: Callable[[Logits, list[int]], None]) -> Model:
@@ -796,7 +796,7 @@ def test_a_text_that_the_network_cannot_write_fails_alone(
     with working(model) as worker:
         healthy, doomed = mixed(worker)
         assert [future.result(PATIENCE) for future in healthy] == expected
-        assert [type(error_of(future)) for future in doomed] == [NetworkFault] * len(doomed)
+        assert [type(error_of(future)) for future in doomed] == [ModelError] * len(doomed)
         assert write(worker, HEALTHY[0]) == expected[:1]
         statistics = worker.statistics()
     assert (statistics.failed, statistics.running, statistics.queued) == (len(DOOMED), 0, 0)
@@ -811,8 +811,8 @@ def test_a_defect_ends_texts_with_an_error_and_later_ones_are_written(
         healthy, doomed = mixed(worker)
         done = wait([*healthy, *doomed], PATIENCE / 6)
         assert not done.not_done, "a request was never answered"
-        assert [type(error_of(future)) for future in doomed] == [NetworkFault] * len(doomed)
-        assert {type(error_of(future)) for future in healthy} <= {NetworkFault, type(None)}
+        assert [type(error_of(future)) for future in doomed] == [ModelError] * len(doomed)
+        assert {type(error_of(future)) for future in healthy} <= {ModelError, type(None)}
         assert write(worker, HEALTHY[0]) == alone(model, HEALTHY[0])
         statistics = worker.statistics()
     assert (statistics.running, statistics.queued) == (0, 0)
@@ -835,7 +835,7 @@ def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_
                 token = asked_by.set(name)
                 future = worker.submit(DOOMED[0])
                 asked_by.reset(token)
-                assert isinstance(error_of(future), NetworkFault)
+                assert isinstance(error_of(future), ModelError)
     finally:
         logging.getLogger("generator.serving.batch").removeHandler(listener)
     assert told == ["ada", "bob"]
@@ -868,7 +868,7 @@ def test_closing_finishes_what_was_admitted_and_takes_nothing_more(one: Model) -
         worker.close(PATIENCE)
         assert all(future.done() for future in futures)
         assert [future.result(0) for future in futures] == alone(one, *requests)
-        with pytest.raises(Closing):
+        with pytest.raises(ShuttingDown):
             worker.submit(GenerationRequest(10, seed=1))
         worker.close(PATIENCE)
     assert threading.active_count() == threads
@@ -887,8 +887,8 @@ def test_after_the_deadline_the_rest_ends_with_closing(one: Model) -> None:
         assert all(future.done() for future in futures)
         assert futures[3].cancelled()
         errors = [type(error_of(future)) for future in futures if not future.cancelled()]
-        assert errors == [Closing] * (MAX_ROWS + 19)
-        with pytest.raises(Closing):
+        assert errors == [ShuttingDown] * (MAX_ROWS + 19)
+        with pytest.raises(ShuttingDown):
             worker.submit(GenerationRequest(10, seed=1))
 
 
@@ -896,7 +896,7 @@ def test_closing_an_idle_worker_returns(one: Model) -> None:
     for deadline in (0, PATIENCE):
         worker = Worker(one, 1)
         worker.close(deadline)
-        with pytest.raises(Closing):
+        with pytest.raises(ShuttingDown):
             worker.submit(GenerationRequest(10, seed=1))
 
 

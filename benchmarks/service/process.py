@@ -26,8 +26,8 @@ ROOT: Final = Path(__file__).resolve().parent.parent.parent
 LIFTED: Final = """
 import functools, sys
 from bot.cli.main import main
-from bot.platforms import telegram
-from bot.platforms.telegram_limits import Limits, Rate
+from bot.platforms.telegram import platform as telegram
+from bot.platforms.telegram.rate_limit import Limits, Rate
 at_once = Rate(1, 0.0)
 telegram.Telegram = functools.partial(telegram.Telegram, limits=Limits(at_once, at_once, at_once))
 sys.exit(main(["run"]))

@@ -21,10 +21,10 @@ from bot.cli.exit_codes import UNUSABLE, WRONG, fail
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config, Secret, shown
 from bot.core import messages
-from bot.core.prompt import fit_opening
+from bot.core.prompt import fit_prompt
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
-from generator import MAX_SEED, GenerationRequest, Sampling, Unavailable, WeightsError
+from generator import MAX_SEED, GenerationRequest, SamplingParams, Unavailable, WeightsError
 from generator.serving.prose import presentable
 
 DEFAULT_CONFIG: Final = Path("config.toml")
@@ -70,7 +70,7 @@ def generate(options: argparse.Namespace) -> int:
     request = GenerationRequest(
         length=settings.length if options.length is None else options.length,
         seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
-        sampling=Sampling(
+        sampling=SamplingParams(
             temperature=settings.temperature if options.temperature is None else options.temperature,
             top_p=settings.top_p if options.top_p is None else options.top_p,
             min_p=settings.min_p if options.min_p is None else options.min_p,
@@ -85,14 +85,14 @@ def generate(options: argparse.Namespace) -> int:
     return 0
 
 
-async def _write(config: Config, request: GenerationRequest, prompt: str) -> str:
+async def _write(config: Config, request: GenerationRequest, typed: str) -> str:
     async with open_generator(config.generator) as generator:
         manifest = generator.weights.manifest
-        opening = fit_opening(prompt, manifest)
-        if notice := messages.fitted(opening):
+        prompt = fit_prompt(typed, manifest)
+        if notice := messages.fitted(prompt):
             print(notice, file=sys.stderr)
-        generation = await generator.generate(replace(request, opening=opening.text))
-        return presentable(opening.text + generation.text, hard_wrapped=manifest.hard_wrapped)
+        generation = await generator.generate(replace(request, prompt=prompt.text))
+        return presentable(prompt.text + generation.text, hard_wrapped=manifest.hard_wrapped)
 
 
 def check(options: argparse.Namespace) -> int:

@@ -13,11 +13,11 @@ from typing import Final
 from bot.cli.exit_codes import INTERRUPTED, UNREAD, UNUSABLE, WRONG, fail
 from bot.cli.parser import parser
 from bot.config.loader import ConfigError
-from bot.core.prompt import OpeningTooLong
+from bot.core.prompt import PromptTooLong
 from bot.store.errors import StoreAway, StoreError
 from generator import GeneratorError, InvalidRequest, WeightsError
 
-_TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, OpeningTooLong)
+_TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     except ConfigError as error:
         return fail(options.prog, UNUSABLE, *error.problems)
-    except (GeneratorError, StoreError, OpeningTooLong) as error:
+    except (GeneratorError, StoreError, PromptTooLong) as error:
         # After 1 systemd starts the service again; 2 is for what somebody has to mend.
         passing = isinstance(error, StoreAway) or not isinstance(error, _TO_BE_MENDED)
         return fail(options.prog, WRONG if passing else UNUSABLE, str(error))

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
-from generator import Busy
+from generator import Overloaded
 
 LONGEST_WAIT: Final = 30.0
 """Seconds after which nobody waits for a text any more: who asked so long ago is told when to come back. Without it, a
@@ -78,7 +78,7 @@ class Admission:
         """Waits for the chat's turn and holds a place for one text. `trusted` people need no rest.
 
         `asked`: when the person did, on the clock of `time.monotonic` (default: now). Raises `StillWriting`, `TooSoon`,
-        `Busy`, or, `LONGEST_WAIT` after they asked, `TooLate`.
+        `Overloaded`, or, `LONGEST_WAIT` after they asked, `TooLate`.
         """
         if person in self._writing:
             raise StillWriting
@@ -135,9 +135,9 @@ class Admission:
         return min(self._queue, int(max(prompt, 2 * self._places - prompt)) - self._running.total())
 
     def _make_room(self, chat: str) -> None:
-        """Sends the newest of the chat that has most waiting away; raises `Busy` when that is this chat."""
+        """Sends the newest of the chat that has most waiting away; raises `Overloaded` when that is this chat."""
         longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=chat)
-        busy = Busy(self._patience(self.queued))
+        busy = Overloaded(self._patience(self.queued))
         if len(self._waiting.get(longest, ())) <= len(self._waiting.get(chat, ())) + 1:
             raise busy
         turn = self._waiting[longest][-1]

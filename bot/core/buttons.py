@@ -33,13 +33,13 @@ class Button:
     temperature: float | None
 
 
-def under(person: str, opening: str, temperature: float, state: bytes) -> tuple[Action, ...]:
-    """The actions under a text of `person`: its opening, its temperature, and the state that it stopped in."""
-    actions = [_again("Again", person, opening, temperature), continuing(person, state)]
+def under(person: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
+    """The actions under a text of `person`: its prompt, its temperature, and the state that it stopped in."""
+    actions = [_again("Again", person, prompt, temperature), continuing(person, state)]
     if (hotter := round(temperature + STEP, 4)) <= MAX_TEMPERATURE:
-        actions.append(_again("Hotter", person, opening, hotter))
+        actions.append(_again("Hotter", person, prompt, hotter))
     if (colder := round(temperature - STEP, 4)) >= MIN_TEMPERATURE:
-        actions.append(_again("Colder", person, opening, colder))
+        actions.append(_again("Colder", person, prompt, colder))
     return tuple(actions)
 
 
@@ -61,9 +61,9 @@ def read(data: str) -> Button | None:
 
 
 def fingerprint(content: str | bytes) -> str:
-    """Eight hexadecimal digits by which an opening or a state is known again."""
+    """Eight hexadecimal digits by which a prompt or a state is known again."""
     return f"{zlib.crc32(content.encode('utf-8') if isinstance(content, str) else content):08x}"
 
 
-def _again(label: str, person: str, opening: str, temperature: float) -> Action:
-    return Action(label, f"{_AGAIN}:{person}:{fingerprint(opening)}:{temperature:g}")
+def _again(label: str, person: str, prompt: str, temperature: float) -> Action:
+    return Action(label, f"{_AGAIN}:{person}:{fingerprint(prompt)}:{temperature:g}")

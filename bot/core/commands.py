@@ -16,31 +16,31 @@ from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.admission import Admission
 from bot.core.parsing import parse_temperature, split_temperature
-from bot.core.prompt import Opening, fit_opening
+from bot.core.prompt import Prompt, fit_prompt
 from bot.core.reply import Cause, Invocation, Passage, Picture, Press, Reply, Suggestion
 from bot.core.turns import Turns
 from bot.store.errors import StoreError
 from bot.store.store import Conversation, Store
 from generator import (
-    MAX_OPENING,
+    MAX_PROMPT,
     MAX_SEED,
-    Closing,
     Continuation,
     Generation,
     GenerationRequest,
-    Sampling,
-    Surprise,
+    Generator,
+    SamplingParams,
+    ScoringRequest,
+    ShuttingDown,
+    Surprisal,
     Unavailable,
     WeightsError,
-    Writer,
-    Written,
 )
 from generator.scoring.palette import cells
 from generator.serving.prose import presentable
 from generator.serving.scheduler import MAX_ROWS
 
 LADDER: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
-TAIL: Final = MAX_OPENING
+TAIL: Final = MAX_PROMPT
 """Characters of a text that are kept: what new weights are primed with when the state is of old ones."""
 _KNOWN_SECONDS: Final = 2.0
 """How long a text that has its place waits for the database, when its person is new there. Then it is written all the
@@ -64,7 +64,7 @@ class _Command:
 class Commands:
     """The commands, with what they work on. `settings` holds what applies when nobody says otherwise."""
 
-    def __init__(self, generator: Writer, store: Store, settings: BotSection) -> None:
+    def __init__(self, generator: Generator, store: Store, settings: BotSection) -> None:
         self._generator = generator
         self._store = store
         self._settings = settings
@@ -161,7 +161,7 @@ class Commands:
                 return await command.run(invocation)
         except messages.EXPECTED as error:
             return Reply.refusal(messages.explain(error))
-        except Closing as error:
+        except ShuttingDown as error:
             return Reply.refusal(messages.explain(error), Cause.RESTARTING)
         except (StoreError, Unavailable, WeightsError) as error:
             log.error("/%s: %s", invocation.command, error)
@@ -176,19 +176,19 @@ class Commands:
     async def _nietzsche(self, invocation: Invocation) -> Reply:
         platform, person = invocation.platform, invocation.person
         temperature, typed = split_temperature(invocation.arguments)
-        if invocation.opening is not None:
-            typed = invocation.opening
-        opening = fit_opening(typed, self._generator.weights.manifest)
+        if invocation.prompt is not None:
+            typed = invocation.prompt
+        prompt = fit_prompt(typed, self._generator.weights.manifest)
         number = None
         if temperature is None:
             number = await self._store.number(platform, person)  # before what is known of them, as in `_last`
             own = await self._store.temperature(platform, person)
             temperature = self._settings.temperature if own is None else own
-        return await self._write(invocation, number, opening, [temperature])
+        return await self._write(invocation, number, prompt, [temperature])
 
     async def _ladder(self, invocation: Invocation) -> Reply:
-        opening = fit_opening(invocation.arguments, self._generator.weights.manifest)
-        reply = await self._write(invocation, None, opening, LADDER)
+        prompt = fit_prompt(invocation.arguments, self._generator.weights.manifest)
+        reply = await self._write(invocation, None, prompt, LADDER)
         return replace(reply, notice=_joined(reply.notice, messages.LADDER_END))
 
     async def _again(self, invocation: Invocation) -> Reply:
@@ -197,16 +197,16 @@ class Commands:
         return await self._draw_again(invocation)
 
     async def _draw_again(self, invocation: Invocation, temperature: float | None = None, key: str = "") -> Reply:
-        """Another draw at `temperature`, by default the last one's; a `key` is the fingerprint that its opening has."""
+        """Another draw at `temperature`, by default the last one's; a `key` is the fingerprint that its prompt has."""
         found = await self._last(invocation)
         if found is None:
             return Reply.refusal(messages.NOTHING_TO_REPEAT)
         number, last = found
-        if key and key != buttons.fingerprint(last.opening):
+        if key and key != buttons.fingerprint(last.prompt):
             return Reply.refusal(messages.OLD_TEXT)
-        opening = fit_opening(last.opening, self._generator.weights.manifest)
+        prompt = fit_prompt(last.prompt, self._generator.weights.manifest)
         temperatures = [last.temperature if temperature is None else temperature]
-        return await self._write(invocation, number, opening, temperatures)
+        return await self._write(invocation, number, prompt, temperatures)
 
     async def _continue(self, invocation: Invocation, key: str = "") -> Reply:
         """Goes on from the last text; a `key` is the fingerprint that its state has."""
@@ -226,11 +226,11 @@ class Commands:
             continuation=Continuation(last.state, last.tail),
         )
         _, [generation] = await self._generate_all(invocation, number, [request])
-        written = Written(last.tail, generation.text)
-        conversation = _conversation(generation, last.opening, last.temperature, written)
+        written = ScoringRequest(last.tail, generation.text)
+        conversation = _conversation(generation, last.prompt, last.temperature, written)
         notice = await self._keep(invocation, number, conversation)
         passage = Passage(presentable(generation.text, hard_wrapped=manifest.hard_wrapped))
-        actions = buttons.under(invocation.person, last.opening, last.temperature, generation.state)
+        actions = buttons.under(invocation.person, last.prompt, last.temperature, generation.state)
         return Reply.of_passages(passage, notice=notice, actions=actions)
 
     async def _surprise(self, invocation: Invocation) -> Reply:
@@ -251,9 +251,9 @@ class Commands:
         )
         async with admitted:
             hard_wrapped = self._generator.weights.manifest.hard_wrapped
-            surprise = await self._generator.weigh(last.written)
+            surprise = await self._generator.score(last.written)
             if last.written.seed is not None:
-                surprise = replace(surprise, given=last.opening)
+                surprise = replace(surprise, given=last.prompt)
             content = await asyncio.to_thread(_shaded, surprise, hard_wrapped=hard_wrapped)
         return Reply.answer(
             messages.surprised(surprise, last.version),
@@ -321,9 +321,9 @@ class Commands:
         return None if number is None or last is None else (number, last)
 
     async def _write(
-        self, invocation: Invocation, number: int | None, opening: Opening, temperatures: Sequence[float]
+        self, invocation: Invocation, number: int | None, prompt: Prompt, temperatures: Sequence[float]
     ) -> Reply:
-        """Texts from one opening, one for each temperature, all at once; the last is kept as the person's last text.
+        """Texts from one prompt, one for each temperature, all at once; the last is kept as the person's last text.
 
         They share a seed, so that what differs between them is the temperature's doing. `number` is the person's, if it
         has been asked for.
@@ -332,21 +332,21 @@ class Commands:
         seed = _new_seed()
         length = invocation.length or self._settings.length
         requests = [
-            GenerationRequest(length, seed, self._sampling(temperature), opening.text) for temperature in temperatures
+            GenerationRequest(length, seed, self._sampling(temperature), prompt.text) for temperature in temperatures
         ]
         number, generations = await self._generate_all(invocation, number, requests)
-        written = Written(opening.text, generations[-1].text, seed)
-        conversation = _conversation(generations[-1], opening.text, temperatures[-1], written)
+        written = ScoringRequest(prompt.text, generations[-1].text, seed)
+        conversation = _conversation(generations[-1], prompt.text, temperatures[-1], written)
         notice = await self._keep(invocation, number, conversation)
         passages = [
-            _passage(opening.text, generation.text, hard_wrapped=manifest.hard_wrapped) for generation in generations
+            _passage(prompt.text, generation.text, hard_wrapped=manifest.hard_wrapped) for generation in generations
         ]
-        actions = buttons.under(invocation.person, opening.text, temperatures[-1], generations[-1].state)
+        actions = buttons.under(invocation.person, prompt.text, temperatures[-1], generations[-1].state)
         if len(passages) > 1:
             actions = (buttons.continuing(invocation.person, generations[-1].state),)
             labels = map(messages.rung, temperatures)
             passages = [replace(passage, label=label) for passage, label in zip(passages, labels, strict=True)]
-        return Reply.of_passages(*passages, notice=_joined(messages.fitted(opening), notice), actions=actions)
+        return Reply.of_passages(*passages, notice=_joined(messages.fitted(prompt), notice), actions=actions)
 
     async def _generate_all(
         self, invocation: Invocation, number: int | None, requests: Iterable[GenerationRequest]
@@ -422,23 +422,23 @@ class Commands:
         """Seconds in which so many texts are written, at the speed of the last ones."""
         return texts * self._settings.length * _FED / self._generator.statistics().characters_per_second
 
-    def _sampling(self, temperature: float) -> Sampling:
-        return Sampling(temperature, self._settings.top_p, self._settings.min_p)
+    def _sampling(self, temperature: float) -> SamplingParams:
+        return SamplingParams(temperature, self._settings.top_p, self._settings.min_p)
 
 
-def _conversation(generation: Generation, opening: str, temperature: float, written: Written) -> Conversation:
+def _conversation(generation: Generation, prompt: str, temperature: float, written: ScoringRequest) -> Conversation:
     tail = (written.before + written.text)[-TAIL:]
-    return Conversation(opening, temperature, generation.version, generation.state, tail, written)
+    return Conversation(prompt, temperature, generation.version, generation.state, tail, written)
 
 
-def _passage(opening: str, written: str, *, hard_wrapped: bool) -> Passage:
-    """Opening and text, made readable together; the opening stays recognisable where it was not reflowed with it."""
-    text = presentable(opening + written, hard_wrapped=hard_wrapped)
-    shown = presentable(opening, hard_wrapped=hard_wrapped)
+def _passage(prompt: str, written: str, *, hard_wrapped: bool) -> Passage:
+    """Prompt and text, made readable together; the prompt stays recognisable where it was not reflowed with it."""
+    text = presentable(prompt + written, hard_wrapped=hard_wrapped)
+    shown = presentable(prompt, hard_wrapped=hard_wrapped)
     return Passage(text, shown if text.startswith(shown) else "")
 
 
-def _shaded(surprise: Surprise, *, hard_wrapped: bool) -> bytes:
+def _shaded(surprise: Surprisal, *, hard_wrapped: bool) -> bytes:
     """The picture of a text, a PNG file. Takes a tenth of a second, so not for the event loop's thread."""
     from generator.scoring import heatmap  # noqa: PLC0415 - Pillow, for this alone: 4 MB that most processes never need
 

@@ -9,13 +9,13 @@ from typing import Any, Final, NamedTuple
 
 from bot.core.admission import StillWriting, TooLate, TooSoon
 from bot.core.parsing import NotANumber, OutOfRange, TemperatureError
-from bot.core.prompt import Opening, OpeningTooLong
+from bot.core.prompt import Prompt, PromptTooLong
 from bot.core.reply import Suggestion
 from bot.core.sanitize import inert
 from bot.store.errors import StoreError
-from generator import Busy, Closing, InvalidRequest, NetworkFault, Unavailable, WeightsError, WorkerStatistics
-from generator.scoring.surprisal import Surprise
-from generator.types import MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
+from generator.scoring.surprisal import Surprisal
+from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.weights.versions import Manifest
 
 _MAX_ECHO: Final = 24
@@ -23,7 +23,7 @@ _MAX_ECHO: Final = 24
 _MOST_SURPRISING: Final = 3
 """Words that /surprise names."""
 _MAX_LISTED: Final = 8
-"""Odd characters of an opening that a notice lists."""
+"""Odd characters of a prompt that a notice lists."""
 
 
 class CommandNote(NamedTuple):
@@ -34,11 +34,11 @@ class CommandNote(NamedTuple):
 
 
 COMMANDS: Final[dict[str, CommandNote]] = {
-    "nietzsche": CommandNote("/nietzsche [temperature] [opening text]", "a text; /nietzsche 0.7 The philosopher"),
+    "nietzsche": CommandNote("/nietzsche [temperature] [prompt]", "a text; /nietzsche 0.7 The philosopher"),
     "continue": CommandNote("/continue", "goes on from your last text here"),
-    "again": CommandNote("/again", "the same opening and temperature, another draw"),
+    "again": CommandNote("/again", "the same prompt and temperature, another draw"),
     "temperature": CommandNote("/temperature [value|default]", "shows, sets or clears your own temperature"),
-    "ladder": CommandNote("/ladder [opening text]", "the same opening at five temperatures"),
+    "ladder": CommandNote("/ladder [prompt]", "the same prompt at five temperatures"),
     "surprise": CommandNote("/surprise", "your last text here, shaded by how little I expected each character"),
     "about": CommandNote("/about", "what I am made of, and how good I am"),
     "forgetme": CommandNote("/forgetme", "deletes everything I keep about you"),
@@ -80,7 +80,7 @@ OPTIONS: Final[dict[str, OptionNote]] = {
         "temperatura",
         f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
     ),
-    "opening": OptionNote("how the text begins", "abertura", "como o texto começa"),
+    "prompt": OptionNote("how the text begins", "abertura", "como o texto começa"),
     "length": OptionNote(
         "about how many characters; it ends with a sentence near that",
         "tamanho",
@@ -106,7 +106,7 @@ NOTHING_TO_REPEAT: Final = "You have no text here that I could draw again. Begin
 NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
 SURPRISE_TAKES_NOTHING: Final = "/surprise shades your last text here, so it takes nothing behind it."
 AGAIN_TAKES_NOTHING: Final = (
-    "/again repeats the last opening and temperature, so it takes nothing behind it. For others, type /nietzsche."
+    "/again repeats the last prompt and temperature, so it takes nothing behind it. For others, type /nietzsche."
 )
 NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /again do not know it."
 FORGOTTEN_MEANWHILE: Final = (
@@ -126,7 +126,7 @@ STILL_WRITING: Final = "Your last text is still being written. Ask again when it
 RESTARTING: Final = "I am being restarted. Try again in a minute."
 WHOLE_TEXT_IN_FILE: Final = "There is more of it than I may say here; the file below has all of it."
 INLINE_TITLE: Final = "Write a text"
-INLINE_HINT: Final = "0.7 and an opening, or nothing at all"
+INLINE_HINT: Final = "0.7 and a prompt, or nothing at all"
 INLINE_PLACEHOLDER: Final = "Writing …"
 INLINE_WAIT: Final = "The text takes this message’s place as soon as it is written."
 CANCELLED: Final = "Stopped."
@@ -216,7 +216,7 @@ def continue_takes_nothing(temperature: float) -> str:
     """When something was typed behind /continue."""
     return (
         f"/continue goes on at the temperature of the text, {number(temperature)}, and takes nothing behind it."
-        " For another temperature or opening, type /nietzsche."
+        " For another temperature or prompt, type /nietzsche."
     )
 
 
@@ -251,7 +251,7 @@ def no_command(line: str, known: Container[str]) -> str:
     """Where every line is meant for the bot, when one begins with no slash. `known`: the commands of this person."""
     if "".join(line.split(maxsplit=1)[:1]).lower() in known:
         return f"Commands begin with a slash: /{echo(line.strip())}"
-    return f"To have that as the opening of a text, type /nietzsche {echo(line.strip())}"
+    return f"To have that as the prompt of a text, type /nietzsche {echo(line.strip())}"
 
 
 def picture(path: Path) -> str:
@@ -268,7 +268,7 @@ def curve(manifest: Manifest) -> str:
     )
 
 
-def surprised(surprise: Surprise, written_by: str) -> str:
+def surprised(surprise: Surprisal, written_by: str) -> str:
     """Below the picture of /surprise; `written_by`: the version that wrote the text."""
     words = [f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING)]
     parts = [f"Your last text surprises me by {surprise.mean:.2f} bits per character."]
@@ -279,7 +279,7 @@ def surprised(surprise: Surprise, written_by: str) -> str:
     return " ".join(parts)
 
 
-def shading(surprise: Surprise) -> str:
+def shading(surprise: Surprisal) -> str:
     """The picture of /surprise, for those who cannot see it."""
     return (
         f"A text of {len(surprise.text):,} characters, each on a ground that is the darker the less it was expected,"
@@ -288,17 +288,17 @@ def shading(surprise: Surprise) -> str:
     )
 
 
-def fitted(opening: Opening) -> str:
-    """What became of the characters of an opening that the network does not know; empty when it knows them all."""
+def fitted(prompt: Prompt) -> str:
+    """What became of the characters of a prompt that the network does not know; empty when it knows them all."""
     parts: list[str] = []
-    if opening.dropped:
-        parts.append(f"I left out {_listed([visible(character) for character in opening.dropped])}")
-    if opening.replaced:
-        pairs = [f"{plain} for {visible(character)}" for character, plain in opening.replaced]
+    if prompt.dropped:
+        parts.append(f"I left out {_listed([visible(character) for character in prompt.dropped])}")
+    if prompt.replaced:
+        pairs = [f"{plain} for {visible(character)}" for character, plain in prompt.replaced]
         parts.append(f"I wrote {_listed(pairs)}")
     if not parts:
         return ""
-    end = "nothing was left of the opening, so I began on my own" if opening.lost else "my network never saw them"
+    end = "nothing was left of the prompt, so I began on my own" if prompt.lost else "my network never saw them"
     return f"{' and '.join(parts)}: {end}." if len(parts) == 1 else f"{parts[0]}; {parts[1]}: {end}."
 
 
@@ -337,31 +337,31 @@ def _not_a_number(error: NotANumber) -> str:
 
 def _instead(error: TemperatureError) -> str:
     if error.opens_text:
-        opening = f"/nietzsche 0.7 {echo(error.typed)} …"
-        return f"Type /nietzsche 0.7, or put a temperature before a text that begins with it: {opening}"
+        prompt = f"/nietzsche 0.7 {echo(error.typed)} …"
+        return f"Type /nietzsche 0.7, or put a temperature before a text that begins with it: {prompt}"
     return "Type /temperature 0.7, or /temperature default."
 
 
 _EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     OutOfRange: _out_of_range,
     NotANumber: _not_a_number,
-    OpeningTooLong: lambda error: (
-        f"That opening has {error.length:,} characters, and I read at most {MAX_OPENING:,}. Send its last part."
+    PromptTooLong: lambda error: (
+        f"That prompt has {error.length:,} characters, and I read at most {MAX_PROMPT:,}. Send its last part."
     ),
-    Busy: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
-    Closing: lambda _: RESTARTING,
+    Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
+    ShuttingDown: lambda _: RESTARTING,
     StillWriting: lambda _: STILL_WRITING,
     TooLate: lambda error: (
         f"I did not get to that in time, and left it out. Ask again in {seconds(error.retry_after)}."
     ),
     TooSoon: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
-    NetworkFault: lambda _: "That text went wrong while I wrote it. Try again.",
+    ModelError: lambda _: "That text went wrong while I wrote it. Try again.",
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
     Unavailable: lambda _: "The machines that write for me are out of reach just now. Try again in a minute.",
     WeightsError: lambda error: f"The weights stay as they were: {error}",
     StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
 }
-EXPECTED: Final = (TemperatureError, OpeningTooLong, Busy, InvalidRequest, StillWriting, TooLate, TooSoon)
+EXPECTED: Final = (TemperatureError, PromptTooLong, Overloaded, InvalidRequest, StillWriting, TooLate, TooSoon)
 """Errors that are the ordinary course of things: said to the person, not logged."""
 
 

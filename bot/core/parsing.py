@@ -1,4 +1,4 @@
-"""What a typed line says: the command, a temperature in any notation, an opening text. Pure functions."""
+"""What a typed line says: the command, a temperature in any notation, a prompt text. Pure functions."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 _COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
-"""`\\d` is a decimal digit of any script (Unicode category Nd), which `float` reads too. No trailing point: an opening
+"""`\\d` is a decimal digit of any script (Unicode category Nd), which `float` reads too. No trailing point: a prompt
 such as "1. Of prejudices" is no temperature."""
 _NO_NUMBER: Final = re.compile(r"[+-]?(?:nan|inf)|[+-]infinity", re.IGNORECASE)
-"""What `float` would read, yet is no number: refused rather than taken for an opening."""
+"""What `float` would read, yet is no number: refused rather than taken for a prompt."""
 _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−": "-", "﹣": "-", "－": "-", "＋": "+"})
 """Decimal separators: comma, U+066B (Arabic), U+FF0C and U+FF0E (full width). Signs: U+2212, U+FE63, U+FF0D, U+FF0B."""
 
@@ -21,7 +21,7 @@ _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−
 class TemperatureError(ValueError):
     """What was typed is no temperature that can be used. `typed` is that word, as typed.
 
-    `opens_text`: it stood where an opening text may begin too, so it may have been meant as one.
+    `opens_text`: it stood where a prompt text may begin too, so it may have been meant as one.
     """
 
     def __init__(self, typed: str, *, opens_text: bool = False) -> None:
@@ -65,7 +65,7 @@ def parse_temperature(typed: str) -> float:
 
 
 def split_temperature(arguments: str) -> tuple[float | None, str]:
-    """Parts "[temperature] [opening text]" into the two; `None` when the first word is no number.
+    """Parts "[temperature] [prompt]" into the two; `None` when the first word is no number.
 
     Raises `NotANumber` or `OutOfRange`, with `opens_text`, when it is a number that cannot be used: a text may begin
     with a number all the same, after a temperature.

@@ -16,7 +16,7 @@ class Invocation:
 
     `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
     Where a platform has fields of their own for them: `length`, the characters wished for, 1 to `MAX_LENGTH`; and
-    `opening`, so that a text may begin with a number and `arguments` hold the temperature alone. `asked`: when it came,
+    `prompt`, so that a text may begin with a number and `arguments` hold the temperature alone. `asked`: when it came,
     on the clock of `time.monotonic`; an adapter makes the value at once, even if the person's turn comes later.
     """
 
@@ -26,7 +26,7 @@ class Invocation:
     command: str
     arguments: str = ""
     length: int | None = None
-    opening: str | None = None
+    prompt: str | None = None
     asked: float = field(default_factory=time.monotonic, compare=False)
 
 
@@ -68,18 +68,18 @@ class Cause(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Passage:
-    """A generated text, ready to be read; it begins with `opening`, the part that the person typed (may be empty).
+    """A generated text, ready to be read; it begins with `prompt`, the part that the person typed (may be empty).
 
     `label` parts it from its neighbours when there are several. Raises `ValueError` when the text begins otherwise.
     """
 
     text: str
-    opening: str = ""
+    prompt: str = ""
     label: str = ""
 
     def __post_init__(self) -> None:
-        if not self.text.startswith(self.opening):
-            raise ValueError("a passage begins with its opening")
+        if not self.text.startswith(self.prompt):
+            raise ValueError("a passage begins with its prompt")
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ from bot.service.reload import Reloading
 from bot.service.signals import Signals
 from bot.service.supervisor import Backoff, NoPlatformLeft, Supervisor
 from bot.store.store import Store
-from generator import Writer
+from generator import Generator
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
@@ -108,7 +108,7 @@ class _Service:
     """What runs."""
 
     commands: Commands
-    generator: Writer
+    generator: Generator
     supervisor: Supervisor
     reloading: Reloading
     health: Health
@@ -154,7 +154,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             yield _Service(commands, generator, supervisor, reloading, health)
 
 
-def _goes_on(supervisor: Supervisor, generator: Writer) -> bool:
+def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
     """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
     supervisor.look()
     generator.look()

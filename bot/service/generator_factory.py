@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.config.schema import GeneratorSection
-from generator import Generator, Writer
+from generator import Generator, ThreadedGenerator
 from generator.weights.versions import MANIFEST, shipped_folder
 
 _QUEUE: Final = 160
@@ -35,7 +35,7 @@ def watched(section: GeneratorSection) -> Path | None:
 
 
 @asynccontextmanager
-async def open_generator(section: GeneratorSection) -> AsyncIterator[Writer]:
+async def open_generator(section: GeneratorSection) -> AsyncIterator[Generator]:
     """The generator, open, or the pool that the section names. Raises `WeightsError`, or `Unavailable` for a pool."""
     if section.address:
         from generator.cluster.client import Pool  # noqa: PLC0415 - most bots write by themselves
@@ -44,5 +44,5 @@ async def open_generator(section: GeneratorSection) -> AsyncIterator[Writer]:
             yield pool
         return
     folder, version = place(section.weights)
-    async with Generator.open(folder, version=version, threads=section.threads, queue=_QUEUE) as generator:
+    async with ThreadedGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE) as generator:
         yield generator

@@ -10,7 +10,7 @@ from typing import Final
 from bot.service.supervisor import State, Supervised
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import Threads, Writer
+from generator import Generator, Threads
 
 PATIENCE_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
@@ -30,7 +30,7 @@ class Part:
 class Health:
     """The parts of one service."""
 
-    def __init__(self, platforms: Iterable[Supervised], generator: Writer, store: Store) -> None:
+    def __init__(self, platforms: Iterable[Supervised], generator: Generator, store: Store) -> None:
         self._platforms = tuple(platforms)
         self._generator = generator
         self._store = store

@@ -14,7 +14,7 @@ from bot.core.reply import Invocation, Press, Reply
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.store.store import Store
-from generator import Generation, Writer
+from generator import Generation, Generator
 
 _UNKNOWN: Final = "unknown"
 """What stands for every command that there is not: what people type must be neither logged nor counted apart."""
@@ -26,7 +26,7 @@ class ObservedCommands(Commands):
     """`Commands` that `metrics` counts and the log tells of."""
 
     def __init__(
-        self, generator: Writer, store: Store, settings: BotSection, metrics: Metrics, reloading: Reloading
+        self, generator: Generator, store: Store, settings: BotSection, metrics: Metrics, reloading: Reloading
     ) -> None:
         super().__init__(generator, store, settings)
         self._metrics = metrics

@@ -15,7 +15,7 @@ from prometheus_client.registry import Collector
 
 from bot.core.commands import Commands
 from bot.service.supervisor import State, Supervised
-from generator import Writer
+from generator import Generator
 
 NAMESPACE: Final = "lstmega"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -68,7 +68,7 @@ class Metrics:
     ) -> Histogram:
         return Histogram(name, documentation, labels, namespace=NAMESPACE, registry=self._registry, buckets=buckets)
 
-    def observe(self, generator: Writer, commands: Commands, platforms: Iterable[Supervised]) -> None:
+    def observe(self, generator: Generator, commands: Commands, platforms: Iterable[Supervised]) -> None:
         """From now on, what they say about themselves is shown too. To be called once."""
         self._registry.register(_Present(generator, commands, tuple(platforms)))
 
@@ -110,7 +110,7 @@ class Metrics:
 class _Present(Collector):
     """What is so at the moment when somebody looks."""
 
-    def __init__(self, generator: Writer, commands: Commands, platforms: tuple[Supervised, ...]) -> None:
+    def __init__(self, generator: Generator, commands: Commands, platforms: tuple[Supervised, ...]) -> None:
         self._generator = generator
         self._commands = commands
         self._platforms = platforms
@@ -137,7 +137,7 @@ class _Present(Collector):
                 "Threads that can write now.",
                 0 if threads.away else threads.number - threads.resting - threads.lost,
             ),
-            "characters": (_counter, "Characters fed, those of openings included.", figures.characters),
+            "characters": (_counter, "Characters fed, those of prompts included.", figures.characters),
             "queue_length": (_gauge, "Texts that wait for their turn.", figures.queued + self._commands.waiting),
             "batch_size": (_gauge, "Texts that are being written together now.", figures.running),
             "characters_per_second": (_gauge, "Running mean of the speed of all texts.", figures.characters_per_second),

@@ -13,7 +13,7 @@ from typing import Final
 from watchfiles import Change, awatch
 
 from bot.core import messages
-from generator import WeightsError, Writer
+from generator import Generator, WeightsError
 from generator.weights.versions import CURRENT, current_version
 
 LOOK_SECONDS: Final = 5.0
@@ -35,7 +35,7 @@ class Reloaded:
 class Reloading:
     """Takes up weights for one generator. `on_outcome` is told "loaded", "unchanged" or "refused" each time."""
 
-    def __init__(self, generator: Writer, on_outcome: Callable[[str], None] = lambda _outcome: None) -> None:
+    def __init__(self, generator: Generator, on_outcome: Callable[[str], None] = lambda _outcome: None) -> None:
         self._generator = generator
         self._on_outcome = on_outcome
         self._asked = asyncio.Event()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bot.config.schema import Secret, shown
 from bot.store.errors import StoreError
 from bot.store.sqlite import PATIENCE_SECONDS, SET_NOTE, Database
-from generator.scoring.surprisal import Written
+from generator.scoring.surprisal import ScoringRequest
 
 if TYPE_CHECKING:
     from bot.store import postgres
@@ -32,12 +32,12 @@ class Conversation:
     `written` is the raw text itself; `None` in what was kept before the whole of it was.
     """
 
-    opening: str
+    prompt: str
     temperature: float
     version: str
     state: bytes
     tail: str
-    written: Written | None = None
+    written: ScoringRequest | None = None
 
 
 class Store:
@@ -104,9 +104,9 @@ class Store:
         )
         if not rows:
             return None
-        opening, temperature, version, state, tail, preceding, text, seed = rows[0]
-        written = None if text is None else Written(preceding, text, seed)
-        return Conversation(opening, temperature, version, state, tail, written)
+        prompt, temperature, version, state, tail, preceding, text, seed = rows[0]
+        written = None if text is None else ScoringRequest(preceding, text, seed)
+        return Conversation(prompt, temperature, version, state, tail, written)
 
     async def number(self, platform: str, person: str) -> int | None:
         """The number that the person has until they are forgotten, or `None` when nothing is known of them."""
@@ -151,7 +151,7 @@ class Store:
             platform,
             person,
             chat,
-            conversation.opening,
+            conversation.prompt,
             conversation.temperature,
             conversation.version,
             conversation.state,

@@ -1,4 +1,4 @@
-"""What a bot has in place of `Generator` when a pool writes: the same surface, the same errors, the same texts."""
+"""The generator of a bot that uses a pool: the same surface, errors and texts as `ThreadedGenerator`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from typing import Any, Final
 
 from generator.cluster import protocol
 from generator.cluster.protocol import Answer, Ask, Away, Description, Here, Stop, Work
-from generator.errors import Busy, GeneratorError, Unavailable, WeightsError
-from generator.scoring.surprisal import Surprise, Written
+from generator.errors import GeneratorError, Overloaded, Unavailable, WeightsError
+from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.scheduler import Threads, WorkerStatistics
 from generator.types import Generation, GenerationRequest
 from generator.weights.versions import Manifest, Weights
@@ -26,7 +26,7 @@ PATIENCE_SECONDS: Final = 30.0
 _GRACE_SECONDS: Final = 2.0
 """By so much later the pool has said that a text is late; else it says nothing any more."""
 START_SECONDS: Final = 60.0
-"""How long opening waits for the pool."""
+"""How long prompt waits for the pool."""
 _AGAIN_SECONDS: Final = 2.0
 """Between the end of a link and the start of the next."""
 _FIRST_GUESS: Final = 2_000.0
@@ -82,15 +82,16 @@ class Pool:
         return self._weights
 
     async def generate(self, request: GenerationRequest) -> Generation:
-        """As `Generator.generate`. Raises `Unavailable` when the pool is away; `Busy` also when it is too slow."""
+        """As `ThreadedGenerator.generate`. Raises `Unavailable` when the pool is away; `Overloaded`
+        also when it is too slow."""
         generation: Generation = await self._ask(request)
         self._texts += 1
         self._characters += len(generation.text)
         return generation
 
-    async def weigh(self, written: Written) -> Surprise:
-        """As `Generator.weigh`, with the errors of `generate`."""
-        surprise: Surprise = await self._ask(written)
+    async def score(self, written: ScoringRequest) -> Surprisal:
+        """As `ThreadedGenerator.weigh`, with the errors of `generate`."""
+        surprise: Surprisal = await self._ask(written)
         self._characters += len(surprise.text)
         return surprise
 
@@ -143,9 +144,9 @@ class Pool:
         except TimeoutError as error:
             self._failed += 1
             raise Unavailable("the pool did not answer in time") from error
-        except Busy:
+        except Overloaded:
             self._refused += 1
-            raise Busy(self._retry_after()) from None
+            raise Overloaded(self._retry_after()) from None
         except GeneratorError:
             self._failed += 1
             raise

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from generator.errors import GeneratorError
-from generator.scoring.surprisal import Surprise, Written
+from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.types import Generation, GenerationRequest
 
 APPLICATION: Final = "lstmega"
 """The name of the application on the cluster."""
 REPLICA: Final = "Replica"
 """The name of its one deployment."""
-Work = GenerationRequest | Written
-Result = Generation | Surprise | GeneratorError
+Work = GenerationRequest | ScoringRequest
+Result = Generation | Surprisal | GeneratorError
 """An error is a value here: Ray would wrap a raised one."""
 _LENGTH: Final = struct.Struct("!I")
 

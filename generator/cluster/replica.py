@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from generator.cluster.protocol import Description, Figures, Result, Work
 from generator.cluster.remote_weights import within_reach
-from generator.errors import Busy, GeneratorError, WeightsError
+from generator.errors import GeneratorError, Overloaded, WeightsError
 from generator.serving.scheduler import MAX_ROWS, Worker
 from generator.weights.loader import Model, load_model
 
@@ -82,12 +82,12 @@ class Replica:
         left = expires - time.time()
         try:
             if left <= 0:
-                raise Busy(LATE_SECONDS)
+                raise Overloaded(LATE_SECONDS)
             async with asyncio.timeout(left):
                 future: Future[Any] = self._ready.submit(work)
                 result: Result = await asyncio.wrap_future(future)
         except TimeoutError:
-            return Busy(LATE_SECONDS)
+            return Overloaded(LATE_SECONDS)
         except GeneratorError as error:
             return error
         return result

@@ -28,7 +28,7 @@ from generator.cluster.protocol import (
     read,
 )
 from generator.cluster.replica import LATE_SECONDS
-from generator.errors import Busy, Closing, GeneratorError, Unavailable
+from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 
 LOOK_SECONDS: Final = 1.0
 """How often the replicas are asked how they are."""
@@ -114,17 +114,17 @@ class Link:
             try:
                 async with asyncio.timeout(left):
                     result = await self._once(ask)
-                if not isinstance(result, Closing):
+                if not isinstance(result, ShuttingDown):
                     return result
             except TimeoutError:
                 break
             except BackPressureError:
-                return Busy(LATE_SECONDS)
+                return Overloaded(LATE_SECONDS)
             except (*died, DeploymentUnavailableError, ConnectionError):
                 await asyncio.sleep(AGAIN_SECONDS)
             except Exception as error:  # noqa: BLE001 - one text's failure, whatever it is, ends it alone
                 return Unavailable(f"asking the pool failed: {type(error).__name__}")
-        return Busy(LATE_SECONDS)
+        return Overloaded(LATE_SECONDS)
 
     async def _once(self, ask: Ask) -> Result:
         response = self._handle.write.remote(ask.work, ask.expires)

@@ -16,7 +16,7 @@ from typing import Final
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, Colour, cells, colour
-from generator.scoring.surprisal import Surprise
+from generator.scoring.surprisal import Surprisal
 
 WIDTH: Final = 1080
 """Pixels: a telephone held upright shows them at about a third, so that the type is one of 14 points."""
@@ -25,7 +25,7 @@ MOST_LINES: Final = 120
 PAPER: Final = colour(0)
 """A ground of its own, so that the chat's, light or dark, does not matter."""
 GIVEN: Final[Colour] = (112, 108, 102)
-"""The opening: it was not written, so it has no ground."""
+"""The prompt: it was not written, so it has no ground."""
 FONT: Final = Path(__file__).parent / "fonts" / "SourceSerifPro-Regular.otf"
 """Latin, Greek and Cyrillic. What Pillow brings has ASCII alone, and not even the é of the shipped corpus."""
 _SIZE: Final = 38
@@ -41,12 +41,12 @@ _NARROWEST: Final = 6
 _ODDS: Final = {0: "certain", 2: "1 in 4", 4: "1 in 16", 6: "1 in 64"}
 """Bits -> the chance that stands for."""
 _INKS: Final = 16
-"""Degrees of ink. Times the shades, and once more for the opening, they make the 256 colours of a palette."""
+"""Degrees of ink. Times the shades, and once more for the prompt, they make the 256 colours of a palette."""
 _PALE: Final = SHADES
-"""In the place of a ground: paper, with the opening's ink on it."""
+"""In the place of a ground: paper, with the prompt's ink on it."""
 
 
-def draw(texts: Sequence[tuple[str, Surprise]], *, hard_wrapped: bool) -> Image.Image:
+def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image.Image:
     """The picture, `WIDTH` wide, with a palette: each text below its label (maybe none), and the scale at the foot."""
     type_, small = _Type(_SIZE), _Type(_SMALL)
     blocks = [
@@ -225,7 +225,7 @@ def _without_empty(lines: Iterable[_Line]) -> Iterator[_Line]:
 class _Block:
     """A label and the text below it."""
 
-    def __init__(self, label: str, surprise: Surprise, lines: list[_Line]) -> None:
+    def __init__(self, label: str, surprise: Surprisal, lines: list[_Line]) -> None:
         self._label = label
         self._mean = surprise.mean
         self._left_out = sum(len(line.placed) for line in lines[MOST_LINES:])
@@ -260,7 +260,7 @@ class _Scale:
 
     height: Final = 2 * _LINE + _BAR + 2 * _SMALL + _MARGIN + 12
 
-    def __init__(self, texts: Sequence[tuple[str, Surprise]]) -> None:
+    def __init__(self, texts: Sequence[tuple[str, Surprisal]]) -> None:
         self._mean = texts[0][1].mean if len(texts) == 1 else math.nan
 
     def draw(self, canvas: _Canvas, top: int, small: _Type) -> None:

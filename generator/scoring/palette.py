@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from generator.scoring.surprisal import Surprise
+from generator.scoring.surprisal import Surprisal
 from generator.serving.prose import presented
 
 Colour = tuple[int, int, int]
@@ -42,7 +42,7 @@ class Cell:
         return 0 if math.isnan(self.bits) else round(min(max(self.bits, 0.0), DARKEST) / DARKEST * (SHADES - 1))
 
 
-def cells(surprise: Surprise, *, hard_wrapped: bool) -> list[Cell]:
+def cells(surprise: Surprisal, *, hard_wrapped: bool) -> list[Cell]:
     """The characters of `prose.presentable(given + text)`, in order.
 
     The bits of white space that became one character are added up.

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from generator.errors import InvalidRequest
 from generator.scoring.measure import nats
-from generator.types import MAX_OPENING, MAX_SEED, Sampling
+from generator.types import MAX_PROMPT, MAX_SEED, SamplingParams
 from generator.weights.loader import Model
 from generator.weights.session import Rows
 
@@ -25,14 +25,14 @@ Measured on the classic network: with 100 as with 400 of them the bits of the te
 MAX_TEXT: Final = 6000
 """Characters; more than the longest text that is ever written."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-_AS_IT_IS: Final = Sampling(temperature=1.0)
+_AS_IT_IS: Final = SamplingParams(temperature=1.0)
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class ScoringRequest:
     """A text that was written, and what came before it, so that its probabilities can be computed again.
 
-    `before` is the raw text that was read first: the opening, or the end of the text that this one goes on from.
+    `before` is the raw text that was read first: the prompt, or the end of the text that this one goes on from.
     `text` is `Generation.text`. `seed` is that of the text's request, which says where it began, and None for a
     continuation. What the vocabulary of the serving weights lacks has no probability and is left out.
 
@@ -44,7 +44,7 @@ class Written:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        for name, length, most in (("before", len(self.before), MAX_OPENING), ("text", len(self.text), MAX_TEXT)):
+        for name, length, most in (("before", len(self.before), MAX_PROMPT), ("text", len(self.text), MAX_TEXT)):
             if length > most:
                 raise InvalidRequest(f"{name}: {length} characters are more than {most}")
         if self.seed is not None and not 0 <= self.seed <= MAX_SEED:
@@ -57,7 +57,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Surprise:
+class Surprisal:
     """The bits of a text's characters: −log2 p, at temperature 1, by the weights `version`.
 
     `bits` is float64 `[len(text)]`: 0 for a certain character, 1 for one of two equally likely; NaN where the
@@ -90,7 +90,7 @@ class Surprise:
         return sorted(found.items(), key=lambda word: word[1], reverse=True)[:count]
 
 
-class Weighing:
+class ScoringSequence:
     """Stands in a batch where a `Draft` stands; what it draws is the character that the text goes on with.
 
     So it is admitted, cancelled and batched as a text is. Attributes as in `Draft`.
@@ -102,7 +102,7 @@ class Weighing:
     uniform: Final = 0.0
     guided: Final = True
 
-    def __init__(self, written: Written, model: Model) -> None:
+    def __init__(self, written: ScoringRequest, model: Model) -> None:
         vocabulary = model.weights.manifest.vocabulary
         before = vocabulary.fit(written.before).text
         self.rows: Rows
@@ -136,8 +136,8 @@ class Weighing:
             logits[:] = -np.inf
             logits[target] = 0.0
 
-    def take(self, drawn: int, _state: object, _row: int) -> Surprise | None:
+    def take(self, drawn: int, _state: object, _row: int) -> Surprisal | None:
         """Goes to the next character of the text. All bits, when it was the last."""
         self.next_character = drawn
         self._done += 1
-        return Surprise(self._text, self._bits, self._version) if self._done == len(self._targets) else None
+        return Surprisal(self._text, self._bits, self._version) if self._done == len(self._targets) else None

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from generator.errors import GeneratorError, NetworkFault
-from generator.scoring.surprisal import Surprise, Weighing, Written
+from generator.errors import GeneratorError, ModelError
+from generator.scoring.surprisal import ScoringRequest, ScoringSequence, Surprisal
 from generator.serving.sampling import NO_CHARACTER, draw
 from generator.serving.sequence import Draft
 from generator.types import Generation, GenerationRequest
@@ -31,7 +31,7 @@ class Job:
     end has been told.
     """
 
-    request: GenerationRequest | Written
+    request: GenerationRequest | ScoringRequest
     model: Model
     future: Future[Any]
     asked: float = field(default_factory=time.perf_counter)
@@ -50,7 +50,7 @@ class Outcome:
     """How a text ended."""
 
     job: Job
-    result: Generation | Surprise | Exception
+    result: Generation | Surprisal | Exception
 
     def tell(self) -> None:
         """Resolves the future, with an error that the caller can name."""
@@ -60,7 +60,7 @@ class Outcome:
             elif isinstance(self.result, GeneratorError):
                 self.job.future.set_exception(self.result)
             else:
-                fault = NetworkFault(f"writing failed: {type(self.result).__name__}")
+                fault = ModelError(f"writing failed: {type(self.result).__name__}")
                 fault.__cause__ = self.result
                 self.job.future.set_exception(fault)
         except InvalidStateError:
@@ -70,7 +70,7 @@ class Outcome:
 class Batch:
     """The drafts that run on one model, and their states, row by row."""
 
-    def __init__(self, model: Model, drafts: list[Draft | Weighing], jobs: list[Job], state: State) -> None:
+    def __init__(self, model: Model, drafts: list[Draft | ScoringSequence], jobs: list[Job], state: State) -> None:
         self.model = model
         self.drafts = drafts
         self.jobs = jobs
@@ -78,10 +78,10 @@ class Batch:
         self._settings()
 
     def begin(self, job: Job) -> None:
-        """Adds a request's text. Raises `KeyError` when its opening holds a character that the model does not know."""
-        draft: Draft | Weighing
-        if isinstance(job.request, Written):
-            draft = Weighing(job.request, self.model)
+        """Adds a request's text. Raises `KeyError` when its prompt holds a character that the model does not know."""
+        draft: Draft | ScoringSequence
+        if isinstance(job.request, ScoringRequest):
+            draft = ScoringSequence(job.request, self.model)
         else:
             draft = Draft(job.request, self.model, job.asked)
         self.merge(Batch(self.model, [draft], [job], [row[None] for row in draft.rows]))
@@ -94,7 +94,7 @@ class Batch:
         self._settings()
 
     def _settings(self) -> None:
-        self._some_read = True  # their openings, as far as is known
+        self._some_read = True  # their prompts, as far as is known
         sampling = [draft.sampling for draft in self.drafts]
         self._temperature = np.array([s.temperature for s in sampling], np.float64)
         self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
@@ -104,7 +104,7 @@ class Batch:
         """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
 
         `alone`: nothing else runs, so that the step may take all cores.
-        What is over leaves first. Raises `NetworkFault` when the network cannot run these rows; then none has moved.
+        What is over leaves first. Raises `ModelError` when the network cannot run these rows; then none has moved.
         """
         if any([job.over for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
             self.keep([row for row, job in enumerate(self.jobs) if not job.over])
@@ -118,11 +118,11 @@ class Batch:
             self._some_read = len(rows) < len(self.drafts)
             if not rows:
                 return []
-        ended: dict[int, Generation | Surprise | Exception] = {}
+        ended: dict[int, Generation | Surprisal | Exception] = {}
         for row, character in zip(rows, self._draw(logits, rows), strict=True):
             try:
                 if character == NO_CHARACTER:
-                    raise NetworkFault("the network's logits are no distribution")
+                    raise ModelError("the network's logits are no distribution")
                 generation = self.drafts[row].take(character, self.state, row)
             except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
                 self.jobs[row].context.run(log.error, "a text failed", exc_info=error)
@@ -137,7 +137,7 @@ class Batch:
 
     def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
         drafts, temperature, top_p, min_p = self.drafts, self._temperature, self._top_p, self._min_p
-        if len(rows) < len(drafts):  # the others still read their openings
+        if len(rows) < len(drafts):  # the others still read their prompts
             drafts = [drafts[row] for row in rows]
             logits, temperature = logits[rows], temperature[rows]
             top_p = None if top_p is None else top_p[rows]

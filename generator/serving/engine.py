@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterable
 from typing import Final
 
-from generator.errors import NetworkFault
+from generator.errors import ModelError
 from generator.serving.batch import Batch, Job, Outcome
 from generator.weights.loader import Model
 
@@ -119,7 +119,7 @@ class Engine:
     def _step(self, batch: Batch, *, alone: bool = False) -> list[Outcome]:
         try:
             return batch.step(alone=alone)
-        except NetworkFault as error:
+        except ModelError as error:
             if len(batch.drafts) == 1:
                 return batch.fail(error)
         except Exception as error:  # a defect of ours: these texts are lost, the thread and the next ones are not

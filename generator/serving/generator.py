@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from generator.scoring.surprisal import Surprise, Written
+from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.scheduler import Threads, Worker, WorkerStatistics
 from generator.types import Generation, GenerationRequest
 from generator.weights.loader import load_model
@@ -22,8 +22,11 @@ DRAIN_SECONDS: Final = 10.0
 """How long closing waits for texts in progress."""
 
 
-class Generator:
-    """Texts from the current weights of a folder. Open it by `async with Generator.open(folder) as generator`."""
+class ThreadedGenerator:
+    """Texts from the current weights of a folder.
+
+    Open it by `async with ThreadedGenerator.open(folder) as generator`.
+    """
 
     def __init__(self, folder: Path, version: str | None, threads: int, worker: Worker) -> None:
         self._folder = folder
@@ -42,7 +45,7 @@ class Generator:
         threads: int = 0,
         queue: int = 64,
         drain: float = DRAIN_SECONDS,
-    ) -> AsyncIterator[Generator]:
+    ) -> AsyncIterator[ThreadedGenerator]:
         """Loads a version of the weights folder (default: the current one), verifies and tests it, starts the worker.
 
         `threads` that write, 0 for one per core; `queue`: requests that may wait; `drain`: seconds that
@@ -63,11 +66,11 @@ class Generator:
     async def generate(self, request: GenerationRequest) -> Generation:
         """Writes one text. Cancelling frees its place at the next character.
 
-        Raises `InvalidRequest`, `Busy`, `Closing`, or `NetworkFault` when the network fails under way.
+        Raises `InvalidRequest`, `Overloaded`, `ShuttingDown`, or `ModelError` when the network fails under way.
         """
         return await asyncio.wrap_future(self._worker.submit(request))
 
-    async def weigh(self, written: Written) -> Surprise:
+    async def score(self, written: ScoringRequest) -> Surprisal:
         """Computes the probabilities of a text once more, by the weights that serve now. As `generate` otherwise."""
         return await asyncio.wrap_future(self._worker.submit(written))
 

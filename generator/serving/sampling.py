@@ -27,7 +27,7 @@ def draw(
     """Draws one character per row, int64 `[rows]`, by inverting the cumulative distribution at `uniform`.
 
     `logits` `[rows, vocabulary]`; −inf forbids a character. `temperature` > 0; towards 0 this becomes the arg-max.
-    `uniform` in [0, 1). `top_p` and `min_p` as in `Sampling`, None where no row uses them. A row's result
+    `uniform` in [0, 1). `top_p` and `min_p` as in `SamplingParams`, None where no row uses them. A row's result
     depends on that row alone, bit for bit.
     """
     # In float64 and from the maximum down: no temperature above 0 overflows, and ties stay exact.

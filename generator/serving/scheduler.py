@@ -21,8 +21,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any, Final, overload
 
-from generator.errors import Busy, Closing, InvalidRequest, NetworkFault
-from generator.scoring.surprisal import Surprise, Written
+from generator.errors import InvalidRequest, ModelError, Overloaded, ShuttingDown
+from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.batch import Job, Outcome
 from generator.serving.engine import Engine
 from generator.types import Generation, GenerationRequest
@@ -57,7 +57,7 @@ class Threads:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatistics:
-    """Counts since the start, and what goes on now. Characters include those of openings that were read."""
+    """Counts since the start, and what goes on now. Characters include those of prompts that were read."""
 
     texts: int
     characters: int
@@ -96,22 +96,22 @@ class Worker:
     @overload
     def submit(self, request: GenerationRequest) -> Future[Generation]: ...
     @overload
-    def submit(self, request: Written) -> Future[Surprise]: ...
-    def submit(self, request: GenerationRequest | Written) -> Future[Any]:
+    def submit(self, request: ScoringRequest) -> Future[Surprisal]: ...
+    def submit(self, request: GenerationRequest | ScoringRequest) -> Future[Any]:
         """Admits a text to write, or one to weigh; cancelling the future frees its place at the next character.
 
-        Raises `InvalidRequest`, `Busy` or `Closing`, in each case before any work was done.
+        Raises `InvalidRequest`, `Overloaded` or `ShuttingDown`, in each case before any work was done.
         """
         future: Future[Any] = Future()
         with self._changed:
             if self._closing or self._lost:
-                raise Closing
+                raise ShuttingDown
             self._refuse_unknown_characters(request)
             if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
                 self._waiting = deque(job for job in self._waiting if not job.over)
             if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
                 self._refused += 1
-                raise Busy(self._retry_after())
+                raise Overloaded(self._retry_after())
             self._waiting.append(Job(request, self._model, future))
             self._changed.notify_all()
         return future
@@ -124,15 +124,15 @@ class Worker:
     def _speed(self) -> float:
         return sum(engine.speed for engine in self._engines)
 
-    def _refuse_unknown_characters(self, request: GenerationRequest | Written) -> None:
+    def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
         vocabulary = self._model.weights.manifest.vocabulary
-        if isinstance(request, Written):
+        if isinstance(request, ScoringRequest):
             if not any(character in vocabulary for character in request.text):
                 raise InvalidRequest("text: the network knows none of its characters")
             return
-        unknown = {c for c in request.opening if c not in vocabulary}
+        unknown = {c for c in request.prompt if c not in vocabulary}
         if unknown:
-            raise InvalidRequest(f"opening: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
+            raise InvalidRequest(f"prompt: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
 
     def _retry_after(self) -> float:
         """Seconds until about half of what waits will have been written."""
@@ -194,10 +194,10 @@ class Worker:
             self._last_fault = why
             self._changed.notify_all()  # what waits may have room in another engine
         for job in jobs:
-            Outcome(job, NetworkFault(f"the text was given up: {why}")).tell()
+            Outcome(job, ModelError(f"the text was given up: {why}")).tell()
 
     def close(self, deadline: float) -> None:
-        """Takes no new request, finishes what was admitted; after `deadline` seconds the rest ends with `Closing`.
+        """Takes no new request, finishes what was admitted; after `deadline` seconds the rest ends with `ShuttingDown`.
 
         Does not wait for a step that hangs.
         """
@@ -254,7 +254,7 @@ class Worker:
             left += self._waiting
             self._waiting.clear()
         for job in left:
-            Outcome(job, Closing()).tell()
+            Outcome(job, ShuttingDown()).tell()
 
     def _next(self, engine: Engine) -> list[Job] | None:
         """Waits until the engine has something to step; returns what joins it, or None when its thread is to end."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from generator.serving.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
 from generator.serving.state import KeptState, StateMismatch
-from generator.types import Generation, GenerationRequest, Sampling, Timing
+from generator.types import Generation, GenerationRequest, SamplingParams, Timing
 from generator.weights.loader import Model
 from generator.weights.session import Rows, State, row_of
 
@@ -72,7 +72,7 @@ class Draft:
     def __init__(self, request: GenerationRequest, model: Model, asked: float) -> None:
         """`asked`: when the request was admitted, by `time.perf_counter`.
 
-        Raises `KeyError` when the opening holds a character that is not in the vocabulary.
+        Raises `KeyError` when the prompt holds a character that is not in the vocabulary.
         """
         self._asked = asked
         self._begun = time.perf_counter()
@@ -87,7 +87,7 @@ class Draft:
         self._stops_from = int(request.length * _STOPS_FROM)
         self._uniforms: list[float] = random.random(self._hard_end + 1).tolist()
         self._bookmark: _Bookmark | None = None
-        self._begins = not request.opening and request.continuation is None
+        self._begins = not request.prompt and request.continuation is None
         self.rows, prompt, self._written = self._start(beginning)
         self._spaces = _trailing_spaces(prompt)
         self.uniform = self._uniforms[len(self._written)]
@@ -101,7 +101,7 @@ class Draft:
         request, model = self.request, self.model
         vocabulary = model.weights.manifest.vocabulary
         if request.continuation is None:
-            return beginning.rows, beginning.pending + request.opening, []
+            return beginning.rows, beginning.pending + request.prompt, []
         try:
             kept = KeptState.from_bytes(request.continuation.state, model.version, model.network.specs)
             if kept.pending in vocabulary:
@@ -119,7 +119,7 @@ class Draft:
         return tuple(row[0] for row in model.network.zero_state(1)), tail + "".join(space), space
 
     @property
-    def sampling(self) -> Sampling:
+    def sampling(self) -> SamplingParams:
         """How its characters are drawn."""
         return self.request.sampling
 

@@ -66,7 +66,7 @@ class TrainingBar:
         self._bar.update(self._task, advance=1, loss=f"{bits:.3f} bits/character")
 
     def epoch_done(
-        self, progress: RunProgress, opening: str, texts: Sequence[str], temperatures: Sequence[float]
+        self, progress: RunProgress, prompt: str, texts: Sequence[str], temperatures: Sequence[float]
     ) -> None:
         """The epoch's figures, and a sample at each temperature."""
         row = progress.history[-1]
@@ -77,7 +77,7 @@ class TrainingBar:
             f"epoch {epoch}/{self._epochs}: training {row['train_bits_per_character']:.4f}{accuracy}, "
             f"validation {row['valid_bits_per_character']:.4f} bits/character{kept}, {row['seconds']:.0f} s"
         )
-        lines = Text(f"      {_one_line(opening)}\n", style="dim")
+        lines = Text(f"      {_one_line(prompt)}\n", style="dim")
         for temperature, text in zip(temperatures, texts, strict=True):
             lines.append(f"{temperature:<5} ", style="not dim bold").append(f"{_one_line(text)}\n", style="not dim")
         _console.print(lines)

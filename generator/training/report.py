@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from generator.scoring import heatmap
-from generator.scoring.surprisal import Surprise
+from generator.scoring.surprisal import Surprisal
 
 COLUMNS: Final = (
     "epoch",
@@ -45,7 +45,7 @@ def history_csv(history: History) -> bytes:
 
 
 def curve_png(
-    history: History, best_epoch: int, title: str, texts: Sequence[tuple[str, Surprise]] = (), *, hard_wrapped: bool
+    history: History, best_epoch: int, title: str, texts: Sequence[tuple[str, Surprisal]] = (), *, hard_wrapped: bool
 ) -> bytes:
     """Training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
 

@@ -12,10 +12,10 @@ from generator.vocabulary import Vocabulary
 from generator.weights.session import Network
 
 OPENING: Final = 100
-"""Characters. Openings and samples are for the eye; nothing is chosen by them."""
+"""Characters. Prompts and samples are for the eye; nothing is chosen by them."""
 
 
-def random_opening(text: str, random: np.random.Generator) -> str:
+def random_prompt(text: str, random: np.random.Generator) -> str:
     """`OPENING` characters from a random place of the text."""
     start = int(random.integers(max(1, len(text) - OPENING)))
     return text[start : start + OPENING]
@@ -24,17 +24,17 @@ def random_opening(text: str, random: np.random.Generator) -> str:
 def samples(
     network: Network,
     vocabulary: Vocabulary,
-    opening: str,
+    prompt: str,
     temperatures: Sequence[float],
     random: np.random.Generator,
     *,
     length: int,
 ) -> list[str]:
-    """One text of `length` characters after the opening per temperature, all in one batch."""
+    """One text of `length` characters after the prompt per temperature, all in one batch."""
     rows = len(temperatures)
     scale = np.array(temperatures, np.float64)
     state = network.zero_state(rows)
-    for character in vocabulary.encode(opening):
+    for character in vocabulary.encode(prompt):
         logits, state = network.step(np.full(rows, character, np.int64), state)
     written = np.empty((rows, length), np.int64)
     for position in range(length):

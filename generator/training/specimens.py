@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from generator.scoring.measure import nats
-from generator.scoring.surprisal import CONTEXT, Surprise
+from generator.scoring.surprisal import CONTEXT, Surprisal
 from generator.serving.prose import ends_sentence
 from generator.serving.sampling import draw
 from generator.training.corpus import Corpus
@@ -26,7 +26,7 @@ _LONGEST_OPENING: Final = 40
 _SPACE: Final = re.compile(r"\s+")
 
 
-def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprise]]:
+def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:
     """A label and a text for each of `TEMPERATURES`, in one batch; the same seed gives the same texts.
 
     They go on from the first words of a sentence in the validation split, which the network never saw, after reading
@@ -35,11 +35,11 @@ def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Su
     vocabulary = corpus.vocabulary
     random = np.random.default_rng(seed)
     _, validation, _ = corpus.splits()
-    before, opening = _opening(vocabulary.decode(validation), random)
+    before, prompt = _prompt(vocabulary.decode(validation), random)
     rows = len(TEMPERATURES)
     scale = np.array(TEMPERATURES)
     state = network.zero_state(rows)
-    for character in vocabulary.encode(before + opening):
+    for character in vocabulary.encode(before + prompt):
         logits, state = network.step(np.full(rows, character, np.int64), state)
     written = np.empty((rows, LENGTH), np.int64)
     bits = np.empty((rows, LENGTH))
@@ -52,11 +52,11 @@ def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Su
     for row, temperature in enumerate(TEMPERATURES):
         text = vocabulary.decode(written[row])
         text = text[: _end(text)]
-        found.append((f"temperature {temperature:g}", Surprise(text, bits[row, : len(text)], given=opening)))
+        found.append((f"temperature {temperature:g}", Surprisal(text, bits[row, : len(text)], given=prompt)))
     return found
 
 
-def _opening(text: str, random: np.random.Generator) -> tuple[str, str]:
+def _prompt(text: str, random: np.random.Generator) -> tuple[str, str]:
     """The first words of a random sentence, and up to `CONTEXT` characters before them. The second is never empty."""
     spaces = [space for space in _SPACE.finditer(text) if space.end() < len(text)]
     starts = [space.end() for space in spaces if ends_sentence(text[: space.start()])]

@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.errors import NetworkFault, WeightsError
+from generator.errors import ModelError, WeightsError
 from generator.graph import ROWS
 from generator.serving.prose import PARAGRAPH_BREAK, Alphabet, ends_sentence
 from generator.serving.sampling import NO_CHARACTER, draw
@@ -17,7 +17,7 @@ from generator.weights.session import Logits, Network, State, row_of
 from generator.weights.versions import Weights, load_weights
 
 BEGINNINGS: Final = 16
-"""Sentence ends that texts without an opening begin after; with them the first words differ from text to text."""
+"""Sentence ends that texts without a prompt begin after; with them the first words differ from text to text."""
 _WARM_UP_LEAST: Final = 60
 _WARM_UP_MOST: Final = 400
 """Characters written, and thrown away, before a sentence end counts; and after which one is put there by hand."""
@@ -56,7 +56,7 @@ def load_model(folder: Path, version: str | None = None, threads: int = 1) -> Mo
     alphabet = Alphabet(vocabulary)
     try:
         beginnings = _warm_up(weights, network, alphabet)
-    except NetworkFault as error:
+    except ModelError as error:
         raise WeightsError(f"{name}: self-test failed: {error}") from error
     return Model(weights, network, alphabet, beginnings)
 
@@ -65,7 +65,7 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     """Writes to the end of a sentence in several rows at once, from a zero state; also the model's self-test.
 
     A network started on nothing knows no place to begin from (the classic one, on blank lines, writes hundreds of
-    spaces); at the end of a sentence of its own it does. Raises `NetworkFault` when what comes out is no text.
+    spaces); at the end of a sentence of its own it does. Raises `ModelError` when what comes out is no text.
     """
     vocabulary = weights.manifest.vocabulary
     # Every row of the table once. The states count too: quantising hides a NaN in them from the logits.
@@ -89,7 +89,7 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
                 logits[row, alphabet.space] = -np.inf
         drawn = draw(logits, temperature, random.random(BEGINNINGS))
         if (drawn == NO_CHARACTER).any():
-            raise NetworkFault("its logits are no distribution")
+            raise ModelError("its logits are no distribution")
         for row, character in enumerate(vocabulary.decode(drawn)):
             if row not in found and written >= _WARM_UP_LEAST and character.isspace() and ends_sentence(texts[row]):
                 found[row] = KeptState(weights.manifest.version, row_of(state, row), character)
@@ -105,8 +105,8 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
 def _sane(network: Network, rows: int, logits: Logits, state: State) -> None:
     shapes = [(rows, network.symbols), *((rows, *spec.shape) for spec in network.specs)]
     if [array.shape for array in (logits, *state)] != shapes:
-        raise NetworkFault("its logits or its state have not the shapes that it declares")
+        raise ModelError("its logits or its state have not the shapes that it declares")
     if not np.isfinite(logits).all() or np.abs(logits).max() > _MAX_LOGIT:
-        raise NetworkFault("its logits are no finite numbers of a sensible size")
+        raise ModelError("its logits are no finite numbers of a sensible size")
     if not all(np.isfinite(array).all() for array in state):
-        raise NetworkFault("its state holds no finite numbers")
+        raise ModelError("its state holds no finite numbers")

@@ -17,7 +17,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from generator import graph
-from generator.errors import NetworkFault, WeightsError
+from generator.errors import ModelError, WeightsError
 from generator.vocabulary import Indices
 
 State = list[NDArray[Any]]
@@ -101,14 +101,14 @@ class Network:
 
         `wide`: over several threads, which pays where nothing else runs.
 
-        Raises `NetworkFault` when onnxruntime cannot run the step.
+        Raises `ModelError` when onnxruntime cannot run the step.
         """
         try:
             logits, *following = (self._wide if wide else self._session).run(
                 self._outputs, {"char": characters, **dict(zip(self._inputs, state, strict=True))}
             )
         except Exception as error:  # as above
-            raise NetworkFault(f"the network's step failed: {_first_line(error)}") from error
+            raise ModelError(f"the network's step failed: {_first_line(error)}") from error
         return logits, following
 
 

@@ -170,11 +170,11 @@ class Client(discord.AutoShardedClient):
         arguments: str = "",
         *,
         length: int | None = None,
-        opening: str | None = None,
+        prompt: str | None = None,
     ) -> None:
         """A slash command."""
         invocation = Invocation(
-            PLATFORM, _chat(interaction), str(interaction.user.id), command, arguments, length, opening
+            PLATFORM, _chat(interaction), str(interaction.user.id), command, arguments, length, prompt
         )
         await self._answer(Interaction(interaction), self._core.handle(invocation))
 

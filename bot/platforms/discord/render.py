@@ -58,7 +58,7 @@ def contents(reply: Reply, *, with_notice: bool) -> list[str]:
         for passage in reply.passages:
             gap = "\n\n" if words else ""
             label = f"{_SMALL}{escaped(passage.label)}\n" if passage.label else ""
-            words += _words(passage.text, bold=len(passage.opening), gap=gap, label=label)
+            words += _words(passage.text, bold=len(passage.prompt), gap=gap, label=label)
     else:
         words += _words(reply.text)
     if with_notice and reply.notice:

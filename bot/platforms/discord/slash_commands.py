@@ -15,7 +15,7 @@ from discord.app_commands import locale_str
 from bot.core import messages
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.core.reply import Suggestion
-from generator.types import MAX_LENGTH, MAX_OPENING, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_LENGTH, MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
 
 MAX_CHOICES: Final = 25
 """Suggestions for an option
@@ -26,7 +26,7 @@ _MAX_VALUE: Final = 32
 """Characters of what is typed behind /temperature: longer than any number that makes sense."""
 
 Temperature = app_commands.Range[float, MIN_TEMPERATURE, MAX_TEMPERATURE]
-Opening = app_commands.Range[str, 1, MAX_OPENING]
+Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Length = app_commands.Range[int, 1, MAX_LENGTH]
 TypedTemperature = app_commands.Range[str, 1, _MAX_VALUE]
 Command = app_commands.Command[Any, ..., None]
@@ -42,7 +42,7 @@ class Ask(Protocol):
         arguments: str = "",
         *,
         length: int | None = None,
-        opening: str | None = None,
+        prompt: str | None = None,
     ) -> Awaitable[None]:
         """`arguments` as they would be typed behind the command."""
 
@@ -95,11 +95,11 @@ def _nietzsche(ask: Ask, suggest: Suggest) -> Command:
     async def run(
         interaction: discord.Interaction,
         temperature: Temperature | None = None,
-        opening: Opening | None = None,
+        prompt: Prompt | None = None,
         length: Length | None = None,
     ) -> None:
         number = "" if temperature is None else str(temperature)
-        await ask(interaction, "nietzsche", number, length=length, opening=None if opening is None else str(opening))
+        await ask(interaction, "nietzsche", number, length=length, prompt=None if prompt is None else str(prompt))
 
     command = Command(name="nietzsche", description=_purpose("nietzsche"), callback=_optioned(run))
 
@@ -112,8 +112,8 @@ def _nietzsche(ask: Ask, suggest: Suggest) -> Command:
 
 
 def _ladder(ask: Ask) -> Command:
-    async def run(interaction: discord.Interaction, opening: Opening | None = None) -> None:
-        await ask(interaction, "ladder", "" if opening is None else str(opening))
+    async def run(interaction: discord.Interaction, prompt: Prompt | None = None) -> None:
+        await ask(interaction, "ladder", "" if prompt is None else str(prompt))
 
     return Command(name="ladder", description=_purpose("ladder"), callback=_optioned(run))
 

@@ -1,6 +1,6 @@
 """What people do in Telegram, update by update: what it asks of the bot, and what they get for it.
 
-Inline mode (@bot 0.7 opening, in any chat) needs two settings that only @BotFather has: /setinline, and
+Inline mode (@bot 0.7 prompt, in any chat) needs two settings that only @BotFather has: /setinline, and
 /setinlinefeedback at 100 %. Telegram asks for results at every pause in the typing, so the result is a placeholder
 that costs nothing; the text is written when the result is chosen, which is what the feedback tells.
 """

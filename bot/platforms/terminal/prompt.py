@@ -32,7 +32,7 @@ _WIDEST_LINE: Final = 100
 """Columns: longer lines of prose are hard to read."""
 _STYLE: Final = Style.from_dict(
     {
-        "opening": "bold",
+        "given": "bold",
         "label": "bold ansicyan",
         "notice": "italic ansibrightblack",
         "refusal": "ansiyellow",
@@ -103,9 +103,9 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
                 parts.append(("", "\n\n"))
             if passage.label:
                 parts.append(("class:label", f"{passage.label}\n"))
-            # The same characters go from both, so the opening still is how the text begins.
-            opening, text = pipe.printable(passage.opening), wrapped(pipe.printable(passage.text), width)
-            parts += [("class:opening", text[: len(opening)]), ("", text[len(opening) :])]
+            # The same characters go from both, so the prompt still is how the text begins.
+            prompt, text = pipe.printable(passage.prompt), wrapped(pipe.printable(passage.text), width)
+            parts += [("class:given", text[: len(prompt)]), ("", text[len(prompt) :])]
     else:
         if reply.shaded:
             parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(), ("", "\n\n")]
@@ -119,7 +119,7 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
 
 
 def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
-    """A text in the colours of its picture. What is certain keeps the terminal's own, and so does the opening."""
+    """A text in the colours of its picture. What is certain keeps the terminal's own, and so does the prompt."""
     seen = [cell for cell in cells if pipe.printable(cell.character)]
     text = wrapped("".join(cell.character for cell in seen), width)
     parts: StyleAndTextTuples = []
