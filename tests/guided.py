@@ -14,7 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
-TARGETS: Final = ("text", "model", "manifest", "state")
+TARGETS: Final = ("text", "manifest", "state")
 LONGEST: Final = 8_192
 """Bytes of one input."""
 MOST_SECONDS: Final = 25

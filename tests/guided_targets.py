@@ -11,17 +11,13 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import hostile
-import numpy as np
 import test_buttons
 import test_hostile
 import test_parsing
 import test_state
-from conftest import TINY_VOCABULARY, random_weights
 
-from generator import ModelError, Vocabulary, WeightsError
+from generator import Vocabulary
 from generator.serving.state import KeptState, StateMismatch
-from generator.training.onnx_export import step_model
-from generator.weights.session import Network
 from generator.weights.versions import MANIFEST, Manifest, load_weights, shipped_folder
 
 _VERSION: Final = "v-1"
@@ -62,21 +58,7 @@ def text() -> Target:
             one(typed)
 
     nasty = (*hostile.FRAGMENTS, *hostile.NOTATIONS, "c:-100:deadbeef", "a:1:deadbeef:0.7", "/nietzsche@bot 0,7 What")
-    return Target(holds, [typed.encode("utf-8", "surrogatepass") for typed in nasty], share=0.6)
-
-
-def model() -> Target:
-    """A `model.onnx` of anybody's: refused, or one that onnxruntime steps, or fails to, without harm."""
-
-    def holds(content: bytes) -> None:
-        try:
-            network = Network(content, len(TINY_VOCABULARY))
-            network.step(np.array([0, 1]), network.zero_state(2))
-        except (WeightsError, ModelError):
-            return
-
-    small = random_weights(1, units=2, embedding=2)
-    return Target(holds, [step_model(small, quantised=quantised) for quantised in (True, False)], share=0.3)
+    return Target(holds, [typed.encode("utf-8", "surrogatepass") for typed in nasty], share=0.8)
 
 
 def manifest() -> Target:
@@ -88,7 +70,7 @@ def manifest() -> Target:
         except ValueError:
             return
 
-    return Target(holds, [path.read_bytes() for path in shipped_folder().glob(f"*/{MANIFEST}")], share=0.05)
+    return Target(holds, [path.read_bytes() for path in shipped_folder().glob(f"*/{MANIFEST}")], share=0.1)
 
 
 def state() -> Target:
@@ -101,10 +83,10 @@ def state() -> Target:
             return
         assert KeptState.from_bytes(kept.to_bytes(), _VERSION, test_state.SPECS).pending == kept.pending
 
-    return Target(holds, [test_state.KEPT], share=0.05)
+    return Target(holds, [test_state.KEPT], share=0.1)
 
 
-TARGETS: Final = {target.__name__: target for target in (text, model, manifest, state)}
+TARGETS: Final = {target.__name__: target for target in (text, manifest, state)}
 
 
 def _property(test: Any) -> Callable[..., None]:

@@ -9,7 +9,6 @@ from typing import Final
 import numpy as np
 
 from generator.errors import ModelError, WeightsError
-from generator.graph import ROWS
 from generator.serving.prose import PARAGRAPH_BREAK, Alphabet, ends_sentence
 from generator.serving.sampling import NO_CHARACTER, draw
 from generator.serving.state import KeptState
@@ -23,6 +22,8 @@ _WARM_UP_MOST: Final = 400
 """Characters written, and thrown away, before a sentence end counts; and after which one is put there by hand."""
 _WARM_UP_TEMPERATURE: Final = 0.6
 _MAX_LOGIT: Final = 1e4
+_TEST_ROWS: Final = 64
+"""Batch size of the self-test, which feeds every character of the vocabulary once."""
 
 
 @dataclass(frozen=True)
@@ -69,8 +70,8 @@ def _warm_up(weights: Weights, network: Network, alphabet: Alphabet) -> tuple[Ke
     """
     vocabulary = weights.manifest.vocabulary
     # Every row of the table once. The states count too: quantising hides a NaN in them from the logits.
-    for first in range(0, len(vocabulary), ROWS):
-        some = np.arange(first, min(first + ROWS, len(vocabulary)), dtype=np.int64)
+    for first in range(0, len(vocabulary), _TEST_ROWS):
+        some = np.arange(first, min(first + _TEST_ROWS, len(vocabulary)), dtype=np.int64)
         _sane(network, len(some), *network.step(some, network.zero_state(len(some))))
     random = np.random.default_rng(0)
     temperature = np.full(BEGINNINGS, _WARM_UP_TEMPERATURE)

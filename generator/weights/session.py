@@ -16,7 +16,6 @@ import numpy as np
 import onnxruntime
 from numpy.typing import NDArray
 
-from generator import graph
 from generator.errors import ModelError, WeightsError
 from generator.vocabulary import Indices
 
@@ -51,18 +50,16 @@ class StateSpec:
 
 
 class Network:
-    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract, or could take
-    more memory or time than a step may (`generator.graph`).
+    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
+
+    A model is a program: it may take any memory or time, or crash onnxruntime. The service therefore loads it in a
+    child process with limits.
 
     Steps may run on several threads at once; a wide step runs on `threads` threads itself. The result of a row depends
     on that row alone, bit for bit: integer products are exact, and everything else works element by element.
     """
 
     def __init__(self, model: bytes, symbols: int, threads: int = 1, name: str = "model.onnx") -> None:
-        try:
-            graph.check(model)
-        except graph.GraphError as error:
-            raise WeightsError(f"{name}: {error}") from error
         self._session = _session(model, 1, name)
         self._wide = _session(model, threads, name) if threads > 1 else self._session
         self.symbols = symbols
@@ -122,7 +119,7 @@ def _session(model: bytes, threads: int, name: str) -> Any:
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
-    # `graph.check` lets no reference to another file through; should one come, there is no folder to look for it in.
+    # A constant may refer to another file. There is no folder in which such a file would be found.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     try:
         return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
