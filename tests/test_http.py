@@ -20,7 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot.cli.reload_client import MARK, RELOAD, NoService, ask_to_reload
+from bot.cli.reload_client import NoService, ask_to_reload
 from bot.config.loader import ConfigError
 from bot.config.schema import BotSection, HttpSection
 from bot.core import messages
@@ -28,6 +28,7 @@ from bot.core.reply import Invocation, Press
 from bot.logs import Redaction
 from bot.net.loopback import is_local
 from bot.service import admin_http
+from bot.service.admin_api import MARK, RELOAD
 from bot.service.health import Health
 from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics

@@ -22,6 +22,7 @@ from bot.config.loader import ConfigError, load
 from bot.config.schema import Config, Secret, shown
 from bot.core import messages
 from bot.core.prompt import fit_prompt
+from bot.platforms.base import CommandSyncError
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from generator import MAX_SEED, GenerationRequest, SamplingParams, Unavailable, WeightsError
@@ -54,13 +55,13 @@ def chat(options: argparse.Namespace) -> int:
 async def _talk(config: Config) -> None:
     # Only the commands that need the database load its library.
     from bot.core.commands import Commands  # noqa: PLC0415
-    from bot.platforms.terminal import pipe  # noqa: PLC0415
+    from bot.platforms.terminal.chat import chat  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
         store = await stack.enter_async_context(Store.open(config.database))
         generator = await stack.enter_async_context(open_generator(config.generator))
-        await pipe.chat(Commands(generator, store, config.bot), config.folder)
+        await chat(Commands(generator, store, config.bot), config.folder)
 
 
 def generate(options: argparse.Namespace) -> int:
@@ -145,7 +146,7 @@ def _logged(
         asyncio.run(work(service))
     except ConfigError as error:
         return fail(options.prog, UNUSABLE, *map(redact, error.problems))
-    except service.SyncFailed as error:
+    except CommandSyncError as error:
         return fail(options.prog, WRONG, redact(str(error)))
     except (Unavailable, WeightsError, StoreError):
         raise  # `main` tells these in one line

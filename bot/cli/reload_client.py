@@ -8,13 +8,10 @@ from typing import Final
 import msgspec
 
 from bot.config.schema import HttpSection
+from bot.service.admin_api import MARK, RELOAD, Answer
 
 PATIENCE_SECONDS: Final = 120.0
 """Weights load in a second or two; a small machine under load, with large weights, takes longer."""
-RELOAD: Final = "/reload"
-MARK: Final = "X-LSTMega"
-"""Header that a request which changes something must have, and every answer has. A page in somebody's browser cannot
-send it to another address without asking first (CORS), so it cannot reload on their behalf."""
 _EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service listens that listens everywhere
 _LARGEST_ANSWER: Final = 65536
 """Bytes."""
@@ -22,13 +19,6 @@ _LARGEST_ANSWER: Final = 65536
 
 class NoService(Exception):
     """Nobody answers; one line: where that was, and what to do."""
-
-
-class Answer(msgspec.Struct, frozen=True):
-    """Whether the weights were taken up, and what the service says about it."""
-
-    reloaded: bool
-    message: str
 
 
 def ask_to_reload(section: HttpSection, patience: float = PATIENCE_SECONDS) -> Answer:

@@ -12,6 +12,10 @@ class BadToken(Exception):
     """The platform refuses the token: trying again changes nothing."""
 
 
+class CommandSyncError(Exception):
+    """The platform could not be told about the commands; one line that says why."""
+
+
 class Platform(Protocol):
     """An adapter to a chat platform."""
 

@@ -17,12 +17,12 @@ from typing import Final
 
 from aiohttp import web
 
-from bot.cli.reload_client import MARK, RELOAD
 from bot.config.loader import ConfigError
 from bot.config.schema import HttpSection
 from bot.logs import Redaction
 from bot.net import http_server
 from bot.net.loopback import is_local
+from bot.service.admin_api import MARK, RELOAD
 from bot.service.health import Health
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading

@@ -14,7 +14,7 @@ from typing import Final
 from bot.config.loader import ConfigError
 from bot.config.schema import Config
 from bot.core.commands import Commands
-from bot.logs import Redaction, reason
+from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
 from bot.service import admin_http, systemd, watchdog
 from bot.service.generator_factory import open_generator, watched
@@ -178,19 +178,13 @@ def _tell(*states: str) -> None:
         log.warning("systemd does not take the news: %s", error)
 
 
-class SyncFailed(Exception):
-    """Discord could not be told about the commands; one line: why."""
-
-
 async def sync(config: Config) -> None:
     """Tells Discord about the commands, whether they changed or not.
 
-    Raises `SyncFailed`, `ConfigError` when Discord refuses the token, or the errors of `Store.open` and
+    Raises `CommandSyncError`, `ConfigError` when Discord refuses the token, or the errors of `Store.open` and
     `open_generator`.
     """
-    from discord import DiscordException  # noqa: PLC0415 - as in `platforms_of`
-
-    from bot.platforms.discord.platform import Discord  # noqa: PLC0415
+    from bot.platforms.discord.platform import Discord  # noqa: PLC0415 - as in `platforms_of`
 
     async with Store.open(config.database) as store, open_generator(config.generator) as generator:
         commands = Commands(generator, store, config.bot)
@@ -199,6 +193,4 @@ async def sync(config: Config) -> None:
             await discord.sync(force=True)
         except BadToken as error:
             raise ConfigError([str(error)]) from error
-        except (DiscordException, OSError) as error:
-            raise SyncFailed(f"Discord was not told: {reason(error)}") from error
     log.info("Discord knows the commands")

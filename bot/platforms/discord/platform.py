@@ -10,7 +10,8 @@ import discord
 
 from bot.config.schema import DiscordSection
 from bot.core.commands import Commands
-from bot.platforms.base import BadToken
+from bot.logs import reason
+from bot.platforms.base import BadToken, CommandSyncError
 from bot.platforms.discord.client import PLATFORM, Client, Shards
 from bot.platforms.discord.endpoints import Endpoints
 from bot.store.store import Store
@@ -80,14 +81,16 @@ class Discord:
     async def sync(self, *, force: bool = True) -> bool:
         """Tells Discord about the commands without serving; returns whether it did, which without `force` depends.
 
-        Raises `BadToken`, `discord.DiscordException`, `OSError` or `StoreError`.
+        Raises `BadToken`, `CommandSyncError` or `StoreError`.
         """
-        async with self._make(synchronising=False) as client:
-            try:
+        try:
+            async with self._make(synchronising=False) as client:
                 await client.login(self._token.reveal())
-            except discord.LoginFailure:
-                raise BadToken(_REFUSED) from None
-            return await client.synchronise(force=force)
+                return await client.synchronise(force=force)
+        except discord.LoginFailure:
+            raise BadToken(_REFUSED) from None
+        except (discord.DiscordException, OSError) as error:
+            raise CommandSyncError(f"Discord was not told: {reason(error)}") from error
 
     def _make(self, *, synchronising: bool = True) -> Client:
         return Client(

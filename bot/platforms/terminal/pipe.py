@@ -1,4 +1,4 @@
-"""The first platform: standard input and output. In a pipe it is plain text; a terminal gets `terminal`'s comforts."""
+"""The bot on standard input and output: plain text, one reply for each line."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import asyncio
 import codecs
 import contextlib
 import os
-import sys
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Final, TextIO
 
 from bot.core import messages
@@ -22,23 +20,9 @@ PLATFORM: Final = "console"
 CHAT: Final = "local"
 PERSON: Final = "local"
 """Whoever sits at the machine: "console:local" among the operators of the configuration."""
-HISTORY: Final = "history"
-"""File beside the database: the lines typed at the prompt."""
 _CHUNK_BYTES: Final = 65536
 _DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 """Marks that turn the direction of what stands around them."""
-
-
-async def chat(commands: Commands, state: Path) -> None:
-    """Talks until the end of the input. `state`: the folder for the prompt's history."""
-    if sys.stdin is None:  # started with a closed standard input: its end is reached
-        return
-    if sys.stdin.isatty() and sys.stdout.isatty():
-        from bot.platforms.terminal import prompt  # noqa: PLC0415 - prompt_toolkit is heavy, and a pipe has no use for it
-
-        await prompt.talk(commands, state / HISTORY)
-    else:
-        await talk(commands, lines_of(sys.stdin.fileno()), sys.stdout)
 
 
 async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) -> None:

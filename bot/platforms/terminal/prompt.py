@@ -32,11 +32,11 @@ _WIDEST_LINE: Final = 100
 """Columns: longer lines of prose are hard to read."""
 _STYLE: Final = Style.from_dict(
     {
-        "given": "bold",
+        "prompt": "bold",
         "label": "bold ansicyan",
         "notice": "italic ansibrightblack",
         "refusal": "ansiyellow",
-        "prompt": "bold ansicyan",
+        "input": "bold ansicyan",
         "bottom-toolbar": "noreverse ansibrightblack",
     }
 )
@@ -46,7 +46,7 @@ log = logging.getLogger(__name__)
 async def talk(commands: Commands, history: Path) -> None:
     """Prompts and answers until Ctrl-D. `history`: the file that keeps what was typed."""
     session: PromptSession[str] = PromptSession(
-        [("class:prompt", "› ")],
+        [("class:input", "› ")],
         history=_history(history),
         completer=_CommandCompleter(commands),
         bottom_toolbar=lambda: [("class:bottom-toolbar", pipe.printable(commands.summary()))],
@@ -105,7 +105,7 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
                 parts.append(("class:label", f"{passage.label}\n"))
             # The same characters go from both, so the prompt still is how the text begins.
             prompt, text = pipe.printable(passage.prompt), wrapped(pipe.printable(passage.text), width)
-            parts += [("class:given", text[: len(prompt)]), ("", text[len(prompt) :])]
+            parts += [("class:prompt", text[: len(prompt)]), ("", text[len(prompt) :])]
     else:
         if reply.shaded:
             parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(), ("", "\n\n")]
