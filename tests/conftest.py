@@ -16,7 +16,6 @@ import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, running
 from service_process import Installation
-from telegram_server import Chat, TelegramServer, User
 
 from bot.config.schema import BotSection, Secret
 from bot.core.commands import Commands
@@ -27,6 +26,7 @@ from generator.training.model import FloatWeights, parameters
 from generator.training.onnx_export import step_model
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import CorpusNote, Manifest, activate, add_version, shipped_folder
+from testing.telegram import Chat, TelegramServer, User
 
 TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!?'\"()-")
 LIKELIER = {" ": 4.0, ".": 2.0}

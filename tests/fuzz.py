@@ -17,6 +17,8 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `testing` is no part of the installed package
+
 import hostile_discord
 import hostile_telegram
 from conftest import add_random_version

@@ -14,7 +14,6 @@ from typing import Any
 
 import hostile
 from hostile import Journal
-from telegram_server import Chat, Press, Sent, TelegramServer, User
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
@@ -28,6 +27,7 @@ from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.telegram import Chat, Press, Sent, TelegramServer, User
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
 PEOPLE, GROUPS = 16, 3
@@ -122,7 +122,7 @@ class Strangers:
         shown = self._metrics.text().decode()
         found += [f"{words} in the metrics" for words in self._journal.secret if words in shown]
         self._server.calls.clear()
-        self._server._past.clear()
+        self._server.forget_updates()
         return found
 
     async def _quiet(self) -> None:
@@ -203,7 +203,7 @@ class Strangers:
         """Updates that no documentation promises."""
         draw, server = self._draw, self._server
         nonsense = draw.choice((5, -1, 1.5, None, True, "", "x", [], [5], {}, {"id": "x"}, 2**70))
-        message = actor.private._typed(hostile.line(draw, actor.mark), None, {})
+        message = actor.private.typed_message(hostile.line(draw, actor.mark), None, {})
         key = draw.choice(list(message))
         self.did.append(f"odd {key}={nonsense!r}")
         kind = draw.choice(("message", "message", "callback_query", "inline_query", "chosen_inline_result"))
@@ -279,5 +279,5 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
         commands = ObservedCommands(generator, store, settings, metrics, reloading)
         metrics.observe(generator, commands, ())
         async with connected(server, commands) as telegram:
-            server._watchers.clear()
+            server.unwatch()
             yield Strangers(server, telegram, journal, metrics, draw)

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import ClientSession
-from telegram_server import Chat, TelegramServer
+
+from testing.telegram import Chat, TelegramServer
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 from service_process import Installation, asked
-from telegram_server import Chat, TelegramServer
 
 from bot.core import messages
 from generator.weights.versions import activate
+from testing.telegram import Chat, TelegramServer
 
 Add = Callable[[Path, str, int], Path]
 

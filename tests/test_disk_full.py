@@ -15,7 +15,6 @@ from pathlib import Path
 import pytest
 from conftest import add_random_version, keep
 from service_process import Installation, asked
-from telegram_server import TelegramServer
 
 import train
 from bot.core import messages
@@ -23,6 +22,7 @@ from bot.store import sqlite
 from bot.store.errors import StoreError
 from bot.store.store import Conversation, Store
 from generator.weights.versions import add_version, load_weights
+from testing.telegram import TelegramServer
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from discord_support import SLASH, World, world
 from hypothesis import given
 from hypothesis import strategies as st
 from simcord.interactions import base_payload
-from telegram_server import Chat, TelegramServer, User
 
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
@@ -33,6 +32,7 @@ from bot.store.store import Store
 from generator import Manifest, ThreadedGenerator, Vocabulary
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.weights.versions import load_weights
+from testing.telegram import Chat, TelegramServer, User
 
 ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
 """Lone surrogates included."""
@@ -174,8 +174,8 @@ async def test_an_update_that_breaks_something_is_stepped_over(
     server: TelegramServer, commands: Commands, chat: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with hostile_telegram.connected(server, commands):
-        await server.add_update("message", chat._typed("x", None, {"text": 5}))
-        await server.add_update("message", chat._typed("x", None, {"date": 2**70}))
+        await server.add_update("message", chat.typed_message("x", None, {"text": 5}))
+        await server.add_update("message", chat.typed_message("x", None, {"date": 2**70}))
         await chat.send("/start")
         assert (await chat.next_message()).text.startswith("I write")
     assert not [record for record in caplog.records if record.exc_info]

@@ -17,13 +17,13 @@ import pytest
 from aiohttp import ClientSession, web
 from hostile_http import endures
 from service_process import unused_port
-from telegram_server import SECRET_HEADER, Chat, TelegramServer
 
 from bot.config.schema import Secret, TelegramSection
 from bot.core.commands import Commands
 from bot.net import http_server
 from bot.platforms.telegram import receivers
 from bot.platforms.telegram.platform import Telegram
+from testing.telegram import SECRET_HEADER, Chat, TelegramServer
 
 SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
 PATIENCE = 10.0

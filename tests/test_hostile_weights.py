@@ -19,13 +19,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from service_process import PATIENCE, Installation
-from telegram_server import TelegramServer
 
 from generator import WeightsError
 from generator.training.onnx_export import step_model
 from generator.weights.loader import load_model
 from generator.weights.session import Network
 from generator.weights.versions import add_version, current_version, load_weights
+from testing.telegram import TelegramServer
 
 SYMBOLS = len(TINY_VOCABULARY)
 FLOAT, INT64 = TensorProto.FLOAT, TensorProto.INT64

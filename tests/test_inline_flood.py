@@ -10,11 +10,11 @@ import time
 import pytest
 import telegram
 from hostile_telegram import connected
-from telegram_server import Chat, InlineQuery, TelegramServer, User
 
 from bot.core import messages
 from bot.core.commands import Commands
 from bot.platforms.telegram.rate_limit import ALLOWED
+from testing.telegram import Chat, InlineQuery, TelegramServer, User
 
 A_SECOND, SECONDS = 100, 2
 

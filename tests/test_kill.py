@@ -20,11 +20,11 @@ from pathlib import Path
 import pytest
 from conftest import add_random_version
 from service_process import PATIENCE, ROOT, Installation
-from telegram_server import Chat, TelegramServer
 
 from bot.core import messages
 from bot.store.store import Store
 from generator.weights.versions import load_weights
+from testing.telegram import Chat, TelegramServer
 
 ROUNDS = int(os.environ.get("LSTMEGA_KILLS", "5"))
 PUBLISH = """

@@ -20,7 +20,6 @@ import pytest
 from conftest import add_random_version
 from pool_cluster import PATIENCE, Cluster, cluster, processes, replicas_of, title, until
 from service_process import Installation, asked, people, unused_port
-from telegram_server import TelegramServer
 from trapped_weights import TRAP, add_trapped_version, endless
 from weights_server import weights_server
 
@@ -41,6 +40,7 @@ from generator import (
 from generator.cluster.client import Pool
 from generator.cluster.replica import Replica
 from generator.weights.versions import activate
+from testing.telegram import TelegramServer
 
 needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"

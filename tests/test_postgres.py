@@ -17,7 +17,6 @@ import pytest
 from conftest import keep
 from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
-from telegram_server import TelegramServer, User
 
 from bot.cli.main import main
 from bot.config.schema import BotSection, Secret
@@ -32,6 +31,7 @@ from bot.store.store import Conversation, Store
 from generator import Generation, GenerationRequest, ThreadedGenerator
 from generator.scoring.surprisal import ScoringRequest
 from generator.types import MAX_SEED
+from testing.telegram import TelegramServer, User
 
 
 def a_conversation(tail: str = "and so on.") -> Conversation:

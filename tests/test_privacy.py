@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 from discord_server import TOKEN, DiscordServer
 from service_process import PATIENCE, Installation, asked
-from telegram_server import TelegramServer, User
 
 from bot.config.schema import BotSection, Secret
 from bot.core import messages
@@ -20,6 +19,7 @@ from bot.core.commands import Commands
 from bot.core.reply import Invocation, Press
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.telegram import TelegramServer, User
 
 NAME, WORD, OTHER = "Wilhelmine Marked", "Zarathustrian", "Leave this here"
 TELEGRAM_PERSON, DISCORD_PERSON = 7_123_456_789, 812_345_678_901_234_567

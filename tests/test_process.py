@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 from service_process import PATIENCE, ROOT, TYPED, Installation, asked, people, unused_port
-from telegram_server import Chat
 
 from bot.core import messages
 from generator.weights.versions import activate
+from testing.telegram import Chat
 
 DISCORD_TOKEN = ".".join(("MTIzNDU2Nzg5MDEyMzQ1Njc4", "GabcdE", "hush-hush_" * 4))
 SLACK_SECONDS = 3.0

@@ -12,9 +12,9 @@ from typing import Final
 
 import pytest
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess
-from telegram_server import Chat, User
 
 from bot.core import messages
+from testing.telegram import Chat, User
 
 SEEDS: Final = [int(seed) for seed in os.environ.get("STORM_SEEDS", "1").split(",")]
 SECONDS: Final = float(os.environ.get("STORM_SECONDS", "8"))
@@ -109,8 +109,7 @@ async def test_after_a_storm_everybody_has_one_answer_to_everything(bot: Install
                     await asked.ask(*place)  # in each place one of a batch, which may come in the wrong order
             await asyncio.sleep(weather.uniform(0.8, 1.6))
         await storm
-        for fault in server._faults:
-            fault.release()
+        server.end_faults()
         for place in places:
             await asked.ask(*place)
         await asked.wait(service)

@@ -14,7 +14,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from telegram import BotCommandScopeAllGroupChats
 from telegram.error import RetryAfter
-from telegram_server import SECRET_HEADER, Chat, Inbox, Sent, TelegramServer, User
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import admission, messages
@@ -30,6 +29,8 @@ from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, 
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.inbox import Inbox
+from testing.telegram import SECRET_HEADER, Chat, Sent, TelegramServer, User
 
 LENGTH = 60
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
@@ -192,7 +193,7 @@ async def test_edited_messages_are_ignored(server: TelegramServer, bot: Telegram
     typed = await chat.send("/start")
     await chat.next_message()
     await chat.edit(typed, "/help", by=chat.owner)
-    server._allowed = []  # updates from before the bot said what it wants may still come
+    server.allowed_updates = []  # updates from before the bot said what it wants may still come
     await chat.edit(typed, "/help", by=chat.owner)
     await chat.send("/temperature")
     assert (await chat.next_message()).text.startswith("You have no temperature")
@@ -1334,7 +1335,7 @@ async def test_a_webhook_believes_nobody_without_the_secret(
     server: TelegramServer, commands: Slow, chat: Chat, unused_tcp_port: int
 ) -> None:
     settings = hook(server, unused_tcp_port)
-    update = {"update_id": 1, "message": chat._typed("/start", chat.owner, {})}
+    update = {"update_id": 1, "message": chat.typed_message("/start", chat.owner, {})}
     calls = server.watch("setWebhook")
     async with serving(Telegram(settings, commands, limits=FAST)), ClientSession() as session:
         await calls.next()

@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from telegram_server import Chat, TelegramServer, User
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
@@ -21,6 +20,7 @@ from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.telegram.sender import MAX_PHOTO_SIDE
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.telegram import Chat, TelegramServer, User
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
 PNG = b"\x89PNG\r\n\x1a\n"

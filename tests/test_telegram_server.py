@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ServerDisconnectedError, web
-from telegram_server import MAX_TEXT, NOT_MODIFIED, QUERY_TOO_OLD, SECRET_HEADER, Chat, TelegramServer, User
+
+from testing.telegram import MAX_TEXT, NOT_MODIFIED, QUERY_TOO_OLD, SECRET_HEADER, Chat, TelegramServer, User
 
 ROOT = Path(__file__).resolve().parent.parent
 SECRET, BAD_SECRET = "s3cret_-", "a b"
@@ -408,7 +409,7 @@ async def test_a_server_that_went_down_comes_back_on_its_port(api: Api, server: 
 
 async def test_a_conversation_from_a_terminal() -> None:
     process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "tests.telegram_server", "--port", "0", "--token", "1:abc"),
+        *(sys.executable, "-m", "testing.telegram", "--port", "0", "--token", "1:abc"),
         cwd=ROOT,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

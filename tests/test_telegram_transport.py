@@ -10,12 +10,12 @@ import pytest
 from aiohttp import web
 from service_process import unused_port
 from telegram.error import NetworkError, TelegramError, TimedOut
-from telegram_server import TOKEN, TelegramServer
 
 from bot.config.schema import Secret, TelegramSection
 from bot.platforms.telegram.bot_client import new_bot, told
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter
 from bot.platforms.telegram.transport import MayHaveArrived, Transport, proxy_for
+from testing.telegram import TOKEN, TelegramServer
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 

@@ -9,11 +9,11 @@ import time
 from pathlib import Path
 
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard, people
-from telegram_server import Chat
 from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
 
 from bot.core import messages
 from generator.weights.versions import activate
+from testing.telegram import Chat
 
 WENT_WRONG = "That text went wrong while I wrote it. Try again."
 MORTAL = """

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from benchmarks.service.people import PATIENCE, Kind
-from tests.telegram_server import Chat, TelegramServer, User
+from testing.telegram import Chat, TelegramServer, User
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,207 @@
+"""The people in a loopback Telegram, their chats, and what the bot sent there."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from testing.inbox import PATIENCE, Inbox
+from testing.telegram.api import Json, Params
+
+if TYPE_CHECKING:
+    from testing.telegram.world import World
+
+_PHOTO: Final = {"file_id": "photo", "file_unique_id": "photo", "width": 1, "height": 1}
+
+
+@dataclass(eq=False)
+class Sent:
+    """A message of the bot as it stands now. `edits` gets its text each time it is edited."""
+
+    id: int | str
+    chat: Chat | None
+    text: str
+    buttons: list[list[Json]]
+    silent: bool = False
+    preview: bool = True
+    reply_to: int | None = None
+    thread: int | None = None
+    photo: bytes | None = None
+    at: float = 0.0
+    edits: Inbox[str] = field(default_factory=lambda: Inbox("edit"))
+
+    @property
+    def labels(self) -> list[str]:
+        return [button["text"] for row in self.buttons for button in row]
+
+    def data(self, label: str) -> str:
+        return next(str(b["callback_data"]) for row in self.buttons for b in row if b["text"] == label)
+
+    async def next_edit(self, patience: float = PATIENCE) -> str:
+        return await self.edits.next(patience)
+
+
+@dataclass(eq=False)
+class Press:
+    """A pressed button; `answers` gets what the bot answers the query with."""
+
+    id: str
+    expired: bool = False
+    answers: Inbox[Params] = field(default_factory=lambda: Inbox("answer to the press"))
+
+    async def answer(self, patience: float = PATIENCE) -> tuple[str, bool]:
+        """The text, and whether it was an alert."""
+        params = await self.answers.next(patience)
+        return params.text("text"), params.flag("show_alert")
+
+
+@dataclass(eq=False)
+class InlineQuery:
+    """What somebody typed behind @bot; `answers` gets the results."""
+
+    server: World
+    id: str
+    user: User
+    text: str
+    answers: Inbox[Params] = field(default_factory=lambda: Inbox("answer to the inline query"))
+    results: list[Json] = field(default_factory=list)
+
+    async def answer(self, patience: float = PATIENCE) -> list[Json]:
+        await self.answers.next(patience)
+        return self.results
+
+    async def choose(self, index: int = 0, *, feedback: bool = True) -> Sent:
+        """Sends a result into some chat; the bot hears of it when inline feedback is on."""
+        result = self.results[index]
+        buttons = (result.get("reply_markup") or {}).get("inline_keyboard", [])
+        sent = Sent(f"inline-{self.server.number()}", None, result["input_message_content"]["message_text"], buttons)
+        self.server.inline_messages[str(sent.id)] = sent
+        if feedback:
+            chosen = {"result_id": result["id"], "from": self.user.json(), "query": self.text}
+            if buttons:  # "Available only if there is an inline keyboard attached to the message", says the Bot API
+                chosen["inline_message_id"] = sent.id
+            await self.server.add_update("chosen_inline_result", chosen)
+        return sent
+
+
+@dataclass(frozen=True, eq=False)
+class User:
+    """Somebody with a Telegram account."""
+
+    server: World
+    id: int
+    name: str
+    is_bot: bool = False
+
+    def json(self) -> Json:
+        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.name, "language_code": "en"}
+
+    async def inline(self, text: str) -> InlineQuery:
+        """Types "@bot text" in some chat, and pauses."""
+        query = InlineQuery(self.server, f"query-{self.server.number()}", self, text)
+        self.server.queries[query.id] = query
+        await self.server.add_update(
+            "inline_query", {"id": query.id, "from": self.json(), "query": text, "offset": "", "chat_type": "group"}
+        )
+        return query
+
+    async def press(self, sent: Sent, label: str) -> Press:
+        """Presses a button of the bot's, on a message in a chat or on an inline one."""
+        return await self.press_data(sent, sent.data(label))
+
+    async def press_data(self, sent: Sent, data: str) -> Press:
+        """Has a client of one's own send any data for a message."""
+        press = Press(f"query-{self.server.number()}")
+        self.server.queries[press.id] = press
+        where = {"inline_message_id": sent.id} if sent.chat is None else {"message": sent.chat.message_json(sent)}
+        query = {"id": press.id, "from": self.json(), "chat_instance": "1", "data": data}
+        await self.server.add_update("callback_query", query | where)
+        return press
+
+
+@dataclass(eq=False)
+class Chat:
+    """A chat that the bot is in. `kind`: private, group or supergroup; `owner`: the person of a private one."""
+
+    server: World
+    id: int
+    kind: str
+    owner: User | None = None
+    forum: bool = False
+    topics: set[int] = field(default_factory=set)
+    barred: str = ""
+    """Why the bot may not write here: the words of a 403; empty when it may."""
+    upgraded_to: int = 0
+    sent: dict[int, Sent] = field(default_factory=dict)
+    typed: set[int] = field(default_factory=set)
+    messages: Inbox[Sent] = field(default_factory=lambda: Inbox("message"))
+    actions: Inbox[Params] = field(default_factory=lambda: Inbox("chat action"))
+
+    async def next_message(self, patience: float = PATIENCE) -> Sent:
+        return await self.messages.next(patience)
+
+    async def next_action(self, patience: float = PATIENCE) -> str:
+        return (await self.actions.next(patience)).text("action")
+
+    async def send(
+        self, text: str, *, by: User | None = None, topic: int | None = None, thread: int | None = None, **extra: Any
+    ) -> int:
+        """Somebody writes; `extra` goes into the message, and without a `text` none does.
+
+        `topic`: a forum's; `thread`: a reply thread of an ordinary supergroup.
+        """
+        message = self.typed_message(text, by, extra)
+        if topic is not None or thread is not None:
+            message["message_thread_id"] = topic if topic is not None else thread
+        if topic is not None:
+            message["is_topic_message"] = True
+            self.topics.add(topic)
+        await self.server.add_update("message", message)
+        return int(message["message_id"])
+
+    async def edit(self, message_id: int, text: str, *, by: User | None = None) -> None:
+        """Somebody edits what they wrote."""
+        message = self.typed_message(text, by, {"edit_date": int(time.time())}) | {"message_id": message_id}
+        await self.server.add_update("edited_message", message)
+
+    def block(self) -> None:
+        """The person blocks the bot, or the group throws it out."""
+        kicked = f"bot was kicked from the {self.kind} chat"
+        self.barred = "bot was blocked by the user" if self.kind == "private" else kicked
+
+    async def upgrade(self, *, told_here: bool = True, told_there: bool = True) -> Chat:
+        """The group becomes a supergroup, with another number. Telegram tells both, unless a test forbids it."""
+        new = Chat(self.server, -1_000_000_000_000 - self.server.number(), "supergroup")
+        self.server.chats[new.id] = new
+        self.upgraded_to = new.id
+        admin = self.server.user("Admin")
+        if told_here:
+            await self.server.add_update("message", self.typed_message("", admin, {"migrate_to_chat_id": new.id}))
+        if told_there:
+            await self.server.add_update("message", new.typed_message("", admin, {"migrate_from_chat_id": self.id}))
+        return new
+
+    def json(self) -> Json:
+        if self.owner is not None:
+            return {"id": self.id, "type": self.kind, "first_name": self.owner.name}
+        return {"id": self.id, "type": self.kind, "title": "A group"} | ({"is_forum": True} if self.forum else {})
+
+    def message_json(self, sent: Sent) -> Json:
+        content = {"text": sent.text} if sent.photo is None else {"caption": sent.text, "photo": [_PHOTO]}
+        message = {"message_id": sent.id, "date": int(time.time()), "chat": self.json(), "from": self.server.me()}
+        if sent.thread is not None:
+            message |= {"message_thread_id": sent.thread, "is_topic_message": True}
+        return message | content | ({"reply_markup": {"inline_keyboard": sent.buttons}} if sent.buttons else {})
+
+    def typed_message(self, text: str, by: User | None, extra: Json) -> Json:
+        writer = by or self.owner
+        if writer is None:
+            raise ValueError("in a group, say who writes: by=...")
+        message_id = self.server.number()
+        self.typed.add(message_id)
+        message = {"message_id": message_id, "date": int(time.time()), "chat": self.json(), "from": writer.json()}
+        if text.startswith("/"):
+            length = len(text.split(maxsplit=1)[0])
+            message["entities"] = [{"type": "bot_command", "offset": 0, "length": length}]
+        return message | ({"text": text} if text else {}) | extra
