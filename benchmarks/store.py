@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.store.store import Conversation, Store
-from generator.scoring.surprisal import ScoringRequest
+from generator.types import ScoringRequest
 
 STATE_BYTES: Final = 4 * 640 * 4
 """Of the shipped network: two layers of a hidden and a cell state, float32."""

@@ -17,9 +17,7 @@ from generator.errors import (
     Unavailable,
     WeightsError,
 )
-from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.generator import ThreadedGenerator
-from generator.serving.scheduler import Threads, WorkerStatistics
 from generator.types import (
     MAX_LENGTH,
     MAX_PROMPT,
@@ -29,12 +27,17 @@ from generator.types import (
     Continuation,
     Generation,
     GenerationRequest,
+    Generator,
     SamplingParams,
+    ScoringRequest,
+    Surprisal,
+    Temperature,
+    Threads,
     Timing,
+    WorkerStatistics,
 )
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights.versions import Manifest, Weights
-from generator.writer import Generator
 
 __all__ = [
     "MAX_LENGTH",
@@ -56,6 +59,7 @@ __all__ = [
     "ScoringRequest",
     "ShuttingDown",
     "Surprisal",
+    "Temperature",
     "ThreadedGenerator",
     "Threads",
     "Timing",

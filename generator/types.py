@@ -1,62 +1,118 @@
-"""What a caller asks for and what it gets: immutable values, made valid once."""
+"""What a caller asks for and what it gets: immutable values, validated when they are made.
+
+All of them can be encoded by msgspec (MessagePack) and pickled, so that a generator may run in another process.
+"""
 
 from __future__ import annotations
 
+import math
+import re
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Annotated, Any, Final, Protocol, get_args, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
 
 from generator.errors import InvalidRequest
+from generator.weights.versions import Weights
 
-MIN_TEMPERATURE: Final = 0.1
-MAX_TEMPERATURE: Final = 2.0
 MAX_LENGTH: Final = 4000
 """Characters; about two Discord messages, or one Telegram message. Longer texts are continued instead."""
 MAX_PROMPT: Final = 1000
-"""Characters. Priming costs one step of the network per character."""
+"""Characters. Each costs one step of the network."""
 MAX_SEED: Final = 2**63 - 1
+MAX_SCORED_TEXT: Final = 6000
+"""Characters; more than the longest text that is ever generated."""
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
-def _check(name: str, value: Any, low: float, high: float, kind: type = float) -> None:
-    number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-    # Comparing refuses NaN and infinities too, and no integer is too large for it.
-    if not number or not low <= value <= high:
-        what = "a whole number" if kind is int else "a number"
-        raise InvalidRequest(f"{name} must be {what} from {low} to {high}, not {_shown(value)}")
+def _range(low: float, high: float, kind: type[int] | type[float], help_text: str, *, open_below: bool = False) -> Meta:
+    """The range of a setting; `description` completes "must be …", `title` is the help text of the command line."""
+    noun = "a whole number" if kind is int else "a number"
+    if open_below:
+        return Meta(gt=low, le=high, description=f"{noun} above {low:g}, up to {high:g}", title=help_text)
+    return Meta(ge=low, le=high, description=f"{noun} from {low} to {high}", title=help_text)
 
 
-def _shown(value: Any) -> str:
-    """What was given, unless it is an integer of more digits than anyone wants to read (or Python to write)."""
-    return "one so large" if isinstance(value, int) and abs(value) >= 10**20 else repr(value)
+def _check(name: str, value: Any, kind: type[int] | type[float], meta: Meta) -> None:
+    """Raises `InvalidRequest` unless the value is a number in the range. NaN is in none."""
+    is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
+    above = is_number and (value >= meta.ge if meta.ge is not None else value > meta.gt)
+    if not above or not value <= meta.le:
+        shown = "one so large" if isinstance(value, int) and abs(value) >= 10**20 else repr(value)
+        raise InvalidRequest(f"{name} must be {meta.description}, not {shown}")
+
+
+class Temperature(float):
+    """A temperature, from `MIN` to `MAX`. Raises `InvalidRequest` for any other number."""
+
+    __slots__ = ()
+    MIN: Final = 0.1
+    MAX: Final = 2.0
+    RANGE: Final = _range(MIN, MAX, float, "0.1 (careful) to 2.0 (wild)")
+
+    def __new__(cls, value: float) -> Temperature:
+        """Makes one of a number in the range."""
+        _check("temperature", value, float, cls.RANGE)
+        return super().__new__(cls, value)
+
+
+MIN_TEMPERATURE: Final = Temperature.MIN
+MAX_TEMPERATURE: Final = Temperature.MAX
+
+
+class SamplingParams(Struct, frozen=True):
+    """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
+
+    `temperature` divides the logits. The other settings then leave characters out, in this order: `min_p` those that
+    are less than that fraction as probable as the most probable one, `top_k` all but that many of the most probable
+    ones, `top_p` all but the most probable ones that together reach that share of the remaining probability.
+
+    This is the only declaration of these settings: configuration, command line and batches are derived from it
+    (`SETTINGS`), and `generator.serving.sampling.draw` applies them. Raises `InvalidRequest` for a value that is out of
+    range or no finite number.
+    """
+
+    temperature: Annotated[float, Temperature.RANGE] = 0.7
+    top_p: Annotated[float, _range(0.0, 1.0, float, "share of the probability to draw from", open_below=True)] = 1.0
+    min_p: Annotated[float, _range(0.0, 1.0, float, "least share of the best character's probability")] = 0.0
+    top_k: Annotated[int, _range(0, 10_000, int, "number of characters to draw from; 0: all")] = 0
+
+    def __post_init__(self) -> None:
+        for name, setting in SETTINGS.items():
+            value = getattr(self, name)
+            _check(name, value, setting.kind, setting.range)
+            if type(value) is not setting.kind:  # an int, or a `Temperature`, which msgspec cannot encode
+                msgspec.structs.force_setattr(self, name, setting.kind(value))
 
 
 @dataclass(frozen=True, slots=True)
-class SamplingParams:
-    """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
+class Setting:
+    """One field of `SamplingParams`: its type, its range (with `description` and `title`), its default."""
 
-    `temperature` divides the logits: 0.1 to 2.0. `top_p` keeps the most probable characters whose probabilities
-    together reach it: above 0, up to 1 (off). `min_p` keeps the characters that are at least that fraction as
-    probable as the most probable one: 0 (off) to 1. Both cuts are made after the temperature.
+    kind: type[int] | type[float]
+    range: Meta
+    default: float
 
-    Raises `InvalidRequest` for a value that is out of range or no finite number.
-    """
 
-    temperature: float = 0.7
-    top_p: float = 1.0
-    min_p: float = 0.0
+def _settings() -> dict[str, Setting]:
+    hints = get_type_hints(SamplingParams, include_extras=True)
+    defaults = {found.name: found.default for found in msgspec.structs.fields(SamplingParams)}
+    found = {name: get_args(hint) for name, hint in hints.items()}
+    return {name: Setting(kind, meta, defaults[name]) for name, (kind, meta) in found.items()}
 
-    def __post_init__(self) -> None:
-        _check("temperature", self.temperature, MIN_TEMPERATURE, MAX_TEMPERATURE)
-        _check("top_p", self.top_p, 0.0, 1.0)
-        if self.top_p == 0.0:
-            raise InvalidRequest("top_p must be above 0, up to 1; 1 switches it off")
-        _check("min_p", self.min_p, 0.0, 1.0)
+
+SETTINGS: Final = _settings()
+"""The fields of `SamplingParams` by name."""
+UNMODIFIED: Final = SamplingParams(temperature=1.0, top_p=1.0, min_p=0.0, top_k=0)
+"""Draws from the network's own distribution; leaves no character out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Continuation:
     """Where a text stopped: `state` is `Generation.state` of the earlier text, `tail` its last characters.
 
-    The state is used when it belongs to the weights that serve; otherwise the tail is primed through the network.
+    The state is used when it belongs to the weights that serve; otherwise the tail is prefilled.
     """
 
     state: bytes
@@ -65,38 +121,42 @@ class Continuation:
 
 @dataclass(frozen=True, slots=True)
 class GenerationRequest:
-    """One text to write.
+    """One text to generate.
 
     `length` is the number of characters aimed at, 1 to `MAX_LENGTH`: the text ends at the end of a sentence near it.
-    `seed` fixes every draw, 0 to `MAX_SEED`. `prompt` is primed through the network; it may hold only characters of
-    the vocabulary (see `Vocabulary.fit`). `continuation` goes on from an earlier text; then there is no prompt.
+    `seed` fixes every draw, 0 to `MAX_SEED`. `prompt` may hold only characters of the vocabulary (see
+    `Vocabulary.fit`). `continuation` continues an earlier text; then there is no prompt.
 
     Raises `InvalidRequest`.
     """
 
     length: int
     seed: int
-    sampling: SamplingParams = SamplingParams()
+    sampling: SamplingParams = field(default_factory=SamplingParams)
     prompt: str = ""
     continuation: Continuation | None = None
 
     def __post_init__(self) -> None:
-        _check("length", self.length, 1, MAX_LENGTH, int)
-        _check("seed", self.seed, 0, MAX_SEED, int)
+        _check("length", self.length, int, _LENGTH_RANGE)
+        _check("seed", self.seed, int, _SEED_RANGE)
         if len(self.prompt) > MAX_PROMPT:
             raise InvalidRequest(f"prompt: {len(self.prompt)} characters are more than {MAX_PROMPT}")
         if self.prompt and self.continuation is not None:
-            raise InvalidRequest("prompt: a continuation goes on from its own text and takes no prompt")
+            raise InvalidRequest("prompt: a continuation takes no prompt")
 
     @property
     def characters(self) -> int:
-        """How many are fed, about."""
+        """About how many characters are fed."""
         return self.length + len(self.prompt)
+
+
+_LENGTH_RANGE: Final = _range(1, MAX_LENGTH, int, "characters")
+_SEED_RANGE: Final = _range(0, MAX_SEED, int, "seed of the draws")
 
 
 @dataclass(frozen=True, slots=True)
 class Timing:
-    """Seconds that a text took: until its turn came, until its first character, and from its turn to its end."""
+    """Seconds that a text took: in the queue, until its first character, and from its first step to its end."""
 
     queue_wait: float
     first_character: float
@@ -107,10 +167,10 @@ class Timing:
 class Generation:
     """A finished text.
 
-    `text` is what the network wrote, character for character, without the prompt; the text of a continuation begins
-    with the white space that parts it from what came before, so that the texts of a conversation, joined, are what
-    one network wrote in one go. `generator.serving.prose.presentable` makes it ready to be read.
-    `state` continues from here (`Continuation.state`). `version` names the weights.
+    `text` is what was sampled, without the prompt. The text of a continuation begins with the white space that
+    separates it from the earlier text, so that the texts of a conversation, joined, are one text of the network.
+    `generator.serving.prose.presentable` prepares it for readers. `state` continues from here (`Continuation.state`).
+    `version` names the weights.
     """
 
     text: str
@@ -118,3 +178,121 @@ class Generation:
     version: str
     seed: int
     timing: Timing = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoringRequest:
+    """A generated text and what came before it, so that its probabilities can be computed again.
+
+    `before` is the raw text that was fed first: the prompt, or the end of the text that this one continues. `text` is
+    `Generation.text`. `seed` is that of the text's request, which selects the initial state, and None for a
+    continuation. Characters that the vocabulary of the serving weights lacks are left out; they have no probability.
+
+    Raises `InvalidRequest`.
+    """
+
+    before: str
+    text: str
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        for name, length, most in (("before", len(self.before), MAX_PROMPT), ("text", len(self.text), MAX_SCORED_TEXT)):
+            if length > most:
+                raise InvalidRequest(f"{name}: {length} characters are more than {most}")
+        if self.seed is not None:
+            _check("seed", self.seed, int, _SEED_RANGE)
+
+    @property
+    def characters(self) -> int:
+        """How many characters are fed at most."""
+        return len(self.before) + len(self.text)
+
+
+@dataclass(frozen=True, slots=True)
+class Surprisal:
+    """The bits of a text's characters: −log2 p, at temperature 1, by the weights `version`.
+
+    `bits` has one number per character of `text`: 0 for a certain character, 1 for one of two equally likely, NaN where
+    the vocabulary lacks it. `given` stood before the text and was not generated: it has no bits.
+    """
+
+    text: str
+    bits: tuple[float, ...]
+    version: str = ""
+    given: str = ""
+
+    def __post_init__(self) -> None:
+        if len(self.bits) != len(self.text):
+            raise ValueError("a text has as many bits as characters")
+
+    @property
+    def mean(self) -> float:
+        """Bits per character; NaN when no character has any."""
+        known = [bits for bits in self.bits if not math.isnan(bits)]
+        return math.fsum(known) / len(known) if known else math.nan
+
+    def words(self, count: int) -> list[tuple[str, float]]:
+        """Returns the most surprising words, each once, with the sum of their characters' bits."""
+        found: dict[str, float] = {}
+        for match in _WORD.finditer(self.text):
+            if match.start() == 0 and self.given[-1:].isalnum():
+                continue  # the end of a word of the prompt
+            bits = math.fsum(bits for bits in self.bits[match.start() : match.end()] if not math.isnan(bits))
+            found[match[0]] = max(bits, found.get(match[0], 0.0))
+        return sorted(found.items(), key=lambda word: word[1], reverse=True)[:count]
+
+
+@dataclass(frozen=True, slots=True)
+class Threads:
+    """How the threads that write are: so many in all, of which `resting` begin anew in a moment after a fault, and
+    `lost` hang in a step or are no more, which only a new process changes. `faults` since the start; `last`: what
+    the last one was. `away`: why a pool cannot be reached; empty when it can, and for threads of this process."""
+
+    number: int
+    resting: int
+    lost: int
+    faults: int
+    last: str
+    away: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerStatistics:
+    """Counts since the start, and the current load. Characters include those of prompts."""
+
+    texts: int
+    characters: int
+    refused: int
+    failed: int
+    running: int
+    queued: int
+    characters_per_second: float
+
+
+class Generator(Protocol):
+    """Whatever generates texts: `generator.serving.generator.ThreadedGenerator`, a child process, or a cluster."""
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of the next text."""
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """Generates one text. Cancelling frees its batch slot at the next character.
+
+        Raises `InvalidRequest`, `Overloaded`, `ShuttingDown`, `Unavailable`, or `ModelError` when the network fails.
+        """
+
+    async def score(self, request: ScoringRequest) -> Surprisal:
+        """Computes the probabilities of a text by the weights that serve now. Raises as `generate` does."""
+
+    async def reload(self) -> Weights:
+        """Switches to the weights that `CURRENT` names. Raises `WeightsError`; then the old ones still serve."""
+
+    def look(self) -> None:
+        """Looks after what writes. To be called every half second."""
+
+    def threads(self) -> Threads:
+        """Returns the state of the worker threads."""
+
+    def statistics(self) -> WorkerStatistics:
+        """Returns counts since the start, and the current load."""

@@ -6,7 +6,6 @@ import io
 import math
 from pathlib import Path
 
-import numpy as np
 import pytest
 from conftest import random_weights
 from PIL import Image
@@ -50,10 +49,10 @@ def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, w
         assert surprise.given.startswith(("The philosopher is", "What is noble?", "Is it not"))
         assert LENGTH * 0.4 < len(surprise.text) <= LENGTH
         assert not surprise.text[-1].isspace()
-        assert (surprise.bits >= 0).all()
+        assert min(surprise.bits) >= 0
     again = specimens(network, book, seed=3)
     assert [s.text for _, s in again] == [s.text for _, s in found]
-    assert all(np.array_equal(a.bits, b.bits) for (_, a), (_, b) in zip(again, found, strict=True))
+    assert all(a.bits == b.bits for (_, a), (_, b) in zip(again, found, strict=True))
     content = curve_png(HISTORY, 3, "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
     picture = Image.open(io.BytesIO(content))
     assert (picture.format, picture.width) == ("PNG", 1080)

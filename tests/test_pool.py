@@ -110,7 +110,7 @@ async def same_as_local(pool: Pool, folder: Path, version: str | None = None) ->
         assert await pool.generate(going_on) == await local.generate(going_on)
         written = ScoringRequest("Abc", here.text, 5)
         bits, again = await asyncio.gather(local.score(written), pool.score(written))
-        assert bits.bits.tobytes() == again.bits.tobytes()
+        assert bits.bits == again.bits
 
 
 async def leaving_frees_the_rows(pool: Pool, tasks: list[asyncio.Task[Generation]]) -> None:

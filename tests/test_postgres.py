@@ -29,8 +29,7 @@ from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS
 from bot.store.store import Conversation, Store
 from generator import Generation, GenerationRequest, ThreadedGenerator
-from generator.scoring.surprisal import ScoringRequest
-from generator.types import MAX_SEED
+from generator.types import MAX_SEED, ScoringRequest
 from testing.telegram import TelegramServer, User
 
 

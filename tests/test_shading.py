@@ -40,9 +40,8 @@ ODD = [
 
 def surprise(text: str, bits: float | None = None, given: str = "") -> Surprisal:
     random = np.random.default_rng(len(text))
-    return Surprisal(
-        text, random.exponential(1.5, len(text)) if bits is None else np.full(len(text), bits), given=given
-    )
+    drawn = tuple(random.exponential(1.5, len(text)).tolist())
+    return Surprisal(text, drawn if bits is None else (bits,) * len(text), given=given)
 
 
 def picture(text: str, given: str = "", *, hard_wrapped: bool = True) -> Image.Image:

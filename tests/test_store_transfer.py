@@ -26,8 +26,7 @@ from bot.core import messages
 from bot.store import transfer
 from bot.store.migrations import MIGRATIONS, steps
 from bot.store.store import Conversation, Store
-from generator.scoring.surprisal import ScoringRequest
-from generator.types import MAX_SEED
+from generator.types import MAX_SEED, ScoringRequest
 
 TABLES = ("people", "preferences", "conversations", "moved_chats", "notes")
 ODD = "a\"b'c\\d\te\nf\x01g\x7f é 😀 \u202e $1 %s \\N NULL ,;"

@@ -14,8 +14,7 @@ from bot.core.reply import Suggestion
 from bot.core.sanitize import inert
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
-from generator.scoring.surprisal import Surprisal
-from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal
 from generator.weights.versions import Manifest
 
 _MAX_ECHO: Final = 24

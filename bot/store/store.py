@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bot.config.schema import Secret, shown
 from bot.store.errors import StoreError
 from bot.store.sqlite import PATIENCE_SECONDS, SET_NOTE, Database
-from generator.scoring.surprisal import ScoringRequest
+from generator.types import ScoringRequest
 
 if TYPE_CHECKING:
     from bot.store import postgres

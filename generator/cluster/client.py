@@ -16,9 +16,7 @@ from typing import Any, Final
 from generator.cluster import protocol
 from generator.cluster.protocol import Answer, Ask, Away, Description, Here, Stop, Work
 from generator.errors import GeneratorError, Overloaded, Unavailable, WeightsError
-from generator.scoring.surprisal import ScoringRequest, Surprisal
-from generator.serving.scheduler import Threads, WorkerStatistics
-from generator.types import Generation, GenerationRequest
+from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, Threads, WorkerStatistics
 from generator.weights.versions import Manifest, Weights
 
 PATIENCE_SECONDS: Final = 30.0

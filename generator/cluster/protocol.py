@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from generator.errors import GeneratorError
-from generator.scoring.surprisal import ScoringRequest, Surprisal
-from generator.types import Generation, GenerationRequest
+from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
 
 APPLICATION: Final = "lstmega"
 """The name of the application on the cluster."""

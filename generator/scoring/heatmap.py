@@ -16,7 +16,7 @@ from typing import Final
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, Colour, cells, colour
-from generator.scoring.surprisal import Surprisal
+from generator.types import Surprisal
 
 WIDTH: Final = 1080
 """Pixels: a telephone held upright shows them at about a third, so that the type is one of 14 points."""

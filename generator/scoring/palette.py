@@ -7,8 +7,8 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from generator.scoring.surprisal import Surprisal
 from generator.serving.prose import presented
+from generator.types import Surprisal
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
@@ -48,7 +48,7 @@ def cells(surprise: Surprisal, *, hard_wrapped: bool) -> list[Cell]:
     The bits of white space that became one character are added up.
     """
     text, border = surprise.given + surprise.text, len(surprise.given)
-    bits = [math.nan] * border + surprise.bits.tolist()
+    bits = [math.nan] * border + list(surprise.bits)
     found: list[Cell] = []
     for run in presented(text, hard_wrapped=hard_wrapped):
         if text[run.start : run.end] == run.shown:

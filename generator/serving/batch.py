@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from generator.errors import GeneratorError, ModelError
-from generator.scoring.surprisal import ScoringRequest, ScoringSequence, Surprisal
-from generator.serving.sampling import NO_CHARACTER, draw
+from generator.scoring.surprisal import ScoringSequence
+from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
 from generator.serving.sequence import Draft
-from generator.types import Generation, GenerationRequest
+from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
 from generator.weights.loader import Model
 from generator.weights.session import Logits, State
 
@@ -95,10 +95,7 @@ class Batch:
 
     def _settings(self) -> None:
         self._some_read = True  # their prompts, as far as is known
-        sampling = [draft.sampling for draft in self.drafts]
-        self._temperature = np.array([s.temperature for s in sampling], np.float64)
-        self._top_p = np.array([s.top_p for s in sampling]) if any(s.top_p < 1.0 for s in sampling) else None
-        self._min_p = np.array([s.min_p for s in sampling]) if any(s.min_p > 0.0 for s in sampling) else None
+        self._sampling = sampling_arrays([draft.sampling for draft in self.drafts])
 
     def step(self, *, alone: bool = False) -> list[Outcome]:
         """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
@@ -136,17 +133,15 @@ class Batch:
         return outcomes
 
     def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
-        drafts, temperature, top_p, min_p = self.drafts, self._temperature, self._top_p, self._min_p
+        drafts, sampling = self.drafts, self._sampling
         if len(rows) < len(drafts):  # the others still read their prompts
             drafts = [drafts[row] for row in rows]
-            logits, temperature = logits[rows], temperature[rows]
-            top_p = None if top_p is None else top_p[rows]
-            min_p = None if min_p is None else min_p[rows]
+            logits, sampling = logits[rows], {name: column[rows] for name, column in sampling.items()}
         for draft, its in zip(drafts, logits, strict=True):
             if draft.guided:
                 draft.guide(its)
         uniform = np.array([draft.uniform for draft in drafts])
-        drawn: list[int] = draw(logits, temperature, uniform, top_p, min_p).tolist()
+        drawn: list[int] = draw(logits, uniform=uniform, **sampling).tolist()
         return drawn
 
     def merge(self, other: Batch) -> None:

@@ -11,9 +11,8 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from generator.scoring.surprisal import ScoringRequest, Surprisal
-from generator.serving.scheduler import Threads, Worker, WorkerStatistics
-from generator.types import Generation, GenerationRequest
+from generator.serving.scheduler import Worker
+from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, Threads, WorkerStatistics
 from generator.weights.loader import load_model
 from generator.weights.session import cores
 from generator.weights.versions import Weights
@@ -70,9 +69,9 @@ class ThreadedGenerator:
         """
         return await asyncio.wrap_future(self._worker.submit(request))
 
-    async def score(self, written: ScoringRequest) -> Surprisal:
+    async def score(self, request: ScoringRequest) -> Surprisal:
         """Computes the probabilities of a text once more, by the weights that serve now. As `generate` otherwise."""
-        return await asyncio.wrap_future(self._worker.submit(written))
+        return await asyncio.wrap_future(self._worker.submit(request))
 
     async def reload(self) -> Weights:
         """Takes up what `CURRENT` names, or the version that was asked for at the start, if one was.

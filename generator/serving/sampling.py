@@ -3,32 +3,48 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.types import SETTINGS, UNMODIFIED, SamplingParams
 from generator.vocabulary import Indices
 
 Rows = NDArray[np.float64]
 """One number per row, `[rows]`."""
+SamplingArrays = dict[str, Rows]
+"""`SamplingParams` of a batch: one array per field, without those that no row uses."""
 
 NO_CHARACTER: Final = -1
 """Drawn for a row that is no distribution: a logit is NaN or +inf, or none is above -inf."""
+
+
+def sampling_arrays(params: Sequence[SamplingParams]) -> SamplingArrays:
+    """Collects the settings of a batch's rows; they are the keyword arguments of `draw`."""
+    columns = {name: [getattr(row, name) for row in params] for name in SETTINGS}
+    return {
+        name: np.array(column, np.float64)
+        for name, column in columns.items()
+        if name == "temperature" or any(value != getattr(UNMODIFIED, name) for value in column)
+    }
 
 
 def draw(
     logits: NDArray[np.floating],
     temperature: Rows,
     uniform: Rows,
+    *,
     top_p: Rows | None = None,
     min_p: Rows | None = None,
+    top_k: Rows | None = None,
 ) -> Indices:
     """Draws one character per row, int64 `[rows]`, by inverting the cumulative distribution at `uniform`.
 
     `logits` `[rows, vocabulary]`; −inf forbids a character. `temperature` > 0; towards 0 this becomes the arg-max.
-    `uniform` in [0, 1). `top_p` and `min_p` as in `SamplingParams`, None where no row uses them. A row's result
-    depends on that row alone, bit for bit.
+    `uniform` in [0, 1). `top_p`, `min_p` and `top_k` as in `SamplingParams`, None where no row uses them. A row's
+    result depends on that row alone, bit for bit.
     """
     # In float64 and from the maximum down: no temperature above 0 overflows, and ties stay exact.
     # Called once per character, so ufuncs' own methods stand here: NumPy's functions around them cost as much again.
@@ -39,8 +55,8 @@ def draw(
         weights = np.exp(x, out=x)
         if min_p is not None:
             weights[weights < min_p[:, None]] = 0.0  # the most probable character weighs 1
-        if top_p is not None:
-            _keep_top_p(weights, top_p)
+        if top_p is not None or top_k is not None:
+            _keep_most_probable(weights, top_p, top_k)
         cumulative = np.add.accumulate(weights, axis=1)
         total = cumulative[:, -1]
         # uniform is at most 1 − 2^−53, so its product with the total is rounded to less than the total: there always
@@ -51,11 +67,16 @@ def draw(
     return chosen
 
 
-def _keep_top_p(weights: NDArray[np.float64], top_p: Rows) -> None:
-    """Sets to zero, in place, all but the most probable characters that together reach `top_p` of the weight."""
-    for row in np.flatnonzero(top_p < 1.0):
-        order = np.argsort(-weights[row], kind="stable")
-        before = np.cumsum(weights[row, order])
+def _keep_most_probable(weights: NDArray[np.float64], top_p: Rows | None, top_k: Rows | None) -> None:
+    """Sets to zero, in place, what `top_k` and then `top_p` leave out. Among equals the first stay."""
+    order = np.argsort(-weights, axis=1, kind="stable")
+    ranked = np.take_along_axis(weights, order, axis=1)
+    if top_k is not None:
+        most = np.where(top_k == UNMODIFIED.top_k, np.inf, top_k)
+        ranked[np.arange(ranked.shape[1]) >= most[:, None]] *= 0.0  # NaN stays NaN
+    if top_p is not None:
+        reached = np.add.accumulate(ranked, axis=1)
+        share = np.where(top_p == UNMODIFIED.top_p, np.inf, top_p * reached[:, -1])
         # A character stays while those before it have not reached the share; so the first always stays.
-        reached = np.searchsorted(before, top_p[row] * before[-1], side="left")
-        weights[row, order[reached + 1 :]] = 0.0
+        ranked[:, 1:][reached[:, :-1] >= share[:, None]] = 0.0
+    np.put_along_axis(weights, order, ranked, axis=1)

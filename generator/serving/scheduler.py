@@ -18,14 +18,12 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from dataclasses import dataclass
 from typing import Any, Final, overload
 
 from generator.errors import InvalidRequest, ModelError, Overloaded, ShuttingDown
-from generator.scoring.surprisal import ScoringRequest, Surprisal
 from generator.serving.batch import Job, Outcome
 from generator.serving.engine import Engine
-from generator.types import Generation, GenerationRequest
+from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, Threads, WorkerStatistics
 from generator.weights.loader import Model
 
 MAX_ROWS: Final = 24
@@ -39,33 +37,6 @@ REST_SECONDS: Final = 5.0
 """After a thread's work ended by a fault. One that comes again and again must not fill the log, nor take a core, and
 whoever asks how the threads are should have a chance to see it."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Threads:
-    """How the threads that write are: so many in all, of which `resting` begin anew in a moment after a fault, and
-    `lost` hang in a step or are no more, which only a new process changes. `faults` since the start; `last`: what
-    the last one was. `away`: why a pool cannot be reached; empty when it can, and for threads of this process."""
-
-    number: int
-    resting: int
-    lost: int
-    faults: int
-    last: str
-    away: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerStatistics:
-    """Counts since the start, and what goes on now. Characters include those of prompts that were read."""
-
-    texts: int
-    characters: int
-    refused: int
-    failed: int
-    running: int
-    queued: int
-    characters_per_second: float
 
 
 class Worker:

@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from generator.scoring import heatmap
-from generator.scoring.surprisal import Surprisal
+from generator.types import Surprisal
 
 COLUMNS: Final = (
     "epoch",

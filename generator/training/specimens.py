@@ -9,10 +9,11 @@ from typing import Final
 import numpy as np
 
 from generator.scoring.measure import nats
-from generator.scoring.surprisal import CONTEXT, Surprisal
+from generator.scoring.surprisal import CONTEXT
 from generator.serving.prose import ends_sentence
 from generator.serving.sampling import draw
 from generator.training.corpus import Corpus
+from generator.types import Surprisal
 from generator.weights.session import Network
 
 TEMPERATURES: Final = (0.5, 0.7, 0.9)
@@ -52,7 +53,9 @@ def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Su
     for row, temperature in enumerate(TEMPERATURES):
         text = vocabulary.decode(written[row])
         text = text[: _end(text)]
-        found.append((f"temperature {temperature:g}", Surprisal(text, bits[row, : len(text)], given=prompt)))
+        found.append(
+            (f"temperature {temperature:g}", Surprisal(text, tuple(bits[row, : len(text)].tolist()), given=prompt))
+        )
     return found
 
 
