@@ -210,6 +210,7 @@ class Journal:
 
     def troubles(self) -> list[str]:
         """What is wrong with the lines since the last call: an exception, an answer lost, somebody's words."""
+        logs.flush()
         lines = self.stream.getvalue().splitlines()
         self.stream.seek(0)
         self.stream.truncate()

@@ -117,7 +117,7 @@ class Installation:
         self.logged: list[str] = []
         """Every line of every run."""
         self.port = unused_port()
-        self._environment = {name: value for name, value in os.environ.items() if not name.startswith("LSTMEGA_")} | {
+        self.environment = {name: value for name, value in os.environ.items() if not name.startswith("LSTMEGA_")} | {
             "LSTMEGA_TELEGRAM__TOKEN": server.token,
             "LSTMEGA_TELEGRAM__API_URL": server.url,
             "LSTMEGA_GENERATOR__WEIGHTS": str(weights),
@@ -135,7 +135,7 @@ class Installation:
     ) -> AsyncIterator[ServiceProcess]:
         """A run; the block begins when a line with `until` is logged. `more`: environment variables."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, *program, *options, env=self._environment | more, cwd=self.weights.parent,
+            sys.executable, *program, *options, env=self.environment | more, cwd=self.weights.parent,
             stdin=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         service = ServiceProcess(process, self.port)
@@ -150,7 +150,7 @@ class Installation:
     async def command(self, *arguments: str, **more: str) -> tuple[int, str, str]:
         """Another command with the same configuration and `more`: exit status, standard output, standard error."""
         process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "bot", *arguments, env=self._environment | more, cwd=self.weights.parent,
+            sys.executable, "-m", "bot", *arguments, env=self.environment | more, cwd=self.weights.parent,
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         async with asyncio.timeout(PATIENCE):

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.config.schema import Config, Secret, TelegramSection, shown
-from bot.net.loopback import is_local
+from bot.net.http_server import is_loopback
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -70,7 +70,7 @@ def _token(name: str, token: Secret, shape: re.Pattern[str], remedy: str) -> Fin
 
 def _open(name: str, host: str, port: int, others: str) -> Finding:
     """To whom a port is open. `others`: what that means when it is to other machines."""
-    if is_local(host):
+    if is_loopback(host):
         return _right(name, f"{host}, port {port}: open to this machine alone")
     return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out")
 

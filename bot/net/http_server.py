@@ -1,8 +1,9 @@
-"""A port for HTTP that strangers may find: nobody keeps it busy, and nothing that they send stands in the log."""
+"""An HTTP server for a port that strangers may reach: limited connections and time, and no request in the log."""
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,72 +12,85 @@ from typing import Final
 
 from aiohttp import web
 
-from bot.logs import way
+from bot.logs import format_stack
 
-MOST_CONNECTIONS: Final = 128
-"""At once; whoever comes then takes the place of whoever has been there longest. A process has a thousand or so file
-descriptors (`RLIMIT_NOFILE`), and its database and the platforms need some. Telegram uses 40 (`max_connections` of
-https://core.telegram.org/bots/api#setwebhook), who asks for health or metrics one or two."""
+MAX_CONNECTIONS: Final = 128
+"""A further connection closes the oldest. A process has about a thousand file descriptors (`RLIMIT_NOFILE`), and its
+database and platforms need some. Telegram uses 40 (`max_connections` of
+https://core.telegram.org/bots/api#setwebhook), health checks and metrics one or two."""
 HEADER_SECONDS: Final = 15.0
-"""From the beginning of a connection, or the answer before, to the last header of a request."""
+"""From the start of a connection, or the previous answer, to the last header of a request."""
 _LINGER_SECONDS: Final = 2.0
 """For the body of a request that was answered without reading it. Then the connection is cut."""
-_quiet = logging.getLogger(f"{__name__}.requests")
-_quiet.disabled = True
-"""aiohttp writes down what it cannot read, with a traceback: whoever finds the port would fill the log with what they
-like. What the handlers fail at is logged by `_told`."""
+_no_log = logging.getLogger(f"{__name__}.requests")
+_no_log.disabled = True
+"""aiohttp logs what it cannot parse, with a traceback: strangers could fill the log. Handlers' errors are logged by
+`_log_errors`."""
 log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @asynccontextmanager
 async def listening(
-    app: web.Application, host: str, port: int, *, finish_seconds: float
+    app: web.Application, host: str, port: int, *, drain_seconds: float
 ) -> AsyncIterator[tuple[str, int]]:
-    """Serves `app` while the block runs; gives host and port. Closing waits `finish_seconds` for answers under way.
+    """Serves `app` while the block runs; yields host and port. Closing waits `drain_seconds` for running requests.
 
-    A handler that raises what is no answer of HTTP's is a defect: it is logged, and answered with 500.
-
-    Raises `OSError`, `OverflowError` or `UnicodeError` when nothing can listen there.
+    An exception in a handler is logged and answered with 500. Raises `OSError`, `OverflowError` or `UnicodeError` when
+    it cannot listen there.
     """
-    app.middlewares.append(_told)
+    app.middlewares.append(_log_errors)
     runner = web.AppRunner(
         app,
         access_log=None,
-        logger=_quiet,
+        logger=_no_log,
         keepalive_timeout=HEADER_SECONDS,
         lingering_time=_LINGER_SECONDS,
-        shutdown_timeout=finish_seconds,
+        shutdown_timeout=drain_seconds,
     )
     await runner.setup()
     try:
-        handlers = runner.server
-        assert handlers is not None  # noqa: S101 - for the type checker: `setup` made it
+        server = runner.server
+        assert server is not None  # noqa: S101 - for the type checker: `setup` made it
 
-        def come_in() -> web.RequestHandler:
-            crowd = handlers.connections
-            for longest in crowd[: max(0, len(crowd) + 1 - MOST_CONNECTIONS)]:
-                if longest.transport is not None:
-                    longest.transport.abort()
-            return handlers()
+        def accept() -> web.RequestHandler:
+            connections = server.connections
+            for oldest in connections[: max(0, len(connections) + 1 - MAX_CONNECTIONS)]:
+                if oldest.transport is not None:
+                    oldest.transport.abort()
+            return server()
 
-        door = await asyncio.get_running_loop().create_server(come_in, host, port)
+        listener = await asyncio.get_running_loop().create_server(accept, host, port)
         try:
-            address = door.sockets[0].getsockname()
+            address = listener.sockets[0].getsockname()
             yield str(address[0]), int(address[1])
         finally:
-            door.close()
+            listener.close()
     finally:
         await runner.cleanup()
 
 
 @web.middleware
-async def _told(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Logs what a handler fails at: its kind and the way to it. What it says may be what a stranger sent."""
+async def _log_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Logs an exception's type and stack. Its message may hold what a stranger sent."""
     try:
         return await handler(request)
     except web.HTTPException:
         raise
-    except Exception as error:  # noqa: BLE001 - one answer fails, and the others go on
-        log.error("an answer failed: %s [%s]", type(error).__name__, way(traceback.extract_tb(error.__traceback__)))
+    except Exception as error:  # noqa: BLE001 - one request fails, and the others continue
+        stack = format_stack(traceback.extract_tb(error.__traceback__))
+        log.error("http.request_failed error=%s stack=%s", type(error).__name__, stack)
         return web.Response(status=500, text="failed; the log says why\n")
+
+
+def is_loopback(address: str | None) -> bool:
+    """Returns whether only this machine has, and reaches, that address or host name."""
+    if address == "localhost":
+        return True
+    try:
+        number = ipaddress.ip_address(address or "")
+    except ValueError:
+        return False
+    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
+        return number.ipv4_mapped.is_loopback
+    return number.is_loopback

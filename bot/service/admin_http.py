@@ -21,7 +21,7 @@ from bot.config.loader import ConfigError
 from bot.config.schema import HttpSection
 from bot.logs import Redaction
 from bot.net import http_server
-from bot.net.loopback import is_local
+from bot.net.http_server import is_loopback
 from bot.service.admin_api import MARK, RELOAD
 from bot.service.health import Health
 from bot.service.metrics import Metrics
@@ -58,7 +58,7 @@ class _Pages:
         return web.Response(body=self._metrics.text(), headers={"Content-Type": _METRICS_TYPE})
 
     async def reload(self, request: web.Request) -> web.Response:
-        if not is_local(request.remote) or MARK not in request.headers:
+        if not is_loopback(request.remote) or MARK not in request.headers:
             message = f"only from this machine, and with the header {MARK}: `python -m bot reload` sends it"
             return web.json_response({"reloaded": False, "message": message}, status=403)
         try:
@@ -80,7 +80,7 @@ async def serving(
     app.router.add_get("/metrics", pages.metrics)
     app.router.add_post(RELOAD, pages.reload)
     async with AsyncExitStack() as stack:
-        port = http_server.listening(app, section.host, section.port, finish_seconds=_FINISH_SECONDS)
+        port = http_server.listening(app, section.host, section.port, drain_seconds=_FINISH_SECONDS)
         try:
             address = await stack.enter_async_context(port)
         except (OSError, OverflowError, UnicodeError) as error:

@@ -105,11 +105,11 @@ class Supervised:
             self._failures = 0
         self._failures += 1
         self._on_failure(self.name)
-        log.debug("%s: attempt %d failed: %s", self.name, self._failures, logs.reason(failure))
+        log.debug("%s: attempt %d failed: %s", self.name, self._failures, logs.format_error(failure))
         if self.state is State.DOWN:
-            self.reason = logs.reason(failure)
+            self.reason = logs.format_error(failure)
         else:
-            self._lost(logs.reason(failure), failure)
+            self._lost(logs.format_error(failure), failure)
 
     def look(self) -> None:
         """Notices what the platform did by itself: it connected, or lost a connection that it tries to get back."""

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 from typing import Final
 
-from bot.logs import way
+from bot.logs import format_stack
 from bot.service import systemd
 
 PERIOD_SECONDS: Final = 0.5
@@ -93,5 +93,5 @@ def _listen(pulse: threading.Event, period: float, patient: int, over: threading
         pulse.clear()
         if missing == MISSING_BEATS:
             frame: FrameType | None = sys._current_frames().get(patient)  # noqa: SLF001 - documented, for this purpose
-            where = way(traceback.extract_stack(frame)) if frame is not None else "nowhere"
+            where = format_stack(traceback.extract_stack(frame)) if frame is not None else "nowhere"
             log.error("the event loop does not move; it is in %s", where)

@@ -10,7 +10,7 @@ import discord
 
 from bot.config.schema import DiscordSection
 from bot.core.commands import Commands
-from bot.logs import reason
+from bot.logs import format_error
 from bot.platforms.base import BadToken, CommandSyncError
 from bot.platforms.discord.client import PLATFORM, Client, Shards
 from bot.platforms.discord.endpoints import Endpoints
@@ -90,7 +90,7 @@ class Discord:
         except discord.LoginFailure:
             raise BadToken(_REFUSED) from None
         except (discord.DiscordException, OSError) as error:
-            raise CommandSyncError(f"Discord was not told: {reason(error)}") from error
+            raise CommandSyncError(f"Discord was not told: {format_error(error)}") from error
 
     def _make(self, *, synchronising: bool = True) -> Client:
         return Client(

@@ -139,7 +139,7 @@ class Webhook:
         url, settings = self._settings.webhook_url, self._settings
         app = web.Application(client_max_size=MAX_UPDATE_BYTES)
         app.router.add_post(urlsplit(url).path or "/", self._receive)
-        async with listening(app, settings.webhook_host, settings.webhook_port, finish_seconds=FINISH_SECONDS):
+        async with listening(app, settings.webhook_host, settings.webhook_port, drain_seconds=FINISH_SECONDS):
             await self._bot.set_webhook(url, secret_token=self._secret, allowed_updates=WANTED)
             self._open = True
             try:

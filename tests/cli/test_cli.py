@@ -13,7 +13,7 @@ import pytest
 
 from bot.cli.main import main
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TOKEN = ":".join(("123456789", "hush" * 9))
 
 

@@ -1,4 +1,4 @@
-"""What the log says, on how many lines, and what it never says."""
+"""The log: one line an event, request IDs, redaction, and a reader that stalls."""
 
 from __future__ import annotations
 
@@ -6,8 +6,11 @@ import asyncio
 import io
 import json
 import logging
+import os
+import threading
 import warnings
 from collections.abc import Iterator
+from pathlib import Path
 from urllib.parse import quote
 
 import msgspec
@@ -34,15 +37,16 @@ def _logging_as_it_was() -> Iterator[None]:
     logging.captureWarnings(capture=False)
 
 
-class ScoringRequest:
+class LogLines:
     """The lines of a log that was set up so."""
 
     def __init__(self, form: logs.Format = "human", level: str = "info", *hidden: str) -> None:
         self._stream = io.StringIO()
-        logs.set_up(level, form, logs.Redaction(hidden), self._stream)
+        self._handler = logs.set_up(level, form, logs.Redaction(hidden), self._stream)
 
     @property
     def lines(self) -> list[str]:
+        self._handler.flush()
         text = self._stream.getvalue()
         assert text == "" or text.endswith("\n")
         return text.splitlines()
@@ -57,26 +61,26 @@ def fail() -> None:
     raise ValueError(f"cannot reach https://example.org/bot{TOKEN}/getMe\nat all")
 
 
-def test_an_event_is_one_line_for_people() -> None:
-    written = ScoringRequest()
+def test_an_event_is_one_line_in_the_human_format() -> None:
+    log_lines = LogLines()
     log.info("two\nlines of %s", "words")
-    time, level, request, name, message = written.line.split(" ", 4)
+    time, level, request, name, message = log_lines.line.split(" ", 4)
     assert time.endswith("Z")
     assert (level, request, name, message) == ("info", "-", "bot.test:", "two lines of words")
 
 
 def test_an_event_is_one_json_object() -> None:
-    written = ScoringRequest("json")
+    log_lines = LogLines("json")
     with logs.request() as identifier:
         log.warning("“%s”\n", "quoted")
-    content = json.loads(written.line)
+    content = json.loads(log_lines.line)
     assert content.pop("time").endswith("Z")
     assert content == {"level": "warning", "logger": "bot.test", "message": "“quoted”", "request": identifier}
 
 
 @pytest.mark.parametrize("form", logs.FORMATS)
-def test_an_exception_is_told_whole_on_the_same_line(form: logs.Format) -> None:
-    written = ScoringRequest(form, "info", TOKEN)
+def test_an_exception_and_its_causes_are_on_the_same_line(form: logs.Format) -> None:
+    log_lines = LogLines(form, "info", TOKEN)
     try:
         try:
             fail()
@@ -84,7 +88,7 @@ def test_an_exception_is_told_whole_on_the_same_line(form: logs.Format) -> None:
             raise RuntimeError("no text") from error
     except RuntimeError:
         log.exception("it broke")
-    line = written.line
+    line = log_lines.line
     assert "it broke" in line
     assert "RuntimeError: no text [test_logs.py:" in line
     assert "<- ValueError: cannot reach" in line
@@ -94,16 +98,16 @@ def test_an_exception_is_told_whole_on_the_same_line(form: logs.Format) -> None:
         assert json.loads(line)["error"].startswith("RuntimeError: no text")
 
 
-def test_all_of_a_group_of_exceptions_is_told() -> None:
-    written = ScoringRequest()
+def test_every_exception_of_a_group_is_logged() -> None:
+    log_lines = LogLines()
     log.error("broken", exc_info=ExceptionGroup("both", [ValueError("one"), KeyError("two")]))
-    assert "ValueError: one" in written.line
-    assert "KeyError: 'two'" in written.line
+    assert "ValueError: one" in log_lines.line
+    assert "KeyError: 'two'" in log_lines.line
 
 
-async def test_an_exception_that_was_raised_again_out_of_its_group_is_told_once() -> None:
-    """As of a /ladder one of whose texts fails: the exception has the group behind it, and the group has it in it."""
-    written = ScoringRequest()
+async def test_an_exception_raised_again_out_of_its_group_is_logged_once() -> None:
+    """When a text of a /ladder fails, the exception's cause is the group, which holds the exception."""
+    log_lines = LogLines()
 
     async def fail() -> None:
         raise ValueError("one")
@@ -116,20 +120,20 @@ async def test_an_exception_that_was_raised_again_out_of_its_group_is_told_once(
             raise failures.exceptions[0] from failures
     except ValueError:
         log.exception("broken")
-    assert 0 < written.line.count("ValueError: one") < 4
+    assert 0 < log_lines.line.count("ValueError: one") < 4
 
 
 @pytest.mark.parametrize("form", logs.FORMATS)
 def test_no_line_holds_a_secret_however_it_got_there(form: logs.Format) -> None:
     shared = "short!secret"
-    written = ScoringRequest(form, "debug", shared, TOKEN, DISCORD)
+    log_lines = LogLines(form, "debug", shared, TOKEN, DISCORD)
     for secret in (TOKEN, KEY, DISCORD, shared, quote(TOKEN, safe=""), quote(shared)):
         log.info("plainly %s", secret)
         log.info("in an address: https://example.org/bot%s/getMe", secret)
         logging.getLogger("httpx").warning("%r", {"headers": secret})
         log.error("in an exception", exc_info=RuntimeError(secret))
-    assert len(written.lines) == 24
-    for line in written.lines:
+    assert len(log_lines.lines) == 24
+    for line in log_lines.lines:
         assert "hush" not in line
         assert "short" not in line
         assert logs.HIDDEN in line
@@ -145,7 +149,7 @@ def test_the_shape_of_a_token_is_enough() -> None:
     assert redact(ordinary) == ordinary
 
 
-def test_every_secret_of_the_configuration_is_known() -> None:
+def test_every_secret_of_the_configuration_is_redacted() -> None:
     secrets = [
         (section, key)
         for section in SECTIONS
@@ -161,7 +165,7 @@ def test_every_secret_of_the_configuration_is_known() -> None:
     assert logs.Redaction.of(load(None, {}))("nothing to hide") == "nothing to hide"
 
 
-def test_of_the_address_of_a_database_the_password_is_hidden() -> None:
+def test_the_password_in_the_address_of_a_database_is_redacted() -> None:
     url = "postgresql://ada:hush%2Fhush@db.a-rather-long-name.example:5433/bot"
     redact = logs.Redaction.of(load(None, {"LSTMEGA_STORE__URL": url}))
     assert redact(url) == f"postgresql://ada{logs.HIDDEN}db.a-rather-long-name.example:5433/bot"
@@ -170,34 +174,34 @@ def test_of_the_address_of_a_database_the_password_is_hidden() -> None:
     assert short("postgresql://bot:bot@db.example/bot: bot") == f"postgresql://bot{logs.HIDDEN}db.example/bot: bot"
 
 
-def test_the_level_is_for_this_program_and_libraries_are_heard_when_they_warn() -> None:
-    written = ScoringRequest(level="debug")
+def test_the_level_is_for_this_program_and_libraries_log_warnings_only() -> None:
+    log_lines = LogLines(level="debug")
     log.debug("ours")
     for library in ("httpx", "telegram.ext", "discord.gateway", "aiohttp.access"):
-        logging.getLogger(library).info("a person's words")
-        logging.getLogger(library).debug("a person's words")
+        logging.getLogger(library).info("a user's words")
+        logging.getLogger(library).debug("a user's words")
     logging.getLogger("discord.gateway").warning("theirs")
     with warnings.catch_warnings():
         warnings.simplefilter("always")
         warnings.warn("a python warning", UserWarning, stacklevel=1)
-    assert [line.split(": ", 1)[1].split()[0] for line in written.lines][:2] == ["ours", "theirs"]
-    assert "a python warning" in written.lines[2]
-    assert len(written.lines) == 3
-    quiet = ScoringRequest(level="error")
+    assert [line.split(": ", 1)[1].split()[0] for line in log_lines.lines][:2] == ["ours", "theirs"]
+    assert "a python warning" in log_lines.lines[2]
+    assert len(log_lines.lines) == 3
+    quiet = LogLines(level="error")
     logging.getLogger("discord.gateway").warning("not now")
     log.warning("not now")
     assert quiet.lines == []
 
 
-async def test_a_request_keeps_its_identifier_through_every_task() -> None:
-    written = ScoringRequest("json")
+async def test_a_request_keeps_its_id_in_every_task() -> None:
+    log_lines = LogLines("json")
 
-    async def person(name: str) -> str:
+    async def user(name: str) -> str:
         with logs.request() as identifier:
             log.info("%s asks", name)
             async with asyncio.TaskGroup() as group:
                 group.create_task(work(name))
-            with logs.request() as inner:  # the platform began it, the commands go on with it
+            with logs.request() as inner:  # the platform starts it, the commands continue it
                 assert inner == identifier
             assert logs.current_request() == identifier
         return identifier
@@ -206,28 +210,70 @@ async def test_a_request_keeps_its_identifier_through_every_task() -> None:
         await asyncio.sleep(0)
         log.info("%s is served", name)
 
-    alice, bob = await asyncio.gather(person("alice"), person("bob"))
+    alice, bob = await asyncio.gather(user("alice"), user("bob"))
     assert alice != bob
     assert logs.current_request() == logs.NO_REQUEST
-    told = [json.loads(line) for line in written.lines]
-    assert {(line["message"].split()[0], line["request"]) for line in told} == {("alice", alice), ("bob", bob)}
-    assert len(told) == 4
+    logged = [json.loads(line) for line in log_lines.lines]
+    assert {(line["message"].split()[0], line["request"]) for line in logged} == {("alice", alice), ("bob", bob)}
+    assert len(logged) == 4
 
 
-def test_a_thread_may_say_for_whom_it_works() -> None:
-    written = ScoringRequest()
+def test_a_thread_may_give_the_request_id() -> None:
+    log_lines = LogLines()
     log.info("written", extra={"request": "0a1b2c3d"})
-    assert " 0a1b2c3d bot.test: written" in written.line
+    assert " 0a1b2c3d bot.test: written" in log_lines.line
 
 
-def test_a_reason_is_short_and_on_one_line() -> None:
-    assert logs.reason(ValueError("a\nb")) == "ValueError: a b"
-    assert logs.reason(TimeoutError()) == "TimeoutError"
-    assert len(logs.reason(ValueError("x" * 10_000))) < 400
+def test_a_formatted_error_is_short_and_on_one_line() -> None:
+    assert logs.format_error(ValueError("a\nb")) == "ValueError: a b"
+    assert logs.format_error(TimeoutError()) == "TimeoutError"
+    assert len(logs.format_error(ValueError("x" * 10_000))) < 400
 
 
-def test_the_configuration_itself_shows_no_secret() -> None:
+def test_logging_the_configuration_shows_no_secret() -> None:
     config = load(None, {"LSTMEGA_TELEGRAM__TOKEN": TOKEN})
-    written = ScoringRequest()
+    log_lines = LogLines()
     log.info("%s %r", config, msgspec.structs.asdict(config))
-    assert "hush" not in written.line
+    assert "hush" not in log_lines.line
+
+
+def test_a_secret_shorter_than_a_word_is_not_redacted() -> None:
+    """A one-letter secret would hide that letter in every word: "pl***tform h***s"."""
+    line = "a platform has failed"
+    for secret in ("a", "form", "has fai"):
+        redact = logs.Redaction.of(load(None, {"LSTMEGA_TELEGRAM__WEBHOOK_SECRET": secret.replace(" ", "-")}))
+        assert redact(line) == line
+
+
+def test_a_reader_that_stalls_blocks_nobody_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bot.logs.setup.MAX_QUEUED_LINES", 100)
+    reading, writing = os.pipe()
+    lines: list[str] = []
+    with os.fdopen(reading) as reader, os.fdopen(writing, "w") as stream:
+        handler = logs.set_up("info", "human", logs.Redaction(), stream)
+        for number in range(3000):  # a pipe holds 64 KiB
+            log.info("stalled.line number=%d padding=%s", number, "x" * 100)
+        handler.flush(timeout=0.01)
+        assert logs.dropped_lines() >= 2000
+        reading_again = threading.Thread(target=lambda: lines.extend(reader))
+        reading_again.start()
+        handler.flush()
+        log.info("stalled.end")
+        handler.flush()
+        stream.close()
+        reading_again.join()
+    reports = [line for line in lines if "log.dropped" in line]
+    assert sum(int(line.split("lines=")[1].split()[0]) for line in reports) == logs.dropped_lines()
+    assert len(lines) == 3001 - logs.dropped_lines() + len(reports)
+
+
+def test_a_standard_error_that_is_closed_or_full_raises_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Path("/dev/full").open("w") as full:
+        handler = logs.set_up("info", "human", logs.Redaction(), full)
+        log.info("lost")
+        handler.flush()
+        assert logs.dropped_lines() == 1
+    monkeypatch.setattr("sys.stderr", None)
+    handler = logs.set_up("info", "human", logs.Redaction())
+    log.info("lost")
+    handler.flush()

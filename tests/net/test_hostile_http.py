@@ -53,7 +53,7 @@ async def open_port() -> AsyncIterator[int]:
 
     app = web.Application()
     app.router.add_get("/healthz", alive)
-    async with http_server.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0, drain_seconds=0.1) as (_, port):
         yield port
 
 
@@ -115,7 +115,7 @@ async def test_nobody_holds_a_connection_by_a_body_that_nobody_reads(monkeypatch
 
 async def test_a_crowd_that_holds_its_connections_keeps_nobody_else_out() -> None:
     async with open_port() as port, AsyncExitStack() as stack:
-        for _ in range(3 * http_server.MOST_CONNECTIONS):
+        for _ in range(3 * http_server.MAX_CONNECTIONS):
             stack.callback((await asyncio.open_connection("127.0.0.1", port))[1].close)
         assert await alive(port)
 
@@ -166,7 +166,7 @@ async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCa
 
     app = web.Application()
     app.router.add_post("/", defective)
-    async with http_server.listening(app, "127.0.0.1", 0, finish_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0, drain_seconds=0.1) as (_, port):
         assert await posted(f"http://127.0.0.1:{port}/", b"marked") == 500
     [record] = caplog.records
     assert record.levelno == logging.ERROR

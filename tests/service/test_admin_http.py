@@ -26,7 +26,7 @@ from bot.config.schema import BotSection, HttpSection
 from bot.core import messages
 from bot.core.reply import Invocation, Press
 from bot.logs import Redaction
-from bot.net.loopback import is_local
+from bot.net.http_server import is_loopback
 from bot.service import admin_http
 from bot.service.admin_api import MARK, RELOAD
 from bot.service.health import Health
@@ -393,7 +393,7 @@ async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) 
     ],
 )  # fmt: skip
 def test_which_addresses_are_of_this_machine(peer: str | None, *, local: bool) -> None:
-    assert is_local(peer) is local
+    assert is_loopback(peer) is local
 
 
 async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
