@@ -23,13 +23,13 @@ import numpy as np
 import onnx
 
 from generator.serving.scheduler import Worker
-from generator.training import floats
-from generator.training.architectures.stack import stacked_layers
+from generator.training.architectures.stacked import stacked_layers
 from generator.training.backend import keras
+from generator.training.model import from_bytes
 from generator.types import GenerationRequest, SamplingParams
 from generator.weights.loader import Model, load_model
 from generator.weights.session import cores
-from generator.weights.versions import shipped_folder
+from generator.weights.versions import FLOAT_WEIGHTS, shipped_folder
 
 CLASSIC_CHARACTERS = 150
 STREAM_LENGTH = 1500
@@ -97,7 +97,7 @@ def main() -> int:
 
 def classic_loop(model: Model) -> Callable[[], float]:
     """The loop of the old examples, with the same weights: one call of the stateful Keras model per character."""
-    weights = floats.from_bytes((model.weights.folder / floats.FILE).read_bytes())
+    weights = from_bytes((model.weights.folder / FLOAT_WEIGHTS).read_bytes())
     layers = stacked_layers("lstm", weights)
     network = keras.Sequential(
         [

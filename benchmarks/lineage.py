@@ -21,9 +21,9 @@ from generator.serving.scheduler import Worker
 from generator.training.backend import keras
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch
+from generator.training.loop import seconds_per_step
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
-from generator.training.timing import seconds_per_step
 from generator.weights.loader import load_model
 from generator.weights.session import cores
 from generator.weights.versions import load_weights
@@ -67,11 +67,11 @@ def seconds_per_epoch(name: str, corpus: Corpus) -> float:
     preset = PRESETS[name]
     if preset.lowercase:
         corpus = corpus.lowered()
-    text, _, _ = corpus.splits()
-    steps = steps_per_epoch(len(text), preset, preset.reading.order)
+    text, _, _ = corpus.splits
+    steps = steps_per_epoch(len(text), preset, preset.training.order)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = build_model(preset, preset.reading, len(corpus.vocabulary), steps * preset.reading.epochs, seed=0)
-    batch = next(iter(batches(text, preset, preset.reading.order, np.random.default_rng(0))))
+    model = build_model(preset, preset.training, len(corpus.vocabulary), steps * preset.training.epochs, seed=0)
+    batch = next(iter(batches(text, preset, preset.training.order, np.random.default_rng(0))))
     return statistics.median(seconds_per_step(model, batch) for _ in range(3)) * steps
 
 

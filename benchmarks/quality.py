@@ -59,7 +59,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         known |= words(read_corpus(path).text)
 
     results: dict[str, float] = {}
-    _, validation, test = corpus.splits()
+    _, validation, test = corpus.splits
     for name, split in (("validation", validation), ("test", test)):
         results[f"{name}_bits_per_character"] = bits_per_character(model.network, split)
     for temperature in WORD_TEMPERATURES:

@@ -21,11 +21,10 @@ from bot.config.schema import BotSection, Secret
 from bot.core.commands import Commands
 from bot.store.store import Conversation, Store
 from generator import ThreadedGenerator
-from generator.training.floats import FILE, to_bytes
-from generator.training.model import FloatWeights, parameters
-from generator.training.onnx_export import step_model
+from generator.training.architectures import step_model
+from generator.training.model import FloatWeights, parameters, to_bytes
 from generator.vocabulary import Vocabulary
-from generator.weights.versions import CorpusNote, Manifest, activate, add_version, shipped_folder
+from generator.weights.versions import FLOAT_WEIGHTS, CorpusNote, Manifest, activate, add_version, shipped_folder
 from testing.telegram import Chat, TelegramServer, User
 
 TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!?'\"()-")
@@ -99,7 +98,7 @@ def add_random_version(
     weights = random_weights(seed, units)
     for symbol, more in likelier.items():
         weights["output_bias"][TINY_VOCABULARY.characters.index(symbol)] += more
-    files = {"model.onnx": step_model(weights, quantised=True), FILE: to_bytes(weights)}
+    files = {"model.onnx": step_model(weights, quantised=True), FLOAT_WEIGHTS: to_bytes(weights)}
     manifest = Manifest(
         format=1,
         version=version,

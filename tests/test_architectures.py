@@ -18,15 +18,14 @@ import train
 from bot.core.prompt import fit_prompt
 from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.measure import bits_per_character
-from generator.training.architectures import ARCHITECTURES, architecture_of
+from generator.training.architectures import ARCHITECTURES, architecture_of, step_model
+from generator.training.architectures.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
 from generator.training.backend import keras
 from generator.training.corpus import read_corpus
 from generator.training.dataset import batches
 from generator.training.model import FloatWeights, build_model, float_weights, parameters, set_float_weights
-from generator.training.onnx_export import step_model
-from generator.training.presets import PRESETS, WINDOW_LENGTH, Preset, Reading
-from generator.training.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
-from generator.training.step_graph import WEIGHT_LIMIT
+from generator.training.onnx_export import WEIGHT_LIMIT
+from generator.training.presets import PRESETS, WINDOW_LENGTH, Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.loader import load_model
 from generator.weights.session import Network, State
@@ -35,7 +34,7 @@ from generator.weights.versions import load_weights
 NIETZSCHE = "\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyzÆäæéë"
 """The characters of nietzsche.txt."""
 SYMBOLS = 13
-READING = Reading(epochs=1, learning_rate=1e-2)
+READING = TrainingConfig(epochs=1, learning_rate=1e-2)
 TINY = {
     preset.architecture: preset
     for preset in (
@@ -51,7 +50,7 @@ EVERY = pytest.mark.parametrize("architecture", ARCHITECTURES)
 def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> tuple[keras.Model, FloatWeights]:
     """The tiny model with random weights, biases included."""
     preset = replace(TINY[architecture], **sizes)
-    model = build_model(preset, preset.reading, symbols, 100, seed=3)
+    model = build_model(preset, preset.training, symbols, 100, seed=3)
     random = np.random.default_rng(1)
     weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
     set_float_weights(model, weights)
@@ -78,7 +77,7 @@ def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> t
 def test_the_recipes_networks_have_these_many_parameters(name: str, symbols: int, expected: int) -> None:
     preset = PRESETS[name]
     assert len(Vocabulary.of(NIETZSCHE.lower() if preset.lowercase else NIETZSCHE)) == symbols
-    model = build_model(preset, preset.reading, symbols, 100, seed=0)
+    model = build_model(preset, preset.training, symbols, 100, seed=0)
     assert parameters(float_weights(model)) == expected
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == expected
     assert architecture_of(float_weights(model)).name == preset.architecture
@@ -128,8 +127,8 @@ def test_training_learns_in_bfloat16(architecture: str) -> None:
     preset = replace(preset, dense=(16, 16) if preset.dense else ())
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = build_model(preset, replace(preset.reading, learning_rate=5e-2), SYMBOLS, 100, seed=0)
-        fed = batches(np.arange(400) % SYMBOLS, preset, preset.reading.order, np.random.default_rng(0))
+        model = build_model(preset, replace(preset.training, learning_rate=5e-2), SYMBOLS, 100, seed=0)
+        fed = batches(np.arange(400) % SYMBOLS, preset, preset.training.order, np.random.default_rng(0))
         batch = next(iter(fed))
         losses = [model.train_on_batch(*batch, return_dict=True)["loss"] for _ in range(20)]
     finally:
@@ -178,7 +177,7 @@ def test_weights_come_back_by_name(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ["lstm", "gru"])
 def test_little_is_lost_by_integers_at_a_real_size(architecture: str) -> None:
     preset = replace(PRESETS[architecture], units=256, embedding=64)
-    model = build_model(preset, preset.reading, SYMBOLS, 100, seed=0)
+    model = build_model(preset, preset.training, SYMBOLS, 100, seed=0)
     floating, served = (
         Network(step_model(float_weights(model), quantised=quantised), SYMBOLS) for quantised in (False, True)
     )
@@ -307,7 +306,7 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     assert manifest.corpus.sha256 == corpus.sha256
     corpus = corpus.lowered() if manifest.lowercase else corpus
     assert manifest.vocabulary == corpus.vocabulary
-    assert bits_per_character(model.network, corpus.splits()[1]) == pytest.approx(
+    assert bits_per_character(model.network, corpus.splits[1]) == pytest.approx(
         manifest.metrics["valid_bits_per_character"], abs=1e-4
     )
     printed = capsys.readouterr().err
@@ -348,4 +347,4 @@ def test_a_network_of_another_kind_cannot_be_started_from_and_that_is_said_in_on
     capsys.readouterr()
     for preset in ("lstm", "window"):
         assert run(preset, book, tmp_path, f"second-{preset}", "--from", str(tmp_path / "cats")) == 2
-        assert "use the version's own preset" in capsys.readouterr().err.splitlines()[-1]
+        assert "use --preset gru, which made it" in capsys.readouterr().err.splitlines()[-1]

@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from generator.training.architectures.recurrent import StatefulGRU, StatefulLSTM
 from generator.training.backend import keras
-from generator.training.recurrent import StatefulGRU, StatefulLSTM
 from generator.weights.versions import load_weights
 
 ROOT = Path(__file__).resolve().parent.parent

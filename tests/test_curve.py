@@ -8,20 +8,18 @@ from pathlib import Path
 
 import pytest
 from conftest import random_weights
+from msgspec import structs
 from PIL import Image
 
+from generator.training.architectures import step_model
+from generator.training.checkpoint import Epoch
 from generator.training.corpus import Corpus, read_corpus
-from generator.training.onnx_export import step_model
 from generator.training.report import curve_png, history_csv
-from generator.training.specimens import LENGTH, TEMPERATURES, specimens
+from generator.training.samples import SHADED_LENGTH, SHADED_TEMPERATURES, shaded_samples
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
-HISTORY = [
-    {"epoch": e, "train_bits_per_character": 5 / e, "valid_bits_per_character": 4 / e + 0.1 * e, "learning_rate": 1e-3}
-    | {"seconds": 2.0}
-    for e in range(1, 7)
-]
+HISTORY = [Epoch(e, 5 / e, 4 / e + 0.1 * e, 1e-3, 2.0) for e in range(1, 7)]
 TELEGRAM_SHRINKS_FROM = 2560
 
 
@@ -41,16 +39,15 @@ def book(tmp_path: Path, weights_folder: Path) -> Corpus:
 
 def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, weights_folder: Path) -> None:
     network = Network(load_weights(weights_folder).model, len(book.vocabulary))
-    found = specimens(network, book, seed=3)
-    assert [label for label, _ in found] == [f"temperature {t}" for t in TEMPERATURES]
-    _, validation, _ = book.splits()
+    found = shaded_samples(network, book, seed=3)
+    assert [label for label, _ in found] == [f"temperature {t}" for t in SHADED_TEMPERATURES]
     for _, surprise in found:
-        assert surprise.given in book.vocabulary.decode(validation)
+        assert surprise.given in book.vocabulary.decode(book.validation)
         assert surprise.given.startswith(("The philosopher is", "What is noble?", "Is it not"))
-        assert LENGTH * 0.4 < len(surprise.text) <= LENGTH
+        assert SHADED_LENGTH * 0.4 < len(surprise.text) <= SHADED_LENGTH
         assert not surprise.text[-1].isspace()
         assert min(surprise.bits) >= 0
-    again = specimens(network, book, seed=3)
+    again = shaded_samples(network, book, seed=3)
     assert [s.text for _, s in again] == [s.text for _, s in found]
     assert all(a.bits == b.bits for (_, a), (_, b) in zip(again, found, strict=True))
     content = curve_png(HISTORY, 3, "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
@@ -68,7 +65,7 @@ def test_a_book_without_sentences_or_without_words_has_its_texts_too(text: str, 
     weights["embedding"] = weights["embedding"][:symbols]
     weights["output_kernel"] = weights["output_kernel"][:, :symbols]
     weights["output_bias"] = weights["output_bias"][:symbols]
-    found = specimens(Network(step_model(weights, quantised=True), symbols), corpus, seed=0)
+    found = shaded_samples(Network(step_model(weights, quantised=True), symbols), corpus, seed=0)
     assert all(surprise.given and surprise.text and math.isfinite(surprise.mean) for _, surprise in found)
     assert curve_png(HISTORY, 1, "book.txt", found, hard_wrapped=False).startswith(b"\x89PNG")
 
@@ -82,7 +79,7 @@ def test_accuracy_stands_in_the_history_where_it_is_known() -> None:
     assert history_csv(HISTORY).decode().splitlines()[0] == (
         "epoch,train_bits_per_character,valid_bits_per_character,learning_rate,seconds"
     )
-    with_accuracy = [row | {"train_accuracy": 0.5} for row in HISTORY]
+    with_accuracy = [structs.replace(row, train_accuracy=0.5) for row in HISTORY]
     lines = history_csv(with_accuracy).decode().splitlines()
     assert lines[0].split(",")[2] == "train_accuracy"
     assert lines[1].split(",")[2] == "0.5"

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper, numpy_helper
 from service_process import PATIENCE, Installation
 
 from generator import WeightsError
-from generator.training.onnx_export import step_model
+from generator.training.architectures import step_model
 from generator.weights.loader import load_model
 from generator.weights.session import Network
 from generator.weights.versions import add_version, current_version, load_weights

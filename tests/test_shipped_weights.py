@@ -18,8 +18,8 @@ from generator import Generation, GenerationRequest, Manifest, SamplingParams, W
 from generator.scoring.measure import bits_per_character
 from generator.serving.prose import ends_sentence, presentable
 from generator.serving.scheduler import Worker
-from generator.training.floats import from_bytes
-from generator.training.onnx_export import step_model
+from generator.training.architectures import step_model
+from generator.training.model import from_bytes
 from generator.weights.loader import Model, load_model
 from generator.weights.versions import load_weights
 

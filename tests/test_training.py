@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,7 +16,7 @@ import pytest
 
 import train
 from generator.scoring.measure import bits_per_character
-from generator.training import cli
+from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS
 from generator.weights.loader import load_model
@@ -37,7 +38,7 @@ def test_a_run_ends_with_a_version_that_is_current_and_whole_and_as_good_as_its_
     model = load_model(tmp_path)
     manifest = model.weights.manifest
     corpus = read_corpus(book)
-    for split, characters in zip(("valid", "test"), corpus.splits()[1:], strict=True):
+    for split, characters in zip(("valid", "test"), corpus.splits[1:], strict=True):
         assert bits_per_character(model.network, characters) == pytest.approx(
             manifest.metrics[f"{split}_bits_per_character"], abs=1e-4
         )
@@ -102,8 +103,8 @@ def test_an_earlier_version_and_other_texts_give_a_network_a_start_whatever_thei
 def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_book_that_one_knows(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli, "DEFAULT", "small")
-    monkeypatch.setattr(cli, "BASE", "base")
+    monkeypatch.setattr(runs, "DEFAULT", "small")
+    monkeypatch.setattr(runs, "BASE", "base")
     assert run(book, tmp_path, "--epochs", "1", "--name", "base") == 0
     own = tmp_path / "own.txt"
     own.write_text(book.read_text().replace("mat", "Ω"), encoding="utf-8")
@@ -111,7 +112,7 @@ def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_boo
 
     assert run(own, tmp_path, "--epochs", "1", "--name", "on-top") == 0
     told = capsys.readouterr().err
-    assert "starts from base, which can spell already; new to it: Ω\n" in told
+    assert "starts from base; characters new to it: Ω\n" in told
     assert "takes about 1 min on this machine" in told
     assert run(own, tmp_path, "--epochs", "1", "--name", "from-nothing", "--from-scratch") == 0
     assert run(book, tmp_path, "--epochs", "1", "--name", "again") == 0
@@ -127,8 +128,8 @@ def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_ep
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small = PRESETS["small"]
-    standing = replace(small.reading, learning_rate=0.0, patience=2)
-    monkeypatch.setitem(PRESETS, "small", replace(small, reading=standing))
+    standing = replace(small.training, learning_rate=0.0, patience=2)
+    monkeypatch.setitem(PRESETS, "small", replace(small, training=standing))
     assert run(book, tmp_path, "--epochs", "9", "--name", "cats") == 0
     rows = (tmp_path / "cats" / "history.csv").read_text().splitlines()
     assert len(rows) == 1 + 3
@@ -168,7 +169,7 @@ def test_other_wrong_arguments_get_one_line_each(
         (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
         (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "manifest.json: no such file or directory"),
         (["--corpus", str(book), "--pretrain", str(tmp_path / "nothing")], "no such file"),
-        (["--resume"], "no run to go on with"),
+        (["--resume"], "no run to resume"),
         (["--resume", "nobody"], "cannot be read"),
     ]:
         assert train.main([*typed, "--out", str(tmp_path / "out")]) == 2
@@ -189,7 +190,17 @@ def test_help_names_every_recipe_and_option() -> None:
     shown = subprocess.run(
         [sys.executable, str(ROOT / "train.py"), "--help"], capture_output=True, text=True, check=True
     ).stdout
-    for word in ("--corpus", "--pretrain", "--from", "--from-scratch", "--resume", "--no-activate", *PRESETS):
+    for word in (
+        "--corpus",
+        "--pretrain",
+        "--from",
+        "--from-scratch",
+        "--resume",
+        "--no-activate",
+        "--set",
+        "--plan",
+        *PRESETS,
+    ):
         assert word in shown
 
 
@@ -198,3 +209,118 @@ def test_the_manifest_is_plain_json_that_names_the_libraries(book: Path, tmp_pat
     manifest = json.loads((tmp_path / "cats" / "manifest.json").read_text(encoding="utf-8"))
     assert manifest["format"] == 1
     assert manifest["training"]["libraries"].keys() >= {"keras", "tensorflow", "onnxruntime"}
+
+
+def test_hyperparameters_can_be_overridden_and_a_resumed_run_keeps_them(book: Path, tmp_path: Path) -> None:
+    settings = ["--set", "units=24", "learning_rate=5e-3", "pretraining.epochs=2"]
+    assert run(book, tmp_path, "--epochs", "1", "--name", "cats", *settings) == 0
+    manifest = load_weights(tmp_path, "cats").manifest
+    assert manifest.architecture.endswith("LSTM 24")
+    assert manifest.training["learning_rate"] == 0.005
+    stored = json.loads((tmp_path / ".training" / "cats" / "settings.json").read_text())
+    assert stored["overrides"] == {"units": "24", "learning_rate": "5e-3", "pretraining.epochs": "2"}
+    small = PRESETS["small"].overridden(stored["overrides"])
+    assert (small.units, small.pretraining.epochs, small.training.epochs) == (24, 2, PRESETS["small"].training.epochs)
+    assert {small.training.learning_rate, small.fine_tuning.learning_rate, small.pretraining.learning_rate} == {0.005}
+
+
+@pytest.mark.parametrize(
+    ("assignment", "complaint"),
+    [
+        ("unit=3", "--set unit: no such hyperparameter; there are accuracy, batch,"),
+        ("units=many", "Expected `int`"),
+        ("units=0", "`int` >= 1"),
+        ("hidden_dropout=1.5", "`float` < 1.0"),
+        ("name=x", "no such hyperparameter"),
+        ("tuning.epochs=2", "no such hyperparameter"),
+    ],
+)
+def test_a_wrong_hyperparameter_is_named(
+    assignment: str, complaint: str, book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(book, tmp_path, "--set", assignment) == 2
+    line = capsys.readouterr().err
+    assert complaint in line
+    assert line.count("\n") == 1
+    assert not (tmp_path / ".training").exists()
+
+
+@pytest.mark.parametrize(
+    ("typed", "complaint"),
+    [
+        (["--seed", "-1"], "from 0 to 4294967295"),
+        (["--seed", "4294967296"], "from 0 to 4294967295"),
+        (["--epochs", "0"], "not a whole number above 0"),
+        (["--temperatures", "nan"], "not a number above 0"),
+        (["--set", "units"], "not NAME=VALUE"),
+        (["--resume", "x", "--epochs", "3", "--from", "y"], "leave out --epochs, --from"),
+        (["--resume", "--set", "units=3"], "leave out --set"),
+    ],
+)
+def test_a_wrong_command_line_is_refused_at_once(
+    typed: list[str], complaint: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        train.main([*typed, "--out", str(tmp_path)])
+    assert ended.value.code == 2
+    assert complaint in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_version_of_another_shape_is_refused_before_a_run_exists(
+    book: Path, tmp_path: Path, weights_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    version = str(weights_folder / current_version(weights_folder))
+    assert run(book, tmp_path, "--from", version) == 2
+    line = capsys.readouterr().err
+    assert "its network has another shape than --preset small" in line
+    assert "use --preset best" in line
+    assert not (tmp_path / ".training").exists()
+
+
+def test_help_and_plan_load_no_tensorflow(book: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys, train; status = train.main(sys.argv[1:]); sys.exit(3 if 'tensorflow' in sys.modules else status)"
+    )
+    for arguments in (["--plan", "--corpus", str(book), "--out", str(tmp_path)], ["--help"]):
+        shown = subprocess.run(
+            [sys.executable, "-c", program, *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+        )
+        assert shown.returncode == 0, shown.stderr
+    shown = subprocess.run(
+        [sys.executable, "-c", program, "--plan", "--corpus", str(book), "--out", str(tmp_path)],
+        capture_output=True, text=True, cwd=ROOT, check=True,
+    )  # fmt: skip
+    assert "starts from nietzsche-best" in shown.stdout
+    assert "takes roughly" in shown.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_resumed_run_finds_a_text_that_moved_and_refuses_another(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = tmp_path / "text.txt"
+    text.write_bytes(book.read_bytes())
+    out = tmp_path / "weights"
+    assert run(text, out, "--epochs", "1", "--name", "cats") == 0
+    shutil.rmtree(out / "cats")
+    text.rename(tmp_path / "moved.txt")
+    resume = ["--resume", "--out", str(out), "--no-activate"]
+    assert train.main(resume) == 2
+    assert "--resume --corpus FILE" in capsys.readouterr().err
+    other = tmp_path / "other.txt"
+    other.write_text(book.read_text() + "More.")
+    assert train.main([*resume, "--corpus", str(other)]) == 2
+    assert "not the text that the run started with" in capsys.readouterr().err
+    assert train.main([*resume, "--corpus", str(tmp_path / "moved.txt")]) == 0
+    assert (out / "cats" / "manifest.json").exists()
+
+
+def test_a_folder_that_cannot_be_written_is_named(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("no folder")
+    assert run(book, tmp_path / "file", "--name", "cats") == 2
+    line = capsys.readouterr().err
+    assert "choose another folder with --out" in line
+    assert line.count("\n") == 1

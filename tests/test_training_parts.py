@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import http.server
 import itertools
 import threading
@@ -16,20 +17,20 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from generator.training import corpus as corpus_module
-from generator.training import floats
+from generator.training import model
 from generator.training.backend import keras
-from generator.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch
+from generator.training.loop import seconds_per_step
 from generator.training.model import averaged_weights, build_model, float_weights
-from generator.training.presets import WINDOW_STRIDE, Preset, Reading
-from generator.training.step_graph import WEIGHT_LIMIT, quantise
-from generator.training.timing import seconds_per_step
+from generator.training.onnx_export import WEIGHT_LIMIT, quantise
+from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
 
-TINY_READING = Reading(epochs=1, learning_rate=1e-2)
-TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_READING, TINY_READING, TINY_READING)
+TINY_CONFIG = TrainingConfig(epochs=1, learning_rate=1e-2)
+TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_CONFIG, TINY_CONFIG, TINY_CONFIG)
 """Two layers of 7 units, 3 rows of 11 steps."""
 
 
@@ -87,7 +88,7 @@ def test_windows_lie_three_characters_apart_and_foretell_what_follows(
 
 
 def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tmp_path: Path) -> None:
-    reading = Reading(
+    reading = TrainingConfig(
         epochs=1,
         learning_rate=1e-2,
         warmup=0.1,
@@ -103,8 +104,8 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
     model = build_model(TINY, reading, 13, 50, seed=0)
     for batch in read[:4]:
         model.train_on_batch(*batch)
-    row = {"epoch": 1.0, "valid_bits_per_character": 2.5}
-    save_checkpoint(tmp_path, model, Progress([row], 1, float_weights(model)))
+    row = Epoch(1, 2.6, 2.5, 1e-2, 3.0)
+    save_checkpoint(tmp_path, model, TrainingState([row], 1, float_weights(model)))
     expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
 
     other = build_model(TINY, reading, 13, 50, seed=99)
@@ -117,7 +118,7 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
 
 
 def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_alone() -> None:
-    reading = replace(TINY_READING, average=0.5)
+    reading = replace(TINY_CONFIG, average=0.5)
     model = build_model(TINY, reading, 13, 50, seed=0)
     expected: dict[str, NDArray[np.float32]] = {}
     for batch in batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)):
@@ -133,14 +134,14 @@ def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_a
 def test_characters_new_to_a_network_begin_as_improbable_as_its_rarest(weights_folder: Path) -> None:
     version = load_weights(weights_folder)
     known = version.manifest.vocabulary.characters
-    before = floats.carry_over(version.folder, version.manifest.vocabulary)["output_bias"]
-    after = floats.carry_over(version.folder, Vocabulary.of(known + "#{}"))["output_bias"]
+    before = model.transfer_weights(version.folder, version.manifest.vocabulary)["output_bias"]
+    after = model.transfer_weights(version.folder, Vocabulary.of(known + "#{}"))["output_bias"]
     assert len(after) == len(known) + 3
     assert sorted(after) == pytest.approx(sorted([*before, *[before.min()] * 3]))
 
 
 def test_timing_a_step_leaves_no_trace() -> None:
-    reading = replace(TINY_READING, average=0.9, dropconnect=0.3)
+    reading = replace(TINY_CONFIG, average=0.9, dropconnect=0.3)
     model = build_model(TINY, reading, 13, 50, seed=0)
     read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
     model.train_on_batch(*read[0])
@@ -153,7 +154,7 @@ def test_timing_a_step_leaves_no_trace() -> None:
 
 @given(st.integers(1, 100_000), st.integers(1, 5000), st.integers(0, 5))
 def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int, patience: int) -> None:
-    reading = Reading(epochs=epochs, learning_rate=0.1, patience=patience)
+    reading = TrainingConfig(epochs=epochs, learning_rate=0.1, patience=patience)
     fitted = reading.epochs_for(steps)
     if patience:
         assert max(1, epochs // 3) <= fitted <= epochs * 2
@@ -164,7 +165,7 @@ def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int
 
 def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:
     text = "".join(chr(65 + i % 26) for i in range(1009))
-    training, validation, test = Corpus("a", text).splits()
+    training, validation, test = Corpus("a", text).splits
     assert [len(training), len(validation), len(test)] == [908, 50, 51]
     assert Corpus("a", text).vocabulary.decode(np.concatenate([training, validation, test])) == text
 
@@ -208,6 +209,7 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_A
         thread.start()
         address = f"http://127.0.0.1:{server.server_address[1]}/nietzsche.txt"
         monkeypatch.setattr(corpus_module, "DEFAULT_URL", address)
+        monkeypatch.setattr(corpus_module, "DEFAULT_SHA256", hashlib.sha256(Archive.body).hexdigest())
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         yield Archive
         server.shutdown()
@@ -226,6 +228,14 @@ def test_the_default_text_is_downloaded_once_with_progress(archive: type[_Archiv
 def test_a_download_that_breaks_off_leaves_nothing_behind(archive: type[_Archive], tmp_path: Path) -> None:
     archive.announced = len(archive.body) + 5
     with pytest.raises(CorpusError, match="--corpus FILE"):
+        default_corpus(lambda *_: None)
+    assert list((tmp_path / "cache" / "lstmega").iterdir()) == []
+
+
+def test_a_download_of_another_text_is_refused(archive: type[_Archive], tmp_path: Path) -> None:
+    archive.body = b"Something else. " * 1000
+    archive.announced = len(archive.body)
+    with pytest.raises(CorpusError, match="sha256 differs"):
         default_corpus(lambda *_: None)
     assert list((tmp_path / "cache" / "lstmega").iterdir()) == []
 

@@ -1,187 +1,135 @@
-"""What `train.py` is asked for, and the run that follows from it."""
+"""The command line of `train.py`. Imports nothing heavy, so help and wrong arguments are answered at once."""
 
 from __future__ import annotations
 
 import argparse
 import math
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from generator.training import floats
-from generator.training import progress as show
-from generator.training.checkpoint import RUNS, RunError, RunSettings, unfinished_runs
-from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together
-from generator.training.dataset import steps_per_epoch
-from generator.training.presets import DEFAULT, PRESETS, Preset
-from generator.weights.versions import VERSION_NAME, load_weights, shipped_folder
+from generator.training.presets import DEFAULT, PRESETS
 
-BASE: Final = "nietzsche-best"
-"""The shipped version that a text of one's own starts from: it can spell."""
+_MAX_SEED: Final = 2**32 - 1
+"""What `keras.utils.set_random_seed` accepts."""
+_WITH_RESUME: Final = frozenset({"resume", "out", "no_activate", "corpus", "plan"})
+"""Options that a resumed run honours; the others are those that it started with."""
+_FLAGS: Final = {"overrides": "set", "start_from": "from"}
 
 
-def parse(argv: Sequence[str] | None, about: str) -> argparse.Namespace:
-    """The command line. `about`: a line that says what the program does, an empty line, and how it is called."""
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The command line, every value in its range."""
+
+    corpus: Path | None
+    preset: str
+    overrides: tuple[tuple[str, str], ...]
+    epochs: int | None
+    seed: int
+    dtype: str
+    temperatures: tuple[float, ...] | None
+    pretrain: tuple[Path, ...]
+    pretrain_epochs: int | None
+    start_from: Path | None
+    from_scratch: bool
+    out: Path
+    name: str | None
+    no_activate: bool
+    resume: str | None
+    plan: bool
+
+
+def parse(argv: Sequence[str] | None, about: str) -> Options:
+    """Parses the command line; exits with status 2 and one line when it is wrong.
+
+    `about`: a line that says what the program does, an empty line, and examples.
+    """
+    parser = _parser(about)
+    values = vars(parser.parse_args(argv))
+    if values["resume"] is not None:
+        given = {name for name, value in values.items() if value != parser.get_default(name)}
+        if refused := sorted(given - _WITH_RESUME):
+            flags = ", ".join("--" + _FLAGS.get(name, name.replace("_", "-")) for name in refused)
+            parser.error(f"--resume continues with the settings that the run started with; leave out {flags}")
+    frozen: dict[str, Any] = {n: tuple(value) if isinstance(value, list) else value for n, value in values.items()}
+    return Options(**frozen)
+
+
+def _parser(about: str) -> argparse.ArgumentParser:
     summary, _, examples = about.partition("\n\n")
     presets = "\n".join(f"  {preset.name:<12} {preset.description}" for preset in PRESETS.values())
     parser = argparse.ArgumentParser(
         prog="train.py",
         description=f"{summary}\n\n{examples}",
-        epilog=f"recipes:\n{presets}",
+        epilog=f"presets:\n{presets}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add = parser.add_argument
+
+    def add(flag: str, text: str, **options: object) -> None:
+        parser.add_argument(flag, help=text, **options)  # type: ignore[arg-type]
+
+    add("--corpus", "the text to train on, UTF-8 (default: nietzsche.txt, downloaded once)", type=Path, metavar="FILE")
+    add("--preset", f"the recipe (default: {DEFAULT})", choices=PRESETS, default=DEFAULT)
     add(
-        "--corpus", type=Path, metavar="FILE", help="the text to learn, UTF-8 (default: nietzsche.txt, downloaded once)"
-    )
-    add("--preset", choices=PRESETS, default=DEFAULT, help=f"the recipe (default: {DEFAULT})")
-    add("--epochs", type=positive, metavar="N", help="times that the text is read (default: the recipe's)")
-    add("--seed", type=int, default=0, help="fixes every random choice (default: 0)")
+        "--set",
+        "override hyperparameters: --set units=512 learning_rate=1e-3 pretraining.epochs=2",
+        dest="overrides", type=_assignment, nargs="+", default=[], action="extend", metavar="NAME=VALUE",
+    )  # fmt: skip
+    add("--epochs", "passes over the corpus (default: the preset's)", type=_positive, metavar="N")
+    add("--seed", "fixes every random choice (default: 0)", type=_seed, default=0, metavar="N")
     add(
         "--dtype",
-        choices=["auto", "bfloat16", "float32"],
-        default="auto",
-        help="arithmetic of the matrix products (default: bfloat16 where the processor has it)",
-    )
+        "arithmetic of the matrix products (default: bfloat16 where the processor has it)",
+        choices=["auto", "bfloat16", "float32"], default="auto",
+    )  # fmt: skip
     add(
         "--temperatures",
-        type=temperature,
-        nargs="+",
-        metavar="T",
-        help="of the samples after each epoch (default: the recipe's)",
-    )
-    add(
-        "--pretrain",
-        type=Path,
-        nargs="+",
-        default=[],
-        metavar="FILE",
-        help="texts to read first, so that the network can spell before it meets the corpus",
-    )
-    add("--pretrain-epochs", type=positive, metavar="N", help="times that those are read (default: the recipe's)")
+        "temperatures of the samples after each epoch (default: the preset's)",
+        type=_temperature, nargs="+", metavar="T",
+    )  # fmt: skip
+    add("--pretrain", "texts to train on first", type=Path, nargs="+", default=[], metavar="FILE")
+    add("--pretrain-epochs", "passes over those texts (default: the preset's)", type=_positive, metavar="N")
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--from",
         dest="start_from",
         type=Path,
         metavar="VERSION",
-        help=f"folder of a version to start from (default, for a text of your own: {BASE})",
+        help="folder of a version to start from (default, for another text than nietzsche.txt: the shipped version)",
     )
     start.add_argument("--from-scratch", action="store_true", help="start from random numbers")
-    add("--out", type=Path, default=Path("weights"), metavar="FOLDER", help="the weights folder (default: weights)")
-    add("--name", help="of the new version (default: corpus, recipe and time)")
-    add("--no-activate", action="store_true", help="leave CURRENT as it is")
-    add(
-        "--resume",
-        nargs="?",
-        const="",
-        metavar="NAME",
-        help="go on with a run that was stopped (default: the last one), with the settings that it began with",
-    )
-    return parser.parse_args(argv)
+    add("--out", "the weights folder (default: weights)", type=Path, default=Path("weights"), metavar="FOLDER")
+    add("--name", "name of the new version (default: corpus, preset and time)")
+    add("--no-activate", "leave CURRENT as it is", action="store_true")
+    add("--resume", "continue a run that was stopped (default: the last one)", nargs="?", const="", metavar="NAME")
+    add("--plan", "print what would be done and roughly how long it takes, and stop", action="store_true")
+    return parser
 
 
-def positive(text: str) -> int:
-    """A whole number above 0. Raises `ValueError`, which argparse tells."""
+def _positive(text: str) -> int:
     number = int(text)
     if number < 1:
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return number
 
 
-def temperature(text: str) -> float:
-    """A finite number above 0. Raises `ValueError`, which argparse tells."""
+def _seed(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= _MAX_SEED:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {_MAX_SEED}")
+    return number
+
+
+def _temperature(text: str) -> float:
     number = float(text)
     if not (math.isfinite(number) and number > 0):
-        raise ValueError
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return number
 
 
-def begin(arguments: argparse.Namespace) -> tuple[RunSettings, Corpus, Path]:
-    """The run's settings, its text and its folder: of a new run, or of the one that is gone on with.
-
-    Raises `CorpusError` or `RunError`.
-    """
-    if arguments.resume is not None:
-        folder = run_to_resume(arguments.out, arguments.resume)
-        settings = RunSettings.load(folder)
-        corpus = corpus_of(settings.corpus, PRESETS[settings.preset])
-        if corpus.sha256 != settings.corpus_sha256:
-            raise RunError(f"{settings.corpus}: not the text that the run began with; begin a new run")
-        return settings, corpus, folder
-    preset = PRESETS[arguments.preset]
-    corpus = corpus_of(arguments.corpus, preset)
-    stem = "".join(c if VERSION_NAME.fullmatch(c) else "-" for c in Path(corpus.name).stem).strip("-")[:40] or "text"
-    name = arguments.name or f"{stem}-{arguments.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
-    if not VERSION_NAME.fullmatch(name):
-        raise RunError(f"--name {name!r}: use letters, digits, dots, hyphens and underscores only")
-    if (arguments.out / name).exists():
-        raise RunError(f"{arguments.out / name}: this version exists, and versions never change; choose another --name")
-    start_from = start_of(arguments, corpus)
-    pretrained = read_together(arguments.pretrain, corpus.vocabulary)  # said now, not after an hour
-    reading = preset.reading if start_from is None and not len(pretrained) else preset.tuning
-    training, _, _ = corpus.splits()
-    per_epoch = steps_per_epoch(len(training), preset.fitted(len(training)), reading.order)
-    settings = RunSettings(
-        name=name,
-        preset=arguments.preset,
-        epochs=arguments.epochs or reading.epochs_for(per_epoch),
-        seed=arguments.seed,
-        dtype=processor_dtype() if arguments.dtype == "auto" else arguments.dtype,
-        temperatures=tuple(arguments.temperatures or preset.temperatures),
-        corpus=str(arguments.corpus.resolve()) if arguments.corpus else "",
-        corpus_sha256=corpus.sha256,
-        pretrain=tuple(str(path.resolve()) for path in arguments.pretrain),
-        pretrain_epochs=arguments.pretrain_epochs or preset.pretraining.epochs,
-        start_from=None if start_from is None else str(start_from.resolve()),
-    )
-    folder = arguments.out / RUNS / name
-    settings.save(folder)
-    return settings, corpus, folder
-
-
-def start_of(arguments: argparse.Namespace, corpus: Corpus) -> Path | None:
-    """The version to start from: the one that was named, else, for a text that it has not read, `BASE`.
-
-    Raises `WeightsError` when the named one cannot be started from.
-    """
-    if arguments.start_from is not None:
-        floats.carry_over(arguments.start_from, corpus.vocabulary)
-        return Path(arguments.start_from)
-    if arguments.from_scratch or arguments.pretrain or arguments.preset != DEFAULT:
-        return None
-    for folder in (arguments.out, shipped_folder()):
-        if (folder / BASE / floats.FILE).is_file():
-            known = load_weights(folder, BASE).manifest.corpus.sha256
-            return None if known == corpus.sha256 else folder / BASE
-    return None
-
-
-def run_to_resume(out: Path, name: str) -> Path:
-    """The folder of the named run, else of the last one that has no version yet. Raises `RunError`."""
-    if name:
-        return out / RUNS / name
-    runs = unfinished_runs(out)
-    if not runs:
-        raise RunError(f"{out}: no run to go on with; without --resume a new one begins")
-    return runs[-1]
-
-
-def corpus_of(path: Path | str | None, preset: Preset) -> Corpus:
-    """The named text, or nietzsche.txt, downloaded the first time, as the preset reads it. Raises `CorpusError`."""
-    if path:
-        corpus = read_corpus(Path(path))
-    else:
-        with show.download_bar() as progress:
-            corpus = default_corpus(progress)
-    return corpus.lowered() if preset.lowercase else corpus
-
-
-def processor_dtype() -> str:
-    """bfloat16 where the processor multiplies it (x86 AVX512_BF16 or AMX, Arm BF16), else float32."""
-    try:
-        flags = set(Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace").split())
-    except OSError:
-        return "float32"
-    return "bfloat16" if flags & {"avx512_bf16", "amx_bf16", "bf16"} else "float32"
+def _assignment(text: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not (equals and name and value):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=VALUE, such as units=512")
+    return name, value

@@ -8,6 +8,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -15,8 +16,9 @@ from generator.vocabulary import Indices, Vocabulary
 from generator.weights.versions import MAX_SYMBOLS
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
+DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 MIN_CHARACTERS: Final = 3_000
-"""A twentieth of this still holds the 100 characters that a validation figure needs to mean anything."""
+"""A twentieth of this still holds the 100 characters that a meaningful validation figure needs."""
 SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
 _TIMEOUT_SECONDS: Final = 30.0
 _CHUNK_BYTES: Final = 1 << 14
@@ -24,7 +26,7 @@ _SHORT_LINE: Final = 120
 
 
 class CorpusError(Exception):
-    """The text cannot be had or cannot be learnt; the message says what to do instead."""
+    """The text cannot be read, downloaded or learnt; the message says what to do instead."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +39,17 @@ class Corpus:
     cased_sha256: str = ""
 
     def lowered(self) -> Corpus:
-        """The text with no capitals."""
+        """Returns the text lower-cased."""
         return Corpus(self.name, self.text.lower(), lowercase=True, cased_sha256=self.sha256)
 
-    @property
+    @cached_property
     def vocabulary(self) -> Vocabulary:
-        """All its characters: the validation and the test split may hold one that the training split does not."""
+        """All its characters: validation and test may hold some that the training split does not."""
         return Vocabulary.of(self.text)
 
-    @property
+    @cached_property
     def sha256(self) -> str:
-        """Of its UTF-8 bytes, as they were before they were lower-cased."""
+        """Of its UTF-8 bytes before lower-casing."""
         return self.cased_sha256 or hashlib.sha256(self.text.encode("utf-8")).hexdigest()
 
     @property
@@ -62,15 +64,31 @@ class Corpus:
         usual = lengths[len(lengths) * 9 // 10]
         return usual <= _SHORT_LINE and sum(length > 0.75 * usual for length in lengths) > 0.6 * len(lengths)
 
+    @cached_property
     def splits(self) -> tuple[Indices, Indices, Indices]:
         """Training, validation and test characters as indices, int64."""
         characters = self.vocabulary.encode(self.text)
         first, second = int(len(characters) * 0.90), int(len(characters) * 0.95)
         return characters[:first], characters[first:second], characters[second:]
 
+    @property
+    def training(self) -> Indices:
+        """The first 90 %."""
+        return self.splits[0]
+
+    @property
+    def validation(self) -> Indices:
+        """The next 5 %."""
+        return self.splits[1]
+
+    @property
+    def test(self) -> Indices:
+        """The last 5 %, looked at once per version."""
+        return self.splits[2]
+
 
 def read_corpus(path: Path) -> Corpus:
-    """A UTF-8 text file; a byte order mark is skipped and line ends become `\\n`. Raises `CorpusError`."""
+    """Reads a UTF-8 text file; drops a byte order mark, turns line ends into `\\n`. Raises `CorpusError`."""
     try:
         raw = path.read_bytes()
     except OSError as error:
@@ -93,7 +111,10 @@ def read_corpus(path: Path) -> Corpus:
             f"{path}: {len(text):,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
             "and a few hundred thousand make a readable text"
         )
-    if len(symbols := set(text)) > MAX_SYMBOLS:
+    symbols = set(text)
+    if len(symbols) == 1:
+        raise CorpusError(f"{path}: one character only, {text[0]!r}; --corpus wants a text")
+    if len(symbols) > MAX_SYMBOLS:
         raise CorpusError(
             f"{path}: {len(symbols):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
         )
@@ -101,15 +122,15 @@ def read_corpus(path: Path) -> Corpus:
 
 
 def read_together(paths: Sequence[Path], vocabulary: Vocabulary) -> Indices:
-    """Several texts one after the other, brought to a vocabulary: int64 indices. Raises `CorpusError`."""
+    """Reads several texts as one, mapped to a vocabulary: int64 indices. Raises `CorpusError`."""
     texts = [vocabulary.fit(read_corpus(path).text).text for path in paths]
     return vocabulary.encode("".join(texts))
 
 
 def default_corpus(progress: Callable[[int, int | None], None]) -> Corpus:
-    """nietzsche.txt from the user's cache, downloaded into it the first time.
+    """Reads nietzsche.txt from the user's cache, downloaded and verified the first time.
 
-    `progress` is told the bytes so far and the bytes in all, where the server says. Raises `CorpusError`.
+    `progress` gets the bytes so far and the total, if the server sends one. Raises `CorpusError`.
     """
     path = cache_folder() / DEFAULT_URL.rpartition("/")[2]
     if not path.exists():
@@ -129,12 +150,16 @@ def _download(url: str, path: Path, progress: Callable[[int, int | None], None])
         with urllib.request.urlopen(url, timeout=_TIMEOUT_SECONDS) as response, partial.open("wb") as file:
             length = response.headers.get("Content-Length")
             total = int(length) if length and length.isdecimal() else None
+            digest = hashlib.sha256()
             while chunk := response.read(_CHUNK_BYTES):
                 file.write(chunk)
+                digest.update(chunk)
                 progress(file.tell(), total)
             received = file.tell()
         if total is not None and received != total:
             raise CorpusError(f"{url}: only {received:,} of {total:,} bytes arrived; try again, or use --corpus FILE")
+        if digest.hexdigest() != DEFAULT_SHA256:
+            raise CorpusError(f"{url}: not the expected text (its sha256 differs); get the text, and use --corpus FILE")
         partial.replace(path)
     except (urllib.error.URLError, OSError) as error:
         reason = getattr(error, "reason", None) or error

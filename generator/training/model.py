@@ -1,39 +1,39 @@
-"""A preset as a Keras model, and its weights by name."""
+"""A preset as a Keras model, its weights by name, and how a version stores them.
+
+A version stores float16 in safetensors: half the size, and nothing executable in it. The served form and the float
+figures of the manifest are both made from what is stored, so that either can be made again from the version alone.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
 
-from generator.training.architectures import ARCHITECTURES
-from generator.training.architectures.architecture import FloatWeights
+from generator.errors import WeightsError
+from generator.training.architectures import ARCHITECTURES, architecture_of
+from generator.training.architectures.base import FloatWeights
+from generator.training.architectures.recurrent import StatefulLayer
 from generator.training.backend import keras
-from generator.training.presets import Preset, Reading
-from generator.training.recurrent import StatefulLayer
-
-__all__ = [
-    "FloatWeights",
-    "averaged_weights",
-    "build_model",
-    "float_weights",
-    "parameters",
-    "reset_states",
-    "set_float_weights",
-]
+from generator.training.presets import Preset, TrainingConfig
+from generator.vocabulary import Vocabulary
+from generator.weights.versions import FLOAT_WEIGHTS, load_weights
 
 
-def build_model(preset: Preset, reading: Reading, symbols: int, total_steps: int, seed: int) -> keras.Model:
-    """The compiled model: characters int32 `[batch, steps]` -> logits float32, as the preset's architecture says.
+def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_steps: int, seed: int) -> keras.Model:
+    """Returns the compiled model: characters int32 `[batch, steps]` -> logits float32, of the preset's architecture.
 
     `total_steps` is the number of optimiser steps that the learning-rate schedule is laid out for.
     """
     characters = keras.Input(batch_shape=(preset.batch, preset.steps), dtype="int32", name="characters")
-    logits = ARCHITECTURES[preset.architecture].logits(characters, preset, reading, symbols, seed)
+    logits = ARCHITECTURES[preset.architecture].logits(characters, preset, config, symbols, seed)
     model = keras.Model(characters, logits, name=preset.name.replace("-", "_"))
-    model.architecture = preset.architecture  # for whoever asks for its weights by name
+    model.architecture = preset.architecture  # `_variables` finds the weights by it
     model.compile(
-        optimizer=_optimizer(reading, total_steps),
+        optimizer=_optimizer(config, total_steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if preset.accuracy else None,
         # Step by step, JAX takes four times as long here; TensorFlow runs a graph in any case.
@@ -42,26 +42,26 @@ def build_model(preset: Preset, reading: Reading, symbols: int, total_steps: int
     return model
 
 
-def _optimizer(reading: Reading, total_steps: int) -> keras.optimizers.Optimizer:
+def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
     """RMSprop or Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
-    options: dict[str, Any] = {"clipnorm": reading.clip_norm or None}
-    if reading.average:
-        options |= {"use_ema": True, "ema_momentum": reading.average}
-    rate = _learning_rate(reading, total_steps)
-    if reading.optimizer == "rmsprop":
+    options: dict[str, Any] = {"clipnorm": config.clip_norm or None}
+    if config.average:
+        options |= {"use_ema": True, "ema_momentum": config.average}
+    rate = _learning_rate(config, total_steps)
+    if config.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(rate, **options)
-    if reading.weight_decay:
-        return keras.optimizers.AdamW(rate, weight_decay=reading.weight_decay, **options)
+    if config.weight_decay:
+        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **options)
     return keras.optimizers.Adam(rate, **options)
 
 
-def _learning_rate(reading: Reading, total_steps: int) -> Any:
-    if not reading.warmup:
-        return reading.learning_rate
-    warmup = max(1, int(total_steps * reading.warmup))
+def _learning_rate(config: TrainingConfig, total_steps: int) -> Any:
+    if not config.warmup:
+        return config.learning_rate
+    warmup = max(1, int(total_steps * config.warmup))
     return keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=0.0,
-        warmup_target=reading.learning_rate,
+        warmup_target=config.learning_rate,
         warmup_steps=warmup,
         decay_steps=max(1, total_steps - warmup),
         alpha=0.01,
@@ -76,14 +76,14 @@ def reset_states(model: keras.Model) -> None:
 
 
 def float_weights(model: keras.Model) -> FloatWeights:
-    """The trainable weights by name, float32."""
+    """Returns the trainable weights by name, float32."""
     return {
         name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in _variables(model).items()
     }
 
 
 def averaged_weights(model: keras.Model) -> FloatWeights:
-    """As `float_weights`, of the running average where the optimiser keeps one."""
+    """Returns the weights as `float_weights` does, of the running average where the optimiser keeps one."""
     if not model.optimizer.use_ema:
         return float_weights(model)
     last = float_weights(model)
@@ -94,7 +94,7 @@ def averaged_weights(model: keras.Model) -> FloatWeights:
 
 
 def set_float_weights(model: keras.Model, weights: FloatWeights) -> None:
-    """The inverse of `float_weights`. Raises `ValueError` when a shape differs."""
+    """Assigns what `float_weights` returned. Raises `ValueError` when a shape differs."""
     for name, variable in _variables(model).items():
         variable.assign(weights[name])
 
@@ -104,5 +104,53 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 
 
 def parameters(weights: FloatWeights) -> int:
-    """How many numbers training chose."""
+    """Returns the number of trained parameters."""
     return sum(array.size for array in weights.values())
+
+
+def to_bytes(weights: FloatWeights) -> bytes:
+    """Returns the content of `weights.safetensors`."""
+    content: bytes = save({name: array.astype(np.float16) for name, array in weights.items()})
+    return content
+
+
+def from_bytes(content: bytes) -> FloatWeights:
+    """Returns what `to_bytes` stored, as float32."""
+    return {name: array.astype(np.float32) for name, array in load(content).items()}
+
+
+def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
+    """Returns a version's float weights for another vocabulary: rows and columns move with their characters.
+
+    Those of characters that the version does not know are NaN, for `fill_missing`, except for a low output bias.
+    Raises `WeightsError` when the version is incomplete.
+    """
+    known = load_weights(version.parent, version.name).manifest.vocabulary
+    try:
+        old = from_bytes((version / FLOAT_WEIGHTS).read_bytes())
+        per_symbol = architecture_of(old).per_symbol
+    except (OSError, SafetensorError, ValueError) as error:
+        raise WeightsError(
+            f"{version / FLOAT_WEIGHTS}: {error}; --from needs a version with its float weights"
+        ) from error
+    shared = "".join(character for character in vocabulary.characters if character in known)
+    for name, axis in per_symbol.items():
+        source = np.moveaxis(old[name], axis, 0)
+        # A bias is the output's. New characters start as improbable as the rarest known one; at zero they would be
+        # scattered over every text until training lowers them.
+        unknown = source.min() if source.ndim == 1 else np.nan
+        carried = np.full((len(vocabulary), *source.shape[1:]), unknown, np.float32)
+        carried[vocabulary.encode(shared)] = source[known.encode(shared)]
+        old[name] = np.moveaxis(carried, 0, axis)
+    return old
+
+
+def fill_missing(start: FloatWeights, fresh: FloatWeights) -> FloatWeights:
+    """Returns `start`, with the values of a new network where it has none (NaN).
+
+    Raises `WeightsError` when it belongs to a network of another kind or size.
+    """
+    for name in fresh.keys() | start.keys():
+        if name not in fresh or name not in start or start[name].shape != fresh[name].shape:
+            raise WeightsError(f"--from: {name} has another shape in this preset; use the preset that made the version")
+    return {name: np.where(np.isnan(start[name]), array, start[name]) for name, array in fresh.items()}

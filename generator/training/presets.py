@@ -2,52 +2,63 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta
 
 Order = Literal["shuffled", "contiguous", "windows"]
+Count = Annotated[int, Meta(ge=1)]
+Rate = Annotated[float, Meta(ge=0.0)]
+Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 _LEAST_STEPS: Final = 40
 _USUAL_STEPS: Final = 84
 """In an epoch of nietzsche.txt, read in 64 rows by 100 characters."""
+_GATES: Final = {"lstm": 4, "gru": 3, "window": 4}
 SHUFFLE_BUFFER: Final = 10_000
-"""Sequences held back to be drawn from at random, as in the classic recipe's `Dataset.shuffle(10000)`."""
+"""Sequences in the shuffle buffer, as in the classic recipe's `Dataset.shuffle(10000)`."""
 WINDOW_LENGTH: Final = 40
 WINDOW_STRIDE: Final = 3
-"""Characters in a window, and from one window's beginning to the next one's, as in the older Keras examples."""
+"""Characters in a window, and between the starts of two windows, as in the older Keras examples."""
+
+
+class OverrideError(Exception):
+    """A hyperparameter cannot be overridden in this way; the message says what can be."""
 
 
 @dataclass(frozen=True, slots=True)
-class Reading:
-    """How a text is read. Dropouts are fractions, `clip_norm` is the largest gradient norm (0: none).
+class TrainingConfig:
+    """How a text is read. Dropouts are fractions, `clip_norm` is the largest gradient norm (0: no clipping).
 
-    `order` says how the text is fed: `shuffled` sequences, `contiguous` streams, or overlapping `windows` in any
-    order, of which only the character after the last one is foretold. `carry_state`: a row of a batch goes on from
-    the state that the row before it left; else from zero.
-    `warmup` is the fraction of all steps over which the learning rate rises; it then falls along a cosine to a
-    hundredth. Without a warm-up the rate is constant. `patience` is the number of epochs without a better validation
-    after which training stops (0: never); the number of epochs is then fitted to the text's length. `weight_decay` is
-    AdamW's (0: the plain `optimizer`). `average` is the momentum of a running average of the weights, which is what is
-    validated and kept (0: the last weights are).
+    `order`: `shuffled` sequences, `contiguous` streams, or overlapping `windows` in random order, of which only the
+    character after the last one is predicted. `carry_state`: each row of a batch continues from the state of the same
+    row in the batch before; else from zero. `warmup` is the fraction of all steps over which the learning rate rises;
+    it then falls along a cosine to a hundredth. Without warm-up the rate is constant. `patience`: epochs without a
+    better validation after which training stops (0: never); the number of epochs is then fitted to the length of the
+    text. `weight_decay` is AdamW's (0: the plain `optimizer`). `average` is the momentum of a running average of the
+    weights, which is what is validated and kept (0: no average).
     """
 
-    epochs: int
-    learning_rate: float
+    epochs: Count
+    learning_rate: Rate
     order: Order = "contiguous"
     keep: Literal["last", "best"] = "best"
-    patience: int = 0
-    warmup: float = 0.0
-    clip_norm: float = 0.0
-    weight_decay: float = 0.0
-    average: float = 0.0
-    embedding_dropout: float = 0.0
-    hidden_dropout: float = 0.0
-    dropconnect: float = 0.0
-    output_dropout: float = 0.0
+    patience: Annotated[int, Meta(ge=0)] = 0
+    warmup: Fraction = 0.0
+    clip_norm: Rate = 0.0
+    weight_decay: Rate = 0.0
+    average: Fraction = 0.0
+    embedding_dropout: Fraction = 0.0
+    hidden_dropout: Fraction = 0.0
+    dropconnect: Fraction = 0.0
+    output_dropout: Fraction = 0.0
     optimizer: Literal["adam", "rmsprop"] = "adam"
     carry_state: bool = True
 
     def epochs_for(self, steps_per_epoch: int) -> int:
-        """Times that a text is read: with `patience`, as many steps in all as nietzsche.txt takes, within bounds."""
+        """Returns how often to read a text: with `patience`, for about as many steps as nietzsche.txt."""
         if not self.patience:
             return self.epochs
         fitted = round(self.epochs * _USUAL_STEPS / max(1, steps_per_epoch))
@@ -56,43 +67,73 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """One recipe: the network's sizes, and how the texts are read.
+    """One recipe: the sizes of the network, and how it is trained.
 
-    `reading` is for a new network; `pretraining` for the texts of `--pretrain`; `tuning` for the corpus when the
-    network can spell already, because it read those or starts from a version.
-
-    `architecture` is one of `architectures.ARCHITECTURES`; `dense` are the widths of what `window` has between its
-    recurrent layer and its output. `lowercase`: it learns the text lower-cased. `accuracy`: training tells the
-    fraction of characters that were foretold, too. After every epoch it writes `sample_length` characters at each of
-    the `temperatures`.
+    `training` is for a new network; `pretraining` for the texts of `--pretrain`; `fine_tuning` for the corpus when the
+    network has read those, or starts from a version. `architecture` is one of `architectures.ARCHITECTURES`; `dense`
+    are the widths of the layers that `window` has between its recurrent layer and its output. `lowercase`: the text is
+    lower-cased. `accuracy`: training also reports the fraction of characters that were predicted. After every epoch it
+    writes `sample_length` characters at each of the `temperatures`.
     """
 
     name: str
     description: str
-    embedding: int
-    units: int
-    layers: int
-    batch: int
-    steps: int
-    reading: Reading
-    pretraining: Reading
-    tuning: Reading
+    embedding: Annotated[int, Meta(ge=0)]
+    units: Count
+    layers: Count
+    batch: Count
+    steps: Count
+    training: TrainingConfig
+    pretraining: TrainingConfig
+    fine_tuning: TrainingConfig
     architecture: str = "lstm"
-    dense: tuple[int, ...] = ()
+    dense: tuple[Count, ...] = ()
     lowercase: bool = False
     accuracy: bool = False
     temperatures: tuple[float, ...] = (0.2, 0.5, 1.0, 1.2)
-    sample_length: int = 240
+    sample_length: Count = 240
 
     def fitted(self, characters: int) -> Preset:
-        """This recipe for reading so many characters: few in fewer rows, so that an epoch has forty steps."""
-        apart = WINDOW_STRIDE if self.reading.order == "windows" else self.steps + 1
+        """Returns this recipe for a text of so many characters: a short one in fewer rows, for forty steps an epoch."""
+        apart = WINDOW_STRIDE if self.training.order == "windows" else self.steps + 1
         rows = characters // apart // _LEAST_STEPS
         return replace(self, batch=max(1, min(self.batch, rows)))
 
+    def multiply_adds(self, symbols: int) -> int:
+        """Returns about how many multiply-adds one character costs in training, forwards."""
+        gates = _GATES[self.architecture]
+        inputs = (self.embedding or symbols) + self.units + (self.layers - 1) * 2 * self.units
+        recurrent = gates * self.units * inputs
+        return recurrent * (self.steps // WINDOW_STRIDE if self.architecture == "window" else 1) + self.units * symbols
 
-# More English is read than these networks can learn by heart: nothing is dropped out, and the last weights are kept.
-_PRETRAINING: Final = Reading(
+    def overridden(self, settings: Mapping[str, str]) -> Preset:
+        """Returns this recipe with hyperparameters replaced: `units`, `pretraining.epochs`, or `learning_rate` in all.
+
+        Raises `OverrideError`.
+        """
+        values: dict[str, Any] = msgspec.to_builtins(self)
+        for name, value in settings.items():
+            stage, _, key = name.rpartition(".")
+            stages = [stage] if stage in _STAGES else _STAGES
+            targets = [values] if key in _SIZES and not stage else [values[each] for each in stages]
+            if stage not in {"", *_STAGES} or key not in targets[0] or key in _FIXED:
+                known = ", ".join([*sorted(_SIZES), *values["training"]])
+                raise OverrideError(f"--set {name}: no such hyperparameter; there are {known}")
+            for target in targets:
+                target[key] = value.split(",") if isinstance(target[key], list | tuple) else value
+        try:
+            return msgspec.convert(values, Preset, strict=False)
+        except msgspec.ValidationError as error:
+            raise OverrideError(f"--set: {error}") from error
+
+
+_STAGES: Final = ("training", "pretraining", "fine_tuning")
+_FIXED: Final = frozenset({"name", "description", "architecture", "temperatures", *_STAGES})
+_SIZES: Final = frozenset(field for field in Preset.__dataclass_fields__ if field not in _FIXED)
+
+
+# These networks cannot memorise so much English: no dropout, and the last weights are kept.
+_PRETRAINING: Final = TrainingConfig(
     epochs=3,
     learning_rate=3e-3,
     keep="last",
@@ -101,7 +142,7 @@ _PRETRAINING: Final = Reading(
     weight_decay=0.01,
     average=0.99,
 )
-_TUNING: Final = Reading(
+_TUNING: Final = TrainingConfig(
     epochs=8,
     learning_rate=7e-4,
     patience=3,
@@ -115,7 +156,7 @@ _TUNING: Final = Reading(
     output_dropout=0.2,
 )
 
-_WINDOWS: Final = Reading(
+_WINDOWS: Final = TrainingConfig(
     epochs=64,
     learning_rate=1e-3,
     order="windows",
@@ -131,13 +172,13 @@ PRESETS: Final = {
     for preset in (
         Preset(
             name="best",
-            description="two layers, made to be pretrained on other books; what ships",
+            description="two layers, pretrained on other books; the one that ships",
             embedding=128,
             units=640,
             layers=2,
             batch=64,
             steps=100,
-            reading=Reading(
+            training=TrainingConfig(
                 epochs=24,
                 learning_rate=3e-3,
                 patience=4,
@@ -151,7 +192,7 @@ PRESETS: Final = {
                 output_dropout=0.4,
             ),
             pretraining=_PRETRAINING,
-            tuning=_TUNING,
+            fine_tuning=_TUNING,
         ),
         Preset(
             name="lstm",
@@ -161,21 +202,21 @@ PRESETS: Final = {
             layers=1,
             batch=64,
             steps=100,
-            reading=Reading(epochs=20, learning_rate=1e-3, order="shuffled", keep="last"),
+            training=TrainingConfig(epochs=20, learning_rate=1e-3, order="shuffled", keep="last"),
             pretraining=_PRETRAINING,
-            tuning=_TUNING,
+            fine_tuning=_TUNING,
             temperatures=(0.5, 0.6, 0.7, 0.8, 0.9),
             sample_length=1000,
         ),
         Preset(
             name="lstm-tbptt",
-            description="the same network, trained as a stateful one has to be: contiguous streams, regularised",
+            description="the same network, trained as a stateful one: contiguous streams, regularised",
             embedding=256,
             units=1024,
             layers=1,
             batch=64,
             steps=100,
-            reading=Reading(
+            training=TrainingConfig(
                 epochs=24,
                 learning_rate=3e-3,
                 warmup=0.05,
@@ -185,7 +226,7 @@ PRESETS: Final = {
                 output_dropout=0.4,
             ),
             pretraining=_PRETRAINING,
-            tuning=_TUNING,
+            fine_tuning=_TUNING,
         ),
         Preset(
             name="gru",
@@ -196,9 +237,9 @@ PRESETS: Final = {
             layers=1,
             batch=64,
             steps=100,
-            reading=Reading(epochs=10, learning_rate=1e-3, order="shuffled", keep="last", carry_state=False),
+            training=TrainingConfig(epochs=10, learning_rate=1e-3, order="shuffled", keep="last", carry_state=False),
             pretraining=_PRETRAINING,
-            tuning=_TUNING,
+            fine_tuning=_TUNING,
         ),
         Preset(
             name="window",
@@ -210,9 +251,9 @@ PRESETS: Final = {
             dense=(24, 32),
             batch=96,
             steps=WINDOW_LENGTH,
-            reading=_WINDOWS,
+            training=_WINDOWS,
             pretraining=replace(_WINDOWS, epochs=3, learning_rate=1e-3, hidden_dropout=0.0, output_dropout=0.0),
-            tuning=replace(_WINDOWS, epochs=12, learning_rate=1e-3, keep="best"),
+            fine_tuning=replace(_WINDOWS, epochs=12, learning_rate=1e-3, keep="best"),
             lowercase=True,
             accuracy=True,
             sample_length=400,
@@ -225,9 +266,9 @@ PRESETS: Final = {
             layers=1,
             batch=32,
             steps=50,
-            reading=Reading(epochs=10, learning_rate=1e-2, warmup=0.05, clip_norm=1.0, dropconnect=0.1),
+            training=TrainingConfig(epochs=10, learning_rate=1e-2, warmup=0.05, clip_norm=1.0, dropconnect=0.1),
             pretraining=_PRETRAINING,
-            tuning=_TUNING,
+            fine_tuning=_TUNING,
         ),
     )
 }

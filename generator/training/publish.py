@@ -1,4 +1,4 @@
-"""From a run's best epoch to a version in the weights folder."""
+"""From the best epoch of a run to a version in the weights folder."""
 
 from __future__ import annotations
 
@@ -9,57 +9,56 @@ from pathlib import Path
 from typing import Final
 
 from generator.scoring.measure import bits_per_character
-from generator.training import floats
-from generator.training import progress as show
-from generator.training.architectures import ARCHITECTURES
+from generator.training import progress
+from generator.training.architectures import ARCHITECTURES, step_model
 from generator.training.backend import keras
-from generator.training.checkpoint import Progress, RunSettings
+from generator.training.checkpoint import TrainingState
 from generator.training.corpus import SPLIT, Corpus
-from generator.training.model import parameters
-from generator.training.onnx_export import step_model
+from generator.training.model import from_bytes, parameters, to_bytes
 from generator.training.presets import Preset
 from generator.training.report import curve_png, history_csv
-from generator.training.specimens import specimens
+from generator.training.run import RunSettings
+from generator.training.samples import shaded_samples
 from generator.weights.session import Network
-from generator.weights.versions import FORMAT, MODEL, CorpusNote, Manifest, add_version
+from generator.weights.versions import FLOAT_WEIGHTS, FORMAT, MODEL, CorpusNote, Manifest, add_version
 
 _LICENSES: Final = {
     "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647": (
         "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
     ),
 }
-"""By the corpus's sha256. Of any other text this program knows nothing, and says so."""
+"""By the sha256 of the corpus. This program knows no other text's license, and the manifest says so."""
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
-def release(
-    settings: RunSettings, preset: Preset, corpus: Corpus, progress: Progress, out: Path
+def publish(
+    settings: RunSettings, preset: Preset, corpus: Corpus, state: TrainingState, out: Path
 ) -> tuple[Manifest, Path]:
-    """Exports, measures and adds the version; returns its manifest and folder. `preset` is as it was used.
+    """Exports and measures the best epoch, and adds the version; returns its manifest and folder.
 
-    Both the served form and the float figures are made from the float weights as they are stored. Raises
-    `WeightsError`.
+    `preset` is as it was used. Both the served form and the float figures are made from the float weights as they are
+    stored. Raises `WeightsError`.
     """
-    stored = floats.to_bytes(progress.best)
-    weights = floats.from_bytes(stored)
+    stored = to_bytes(state.best)
+    weights = from_bytes(stored)
     served = step_model(weights, quantised=True)
     metrics = _measure(served, corpus, "") | _measure(step_model(weights, quantised=False), corpus, "float_")
     title = f"{settings.preset} on {corpus.name}"
     files = {
         MODEL: served,
-        floats.FILE: stored,
-        "history.csv": history_csv(progress.history),
+        FLOAT_WEIGHTS: stored,
+        "history.csv": history_csv(state.history),
         "curve.png": curve_png(
-            progress.history,
-            progress.best_epoch,
+            state.history,
+            state.best_epoch,
             title,
-            specimens(Network(served, len(corpus.vocabulary)), corpus, settings.seed),
+            shaded_samples(Network(served, len(corpus.vocabulary)), corpus, settings.seed),
             hard_wrapped=corpus.hard_wrapped,
         ),
     }
     recipe = {
         **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "dense", "batch", "steps")},
-        **dataclasses.asdict(preset.reading),
+        **dataclasses.asdict(preset.training),
     }
     manifest = Manifest(
         format=FORMAT,
@@ -72,13 +71,13 @@ def release(
         split=SPLIT,
         training=recipe
         | {
-            "best_epoch": progress.best_epoch,
-            "seconds": round(progress.seconds),
+            "best_epoch": state.best_epoch,
+            "seconds": round(state.seconds),
             "seed": settings.seed,
             "dtype": settings.dtype,
             "pretrain": [Path(name).name for name in settings.pretrain],
             "pretraining": dataclasses.asdict(preset.pretraining) if settings.pretrain else None,
-            "pretraining_seconds": round(progress.seconds_before),
+            "pretraining_seconds": round(state.pretraining_seconds),
             "start_from": Path(settings.start_from).name if settings.start_from else None,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
@@ -93,9 +92,8 @@ def release(
 
 def _measure(model: bytes, corpus: Corpus, prefix: str) -> dict[str, float]:
     network = Network(model, len(corpus.vocabulary))
-    _, validation, test = corpus.splits()
     metrics = {}
-    for split, characters in (("valid", validation), ("test", test)):
-        with show.measuring(f"{'float' if prefix else 'served'}, {split}"):
+    for split, characters in (("valid", corpus.validation), ("test", corpus.test)):
+        with progress.measuring(f"{'float' if prefix else 'served'}, {split}"):
             metrics[f"{prefix}{split}_bits_per_character"] = round(bits_per_character(network, characters), 4)
     return metrics

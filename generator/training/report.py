@@ -1,4 +1,4 @@
-"""`history.csv` and `curve.png`: how a run went, and what came of it."""
+"""`history.csv` and `curve.png`: how a run went, and samples of its result."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from generator.scoring import heatmap
+from generator.training.checkpoint import Epoch
 from generator.types import Surprisal
 
 COLUMNS: Final = (
@@ -24,32 +25,32 @@ COLUMNS: Final = (
     "learning_rate",
     "seconds",
 )
-"""Of `history.csv`; `train_accuracy` only where the recipe has it reported."""
+"""Of `history.csv`; `train_accuracy` only if the preset reports it."""
 _DOTS_PER_INCH: Final = 160
 _INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
 """1080 × 672 pixels with 14-point type: readable on a phone held upright."""
 _STRONG: Final = "#a3341f"
 
-History = Sequence[dict[str, float]]
+History = Sequence[Epoch]
 
 
 def history_csv(history: History) -> bytes:
-    """One line per epoch; training figures are with dropout, validation figures of the served form without."""
+    """Returns one line per epoch; training figures are with dropout, validation figures of the served form without."""
     text = io.StringIO(newline="")
-    columns = [name for name in COLUMNS if all(name in row for row in history)]
+    columns = [name for name in COLUMNS if all(getattr(row, name) is not None for row in history)]
     writer = csv.DictWriter(text, columns, lineterminator="\n")
     writer.writeheader()
     for row in history:
-        writer.writerow({name: f"{row[name]:.6g}" for name in columns})
+        writer.writerow({name: f"{getattr(row, name):.6g}" for name in columns})
     return text.getvalue().encode("utf-8")
 
 
 def curve_png(
     history: History, best_epoch: int, title: str, texts: Sequence[tuple[str, Surprisal]] = (), *, hard_wrapped: bool
 ) -> bytes:
-    """Training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
+    """Draws training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
 
-    `texts` and `hard_wrapped` as in `shading.draw`.
+    `texts` and `hard_wrapped` as in `heatmap.draw`.
     """
     curves = _curves(history, best_epoch, title)
     if not texts:
@@ -76,17 +77,17 @@ def _figure(history: History, best_epoch: int, title: str) -> Figure:
     margins = ConstrainedLayoutEngine(rect=(0.03, 0.0, 0.93, 0.96))
     figure = Figure(_INCHES, dpi=_DOTS_PER_INCH, layout=margins, facecolor=paper)
     axes = figure.add_subplot(facecolor=paper)
-    epochs = [row["epoch"] for row in history]
-    trained = [row["train_bits_per_character"] for row in history]
-    validated = [row["valid_bits_per_character"] for row in history]
+    epochs = [row.epoch for row in history]
+    trained = [row.train_bits_per_character for row in history]
+    validated = [row.valid_bits_per_character for row in history]
     kept = validated[best_epoch - 1]
     axes.plot(epochs, trained, "o-", color="#8a8a8a", linewidth=2, markersize=4, label="training")
     axes.plot(epochs, validated, "o-", color=_STRONG, linewidth=3, markersize=5, label="validation")
     axes.plot([best_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
-    # The last epoch stands at the frame, and its figure to the left of that.
+    # The last epoch is at the frame, so its figure is to the left of it.
     side = "right" if best_epoch == len(validated) else "center"
     axes.annotate(f"{kept:.3f}", (best_epoch, kept), (0, 16), textcoords="offset points", ha=side, fontsize=18)
-    # The first epochs are far above everything that is worth seeing.
+    # The first epochs are far above the rest, and are cut off.
     axes.set_ylim(min(*trained, *validated) - 0.08, min(max(*trained, *validated), kept + 1.2) + 0.08)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=14)

@@ -1,24 +1,41 @@
-"""Raw samples while training: what the network writes, with none of the bot's rules about beginnings and endings."""
+"""Samples while training: raw text from the network, without the bot's rules about where a text begins and ends."""
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
+from generator.scoring.measure import nats
+from generator.scoring.surprisal import CONTEXT
+from generator.serving.prose import ends_sentence
 from generator.serving.sampling import draw
-from generator.vocabulary import Vocabulary
+from generator.training.corpus import Corpus
+from generator.types import Surprisal
+from generator.vocabulary import Indices, Vocabulary
 from generator.weights.session import Network
 
-OPENING: Final = 100
-"""Characters. Prompts and samples are for the eye; nothing is chosen by them."""
+PROMPT_LENGTH: Final = 100
+"""Characters."""
+SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
+SHADED_LENGTH: Final = 280
+"""Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
+2,560 pixels to which Telegram shrinks photos."""
+_EARLIEST_END: Final = 0.5
+"""Share of the length after which it may end."""
+_PROMPT_WORDS: Final = 3
+_LONGEST_PROMPT: Final = 40
+_SPACE: Final = re.compile(r"\s+")
 
 
 def random_prompt(text: str, random: np.random.Generator) -> str:
-    """`OPENING` characters from a random place of the text."""
-    start = int(random.integers(max(1, len(text) - OPENING)))
-    return text[start : start + OPENING]
+    """Returns `PROMPT_LENGTH` characters from a random place of the text."""
+    start = int(random.integers(max(1, len(text) - PROMPT_LENGTH)))
+    return text[start : start + PROMPT_LENGTH]
 
 
 def samples(
@@ -30,14 +47,62 @@ def samples(
     *,
     length: int,
 ) -> list[str]:
-    """One text of `length` characters after the prompt per temperature, all in one batch."""
+    """Returns one text of `length` characters after the prompt per temperature, all drawn in one batch."""
+    written, _ = _draw(network, vocabulary.encode(prompt), temperatures, random, length)
+    return [vocabulary.decode(row) for row in written]
+
+
+def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:
+    """Returns a label and a text with its surprisal for each of `SHADED_TEMPERATURES`; deterministic by seed.
+
+    The prompt is the first words of a sentence of the validation split, after the text that precedes it there.
+    """
+    vocabulary = corpus.vocabulary
+    random = np.random.default_rng(seed)
+    before, prompt = _prompt(vocabulary.decode(corpus.validation), random)
+    written, bits = _draw(network, vocabulary.encode(before + prompt), SHADED_TEMPERATURES, random, SHADED_LENGTH)
+    found = []
+    for row, temperature in enumerate(SHADED_TEMPERATURES):
+        text = vocabulary.decode(written[row])
+        text = text[: _end(text)]
+        found.append(
+            (f"temperature {temperature:g}", Surprisal(text, tuple(bits[row, : len(text)].tolist()), given=prompt))
+        )
+    return found
+
+
+def _prompt(text: str, random: np.random.Generator) -> tuple[str, str]:
+    """The first words of a random sentence, and up to `CONTEXT` characters before them. The second is never empty."""
+    spaces = [space for space in _SPACE.finditer(text) if space.end() < len(text)]
+    starts = [space.end() for space in spaces if ends_sentence(text[: space.start()])]
+    starts = starts or [space.end() for space in spaces] or [0]
+    start = starts[int(random.integers(len(starts)))]
+    ends = [space.start() for space in spaces if start < space.start() <= start + _LONGEST_PROMPT]
+    end = ends[min(_PROMPT_WORDS, len(ends)) - 1] if ends else start + _PROMPT_WORDS
+    return text[max(0, start - CONTEXT) : start], text[start:end]
+
+
+def _end(text: str) -> int:
+    """Where the text ends: after its last sentence, else after its last word, unless that is too early."""
+    spaces = [space.start() for space in _SPACE.finditer(text) if space.start() >= SHADED_LENGTH * _EARLIEST_END]
+    sentences = [end for end in spaces if ends_sentence(text[:end])]
+    return (sentences or spaces or [len(text)])[-1]
+
+
+def _draw(
+    network: Network, prompt: Indices, temperatures: Sequence[float], random: np.random.Generator, length: int
+) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
+    """Characters `[temperatures, length]` drawn after the prompt, and the surprisal of each in bits."""
     rows = len(temperatures)
     scale = np.array(temperatures, np.float64)
     state = network.zero_state(rows)
-    for character in vocabulary.encode(prompt):
+    for character in prompt:
         logits, state = network.step(np.full(rows, character, np.int64), state)
     written = np.empty((rows, length), np.int64)
+    bits = np.empty((rows, length))
     for position in range(length):
-        written[:, position] = draw(logits, scale, random.random(rows))
-        logits, state = network.step(written[:, position].copy(), state)
-    return [vocabulary.decode(row) for row in written]
+        drawn = draw(logits, scale, random.random(rows))
+        written[:, position] = drawn
+        bits[:, position] = [nats(logits[row], int(drawn[row])) / math.log(2) for row in range(rows)]
+        logits, state = network.step(drawn, state)
+    return written, bits

@@ -35,7 +35,7 @@ def specimens(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Su
     """
     vocabulary = corpus.vocabulary
     random = np.random.default_rng(seed)
-    _, validation, _ = corpus.splits()
+    _, validation, _ = corpus.splits
     before, prompt = _prompt(vocabulary.decode(validation), random)
     rows = len(TEMPERATURES)
     scale = np.array(TEMPERATURES)

@@ -32,6 +32,7 @@ FORMAT: Final = 1
 CURRENT: Final = "CURRENT"
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
+FLOAT_WEIGHTS: Final = "weights.safetensors"
 METRICS: Final = (
     "valid_bits_per_character",
     "test_bits_per_character",

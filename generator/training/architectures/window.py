@@ -12,20 +12,20 @@ from typing import Any, Final
 import numpy as np
 from onnx import TensorProto
 
-from generator.training.architectures.architecture import Architecture, FloatWeights
+from generator.training.architectures.base import Architecture, FloatWeights
+from generator.training.architectures.recurrent import StatefulLSTM
 from generator.training.backend import keras
-from generator.training.presets import WINDOW_LENGTH, Preset, Reading
-from generator.training.recurrent import StatefulLSTM
-from generator.training.step_graph import StepGraph
+from generator.training.onnx_export import StepGraph
+from generator.training.presets import WINDOW_LENGTH, Preset, TrainingConfig
 
 _NAME: Final = "window"
 
 
-def _logits(characters: Any, preset: Preset, reading: Reading, symbols: int, seed: int) -> Any:
+def _logits(characters: Any, preset: Preset, config: TrainingConfig, symbols: int, seed: int) -> Any:
     """Of the character after the window, float32 `[batch, symbols]`. A place without a character is a row of zeros."""
     x = keras.ops.one_hot(characters, symbols)
     x = StatefulLSTM(preset.units, carried=False, recurrent_initializer="orthogonal", name=_NAME)(x)[:, -1, :]
-    for n, (width, rate) in enumerate(zip(preset.dense, (reading.hidden_dropout, reading.output_dropout), strict=True)):
+    for n, (width, rate) in enumerate(zip(preset.dense, (config.hidden_dropout, config.output_dropout), strict=True)):
         x = keras.layers.Dense(width, activation="relu", name=f"dense_{n}")(x)
         x = keras.layers.Dropout(rate, seed=seed + 1 + n)(x)
     return keras.layers.Dense(symbols, dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.presets import Preset, Reading
+from generator.training.presets import Preset, TrainingConfig
 
 FloatWeights = dict[str, NDArray[np.float32]]
 """A network's weights by name; each architecture's module says which."""
@@ -21,7 +21,7 @@ class Architecture:
 
     `name` is what presets call it, and what the names of its recurrent weights begin with.
 
-    `logits` (characters, preset, reading, symbols, seed) puts the Keras layers on a `keras.Input` of characters,
+    `logits` (characters, preset, config, symbols, seed) puts the Keras layers on a `keras.Input` of characters,
     int32 `[batch, steps]`, −1 where there is none, and returns their logits, float32 `[batch, steps, symbols]`, or
     `[batch, symbols]` where only the character after the last one is foretold.
 
@@ -35,7 +35,7 @@ class Architecture:
     """
 
     name: str
-    logits: Callable[[Any, Preset, Reading, int, int], Any]
+    logits: Callable[[Any, Preset, TrainingConfig, int, int], Any]
     variables: Callable[[Any], dict[str, Any]]
     step: Callable[[FloatWeights, bool], bytes]
     per_symbol: Mapping[str, int]
