@@ -18,10 +18,11 @@ from simcord.actors import MemberActor
 from simcord.interactions import base_payload
 
 from bot.core import messages
-from bot.platforms.discord.platform import quieten
-from bot.platforms.discord.render import MAX_MESSAGE, units
+from bot.platforms.discord.platform import configure_logging
+from bot.platforms.discord.render import MAX_MESSAGE
 from bot.platforms.discord.responder import PREFIX
 from bot.platforms.discord.slash_commands import MAX_CHOICE_NAME, MAX_CHOICES
+from bot.platforms.text import utf16_length
 
 COMPONENT, AUTOCOMPLETE, MODAL = 3, 4, 5
 PEOPLE = 4
@@ -162,8 +163,8 @@ class Strangers:
         if "content" not in body:
             return []
         content, found = body["content"], []
-        if not 0 < units(content) <= MAX_MESSAGE:
-            found.append(f"a message of {units(content)} UTF-16 units")
+        if not 0 < utf16_length(content) <= MAX_MESSAGE:
+            found.append(f"a message of {utf16_length(content)} UTF-16 units")
         try:
             as_shown(content)
         except AssertionError as error:
@@ -190,6 +191,6 @@ def _custom_ids(body: dict[str, Any]) -> list[str]:
 async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Strangers]:
     """A bot with the weights in `folder`, on a Discord full of strangers."""
     journal = Journal()
-    quieten()
+    configure_logging()
     async with world(folder, length=30) as here:
         yield Strangers(here, journal, draw)

@@ -21,7 +21,7 @@ from bot.core.commands import Commands
 from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
-from bot.platforms.telegram.render import length
+from bot.platforms.text import utf16_length
 from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
@@ -215,8 +215,8 @@ class Strangers:
 
     def _told(self, shown: str, *, written: bool) -> list[str]:
         found = []
-        if length(shown) > hostile.MAX_MESSAGE:
-            found.append(f"{length(shown)} UTF-16 units in a message")
+        if utf16_length(shown) > hostile.MAX_MESSAGE:
+            found.append(f"{utf16_length(shown)} UTF-16 units in a message")
         if (trouble := hostile.lively(shown)) is not None:
             found.append(f"{trouble} in {'a text' if written else 'an answer'}: {hostile.printable(shown)[:300]}")
         return found
@@ -229,7 +229,7 @@ class Strangers:
                 found.append(f"{method} with a preview of links")
         if method == "editMessageText":
             found += self._told(params.text("text"), written=False)
-        if method == "answerCallbackQuery" and length(params.text("text")) > 200:
+        if method == "answerCallbackQuery" and utf16_length(params.text("text")) > 200:
             found.append("a long alert")
         return found
 

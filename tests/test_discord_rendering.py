@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bot.core.reply import Kind, Passage, Reply
-from bot.platforms.discord.render import MAX_MESSAGE, contents, escaped, units
+from bot.platforms.discord.render import MAX_MESSAGE, contents, escaped
+from bot.platforms.text import utf16_length
 
 NASTY = (
     "**bold** *it* __u__ ~~s~~ ||spoiler|| `code` ```block```",
@@ -66,19 +67,19 @@ def test_long_texts_go_on_in_further_messages_and_no_word_is_cut(some: list[str]
     text = gap.join(some)
     bold = min(bold, len(text))
     found = contents(Reply.of_passages(Passage(text, text[:bold])), with_notice=False)
-    assert all(0 < units(message) <= MAX_MESSAGE for message in found)
+    assert all(0 < utf16_length(message) <= MAX_MESSAGE for message in found)
     assert [word for message in found for word in as_shown(message).split()] == text.split()
 
 
 def test_a_message_is_filled_as_far_as_words_allow() -> None:
     first, second = contents(Reply.of_passages(Passage("abc " * 600)), with_notice=False)
-    assert units(first) == 1999
+    assert utf16_length(first) == 1999
     assert len(first.split()) + len(second.split()) == 600
 
 
 def test_the_end_of_bold_fits_too() -> None:
     first, second = contents(Reply.of_passages(Passage("a " * 1200, "a " * 1100)), with_notice=False)
-    assert units(first) == 1999
+    assert utf16_length(first) == 1999
     assert first.startswith("**a")
     assert first.endswith("a**")
     assert second.startswith("**a")
@@ -86,7 +87,7 @@ def test_the_end_of_bold_fits_too() -> None:
 
 def test_a_word_longer_than_a_message_is_cut_after_all() -> None:
     found = contents(Reply.of_passages(Passage("*" * 5000)), with_notice=False)
-    assert all(units(message) <= MAX_MESSAGE for message in found)
+    assert all(utf16_length(message) <= MAX_MESSAGE for message in found)
     assert sum(len(as_shown(message)) for message in found) == 5000
 
 
@@ -102,6 +103,21 @@ def test_a_label_is_never_the_last_line_of_a_message() -> None:
     first, second = contents(Reply.of_passages(*passages), with_notice=False)
     assert not first.endswith("Two")
     assert second.startswith("-# Two\nword")
+
+
+def test_a_message_ends_between_two_texts_rather_than_within_one() -> None:
+    passages = [Passage("word " * 100, label=f"Temperature 0.{n}") for n in (5, 6, 7, 8, 9)]
+    first, second = contents(Reply.of_passages(*passages), with_notice=False)
+    assert [message.count("-# Temperature") for message in (first, second)] == [3, 2]
+    assert first.endswith("word")
+    assert second.startswith("-# Temperature 0.8\nword")
+
+
+def test_a_long_text_is_split_after_a_sentence() -> None:
+    sentence = "The soul of man is the measure of all that is. "
+    first, second = contents(Reply.of_passages(Passage(sentence * 60, sentence)), with_notice=False)
+    assert first.endswith("that is.")
+    assert second.startswith("The soul")
 
 
 def test_the_notice_stands_below_in_small_print_where_it_is_wanted() -> None:

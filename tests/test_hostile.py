@@ -26,8 +26,9 @@ from bot.core.parsing import TemperatureError, parse_line, parse_temperature, sp
 from bot.core.prompt import PromptTooLong, fit_prompt
 from bot.core.reply import Invocation, Kind, Passage, Press, Reply
 from bot.core.sanitize import inert
-from bot.platforms.discord.platform import quieten
-from bot.platforms.telegram.render import MAX_TEXT, length, pieces, shown
+from bot.platforms.discord.platform import configure_logging
+from bot.platforms.telegram.render import MAX_TEXT, shown
+from bot.platforms.text import split, utf16_length
 from bot.store.store import Store
 from generator import Manifest, ThreadedGenerator, Vocabulary
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -98,8 +99,8 @@ def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
 
 @given(ANYTHING, ANYTHING)
 def test_a_text_on_telegram_is_nothing_to_tap_and_fits(prompt: str, text: str) -> None:
-    for piece in pieces(shown(Reply.of_passages(Passage(prompt + text * 30, prompt)))):
-        assert 0 < length(piece) <= MAX_TEXT
+    for piece in split(shown(Reply.of_passages(Passage(prompt + text * 30, prompt))), MAX_TEXT):
+        assert 0 < utf16_length(piece) <= MAX_TEXT
         assert not hostile.lively(piece)
 
 
@@ -191,7 +192,7 @@ async def test_half_a_character_in_an_inline_query(server: TelegramServer, comma
 async def test_options_of_a_form_that_nobody_knows_are_not_logged(
     tiny_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    quieten()
+    configure_logging()
     async with world(tiny_folder) as here:
         for kind, options in (
             (SLASH, [{"name": "temperature", "type": 10, "value": ["marked"]}]),

@@ -169,7 +169,7 @@ async def test_an_interaction_that_ran_out_while_the_bot_hung_is_left_alone(
         await bot.drain()
     assert answers(server) == {"903": 1}
     assert len(server.sent("POST", "/callback")) == 3
-    assert "status 404, code 10062" in caplog.text
+    assert "status=404 code=10062" in caplog.text
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -10,8 +10,6 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession
-from hypothesis import given
-from hypothesis import strategies as st
 from telegram import BotCommandScopeAllGroupChats
 from telegram.error import RetryAfter
 
@@ -26,7 +24,8 @@ from bot.platforms.telegram import sender as telegram_delivery
 from bot.platforms.telegram.platform import REFUSED, Telegram, Unreachable
 from bot.platforms.telegram.queues import LONGEST_LANE, Lanes
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
-from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, length, pieces, shortened, shown
+from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, shown
+from bot.platforms.text import utf16_length
 from bot.store.store import Store
 from generator import ThreadedGenerator
 from testing.inbox import Inbox
@@ -286,30 +285,9 @@ async def test_a_long_text_goes_on_in_the_next_message(
     first, *others = group.messages.all
     assert [message.labels for message in group.messages.all] == [[]] * len(others) + [["Continue"]]
     assert (first.reply_to, others[-1].reply_to) == (typed, None)
-    assert all(length(message.text) <= MAX_TEXT for message in group.messages.all)
+    assert all(utf16_length(message.text) <= MAX_TEXT for message in group.messages.all)
     together = " ".join(message.text for message in group.messages.all)
     assert all(f"Temperature {rung}" in together for rung in ("0.5", "0.6", "0.7", "0.8", "0.9"))
-
-
-@given(st.text(st.sampled_from("ab😀é \n\t"), max_size=120), st.integers(2, 30))
-def test_pieces_are_whole_words_that_fit(text: str, limit: int) -> None:
-    found = pieces(text, limit)
-    assert all(0 < length(piece) <= limit and piece == piece.strip() for piece in found)
-    if text.strip():
-        assert "".join("".join(found).split()) == "".join(text.split())
-        for word in text.split():
-            if length(word) <= limit:
-                assert any(word in piece.split() for piece in found)
-
-
-def test_a_text_is_cut_at_a_line_end_near_the_limit_else_at_a_space() -> None:
-    assert pieces("aaa bbb\nccc ddd", 12) == ["aaa bbb", "ccc ddd"]
-    assert pieces("a\nbbb ccc ddd", 12) == ["a\nbbb ccc", "ddd"]
-    assert pieces("aaa bbb", 3) == ["aaa", "bbb"]
-    assert pieces("😀😀😀", 4) == ["😀😀", "😀"]
-    assert pieces("😀😀😀", 3) == ["😀"] * 3
-    assert pieces(" \n") == ["…"]
-    assert shortened("one two three", 8) == "one two…"
 
 
 def test_a_generated_text_mentions_nobody() -> None:
@@ -829,9 +807,9 @@ async def test_every_press_and_every_inline_message_is_answered_even_where_too_m
         assert await press.answer() == (messages.LANE_FULL, True)
     await chat.send("/temperature")  # nobody was told aloud yet
     assert (await chat.next_message()).text == messages.LANE_FULL
-    assert length(messages.LANE_FULL) <= MAX_ALERT
-    assert length(messages.CHAT_FULL) <= MAX_ALERT
-    assert length(messages.CROWD) <= MAX_ALERT
+    assert utf16_length(messages.LANE_FULL) <= MAX_ALERT
+    assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
+    assert utf16_length(messages.CROWD) <= MAX_ALERT
     commands.go_on.set()
     for _ in range(1 + LONGEST_LANE):
         await chat.next_message()

@@ -18,8 +18,8 @@ from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Invocation, Press, Reply, Suggestion
 from bot.platforms.dedup import Seen
-from bot.platforms.discord.endpoints import Endpoints, Http
-from bot.platforms.discord.responder import PREFIX, Interaction, Mention, answer
+from bot.platforms.discord.endpoints import Http
+from bot.platforms.discord.responder import PREFIX, InteractionResponder, MentionResponder, Responder, respond
 from bot.platforms.discord.slash_commands import Portuguese, commands, definition
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -84,24 +84,24 @@ class Tree(app_commands.CommandTree["Client"]):
         if isinstance(error, app_commands.CommandNotFound):
             await self.client.ask(interaction, error.name)
         else:
-            await self.client.apologise(interaction)
+            await self.client.send_error(interaction)
 
 
 class Client(discord.AutoShardedClient):
     """One connection, from log-in to close; a new one is made for the next.
 
-    `for_operators`: whether the operators' commands are told to Discord. `synchronising`: whether logging in tells
-    Discord about commands that changed. `shards`: which connect here.
+    `for_operators`: whether the operators' commands are told to Discord. `sync_commands`: whether logging in
+    registers commands that changed. `shards`: which connect here.
     """
 
     def __init__(
         self,
         core: Commands,
         store: Store,
-        endpoints: Endpoints,
         *,
         for_operators: bool,
-        synchronising: bool = True,
+        gateway_url: str = "",
+        sync_commands: bool = True,
         shards: Shards = ALL_SHARDS,
     ) -> None:
         super().__init__(
@@ -113,10 +113,10 @@ class Client(discord.AutoShardedClient):
             member_cache_flags=discord.MemberCacheFlags.none(),
         )
         # The library makes its HTTP client itself. The tree takes it over from here.
-        self.http = self._connection.http = Http(self.loop, endpoints)
+        self.http = self._connection.http = Http(self.loop, gateway_url)
         self._core = core
         self._store = store
-        self._synchronising = synchronising
+        self._sync_commands = sync_commands
         self._taken: set[asyncio.Task[Any]] = set()
         self._lost: set[int] = set()
         self.seen = Seen()
@@ -128,7 +128,7 @@ class Client(discord.AutoShardedClient):
     async def setup_hook(self) -> None:
         """After the log-in, before the first event. Without its commands told anew the bot still serves the old."""
         await self.tree.set_translator(Portuguese())
-        if self._synchronising:
+        if self._sync_commands:
             try:
                 await self.synchronise(force=False)
             except (discord.DiscordException, StoreError) as error:
@@ -153,11 +153,11 @@ class Client(discord.AutoShardedClient):
         shards = self.shards.values()
         return self.is_ready() and not self.is_closed() and not any(shard.is_closed() for shard in shards)
 
-    async def finish(self, *, at_once: bool = False) -> None:
-        """Waits for the answers that are being given now; `at_once`: stops them."""
+    async def drain(self, *, cancel: bool = False) -> None:
+        """Waits for the replies in progress; `cancel`: cancels them first."""
         await asyncio.sleep(0)  # what arrived in this turn of the loop has a task by now, but has not begun
         taken = self._taken.copy()
-        if at_once:
+        if cancel:
             for task in taken:
                 task.cancel()
         if taken:
@@ -176,15 +176,15 @@ class Client(discord.AutoShardedClient):
         invocation = Invocation(
             PLATFORM, _chat(interaction), str(interaction.user.id), command, arguments, length, prompt
         )
-        await self._answer(Interaction(interaction), self._core.handle(invocation))
+        await self._answer(InteractionResponder(interaction), self._core.handle(invocation))
 
-    async def apologise(self, interaction: discord.Interaction) -> None:
+    async def send_error(self, interaction: discord.Interaction) -> None:
         """For something that went wrong before the core was asked."""
 
         async def apology() -> Reply:
             return Reply.refusal(messages.UNEXPECTED)
 
-        await self._answer(Interaction(interaction), apology())
+        await self._answer(InteractionResponder(interaction), apology())
 
     async def on_interaction(self, interaction: discord.Interaction) -> None:
         """A button; the tree takes the other kinds."""
@@ -194,7 +194,7 @@ class Client(discord.AutoShardedClient):
         if self.seen.add(interaction.id):
             data = custom_id.removeprefix(PREFIX)
             press = Press(PLATFORM, _chat(interaction), str(interaction.user.id), data)
-            await self._answer(Interaction(interaction), self._core.press(press))
+            await self._answer(InteractionResponder(interaction), self._core.press(press))
 
     async def on_message(self, message: discord.Message) -> None:
         """A message that begins with the bot's name, which Discord delivers without a privileged intent.
@@ -207,7 +207,7 @@ class Client(discord.AutoShardedClient):
         if mention is not None and self.seen.add(message.id):
             typed = message.content[mention.end() :].strip()
             invocation = Invocation(PLATFORM, str(message.channel.id), str(message.author.id), "nietzsche", typed)
-            await self._answer(Mention(message), self._core.handle(invocation))
+            await self._answer(MentionResponder(message), self._core.handle(invocation))
 
     async def on_shard_disconnect(self, shard_id: int) -> None:
         """Told once; the library tries again and again."""
@@ -245,13 +245,13 @@ class Client(discord.AutoShardedClient):
             self._lost.discard(shard_id)
             log.warning("shard %d is connected again", shard_id)
 
-    async def _answer(self, asked: Interaction | Mention, work: Coroutine[Any, Any, Reply]) -> None:
-        """Answers, in the task that the library made for the event; until then `finish` knows about it."""
+    async def _answer(self, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
+        """Answers, in the task that the library made for the event; until then `drain` knows about it."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
         self._taken.add(task)
         try:
-            await answer(asked, work, lambda: self._core.undelivered(PLATFORM))
+            await respond(responder, work, lambda: self._core.undelivered(PLATFORM))
         finally:
             self._taken.discard(task)
 

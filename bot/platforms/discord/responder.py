@@ -1,4 +1,4 @@
-"""From a `Reply` to messages on Discord: acknowledge in time, show, and be quiet once the token has run out."""
+"""From a `Reply` to messages on Discord: defer in time, send, and stop once the interaction's token has expired."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ import discord
 
 from bot.core import messages
 from bot.core.reply import Action, Reply
-from bot.platforms.discord.render import PLACEHOLDER, contents, escaped
+from bot.platforms.discord.render import contents, escaped
+from bot.platforms.text import EMPTY
 
 DEFER_AFTER_SECONDS: Final = 1.0
-"""A reply that is not there by then is announced. Discord waits 3 seconds for the first word, counted from its own
-clock (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
+"""A reply that takes longer is deferred. Discord waits 3 seconds, by its own clock, for the initial response
+(https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
 TOKEN_SECONDS: Final = 15 * 60 - 15
-"""An interaction's token is valid for 15 minutes (same page); the rest is for what the network is slow with."""
+"""An interaction's token is valid for 15 minutes (same page), less a margin for a slow network."""
 PREFIX: Final = "lstmega:"
 """What the custom IDs of this bot's buttons begin with. At most 100 characters in all, of which an action's data takes
 up to 60 (https://discord.com/developers/docs/components/reference#anatomy-of-a-component)."""
@@ -40,54 +41,52 @@ _UNKNOWN_WEBHOOK: Final = 10015
 _UNKNOWN_INTERACTION: Final = 10062
 _ALREADY_ACKNOWLEDGED: Final = 40060
 _INVALID_WEBHOOK_TOKEN: Final = 50027
-_OVER: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
-"""Nothing can be said any more: the token has run out, or another process has answered."""
+_CLOSED: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
+"""Nothing more can be sent: the token has expired, or another process has answered."""
 _TEXT_FILE: Final = "text.txt"
 RETRY_PAUSES: Final = (0.3, 0.6, 1.2)
-"""Seconds between attempts when the network fails; then the three seconds for the first word are nearly over. An
-HTTP 5xx the library itself asks again after, up to four times."""
-Ending = Callable[[], dict[str, Any]]
-"""Makes what hangs below a message, anew for each attempt to send it: a file is read only once."""
+"""Seconds between attempts when the network fails; then the 3 seconds for the initial response are nearly over.
+discord.py itself retries after an HTTP 5xx, up to four times."""
+Extras = Callable[[], dict[str, Any]]
+"""Makes the buttons and files of a message, again for each attempt to send it: a file is read only once."""
 T = TypeVar("T")
 log = logging.getLogger(__name__)
 
 
-class Asked(Protocol):
-    """Where somebody asked for something, and how they are answered there."""
+class Responder(Protocol):
+    """Answers one event."""
 
-    async def keep_waiting(self) -> None:
-        """Tells that the answer takes a moment."""
+    async def defer(self) -> None:
+        """Shows that the answer takes a moment."""
 
-    async def show(self, reply: Reply) -> None:
+    async def send(self, reply: Reply) -> None:
         """Sends the reply, in as many messages as it takes."""
 
 
-async def answer(asked: Asked, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:
-    """Shows what `work` returns. Whatever goes wrong is logged without a word of any message, and the person told.
+async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:
+    """Sends what `work` returns, deferring while it runs. Every error is logged, without any user's words.
 
-    `on_failure` is called each time that Discord does not take something. Only cancellation passes through, and it
-    stops the work.
+    `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
     try:
         async with asyncio.timeout(TOKEN_SECONDS):
             try:
-                await asked.show(await _patiently(asked, work))
+                await responder.send(await _with_deferral(responder, work))
             except Exception as error:
-                if isinstance(error, discord.HTTPException) and error.code in _OVER:
+                if isinstance(error, discord.HTTPException) and error.code in _CLOSED:
                     raise
-                _tell(error, on_failure)
-                await asked.show(Reply.refusal(messages.UNEXPECTED))
-    except Exception as error:  # noqa: BLE001 - `_tell` logs it
-        _tell(error, on_failure)
+                _log_failure(error, on_failure)
+                await responder.send(Reply.refusal(messages.UNEXPECTED))
+    except Exception as error:  # noqa: BLE001 - it is logged
+        _log_failure(error, on_failure)
 
 
-async def _patiently(asked: Asked, work: Coroutine[Any, Any, Reply]) -> Reply:
-    """The reply; while it takes its time, the person is told so. The work never outlives this call."""
+async def _with_deferral(responder: Responder, work: Coroutine[Any, Any, Reply]) -> Reply:
     working = asyncio.create_task(work)
     try:
         done, _ = await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
         if not done:
-            await asked.keep_waiting()
+            await responder.defer()
         return await working
     finally:
         if not working.done():
@@ -95,188 +94,195 @@ async def _patiently(asked: Asked, work: Coroutine[Any, Any, Reply]) -> Reply:
             await asyncio.wait({working})
 
 
-def _tell(error: Exception, on_failure: Callable[[], None]) -> None:
-    """Logs an error. What Discord says about a request may repeat parts of it, so of that only the codes are told."""
+def _log_failure(error: Exception, on_failure: Callable[[], None]) -> None:
+    """Logs an error. Discord may repeat parts of a request in its message, so only the codes of that are logged."""
     if isinstance(error, (discord.HTTPException, aiohttp.ClientError)):
         on_failure()
     if isinstance(error, discord.HTTPException):
-        log.warning("an answer did not reach Discord: status %d, code %d", error.status, error.code)
+        log.warning("discord.reply_refused status=%d code=%d", error.status, error.code)
     elif isinstance(error, TimeoutError):
-        log.warning("an answer took longer than Discord waits for one, and was dropped")
+        log.warning("discord.reply_expired seconds=%d", TOKEN_SECONDS)
     else:
-        log.error("an answer failed", exc_info=error)
+        log.error("discord.reply_failed", exc_info=error)
 
 
-async def _again(request: Callable[[], Awaitable[T]]) -> T:
-    """Makes a request until the network lets it through: one that does no more when it arrives twice."""
+async def _retried(request: Callable[[], Awaitable[T]]) -> T:
+    """Makes a request, again when the network fails. The request must be idempotent."""
     for pause in RETRY_PAUSES:
         try:
             return await request()
         except aiohttp.ClientConnectionError as error:
-            log.info("a request did not reach Discord, trying again: %s", type(error).__name__)
+            log.info("discord.request_retried error=%s", type(error).__name__)
         await asyncio.sleep(pause)
     return await request()
 
 
-class _Stage(Enum):
-    """How far an interaction is."""
+class _State(Enum):
+    """How far an interaction is answered."""
 
-    SILENT = auto()
-    THINKING = auto()
-    """Deferred, for everybody to see."""
+    NEW = auto()
+    DEFERRED = auto()
+    DEFERRED_PRIVATELY = auto()
     ANSWERED = auto()
 
 
-class Interaction:
-    """A slash command or a button that somebody used."""
+class InteractionResponder:
+    """Answers a slash command or a button. `private`: only the user sees the reply, so also that it is deferred."""
 
-    def __init__(self, interaction: discord.Interaction) -> None:
+    def __init__(self, interaction: discord.Interaction, *, private: bool = False) -> None:
         self._interaction = interaction
-        self._stage = _Stage.SILENT
+        self._private = private
+        self._state = _State.NEW
         self._follow_ups = 0
 
-    async def keep_waiting(self) -> None:
-        """Defers. Whether the reply is a private one is not known yet: most that take time are not."""
+    async def defer(self) -> None:
+        """Shows "thinking": to all unless the reply is known to be private."""
         try:
-            await _again(lambda: self._interaction.response.defer(thinking=True))
+            await _retried(lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private))
         except discord.HTTPException as error:
-            if error.code != _ALREADY_ACKNOWLEDGED or not await self._is_thinking():
+            if error.code != _ALREADY_ACKNOWLEDGED or not await self._is_deferred():
                 raise
-        self._stage = _Stage.THINKING
+        self._state = _State.DEFERRED_PRIVATELY if self._private else _State.DEFERRED
 
-    async def _is_thinking(self) -> bool:
-        """Whether what Discord has acknowledged was a deferral: one of ours that looked lost, and was sent twice."""
+    async def _is_deferred(self) -> bool:
+        """Whether Discord has acknowledged a deferral: one of ours that seemed lost, and was sent twice."""
         return (await self._interaction.original_response()).flags.loading
 
-    async def show(self, reply: Reply) -> None:
-        """Sends the reply; the notice beside a public one goes to the person alone.
+    async def send(self, reply: Reply) -> None:
+        """Sends the reply; the notice of a public one goes to the user alone.
 
-        Where Discord wants no more messages than the reply takes, the last one has all of it as a file.
+        Where Discord allows fewer messages than the reply takes, the last one has all of it as a file.
         """
         left = self._messages_left(private=reply.private)
         if not left:
-            log.warning("Discord wants to hear nothing more")
+            log.warning("discord.follow_ups_exhausted")
             return
-        whisper = bool(reply.notice) and not reply.private and left > 1
-        texts, ending = contents(reply, with_notice=reply.private), partial(_ending, reply)
-        most = left - whisper
+        separate_notice = bool(reply.notice) and not reply.private and left > 1
+        texts, extras = contents(reply, with_notice=reply.private), partial(_extras, reply)
+        most = left - separate_notice
         if len(texts) > most:
             texts[most - 1 :] = [messages.WHOLE_TEXT_IN_FILE]
-            ending = partial(_ending, reply, as_file=True)
+            extras = partial(_extras, reply, as_file=True)
         for number, text in enumerate(texts, 1):
-            await self._send(text, ending if number == len(texts) else dict, private=reply.private)
-        if whisper:
+            await self._send(text, extras if number == len(texts) else dict, private=reply.private)
+        if separate_notice:
             await self._send(escaped(reply.notice), dict, private=True)
 
     def _messages_left(self, *, private: bool) -> int:
-        """How many more messages the interaction may have: the first one of all is no follow-up."""
+        """Returns how many more messages the interaction may have: the initial response is no follow-up."""
         if self._interaction.is_guild_integration():
             return sys.maxsize
-        in_place = self._stage is _Stage.SILENT or (self._stage is _Stage.THINKING and not private)
+        in_place = self._state is not _State.ANSWERED and not (self._state is _State.DEFERRED and private)
         return MAX_FOLLOW_UPS - self._follow_ups + in_place
 
-    async def _send(self, text: str, ending: Ending, *, private: bool) -> None:
-        if self._stage is _Stage.SILENT:
-            await self._say_first(text, ending, private=private)
-        elif self._stage is _Stage.THINKING and not private:
-            await _again(lambda: self._fill(text, ending()))
-        elif self._stage is _Stage.THINKING:
-            await self._whisper_late(text, ending)
+    async def _send(self, text: str, extras: Extras, *, private: bool) -> None:
+        if self._state is _State.NEW:
+            await self._initial_response(text, extras, private=private)
+        elif self._state is _State.DEFERRED and private:
+            await self._private_after_public_deferral(text, extras)
+        elif self._state is _State.ANSWERED:
+            await self._follow_up(text, extras, private=private)
         else:
-            await self._follow_up(text, ending, private=private)
-        self._stage = _Stage.ANSWERED
+            await _retried(lambda: self._edit_original(text, extras()))
+        self._state = _State.ANSWERED
 
-    async def _say_first(self, text: str, ending: Ending, *, private: bool) -> None:
-        """Discord takes one first word; what looked lost, and was said again, may have arrived after all."""
-        respond = self._interaction.response.send_message
+    async def _initial_response(self, text: str, extras: Extras, *, private: bool) -> None:
+        """Discord takes one initial response. One that seemed lost, and was sent again, may have arrived after all."""
+        send = self._interaction.response.send_message
         try:
-            await _again(lambda: respond(text, ephemeral=private, suppress_embeds=True, **ending()))
+            await _retried(lambda: send(text, ephemeral=private, suppress_embeds=True, **extras()))
         except discord.HTTPException as error:
-            if error.code != _ALREADY_ACKNOWLEDGED or not await self._says(text):
-                raise  # in the second case, another process has answered
+            if error.code != _ALREADY_ACKNOWLEDGED or not await self._is_delivered(text):
+                raise  # if it is not delivered, another process has answered
 
-    async def _says(self, text: str) -> bool:
-        """Whether what Discord has acknowledged is this answer."""
+    async def _is_delivered(self, text: str) -> bool:
+        """Whether the response that Discord has acknowledged is this one."""
         try:
             return (await self._interaction.original_response()).content == text
         except discord.HTTPException:
-            return False  # it is not for us to see, or gone
+            return False  # it is another process's, or deleted
 
-    async def _fill(self, text: str, ending: dict[str, Any]) -> None:
-        """Puts a text in place of the announcement."""
+    async def _edit_original(self, text: str, extras: dict[str, Any]) -> None:
+        """Replaces "thinking" by a text."""
         # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
-        attachments = [ending.pop("file")] if "file" in ending else []
-        await self._interaction.edit_original_response(content=text, attachments=attachments, **ending)
+        attachments = [extras.pop("file")] if "file" in extras else []
+        await self._interaction.edit_original_response(content=text, attachments=attachments, **extras)
 
-    async def _whisper_late(self, text: str, ending: Ending) -> None:
-        """A private message where a public one was announced.
+    async def _private_after_public_deferral(self, text: str, extras: Extras) -> None:
+        """Sends a private message where "thinking" was shown to all, which happens to refusals.
 
-        The first follow-up takes the place of the announcement, and is as public as that; after the announcement was
-        deleted, Discord has answered "Unknown Message" to it (https://github.com/discord/discord-api-docs/issues/3087).
-        So the announcement is filled first, and deleted last.
+        The first follow-up takes the place of "thinking", and is as public as that; after that was deleted, Discord has
+        answered "Unknown Message" (https://github.com/discord/discord-api-docs/issues/3087). So the original response
+        is edited first and deleted last.
         """
         interaction = self._interaction
-        await _again(lambda: interaction.edit_original_response(content=PLACEHOLDER))
-        self._stage = _Stage.ANSWERED
+        await _retried(lambda: interaction.edit_original_response(content=EMPTY))
+        self._state = _State.ANSWERED
         try:
-            await self._follow_up(text, ending, private=True)
+            await self._follow_up(text, extras, private=True)
         finally:
-            await interaction.delete_original_response()
+            await self._delete_original()
 
-    async def _follow_up(self, text: str, ending: Ending, *, private: bool) -> None:
-        """Not sent again when the network fails: unlike the others, a follow-up would stand there twice."""
+    async def _delete_original(self) -> None:
+        try:
+            await self._interaction.delete_original_response()
+        except (discord.HTTPException, aiohttp.ClientError) as error:  # it stays, beside the reply
+            log.warning("discord.delete_failed error=%s", type(error).__name__)
+
+    async def _follow_up(self, text: str, extras: Extras, *, private: bool) -> None:
+        """Sends another message, once: unlike the others, a follow-up that is sent again would be shown twice."""
         self._follow_ups += 1  # also when it fails: it may have arrived
-        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **ending())
+        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **extras())
 
 
-class Mention:
-    """A message that begins with the bot's name. What is private elsewhere is answered for all to see here."""
+class MentionResponder:
+    """Answers a message that mentions the bot. A reply that is private elsewhere is public here."""
 
     def __init__(self, message: discord.Message) -> None:
         self._message = message
 
-    async def keep_waiting(self) -> None:
-        """Shows the bot typing, for ten seconds. An answer is no worse for want of it."""
+    async def defer(self) -> None:
+        """Shows the bot typing, for ten seconds. A failure does not matter."""
         try:
             await self._message.channel.typing()
         except discord.HTTPException as error:
-            log.info("that an answer is under way could not be shown: status %d, code %d", error.status, error.code)
+            log.info("discord.typing_failed status=%d code=%d", error.status, error.code)
 
-    async def show(self, reply: Reply) -> None:
-        """Replies to the message, or into the channel if it is gone by now."""
+    async def send(self, reply: Reply) -> None:
+        """Replies to the message, or posts into the channel if the message is deleted."""
         texts = contents(reply, with_notice=True)
         for number, text in enumerate(texts, 1):
-            ending: Ending = partial(_ending, reply) if number == len(texts) else dict
-            await _again(partial(self._post, text, number, ending))
+            extras: Extras = partial(_extras, reply) if number == len(texts) else dict
+            await _retried(partial(self._post, text, number, extras))
 
-    async def _post(self, text: str, number: int, ending: Ending) -> None:
+    async def _post(self, text: str, number: int, extras: Extras) -> None:
         """Discord posts messages of one nonce once, within minutes; at most 25 characters
         (https://discord.com/developers/docs/resources/message#create-message)."""
-        details = ending()
+        details = extras()
         if number == 1:
             details["reference"] = self._message.to_reference(fail_if_not_exists=False)
         nonce = f"{self._message.id}.{number}"
         await self._message.channel.send(text, suppress_embeds=True, nonce=nonce, **details)
 
 
-def _ending(reply: Reply, *, as_file: bool = False) -> dict[str, Any]:
-    """What hangs below the last message: buttons, a picture, or the text itself as a file."""
-    ending: dict[str, Any] = {}
+def _extras(reply: Reply, *, as_file: bool = False) -> dict[str, Any]:
+    """Returns what comes with the last message: buttons, a picture, or the text itself as a file."""
+    extras: dict[str, Any] = {}
     if as_file:
-        ending["file"] = discord.File(io.BytesIO(reply.text.encode()), filename=_TEXT_FILE)
+        extras["file"] = discord.File(io.BytesIO(reply.text.encode()), filename=_TEXT_FILE)
     if reply.actions:
-        ending["view"] = _buttons(reply.actions)
+        extras["view"] = _buttons(reply.actions)
     if (picture := reply.picture) is not None:
-        ending["file"] = discord.File(
+        extras["file"] = discord.File(
             io.BytesIO(picture.content), picture.name, description=picture.description[:MAX_DESCRIPTION]
         )
-    return ending
+    return extras
 
 
 def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
-    """The buttons of a reply. All that they mean is in their custom IDs, so nothing here remembers them."""
+    """Returns the buttons of a reply. Their custom IDs say everything, so nothing is kept for them."""
     view = discord.ui.View(timeout=None)
     for action in actions:
         view.add_item(discord.ui.Button(label=action.label[:MAX_LABEL], custom_id=PREFIX + action.data))
-    view.stop()  # a view that listens would be kept, one for every text, until the process ends
+    view.stop()  # a view that listens would be kept, one for each text, until the process ends
     return view

@@ -9,7 +9,7 @@ from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandSc
 from telegram.constants import BotCommandLimit
 
 from bot.core import messages
-from bot.platforms.telegram.render import shortened
+from bot.platforms.text import shorten
 
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
 PORTUGUESE: Final = "pt"
@@ -38,4 +38,4 @@ def _commands(*, private: bool, portuguese: bool) -> tuple[BotCommand, ...]:
     english = {name: note.purpose for name, note in messages.COMMANDS.items()}
     purposes = english | messages.PORTUGUESE if portuguese else english
     names = [name for name in english if private or name not in _PRIVATE_ONLY]
-    return tuple(BotCommand(name, shortened(purposes[name], MAX_PURPOSE)) for name in names)
+    return tuple(BotCommand(name, shorten(purposes[name], MAX_PURPOSE)) for name in names)

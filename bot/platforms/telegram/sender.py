@@ -27,6 +27,7 @@ from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram import render as texts
 from bot.platforms.telegram.callback_signature import Seals
 from bot.platforms.telegram.transport import MayHaveArrived
+from bot.platforms.text import shorten, split, utf16_length
 
 TYPING_AFTER: Final = 1.0
 """Seconds. A text that is there sooner needs no "typing", which could only arrive after it."""
@@ -80,13 +81,13 @@ class Delivery:
 
         In a group it answers the message that asked; where it is meant for one person, nobody's telephone rings.
         """
-        pieces = texts.pieces(texts.shown(reply))
+        pieces = split(texts.shown(reply), texts.MAX_TEXT)
         markup = texts.keyboard(reply.actions)
         answers = None if place.private else place.answers
         quiet = not place.private and (reply.private or reply.kind is Kind.REFUSAL)
         if reply.picture is not None:
             picture = reply.picture
-            caption = pieces[0] if len(pieces) == 1 and texts.length(pieces[0]) <= texts.MAX_CAPTION else ""
+            caption = pieces[0] if len(pieces) == 1 and utf16_length(pieces[0]) <= texts.MAX_CAPTION else ""
             if await self._send_picture(place, picture, caption, markup if caption else None, answers):
                 if caption:
                     return
@@ -98,12 +99,12 @@ class Delivery:
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of what an inline message says; one message is all there is, so the rest is cut."""
-        text = texts.shortened(texts.shown(reply), texts.MAX_TEXT)
+        text = shorten(texts.shown(reply), texts.MAX_TEXT)
         markup = texts.keyboard(self._seals.on(inline_message_id, reply.actions))
         try:
             await self._again(
                 lambda: self._bot.edit_message_text(
-                    texts.pieces(text)[0],
+                    split(text, texts.MAX_TEXT)[0],
                     inline_message_id=inline_message_id,
                     reply_markup=markup,
                     link_preview_options=_NO_PREVIEW,
@@ -121,7 +122,7 @@ class Delivery:
 
     async def answer(self, query: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
         """Ends the wait of a pressed button, with a text for the person alone. Too late is no error."""
-        said = texts.shortened(text, texts.MAX_ALERT)
+        said = shorten(text, texts.MAX_ALERT)
         with _never_too_late():
             await self._again(lambda: query.answer(said or None, show_alert=alert), repeatable=True)
 

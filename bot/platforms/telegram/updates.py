@@ -38,6 +38,7 @@ from bot.platforms.telegram.callback_signature import Seals
 from bot.platforms.telegram.dispatcher import Request, Requests
 from bot.platforms.telegram.queues import Work
 from bot.platforms.telegram.sender import Delivery, Place
+from bot.platforms.text import shorten, utf16_length
 
 PLATFORM: Final = "telegram"
 WANTED: Final = (Update.MESSAGE, Update.CALLBACK_QUERY, Update.INLINE_QUERY, Update.CHOSEN_INLINE_RESULT)
@@ -176,7 +177,7 @@ class Reception:
         async with self._delivery.typing(place):
             reply, in_time = await self._pressed(query, press)
         private = reply.private or reply.kind is Kind.REFUSAL
-        if private and in_time and (reply.kind is Kind.REFUSAL or texts.length(reply.text) <= texts.MAX_ALERT):
+        if private and in_time and (reply.kind is Kind.REFUSAL or utf16_length(reply.text) <= texts.MAX_ALERT):
             await self._delivery.answer(query, reply.text, alert=True)
             return
         if in_time:
@@ -207,7 +208,7 @@ class Reception:
         article = InlineQueryResultArticle(
             id=INLINE_COMMAND,
             title=messages.INLINE_TITLE,
-            description=texts.shortened(messages.printable(typed).strip(), texts.MAX_ALERT) or messages.INLINE_HINT,
+            description=shorten(messages.printable(typed).strip(), texts.MAX_ALERT) or messages.INLINE_HINT,
             input_message_content=InputTextMessageContent(
                 messages.INLINE_PLACEHOLDER, link_preview_options=LinkPreviewOptions(is_disabled=True)
             ),
