@@ -61,6 +61,7 @@ def train(run: Run, out: Path, *, make_current: bool) -> None:
     # TensorFlow takes seconds to import. --help, --plan and wrong arguments do not wait for it.
     from generator.training import progress  # noqa: PLC0415
     from generator.training.backend import keras  # noqa: PLC0415
+    from generator.training.checkpoint import TrainingState  # noqa: PLC0415
     from generator.training.loop import Stage, learn  # noqa: PLC0415
     from generator.training.model import transfer_weights  # noqa: PLC0415
     from generator.training.publish import publish  # noqa: PLC0415
@@ -69,7 +70,7 @@ def train(run: Run, out: Path, *, make_current: bool) -> None:
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if settings.dtype == "bfloat16" else "float32")
 
     # The start: random numbers, or the weights of a version, mapped to the vocabulary of the corpus.
-    start, pretraining_seconds = None, 0.0
+    start = None
     if settings.start_from is not None:
         start = transfer_weights(Path(settings.start_from), corpus.vocabulary)
     run.save_settings()
@@ -79,20 +80,20 @@ def train(run: Run, out: Path, *, make_current: bool) -> None:
 
     # Pretraining: other texts, if any were named.
     pretraining = replace(preset.pretraining, epochs=settings.pretrain_epochs)
+    pretrained = TrainingState()
     if len(text := run.pretraining_text):
         stage = Stage(text, preset.fitted(len(text)), pretraining, run.folder / "pretraining")
         pretrained = learn(stage, settings, corpus, start)
-        start, pretraining_seconds = pretrained.best, pretrained.seconds
+        start = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
     config = replace(preset.training if start is None else preset.fine_tuning, epochs=settings.epochs)
     stage = Stage(corpus.training, preset.fitted(len(corpus.training)), config, run.folder)
     state = learn(stage, settings, corpus, start)
-    state.pretraining_seconds = pretraining_seconds
 
     # The version: exported, measured, and added to the weights folder by one rename.
     used = replace(stage.preset, training=config, pretraining=pretraining)
-    manifest, folder = publish(settings, used, corpus, state, out)
+    manifest, folder = publish(settings, used, corpus, pretrained, state, out)
     progress.print_result(manifest)
     if make_current:
         activate(out, settings.name)

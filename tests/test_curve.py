@@ -75,6 +75,11 @@ def test_without_texts_the_picture_is_the_curves_alone() -> None:
     assert picture.size == (1080, 672)
 
 
+def test_pretraining_is_part_of_the_curve() -> None:
+    with_it = curve_png(HISTORY, 3, "book.txt", pretraining=HISTORY[:2], hard_wrapped=True)
+    assert with_it != curve_png(HISTORY, 3, "book.txt", hard_wrapped=True)
+
+
 def test_accuracy_stands_in_the_history_where_it_is_known() -> None:
     assert history_csv(HISTORY).decode().splitlines()[0] == (
         "epoch,train_bits_per_character,valid_bits_per_character,learning_rate,seconds"

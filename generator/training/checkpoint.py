@@ -41,15 +41,11 @@ class _Notes(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class TrainingState:
-    """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch.
-
-    `pretraining_seconds`: how long pretraining took.
-    """
+    """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch."""
 
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best: FloatWeights = field(default_factory=dict)
-    pretraining_seconds: float = 0.0
 
     @property
     def best_validation(self) -> float:
@@ -58,7 +54,7 @@ class TrainingState:
 
     @property
     def seconds(self) -> float:
-        """How long the epochs took, without pretraining."""
+        """How long the epochs took."""
         return sum(row.seconds for row in self.history)
 
     @property

@@ -1,6 +1,6 @@
-"""A text, cut into what a training step reads: inputs int32 `[batch, steps]` and what follows each of them.
+"""Batches of a text: inputs int32 `[batch, steps]`, and the character that follows each of them as target.
 
-Targets are int32 `[batch, steps]`, the inputs shifted by one; of windows, `[batch]`, the one character that follows.
+Targets are int32 `[batch, steps]`, the inputs shifted by one; for windows `[batch]`, the one character that follows.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 
 def batches(text: Indices, preset: Preset, order: Order, random: np.random.Generator) -> Iterator[Batch]:
-    """One epoch in that order; always `steps_per_epoch` batches."""
+    """Yields one epoch in that order; always `steps_per_epoch` batches."""
     if order == "shuffled":
         return _shuffled(text, preset, random)
     if order == "windows":
@@ -26,7 +26,7 @@ def batches(text: Indices, preset: Preset, order: Order, random: np.random.Gener
 
 
 def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
-    """Training steps in an epoch over a text of so many characters."""
+    """Returns the number of training steps in an epoch over a text of so many characters."""
     if order == "shuffled":
         return characters // (preset.steps + 1) // preset.batch
     if order == "windows":
@@ -54,9 +54,9 @@ def _windows(text: Indices, preset: Preset, random: np.random.Generator) -> Iter
 
 
 def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
-    """Row i of each batch goes on where row i of the last one stopped, so that a carried state stays true.
+    """Row i of each batch continues row i of the batch before, so that a carried state stays valid.
 
-    The text begins at a random place within the first `steps` characters, so that cuts fall elsewhere every epoch.
+    The text starts at a random place within its first `steps` characters: every epoch is cut elsewhere.
     """
     length = _stream_length(len(text), preset)
     starts = random.integers(preset.steps) + np.arange(preset.batch)[:, None] * length
@@ -66,12 +66,12 @@ def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> I
 
 
 def _stream_length(characters: int, preset: Preset) -> int:
-    """Characters that one row reads, the last target included, wherever the text begins."""
+    """Characters that one row reads, the last target included, wherever the text starts."""
     return (characters - preset.steps) // preset.batch
 
 
 def _through_buffer(count: int, size: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """0 … count-1 in the order in which a shuffle buffer of that size gives them out."""
+    """0 … count-1 in the order in which a shuffle buffer of that size yields them."""
     if count <= size:
         return random.permutation(count)
     buffer = np.arange(size)

@@ -69,7 +69,7 @@ def _learning_rate(config: TrainingConfig, total_steps: int) -> Any:
 
 
 def reset_states(model: keras.Model) -> None:
-    """Sets every carried state to zero: the next call begins a new text."""
+    """Sets every carried state to zero, for the start of a text."""
     for layer in model.layers:
         if isinstance(layer, StatefulLayer):
             layer.reset_states()

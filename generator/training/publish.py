@@ -31,8 +31,8 @@ _LICENSES: Final = {
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
-def publish(
-    settings: RunSettings, preset: Preset, corpus: Corpus, state: TrainingState, out: Path
+def publish(  # noqa: PLR0917 (the parts of a run, in its order)
+    settings: RunSettings, preset: Preset, corpus: Corpus, pretrained: TrainingState, state: TrainingState, out: Path
 ) -> tuple[Manifest, Path]:
     """Exports and measures the best epoch, and adds the version; returns its manifest and folder.
 
@@ -43,7 +43,7 @@ def publish(
     weights = from_bytes(stored)
     served = step_model(weights, quantised=True)
     metrics = _measure(served, corpus, "") | _measure(step_model(weights, quantised=False), corpus, "float_")
-    title = f"{settings.preset} on {corpus.name}"
+    architecture = ARCHITECTURES[preset.architecture].describe(preset)
     files = {
         MODEL: served,
         FLOAT_WEIGHTS: stored,
@@ -51,8 +51,9 @@ def publish(
         "curve.png": curve_png(
             state.history,
             state.best_epoch,
-            title,
+            f"{corpus.name}: {architecture}",
             shaded_samples(Network(served, len(corpus.vocabulary)), corpus, settings.seed),
+            pretraining=pretrained.history,
             hard_wrapped=corpus.hard_wrapped,
         ),
     }
@@ -63,7 +64,7 @@ def publish(
     manifest = Manifest(
         format=FORMAT,
         version=settings.name,
-        architecture=ARCHITECTURES[preset.architecture].describe(preset),
+        architecture=architecture,
         preset=settings.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,
@@ -77,7 +78,7 @@ def publish(
             "dtype": settings.dtype,
             "pretrain": [Path(name).name for name in settings.pretrain],
             "pretraining": dataclasses.asdict(preset.pretraining) if settings.pretrain else None,
-            "pretraining_seconds": round(state.pretraining_seconds),
+            "pretraining_seconds": round(pretrained.seconds),
             "start_from": Path(settings.start_from).name if settings.start_from else None,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },

@@ -30,6 +30,7 @@ _DOTS_PER_INCH: Final = 160
 _INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
 """1080 × 672 pixels with 14-point type: readable on a phone held upright."""
 _STRONG: Final = "#a3341f"
+_GRAY: Final = "#8a8a8a"
 
 History = Sequence[Epoch]
 
@@ -46,54 +47,69 @@ def history_csv(history: History) -> bytes:
 
 
 def curve_png(
-    history: History, best_epoch: int, title: str, texts: Sequence[tuple[str, Surprisal]] = (), *, hard_wrapped: bool
+    history: History,
+    best_epoch: int,
+    title: str,
+    texts: Sequence[tuple[str, Surprisal]] = (),
+    pretraining: History = (),
+    *,
+    hard_wrapped: bool,
 ) -> bytes:
     """Draws training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
 
-    `texts` and `hard_wrapped` as in `heatmap.draw`.
+    The epochs of pretraining come first. `texts` and `hard_wrapped` as in `heatmap.draw`.
     """
-    curves = _curves(history, best_epoch, title)
+    curves = _curves(history, best_epoch, title, pretraining)
     if not texts:
         return heatmap.png(curves)
     shaded = heatmap.draw(texts, hard_wrapped=hard_wrapped)
     picture = Image.new("RGB", (heatmap.WIDTH, curves.height + shaded.height), heatmap.PAPER)
     picture.paste(curves, (0, 0))
     picture.paste(shaded.convert("RGB"), (0, curves.height))
-    # A palette makes a third of the size of it; more goes into the repository with every version that ships.
+    # A palette makes the file a third of the size; every shipped version adds one to the repository.
     return heatmap.png(picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
 
 
-def _curves(history: History, best_epoch: int, title: str) -> Image.Image:
-    font_manager.fontManager.addfont(heatmap.FONT)  # the type of the texts below
+def _curves(history: History, best_epoch: int, title: str, pretraining: History) -> Image.Image:
+    font_manager.fontManager.addfont(heatmap.FONT)  # the font of the texts below
     family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
     with rc_context({"font.family": [family, "sans-serif"]}):
         picture = io.BytesIO()
-        _figure(history, best_epoch, title).savefig(picture, format="png")
+        _figure(history, best_epoch, title, pretraining).savefig(picture, format="png")
     return Image.open(picture).convert("RGB")
 
 
-def _figure(history: History, best_epoch: int, title: str) -> Figure:
+def _figure(history: History, best_epoch: int, title: str, pretraining: History) -> Figure:
     paper = f"#{bytes(heatmap.PAPER).hex()}"
     margins = ConstrainedLayoutEngine(rect=(0.03, 0.0, 0.93, 0.96))
     figure = Figure(_INCHES, dpi=_DOTS_PER_INCH, layout=margins, facecolor=paper)
     axes = figure.add_subplot(facecolor=paper)
-    epochs = [row.epoch for row in history]
-    trained = [row.train_bits_per_character for row in history]
-    validated = [row.valid_bits_per_character for row in history]
-    kept = validated[best_epoch - 1]
-    axes.plot(epochs, trained, "o-", color="#8a8a8a", linewidth=2, markersize=4, label="training")
-    axes.plot(epochs, validated, "o-", color=_STRONG, linewidth=3, markersize=5, label="validation")
-    axes.plot([best_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
-    # The last epoch is at the frame, so its figure is to the left of it.
-    side = "right" if best_epoch == len(validated) else "center"
-    axes.annotate(f"{kept:.3f}", (best_epoch, kept), (0, 16), textcoords="offset points", ha=side, fontsize=18)
+    rows, before = [*pretraining, *history], len(pretraining)
+    epochs = list(range(1, len(rows) + 1))
+    trained = [row.train_bits_per_character for row in rows]
+    validated = [row.valid_bits_per_character for row in rows]
+    kept, kept_epoch = validated[before + best_epoch - 1], before + best_epoch
+    for part in (slice(0, before), slice(before, None)):
+        (gray,) = axes.plot(epochs[part], trained[part], "o-", color=_GRAY, linewidth=2, markersize=4)
+        (red,) = axes.plot(epochs[part], validated[part], "o-", color=_STRONG, linewidth=3, markersize=5)
+    axes.plot([kept_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
+    # Below the curve, where no line is; at the last epoch to the left of it, inside the frame.
+    side = "right" if kept_epoch == len(rows) else "center"
+    axes.annotate(f"{kept:.3f}", (kept_epoch, kept), (0, -30), textcoords="offset points", ha=side, fontsize=18)
     # The first epochs are far above the rest, and are cut off.
-    axes.set_ylim(min(*trained, *validated) - 0.08, min(max(*trained, *validated), kept + 1.2) + 0.08)
+    lowest, highest = min(*trained, *validated), min(max(*trained, *validated), kept + 1.2)
+    room = 0.12 * (highest - lowest) + 0.02
+    axes.set_ylim(lowest - 2 * room, highest + room)
+    axes.set_xlim(0.5, len(rows) + 0.5)
+    if before:
+        axes.axvline(before + 0.5, color=_GRAY, linewidth=1, linestyle=":")
+        for x, side, text in ((before + 0.4, "right", "pretraining"), (before + 0.6, "left", "fine-tuning")):
+            axes.text(x, 0.03, text, transform=axes.get_xaxis_transform(), ha=side, color=_GRAY, fontsize=13)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=14)
     axes.set_xlabel("epoch", fontsize=15)
     axes.set_ylabel("bits per character", fontsize=15)
     axes.set_title(title, fontsize=15)
     axes.grid(alpha=0.25)
-    axes.legend(fontsize=15, frameon=False)
+    axes.legend([gray, red], ["training, with dropout", "validation"], fontsize=15, frameon=False)
     return figure

@@ -23,7 +23,7 @@ class Architecture:
 
     `logits` (characters, preset, config, symbols, seed) puts the Keras layers on a `keras.Input` of characters,
     int32 `[batch, steps]`, −1 where there is none, and returns their logits, float32 `[batch, steps, symbols]`, or
-    `[batch, symbols]` where only the character after the last one is foretold.
+    `[batch, symbols]` where only the character after the last one is predicted.
 
     `variables` gives the trained variables of such a model by the names that `FloatWeights` has.
 

@@ -165,9 +165,9 @@ def _at_product(d_gates: Tensor) -> Tensor:
 
 
 class StatefulLayer(keras.layers.Layer):
-    """A recurrence over `[batch, steps, features]` -> `[batch, steps, units]` that goes on from its last call's states.
+    """A recurrence over `[batch, steps, features]` -> `[batch, steps, units]`, continuing from the last call's states.
 
-    `carried`: whether it does; else every call begins at zero. `dropconnect` is the fraction of the recurrent
+    `carried`: whether it does; else every call starts at zero. `dropconnect` is the fraction of the recurrent
     matrix's entries that training leaves out, the same ones for a whole batch (Merity et al. 2018, "Regularizing and
     Optimizing LSTM Language Models", section 2).
     """

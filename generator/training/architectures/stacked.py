@@ -37,7 +37,7 @@ def _stacked(name: str, layer: type[StatefulLayer], step: Callable[[FloatWeights
     )
 
 
-def _logits(  # noqa: PLR0917 (an architecture's `logits`, after what tells the stacks apart)
+def _logits(  # noqa: PLR0917 (an architecture's `logits`, after layer and name)
     layer: type[StatefulLayer],
     name: str,
     characters: Any,

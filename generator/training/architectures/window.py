@@ -1,4 +1,4 @@
-"""The network of the older Keras examples: it reads the last 40 characters anew for every character that it writes.
+"""The network of the older Keras examples: for every character it reads the last 40 again.
 
 Weights: `window.kernel` [vocabulary, 4·units], `window.recurrent_kernel` [units, 4·units], `window.bias` [4·units],
 gates in Keras's order; for each dense layer n from 0, `dense.n.kernel` and `dense.n.bias`; `output_kernel`,
