@@ -18,8 +18,9 @@ from simcord.interactions import base_payload
 from simcord.results import InteractionResult
 
 from bot.config.schema import BotSection
+from bot.core.ask import Ask, Where
 from bot.core.commands import Commands
-from bot.core.reply import Invocation, Press, Reply
+from bot.core.reply import Reply
 from bot.platforms.discord.client import Client
 from bot.store.store import Store
 from generator import ThreadedGenerator
@@ -54,7 +55,7 @@ class Core(Commands):
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.seen: list[Invocation] = []
+        self.seen: list[tuple[Ask, Where]] = []
         self.asked = asyncio.Event()
         self.cancelled = 0
         self.lost: list[str] = []
@@ -65,18 +66,18 @@ class Core(Commands):
         self.open_gate = asyncio.Event()
         return self.open_gate
 
-    async def handle(self, invocation: Invocation) -> Reply:
-        self.seen.append(invocation)
+    async def handle(self, ask: Ask, where: Where) -> Reply:
+        self.seen.append((ask, where))
         self.asked.set()
         await self._wait()
-        return self.reply or await super().handle(invocation)
+        return self.reply or await super().handle(ask, where)
 
     def undelivered(self, platform: str) -> None:
         self.lost.append(platform)
 
-    async def press(self, press: Press) -> Reply:
+    async def press(self, data: str, where: Where) -> Reply:
         await self._wait()
-        return await super().press(press)
+        return await super().press(data, where)
 
     async def _wait(self) -> None:
         if self.open_gate is None:

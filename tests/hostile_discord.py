@@ -17,7 +17,7 @@ from hostile import Journal
 from simcord.actors import MemberActor
 from simcord.interactions import base_payload
 
-from bot.core import messages
+from bot.core.commands import operator_commands, user_commands
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.discord.render import MAX_MESSAGE
 from bot.platforms.discord.responder import PREFIX
@@ -90,7 +90,7 @@ class Strangers:
             hostile.line(draw, mark), hostile.text(draw, mark), draw.choice(hostile.NOTATIONS), 0.7, -1, 2**53, 1e308,
             float("nan"), float("inf"), True, None, [], {}, "1" * 5000, 60,
         )  # fmt: skip
-        names = [*messages.OPTIONS, "more", draw.choice(hostile.FRAGMENTS)]
+        names = ["temperature", "prompt", "length", "value", "more", draw.choice(hostile.FRAGMENTS)]
         return [
             {
                 "name": name,
@@ -108,7 +108,7 @@ class Strangers:
         if draw.random() < 0.3:
             options = [{"name": "value", "type": 3, "value": (hostile.text(draw, mark) or "x")[:32]}]
             return {"id": "1", "name": "temperature", "type": 1, "options": options}
-        name = draw.choice((*messages.COMMANDS, *messages.OPERATOR_COMMANDS, mark, draw.choice(hostile.FRAGMENTS)))
+        name = draw.choice((*user_commands(), *operator_commands(), mark, draw.choice(hostile.FRAGMENTS)))
         return {"id": "1", "name": name, "type": 1, "options": self._options(mark)}
 
     async def _slash(self, person: MemberActor, mark: str) -> None:

@@ -17,12 +17,11 @@ from hostile import Journal
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
-from bot.core.commands import Commands
+from bot.core.commands import Commands, user_commands
 from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.text import utf16_length
-from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.store.store import Store
@@ -174,7 +173,7 @@ class Strangers:
         self.did.append(f"group {typed}")
         await group.send(typed, by=actor.user, **extra)
         line = parse_line(typed)
-        known = line is not None and line.command in messages.COMMANDS and "@" not in typed.split(maxsplit=1)[0]
+        known = line is not None and line.command in user_commands() and "@" not in typed.split(maxsplit=1)[0]
         return group, 1 if known else 0, 0 if line is None else MOST_MESSAGES, None, mark
 
     async def _pressed(self, actor: Actor) -> tuple[Chat | None, int, int, tuple[str, Any, int], str]:
@@ -276,7 +275,9 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
     ):
         settings = BotSection(length=30, rest=0.0, operators=("telegram:1",))
         reloading = Reloading(generator, metrics.reloaded)
-        commands = ObservedCommands(generator, store, settings, metrics, reloading)
+        commands = Commands(
+            generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
+        )
         metrics.observe(generator, commands, ())
         async with connected(server, commands) as telegram:
             server.unwatch()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 
-from bot.core.commands import Commands
-from bot.core.reply import Invocation, Reply
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
+from bot.core.reply import Reply
 from bot.platforms.base import BadToken
 
 
@@ -65,7 +66,7 @@ class ScriptedPlatform:
 
     async def type(self, command: str, arguments: str = "", person: str = "alice") -> Reply:
         assert self.commands is not None
-        return await self.commands.handle(Invocation(self.name, "chat", person, command, arguments))
+        return await self.commands.handle(parse(command, arguments), Where(self.name, "chat", person))
 
 
 def refused(name: str) -> ScriptedPlatform:

@@ -15,7 +15,7 @@ import pytest
 from numpy.typing import NDArray
 
 import train
-from bot.core.prompt import fit_prompt
+from bot.core.parsing import fit_prompt
 from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.measure import bits_per_character
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model

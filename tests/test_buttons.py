@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import buttons, messages
-from bot.core.commands import Commands
-from bot.core.reply import Invocation, Kind, Press, Reply
+from bot.core.ask import Again, Continue, Where
+from bot.core.commands import Commands, parse
+from bot.core.reply import Kind, Reply
 from bot.store.store import Store
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
 
@@ -16,12 +17,12 @@ TELEGRAM_CALLBACK_DATA_BYTES = 64
 
 
 async def a_text(commands: Commands, arguments: str = "0.7 The", person: str = "17") -> Reply:
-    return await commands.handle(Invocation("discord", "here", person, "nietzsche", arguments))
+    return await commands.handle(parse("nietzsche", arguments), Where("discord", "here", person))
 
 
 async def press(commands: Commands, reply: Reply, label: str, person: str = "17") -> Reply:
     data = next(action.data for action in reply.actions if action.label == label)
-    return await commands.press(Press("discord", "here", person, data))
+    return await commands.press(data, Where("discord", "here", person))
 
 
 async def test_again_draws_another_text_from_the_same_prompt(commands: Commands) -> None:
@@ -66,7 +67,7 @@ async def test_a_text_of_another_prompt_in_between_makes_old_buttons_say_so(comm
 async def test_only_the_person_who_asked_may_press(commands: Commands) -> None:
     first = await a_text(commands)
     for action in first.actions:
-        reply = await commands.press(Press("discord", "here", "18", action.data))
+        reply = await commands.press(action.data, Where("discord", "here", "18"))
         assert reply.text == messages.NOT_YOUR_TEXT
         assert reply.private
 
@@ -80,20 +81,20 @@ async def test_the_ends_of_the_range_have_no_button_that_leads_out_of_it(command
 
 async def test_a_forgotten_text_has_buttons_that_say_what_to_do(commands: Commands) -> None:
     first = await a_text(commands)
-    await commands.handle(Invocation("discord", "here", "17", "forgetme"))
+    await commands.handle(parse("forgetme", ""), Where("discord", "here", "17"))
     assert "/nietzsche" in (await press(commands, first, "Again")).text
     assert "/nietzsche" in (await press(commands, first, "Continue")).text
 
 
 @given(st.text(max_size=80))
 def test_whatever_comes_back_is_a_button_or_is_not(data: str) -> None:
-    button = buttons.read(data)
-    assert button is None or button.temperature is None or MIN_TEMPERATURE <= button.temperature <= MAX_TEMPERATURE
+    button = buttons.decode(data)
+    assert button is None or isinstance(button.ask, Again | Continue)
 
 
 @pytest.mark.parametrize("data", ["", "a", "a:1:2", "a:1:2:nan", "a:1:2:9", "a:1:2:x", "c:1", "c:1:2:3", "x:1:2"])
 async def test_a_forged_button_does_nothing(commands: Commands, data: str) -> None:
-    assert (await commands.press(Press("discord", "here", "1", data))).text == messages.NO_SUCH_BUTTON
+    assert (await commands.press(data, Where("discord", "here", "1"))).text == messages.NO_SUCH_BUTTON
 
 
 @given(st.integers(0, 2**63), st.text(), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary())
@@ -103,16 +104,16 @@ def test_the_data_fits_every_platform_and_is_read_back(
     prompt = prompt.encode("utf-8", "ignore").decode()
     for action in buttons.under(str(person), prompt, temperature, state):
         assert len(action.data.encode("ascii")) <= TELEGRAM_CALLBACK_DATA_BYTES
-        button = buttons.read(action.data)
+        button = buttons.decode(action.data)
         assert button is not None
-        assert button.person == str(person)
+        assert button.owner == str(person)
 
 
 async def test_suggestions_begin_with_the_persons_own_temperature(commands: Commands) -> None:
-    before = await commands.suggest("discord", "17")
+    before = await commands.suggest(Where("discord", "here", "17"))
     assert before[0].value == 0.7
-    await commands.handle(Invocation("discord", "here", "17", "temperature", "1.1"))
-    after = await commands.suggest("discord", "17")
+    await commands.handle(parse("temperature", "1.1"), Where("discord", "here", "17"))
+    after = await commands.suggest(Where("discord", "here", "17"))
     assert [suggestion.value for suggestion in after[:2]] == [1.1, 0.7]
     assert len({suggestion.value for suggestion in after}) == len(after)
 

@@ -17,9 +17,11 @@ from conftest import SETTINGS
 
 from bot.config.schema import BotSection
 from bot.core import messages
-from bot.core.commands import LADDER, TAIL, Commands
+from bot.core.ask import Where
+from bot.core.commands import Commands, operator_commands, parse, user_commands
+from bot.core.commands.writing import LADDER, TAIL
 from bot.core.parsing import parse_line
-from bot.core.reply import Invocation, Kind, Reply
+from bot.core.reply import Kind, Reply
 from bot.store.store import Store
 from generator import MAX_PROMPT, Continuation, GenerationRequest, SamplingParams, ThreadedGenerator
 from generator.serving.prose import presentable
@@ -33,7 +35,7 @@ OPERATOR = "boss"
 async def say(commands: Commands, line: str, *, person: str = "ada", chat: str = "here") -> Reply:
     parsed = parse_line(line)
     assert parsed is not None
-    return await commands.handle(Invocation("discord", chat, person, parsed.command, parsed.arguments))
+    return await commands.handle(parse(parsed.command, parsed.arguments), Where("discord", chat, person))
 
 
 async def kept_temperature(store: Store, person: str = "ada") -> float:
@@ -104,7 +106,7 @@ async def test_texts_differ_from_draw_to_draw(commands: Commands) -> None:
 async def test_the_settings_reach_the_generator(
     generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 5)
+    monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 5)
     commands = Commands(generator, store, BotSection(length=300, temperature=1.5, top_p=0.6, min_p=0.2))
     reply = await say(commands, "/nietzsche The")
     alone = await generator.generate(GenerationRequest(300, 5, SamplingParams(1.5, 0.6, 0.2), prompt="The"))
@@ -165,7 +167,7 @@ async def test_a_temperature_that_cannot_be_used(commands: Commands, command: st
 async def test_a_ladder_is_five_texts_that_differ_in_temperature_alone(
     commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 42)
+    monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 42)
     reply = await say(commands, "/ladder The 😀 philosopher")
     assert [passage.label for passage in reply.passages] == [f"Temperature {t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9)]
     assert {passage.prompt for passage in reply.passages} == {"The philosopher"}
@@ -197,7 +199,7 @@ async def test_continue_goes_on_exactly_where_the_text_stopped(
     await say(commands, "/nietzsche 0.6 The philosopher")
     before = await store.conversation("discord", "here", "ada")
     assert before is not None
-    monkeypatch.setattr("bot.core.commands.secrets.randbelow", lambda _: 7)
+    monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 7)
     reply = await say(commands, "/continue")
     kept = Continuation(before.state, before.tail)
     expected = await generator.generate(GenerationRequest(LENGTH, 7, SamplingParams(0.6), continuation=kept))
@@ -332,7 +334,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
 async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
     commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.core.commands._KNOWN_SECONDS", 0.01)
+    monkeypatch.setattr("bot.core.commands.writing.USER_ID_TIMEOUT_SECONDS", 0.01)
     with closing(sqlite3.connect(store._database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         reply = await say(commands, "/nietzsche 0.7")
@@ -362,10 +364,10 @@ async def test_about_says_what_it_is_and_shows_the_curve(commands: Commands, tin
 async def test_help_lists_what_the_person_has(commands: Commands) -> None:
     text = (await say(commands, "/help")).text
     operators_text = (await say(commands, "/help", person=OPERATOR)).text
-    for name in messages.COMMANDS:
+    for name in user_commands():
         assert f"/{name}" in text
         assert f"/{name}" in operators_text
-    for name in messages.OPERATOR_COMMANDS:
+    for name in operator_commands():
         assert f"/{name}" not in text
         assert f"/{name}" in operators_text
 
@@ -375,7 +377,7 @@ async def test_start_says_what_to_do(commands: Commands) -> None:
 
 
 async def test_every_listed_command_exists(commands: Commands) -> None:
-    for name in [*messages.COMMANDS, *messages.OPERATOR_COMMANDS]:
+    for name in [*user_commands(), *operator_commands()]:
         assert "I know no command" not in (await say(commands, f"/{name}", person=OPERATOR)).text
 
 
@@ -405,7 +407,7 @@ async def test_to_others_an_operators_command_is_like_any_unknown_one(
 
 
 async def test_the_same_name_on_another_platform_is_no_operator(commands: Commands) -> None:
-    reply = await commands.handle(Invocation("telegram", "here", OPERATOR, "stats"))
+    reply = await commands.handle(parse("stats", ""), Where("telegram", "here", OPERATOR))
     assert "I know no command" in refused(reply)
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,12 +18,15 @@ from simcord.backend.errors import OptionError, SetupError
 from simcord.results import InteractionResult
 
 from bot.core import messages
+from bot.core.ask import Write
+from bot.core.commands import COMMANDS, operator_commands, user_commands
 from bot.core.reply import Action, Passage, Picture, Reply
 from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.render import MAX_MESSAGE
 from bot.platforms.discord.responder import MAX_LABEL, PREFIX
 from bot.platforms.text import EMPTY, utf16_length
+from generator import Temperature
 
 GLOBAL_COMMANDS = r"^/applications/\d+/commands$"
 CALLBACK = "/interactions/*/callback"
@@ -61,14 +65,14 @@ async def test_a_text_comes_with_its_prompt_in_bold_and_four_buttons(here: World
     assert result.response.content.startswith("**The philosopher**")
     assert len(shown(result)) < 200
     assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
-    assert (here.core.seen[-1].arguments, here.core.seen[-1].prompt) == ("0.7", "The philosopher")
+    assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher", 60)
 
 
 async def test_an_prompt_may_begin_with_a_number(here: World) -> None:
     result = await here.alice.slash(here.channel, "nietzsche", prompt="1888 was the year", length=60)
     assert result.response is not None
     assert result.response.content.startswith("**1888 was the year**")
-    assert here.core.seen[-1].length == 60
+    assert here.core.seen[-1][0] == Write(None, "1888 was the year", 60)
 
 
 async def test_every_command_answers(here: World) -> None:
@@ -86,7 +90,7 @@ async def test_every_command_answers(here: World) -> None:
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),
         ("start", {}, False, "I write in the manner of none"),
     ]
-    assert {name for name, *_ in expected} == messages.COMMANDS.keys()
+    assert {name for name, *_ in expected} == user_commands().keys()
     for name, options, private, says in expected:
         result = await here.alice.slash(here.channel, name, **options)
         assert result.ephemeral is private, name
@@ -263,14 +267,14 @@ async def test_direct_messages_work_like_channels(here: World) -> None:
     assert shown(first).startswith("The philosopher")
     again = await here.alice.user.click(first.response, label="Again")
     assert shown(again).startswith("The philosopher")
-    assert here.core.seen[0].chat == str(here.alice.user.dm_channel.id)
+    assert here.core.seen[0][1].chat == str(here.alice.user.dm_channel.id)
     assert shown(await here.alice.slash(here.channel, "again")) == messages.NOTHING_TO_REPEAT  # another chat
 
 
 async def test_commands_may_be_used_everywhere_and_installed_by_users(here: World) -> None:
     [told] = here.sent("PUT", GLOBAL_COMMANDS)
     for command in told:
-        if command["name"] not in messages.OPERATOR_COMMANDS:
+        if command["name"] not in operator_commands():
             assert sorted(command["contexts"]) == [0, 1, 2]
             assert sorted(command["integration_types"]) == [0, 1]
 
@@ -288,15 +292,15 @@ async def test_a_user_who_installed_the_app_may_use_it_between_friends(here: Wor
         channel={"id": str(channel.id), "type": 3, "recipients": [], "last_message_id": None, "name": None},
     )
     assert shown(result)
-    assert here.core.seen[-1].arguments == "0.5"
-    assert here.core.seen[-1].chat == str(channel.id)
+    assert here.core.seen[-1][0] == Write(Temperature(0.5))
+    assert here.core.seen[-1][1].chat == str(channel.id)
 
 
 async def test_a_user_may_use_it_on_a_server_that_the_bot_is_not_on(here: World) -> None:
     result = await ask_as_installed(here, {"1": str(here.alice.user.id)}, "again")
     assert result.ephemeral
     assert shown(result) == messages.NOTHING_TO_REPEAT
-    assert here.core.seen[-1].chat == "8"
+    assert here.core.seen[-1][1].chat == "8"
 
 
 async def test_a_channel_of_a_kind_unknown_to_the_library_is_the_persons_own(here: World) -> None:
@@ -304,7 +308,7 @@ async def test_a_channel_of_a_kind_unknown_to_the_library_is_the_persons_own(her
     data = {"id": "1", "name": "again", "type": 1}
     result = await here.interaction(user, SLASH, data, user.dm_channel.id, channel={"id": "8", "type": 99})
     assert shown(result) == messages.NOTHING_TO_REPEAT
-    assert here.core.seen[-1].chat == str(user.id)
+    assert here.core.seen[-1][1].chat == str(user.id)
 
 
 async def test_two_shards(tiny_folder: Path) -> None:
@@ -336,20 +340,20 @@ async def test_a_mention_works_like_nietzsche(here: World) -> None:
     assert as_shown(said.content).startswith("The philosopher")
     assert said.reference is not None
     assert said.components
-    assert here.core.seen[-1].arguments == "0,7 The philosopher"
+    assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher")
     result = await here.alice.click(said, label="Again")
     assert shown(result).startswith("The philosopher")
 
 
 async def test_a_mention_of_a_name_alone_is_answered_too(here: World) -> None:
     await here.alice.send(here.channel, f"<@!{here.bot_id}>")
-    assert here.core.seen[-1].arguments == ""
+    assert here.core.seen[-1][0] == Write()
     assert len(here.channel.history()) == 2
 
 
 async def test_a_mention_in_a_direct_message(here: World) -> None:
     await here.alice.user.send_dm(f"<@{here.bot_id}> Man")
-    assert here.core.seen[-1].chat == str(here.alice.user.dm_channel.id)
+    assert here.core.seen[-1][1].chat == str(here.alice.user.dm_channel.id)
     assert len(here.alice.user.dm_channel.history()) == 2
 
 
@@ -741,7 +745,7 @@ async def test_commands_are_told_once_and_again_only_when_they_change(
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     assert not await here.client.synchronise(force=False)
-    monkeypatch.setitem(messages.PORTUGUESE, "start", "um alô")
+    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
     assert await here.client.synchronise(force=True)
@@ -751,7 +755,7 @@ async def test_commands_are_told_once_and_again_only_when_they_change(
 async def test_when_discord_does_not_take_the_commands_the_bot_serves_and_tries_again_next_time(
     here: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(messages.PORTUGUESE, "start", "um alô")
+    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     here.env.inject_error("PUT", "/applications/*/commands", status=500)
     await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
     assert "could not be synchronised" in caplog.text
@@ -763,10 +767,10 @@ async def test_when_discord_does_not_take_the_commands_the_bot_serves_and_tries_
 async def test_brazilians_read_portuguese(here: World) -> None:
     [told] = here.sent("PUT", GLOBAL_COMMANDS)
     by_name = {command["name"]: command for command in told}
-    assert by_name.keys() == (messages.COMMANDS | messages.OPERATOR_COMMANDS).keys()
+    assert by_name.keys() == (user_commands() | operator_commands()).keys()
     for name, command in by_name.items():
-        assert command["description_localizations"] == {"pt-BR": messages.PORTUGUESE[name]}
-        for text in (command["description"], messages.PORTUGUESE[name]):
+        assert command["description_localizations"] == {"pt-BR": COMMANDS[name].portuguese}
+        for text in (command["description"], COMMANDS[name].portuguese):
             assert 1 <= len(text) <= 100
         for option in command["options"]:
             assert option["name_localizations"].keys() == option["description_localizations"].keys() == {"pt-BR"}
@@ -783,16 +787,16 @@ async def test_brazilians_read_portuguese(here: World) -> None:
 
 async def test_operators_commands_are_shown_to_administrators_alone(here: World) -> None:
     operator = here.operator(administrator=True)
-    assert not set(here.alice.available_commands(here.channel)) & messages.OPERATOR_COMMANDS.keys()
-    assert set(operator.available_commands(here.channel)) >= messages.OPERATOR_COMMANDS.keys()
-    assert not set(operator.user.available_commands()) & messages.OPERATOR_COMMANDS.keys()  # direct messages
+    assert not set(here.alice.available_commands(here.channel)) & operator_commands().keys()
+    assert set(operator.available_commands(here.channel)) >= operator_commands().keys()
+    assert not set(operator.user.available_commands()) & operator_commands().keys()  # direct messages
     with pytest.raises(SetupError, match="not visible"):
         await here.alice.slash(here.channel, "stats")
 
 
 async def test_operators_may_use_them(here: World) -> None:
     operator = here.operator(administrator=True)
-    for name in messages.OPERATOR_COMMANDS:
+    for name in operator_commands():
         result = await operator.slash(here.channel, name)
         assert result.ephemeral
         assert "tiny-1" in shown(result)
@@ -807,7 +811,7 @@ async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: Wo
 async def test_without_operators_discord_hears_nothing_of_their_commands(tiny_folder: Path) -> None:
     async with world(tiny_folder, for_operators=False) as here:
         [told] = here.sent("PUT", GLOBAL_COMMANDS)
-        assert {command["name"] for command in told} == messages.COMMANDS.keys()
+        assert {command["name"] for command in told} == user_commands().keys()
 
 
 # The end

@@ -18,7 +18,7 @@ from discord_server import RECONNECT, TOKEN, DiscordServer
 from discord_support import Core, core_on
 
 from bot.config.schema import DiscordSection, Secret
-from bot.core import messages
+from bot.core.commands import user_commands
 from bot.platforms.base import BadToken, Platform
 from bot.platforms.discord import client, responder
 from bot.platforms.discord.endpoints import rest_url
@@ -241,6 +241,6 @@ async def test_the_log_has_no_token_and_no_text_at_any_level(
         "wr0ng-token",
         "interaction-token",
         "I write in the manner",
-        messages.COMMANDS["start"].usage,
+        user_commands()["start"].usage,
     ):
         assert secret not in caplog.text

@@ -9,6 +9,7 @@ import pytest
 from discord_support import World, as_shown, world
 
 from bot.core import messages
+from bot.core.commands import COMMANDS, user_commands
 from bot.core.reply import Picture, Reply
 from bot.platforms.discord.responder import MAX_DESCRIPTION, _extras
 
@@ -49,6 +50,6 @@ def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
 async def test_discord_is_told_of_the_command_in_both_languages(here: World) -> None:
     [told] = here.sent("PUT", r"^/applications/\d+/commands$")[-1:]
     [command] = [command for command in told if command["name"] == "surprise"]
-    assert command["description"] == messages.COMMANDS["surprise"].purpose
-    assert command["description_localizations"] == {"pt-BR": messages.PORTUGUESE["surprise"]}
+    assert command["description"] == user_commands()["surprise"].purpose
+    assert command["description_localizations"] == {"pt-BR": COMMANDS["surprise"].portuguese}
     assert len(command["description"]) <= 100

@@ -21,10 +21,17 @@ from simcord.interactions import base_payload
 
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
-from bot.core.commands import Commands
-from bot.core.parsing import TemperatureError, parse_line, parse_temperature, split_temperature
-from bot.core.prompt import PromptTooLong, fit_prompt
-from bot.core.reply import Invocation, Kind, Passage, Press, Reply
+from bot.core.ask import Where
+from bot.core.commands import COMMANDS, Commands, operator_commands, parse, user_commands
+from bot.core.parsing import (
+    PromptTooLong,
+    TemperatureError,
+    fit_prompt,
+    parse_line,
+    parse_temperature,
+    split_temperature,
+)
+from bot.core.reply import Kind, Passage, Reply
 from bot.core.sanitize import inert
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.telegram.render import MAX_TEXT, shown
@@ -91,7 +98,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
 
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
-    for told in (messages.echo(typed), messages.no_command(typed, messages.COMMANDS), messages.unknown(typed, None)):
+    for told in (messages.echo(typed), messages.no_command(typed, user_commands()), messages.unknown(typed, None)):
         assert told.encode().decode().isprintable() or "\u2060" in told
         assert not hostile.lively(told)
     assert inert(typed).replace("\u2060", "") == typed.replace("\u2060", "")
@@ -137,8 +144,8 @@ def test_whatever_opens_a_text_is_read_by_the_network_or_refused(manifest: Manif
 
 @given(ANYTHING)
 def test_whatever_a_button_carries_is_of_a_known_form(data: str) -> None:
-    button = buttons.read(data)
-    assert button is None or (button.person.isascii() and len(button.key) == 8)
+    button = buttons.decode(data)
+    assert button is None or (button.owner.isascii() and len(button.ask.slot) == 8)
 
 
 # One thing each
@@ -155,9 +162,9 @@ async def test_a_button_in_the_name_of_no_chat_is_nobody_s(
 
 
 async def test_a_button_without_its_text_s_fingerprint_does_nothing(commands: Commands) -> None:
-    await commands.handle(Invocation("telegram", "-5", "-5", "nietzsche"))
+    await commands.handle(parse("nietzsche", ""), Where("telegram", "-5", "-5"))
     for data in ("c:-5:", "a:-5::0.7"):
-        assert (await commands.press(Press("telegram", "-5", "-5", data))).text == messages.NO_SUCH_BUTTON
+        assert (await commands.press(data, Where("telegram", "-5", "-5"))).text == messages.NO_SUCH_BUTTON
 
 
 async def test_nobody_is_pinged_by_a_refusal(
@@ -231,17 +238,18 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
     def refuse(*_: Any) -> None:
         raise AssertionError("the generator was asked")
 
-    for method in ("generate", "reload", "statistics", "weigh"):
+    for method in ("generate", "reload", "statistics", "score"):
         monkeypatch.setattr(generator, method, refuse)
     commands = Commands(generator, Untouched(), BotSection(operators=("telegram:1", "discord:1")))
     said = [
-        await commands.handle(Invocation(platform, "2", "2", command.lower(), arguments))
+        await commands.handle(parse(command.lower(), arguments), Where(platform, "2", "2"))
         for platform in ("telegram", "discord")
         for arguments in ("", "now")
     ]
-    monkeypatch.setattr(messages, "OPERATOR_COMMANDS", {})
+    for name in operator_commands():
+        monkeypatch.delitem(COMMANDS, name)
     for reply in said:
-        assert reply == await commands.handle(Invocation("telegram", "2", "2", command.lower(), "now"))
+        assert reply == await commands.handle(parse(command.lower(), "now"), Where("telegram", "2", "2"))
         assert reply.kind is Kind.REFUSAL
 
 
@@ -268,7 +276,8 @@ async def test_on_telegram_nobody_else_can_tell(
             return told
 
         first = await answers()
-        monkeypatch.setattr(messages, "OPERATOR_COMMANDS", {})
+        for name in operator_commands():
+            monkeypatch.delitem(COMMANDS, name)
         assert first == await answers()
 
 

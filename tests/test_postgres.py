@@ -21,9 +21,10 @@ from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 from bot.cli.main import main
 from bot.config.schema import BotSection, Secret
 from bot.core import messages
-from bot.core.commands import Commands
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
-from bot.core.reply import Invocation, Kind, Reply
+from bot.core.reply import Kind, Reply
 from bot.store import postgres
 from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS
@@ -308,7 +309,7 @@ class SlowWriter:
 async def say(commands: Commands, line: str) -> Reply:
     parsed = parse_line(line)
     assert parsed is not None
-    return await commands.handle(Invocation("telegram", "c", "ada", parsed.command, parsed.arguments))
+    return await commands.handle(parse(parsed.command, parsed.arguments), Where("telegram", "c", "ada"))
 
 
 @pytest.mark.parametrize(

@@ -15,8 +15,8 @@ from service_process import PATIENCE, Installation, asked
 
 from bot.config.schema import BotSection, Secret
 from bot.core import messages
-from bot.core.commands import Commands
-from bot.core.reply import Invocation, Press
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
 from bot.store.store import Store
 from generator import ThreadedGenerator
 from testing.telegram import TelegramServer, User
@@ -148,31 +148,31 @@ async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: Th
     commands = Commands(generator, store, BotSection(length=40, rest=0.0))
     draw = random.Random(7)
     for _ in range(12):
-        first = await commands.handle(Invocation("telegram", "here", "5", "nietzsche"))
+        first = await commands.handle(parse("nietzsche", ""), Where("telegram", "here", "5"))
         chats, doings = ("here", "there", "inline"), []
         for _ in range(draw.randrange(1, 8)):
             name = draw.choice(("nietzsche", "continue", "again", "ladder", "temperature", "surprise"))
             arguments = draw.choice(("0.8", "default")) if name == "temperature" else ""
-            invocation = Invocation("telegram", draw.choice(chats), "5", name, arguments)
-            doings.append(asyncio.create_task(commands.handle(invocation)))
-            press = Press("telegram", "here", "5", draw.choice(first.actions).data)
-            doings.append(asyncio.create_task(commands.press(press)))
+            where = Where("telegram", draw.choice(chats), "5")
+            doings.append(asyncio.create_task(commands.handle(parse(name, arguments), where)))
+            data = draw.choice(first.actions).data
+            doings.append(asyncio.create_task(commands.press(data, Where("telegram", "here", "5"))))
             if draw.random() < 0.3:
                 draw.choice(doings).cancel()
             for _ in range(draw.randrange(1, 5)):  # at least once, or /forgetme would be first
                 await asyncio.sleep(0)
-        reply = await commands.handle(Invocation("telegram", "here", "5", "forgetme"))
+        reply = await commands.handle(parse("forgetme", ""), Where("telegram", "here", "5"))
         assert reply.text.startswith("Gone")
         await asyncio.gather(*doings, return_exceptions=True)
         assert await store._database.read("SELECT * FROM people") == []
         assert await store._database.read("SELECT * FROM conversations") == []
-        again = await commands.handle(Invocation("telegram", "here", "5", "forgetme"))
+        again = await commands.handle(parse("forgetme", ""), Where("telegram", "here", "5"))
         assert again.text == messages.NOTHING_KEPT
 
 
 async def test_who_clears_what_they_never_set_stays_unknown(commands: Commands, store: Store) -> None:
-    await commands.handle(Invocation("telegram", "5", "5", "temperature", "default"))
-    await commands.handle(Invocation("telegram", "5", "5", "temperature"))
-    await commands.handle(Invocation("telegram", "5", "5", "help"))
-    assert (await commands.handle(Invocation("telegram", "5", "5", "forgetme"))).text == messages.NOTHING_KEPT
+    await commands.handle(parse("temperature", "default"), Where("telegram", "5", "5"))
+    await commands.handle(parse("temperature", ""), Where("telegram", "5", "5"))
+    await commands.handle(parse("help", ""), Where("telegram", "5", "5"))
+    assert (await commands.handle(parse("forgetme", ""), Where("telegram", "5", "5"))).text == messages.NOTHING_KEPT
     assert await store._database.read("SELECT * FROM people") == []

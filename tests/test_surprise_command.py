@@ -19,9 +19,10 @@ from PIL import Image
 
 from bot.config.schema import BotSection
 from bot.core import messages
-from bot.core.commands import Commands
-from bot.core.parsing import parse_line
-from bot.core.reply import Invocation, Kind, Picture, Reply
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
+from bot.core.parsing import TakesNoArgument, parse_line
+from bot.core.reply import Kind, Picture, Reply
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.store import Conversation, Store
 from generator import ScoringRequest, ThreadedGenerator
@@ -35,7 +36,7 @@ SETTINGS = BotSection(length=60, rest=0.0)
 async def say(commands: Commands, line: str, *, person: str = "ada", chat: str = "here") -> Reply:
     parsed = parse_line(line)
     assert parsed is not None
-    return await commands.handle(Invocation("telegram", chat, person, parsed.command, parsed.arguments))
+    return await commands.handle(parse(parsed.command, parsed.arguments), Where("telegram", chat, person))
 
 
 def shaded(reply: Reply) -> str:
@@ -94,7 +95,7 @@ async def test_without_a_text_it_says_what_to_do(commands: Commands) -> None:
     reply = await say(commands, "/surprise")
     assert (reply.kind, reply.private, reply.picture) == (Kind.REFUSAL, True, None)
     assert "/nietzsche" in reply.text
-    assert (await say(commands, "/surprise me")).text == messages.SURPRISE_TAKES_NOTHING
+    assert (await say(commands, "/surprise me")).text == messages.explain(TakesNoArgument("surprise"))
 
 
 async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is_said(
@@ -215,6 +216,6 @@ def test_a_picture_keeps_its_bytes_out_of_what_is_printed() -> None:
 
 
 def test_nobody_loads_pillow_who_wants_no_picture() -> None:
-    look = "import sys, bot.commands, bot.platforms.terminal; print('PIL' in sys.modules)"
+    look = "import sys, bot.core.commands, bot.platforms.terminal; print('PIL' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, timeout=120, check=True)
     assert done.stdout == "False\n"

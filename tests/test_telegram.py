@@ -15,8 +15,9 @@ from telegram.error import RetryAfter
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import admission, messages
-from bot.core.commands import Commands
-from bot.core.reply import Action, Invocation, Kind, Passage, Picture, Press, Reply
+from bot.core.ask import Ask, Ladder, Where, Write
+from bot.core.commands import COMMANDS, Commands, name_of, user_commands
+from bot.core.reply import Action, Kind, Passage, Picture, Reply
 from bot.platforms.base import BadToken
 from bot.platforms.dedup import Seen
 from bot.platforms.telegram import bot_client, dispatcher, rate_limit, receivers, updates
@@ -27,7 +28,7 @@ from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, 
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, shown
 from bot.platforms.text import utf16_length
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator import Temperature, ThreadedGenerator
 from testing.inbox import Inbox
 from testing.telegram import SECRET_HEADER, Chat, Sent, TelegramServer, User
 
@@ -41,27 +42,27 @@ SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
 class Slow(Commands):
     """The commands, which take their time over a prompt that begins with Slow, and can be told what to say."""
 
-    def __init__(self, *arguments: Any) -> None:
-        super().__init__(*arguments)
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
         self.go_on = asyncio.Event()
         self.begun: Inbox[str] = Inbox("slow command")
         self.said: dict[str, Reply] = {}
-        self.asked: list[str] = []
+        self.asked: list[Ask] = []
         self.lost: list[str] = []
         """Platforms of answers that were not delivered."""
 
-    async def handle(self, invocation: Invocation) -> Reply:
-        self.asked.append(f"{invocation.command} {invocation.arguments}".strip())
-        if "Slow" in invocation.arguments:
-            self.begun.put(invocation.arguments)
+    async def handle(self, ask: Ask, where: Where) -> Reply:
+        self.asked.append(ask)
+        if isinstance(ask, Write | Ladder) and "Slow" in ask.prompt:
+            self.begun.put(ask.prompt)
             await self.go_on.wait()
-        return self.said.get(invocation.command) or await super().handle(invocation)
+        return self.said.get(name_of(ask)) or await super().handle(ask, where)
 
     def undelivered(self, platform: str) -> None:
         self.lost.append(platform)
 
-    async def press(self, press: Press) -> Reply:
-        reply = await super().press(press)
+    async def press(self, data: str, where: Where) -> Reply:
+        reply = await super().press(data, where)
         if not self.go_on.is_set() and "slow press" in self.said:
             await self.go_on.wait()
         return self.said.get("press") or reply
@@ -175,7 +176,7 @@ async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
     await chat.send("/nietsche 0.7")
     assert (await chat.next_message()).text == messages.unknown("nietsche", "nietzsche")
     await chat.send("The philosopher")
-    assert (await chat.next_message()).text == messages.no_command("The philosopher", messages.COMMANDS)
+    assert (await chat.next_message()).text == messages.no_command("The philosopher", user_commands())
 
 
 @pytest.mark.usefixtures("bot")
@@ -336,8 +337,8 @@ async def test_the_menu_is_set_once_for_both_scopes_and_both_languages(server: T
         for scope in ("all_private_chats", "all_group_chats")
         for language in ("", "pt")
     )
-    assert private == {name: note.purpose for name, note in messages.COMMANDS.items()}
-    assert private_pt == {name: messages.PORTUGUESE[name] for name in messages.COMMANDS}
+    assert private == {name: note.purpose for name, note in user_commands().items()}
+    assert private_pt == {name: COMMANDS[name].portuguese for name in user_commands()}
     assert in_groups == {name: purpose for name, purpose in private.items() if name != "start"}
     assert in_groups_pt.keys() == in_groups.keys()
     server.commands[BotCommandScopeAllGroupChats().type, ""] = []
@@ -464,7 +465,7 @@ async def test_a_text_in_any_chat(server: TelegramServer, commands: Slow, alice:
     text = await message.next_edit()
     assert text.startswith("The philosopher")
     assert (message.labels, message.preview) == (BUTTONS, False)
-    assert commands.asked == ["nietzsche 0.7 The philosopher"]
+    assert commands.asked == [Write(Temperature(0.7), "The philosopher")]
     assert server.calls_of("sendChatAction") == []
 
 
@@ -1006,7 +1007,7 @@ async def test_in_a_group_that_became_a_supergroup_everybody_goes_on(
         commands.go_on.set()
         first = await new.next_message()
         assert first.text.startswith("Slow The")
-    await lines.saying("a chat goes under another name now")
+    await lines.saying("chat.migrated platform=telegram")
 
     await bob.press(first, "Again")  # it stands in the old chat for all that Telegram tells
     again = await new.next_message()

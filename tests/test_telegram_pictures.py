@@ -13,8 +13,9 @@ from PIL import Image
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
-from bot.core.commands import Commands
-from bot.core.reply import Invocation, Picture, Reply
+from bot.core.ask import Ask, Where
+from bot.core.commands import COMMANDS, Commands, name_of, user_commands
+from bot.core.reply import Picture, Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.telegram.sender import MAX_PHOTO_SIDE
@@ -34,8 +35,8 @@ class Told(Commands):
         super().__init__(*arguments)
         self.said: dict[str, Reply] = {}
 
-    async def handle(self, invocation: Invocation) -> Reply:
-        return self.said.get(invocation.command) or await super().handle(invocation)
+    async def handle(self, ask: Ask, where: Where) -> Reply:
+        return self.said.get(name_of(ask)) or await super().handle(ask, where)
 
 
 @pytest.fixture
@@ -109,6 +110,6 @@ async def test_the_menu_has_it(server: TelegramServer) -> None:
     menus = [{entry["command"]: entry["description"] for entry in menu} for menu in server.commands.values()]
     assert len(menus) == 4
     assert {menu["surprise"] for menu in menus} == {
-        messages.COMMANDS["surprise"].purpose,
-        messages.PORTUGUESE["surprise"],
+        user_commands()["surprise"].purpose,
+        COMMANDS["surprise"].portuguese,
     }

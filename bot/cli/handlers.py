@@ -21,7 +21,7 @@ from bot.cli.exit_codes import UNUSABLE, WRONG, fail
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config, Secret, shown
 from bot.core import messages
-from bot.core.prompt import fit_prompt
+from bot.core.parsing import fit_prompt
 from bot.platforms.base import CommandSyncError
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError

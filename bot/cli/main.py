@@ -13,7 +13,7 @@ from typing import Final
 from bot.cli.exit_codes import INTERRUPTED, UNREAD, UNUSABLE, WRONG, fail
 from bot.cli.parser import parser
 from bot.config.loader import ConfigError
-from bot.core.prompt import PromptTooLong
+from bot.core.parsing import PromptTooLong
 from bot.store.errors import StoreAway, StoreError
 from generator import GeneratorError, InvalidRequest, WeightsError
 

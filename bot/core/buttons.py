@@ -1,6 +1,6 @@
-"""What stands under a text: another draw, hotter, colder, and going on; each as data that a platform hands back.
+"""The buttons under a reply: each is an `Ask`, encoded as data that a platform hands back.
 
-The data carries who asked and which text it was, so that a button works after a restart and for that person alone.
+The data carries its owner and which text is meant, so that a button works after a restart and for that user alone.
 """
 
 from __future__ import annotations
@@ -10,60 +10,63 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
+from bot.core.ask import Again, Continue
 from bot.core.reply import Action
-from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, InvalidRequest, Temperature
 
 STEP: Final = 0.1
-"""By which Hotter and Colder change the temperature."""
-_AGAIN: Final = "a"
-_CONTINUE: Final = "c"
+"""How much Hotter and Colder change the temperature."""
 _DATA: Final = re.compile(
-    rf"(?:{_CONTINUE}|(?P<again>{_AGAIN})):(?P<person>[!-9;-~]+):(?P<key>[0-9a-f]{{8}})"
+    r"(?:c|(?P<again>a)):(?P<owner>[!-9;-~]+):(?P<slot>[0-9a-f]{8})"
     r"(?(again):(?P<temperature>[0-9]+(?:\.[0-9]+)?))"
 )
-"""What `under` and `continuing` make, and nothing else: clients of one's own making send whatever they like."""
+"""What `_encode` makes, and nothing else: modified clients send whatever they like."""
 
 
 @dataclass(frozen=True, slots=True)
 class Button:
-    """A button that was pressed: whose text it stands under, and which one. `temperature` is None for Continue."""
+    """A button that was pressed: the user whose it is, and what it asks for."""
 
-    person: str
-    key: str
-    temperature: float | None
+    owner: str
+    ask: Again | Continue
 
 
-def under(person: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
-    """The actions under a text of `person`: its prompt, its temperature, and the state that it stopped in."""
-    actions = [_again("Again", person, prompt, temperature), continuing(person, state)]
+def under(owner: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
+    """Returns the actions under a text: its prompt, its temperature, and the state that it stopped in."""
+    slot = fingerprint(prompt)
+    actions = [Action("Again", _encode(owner, Again(slot, Temperature(temperature)))), continuing(owner, state)]
     if (hotter := round(temperature + STEP, 4)) <= MAX_TEMPERATURE:
-        actions.append(_again("Hotter", person, prompt, hotter))
+        actions.append(Action("Hotter", _encode(owner, Again(slot, Temperature(hotter)))))
     if (colder := round(temperature - STEP, 4)) >= MIN_TEMPERATURE:
-        actions.append(_again("Colder", person, prompt, colder))
+        actions.append(Action("Colder", _encode(owner, Again(slot, Temperature(colder)))))
     return tuple(actions)
 
 
-def continuing(person: str, state: bytes) -> Action:
-    """The action that goes on from a text."""
-    return Action("Continue", f"{_CONTINUE}:{person}:{fingerprint(state)}")
+def continuing(owner: str, state: bytes) -> Action:
+    """Returns the action that continues a text."""
+    return Action("Continue", _encode(owner, Continue(fingerprint(state))))
 
 
-def read(data: str) -> Button | None:
-    """The button that the data of an action stands for; None when no action has that data."""
+def decode(data: str) -> Button | None:
+    """Returns the button whose data this is; None when no button has that data."""
     match = _DATA.fullmatch(data)
     if match is None:
         return None
-    if match["temperature"] is None:
-        return Button(match["person"], match["key"], None)
-    temperature = float(match["temperature"])
-    in_range = MIN_TEMPERATURE <= temperature <= MAX_TEMPERATURE
-    return Button(match["person"], match["key"], temperature) if in_range else None
+    if match["again"] is None:
+        return Button(match["owner"], Continue(match["slot"]))
+    try:
+        temperature = Temperature(float(match["temperature"]))
+    except InvalidRequest:
+        return None
+    return Button(match["owner"], Again(match["slot"], temperature))
 
 
 def fingerprint(content: str | bytes) -> str:
-    """Eight hexadecimal digits by which a prompt or a state is known again."""
+    """Returns eight hexadecimal digits by which a prompt or a state is recognised."""
     return f"{zlib.crc32(content.encode('utf-8') if isinstance(content, str) else content):08x}"
 
 
-def _again(label: str, person: str, prompt: str, temperature: float) -> Action:
-    return Action(label, f"{_AGAIN}:{person}:{fingerprint(prompt)}:{temperature:g}")
+def _encode(owner: str, ask: Again | Continue) -> str:
+    if isinstance(ask, Continue):
+        return f"c:{owner}:{ask.slot}"
+    return f"a:{owner}:{ask.slot}:{ask.temperature:g}"

@@ -5,11 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from bot.core.admission import StillWriting, TooLate, TooSoon
-from bot.core.parsing import NotANumber, OutOfRange, TemperatureError
-from bot.core.prompt import Prompt, PromptTooLong
+from bot.core.parsing import NotANumber, OutOfRange, Prompt, PromptTooLong, TakesNoArgument, TemperatureError
 from bot.core.reply import Suggestion
 from bot.core.sanitize import inert
 from bot.store.errors import StoreError
@@ -25,72 +24,6 @@ _MAX_LISTED: Final = 8
 """Odd characters of a prompt that a notice lists."""
 
 
-class CommandNote(NamedTuple):
-    """How a command is typed, and what it does in a few words."""
-
-    usage: str
-    purpose: str
-
-
-COMMANDS: Final[dict[str, CommandNote]] = {
-    "nietzsche": CommandNote("/nietzsche [temperature] [prompt]", "a text; /nietzsche 0.7 The philosopher"),
-    "continue": CommandNote("/continue", "goes on from your last text here"),
-    "again": CommandNote("/again", "the same prompt and temperature, another draw"),
-    "temperature": CommandNote("/temperature [value|default]", "shows, sets or clears your own temperature"),
-    "ladder": CommandNote("/ladder [prompt]", "the same prompt at five temperatures"),
-    "surprise": CommandNote("/surprise", "your last text here, shaded by how little I expected each character"),
-    "about": CommandNote("/about", "what I am made of, and how good I am"),
-    "forgetme": CommandNote("/forgetme", "deletes everything I keep about you"),
-    "help": CommandNote("/help", "this list"),
-    "start": CommandNote("/start", "a greeting"),
-}
-OPERATOR_COMMANDS: Final[dict[str, CommandNote]] = {
-    "reload": CommandNote("/reload", "takes up the weights that CURRENT names"),
-    "stats": CommandNote("/stats", "what the worker is doing"),
-}
-PORTUGUESE: Final[dict[str, str]] = {
-    "nietzsche": "um texto; /nietzsche 0.7 The philosopher",
-    "continue": "continua o seu último texto aqui",
-    "again": "a mesma abertura e temperatura, outro sorteio",
-    "temperature": "mostra, define ou apaga a sua temperatura",
-    "ladder": "a mesma abertura em cinco temperaturas",
-    "surprise": "o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
-    "about": "de que sou feito e quão bom eu sou",
-    "forgetme": "apaga tudo o que guardo sobre você",
-    "help": "esta lista",
-    "start": "uma saudação",
-    "reload": "adota os pesos que CURRENT nomeia",
-    "stats": "o que o gerador está fazendo",
-}
-"""What each command does, in Brazilian Portuguese, for platforms that list commands in people's own language."""
-
-
-class OptionNote(NamedTuple):
-    """An option of a command, where a platform has a field for it: what it does, and name and purpose in Portuguese."""
-
-    purpose: str
-    portuguese_name: str
-    portuguese: str
-
-
-OPTIONS: Final[dict[str, OptionNote]] = {
-    "temperature": OptionNote(
-        f"how daring: {MIN_TEMPERATURE} is careful, {MAX_TEMPERATURE} is wild",
-        "temperatura",
-        f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
-    ),
-    "prompt": OptionNote("how the text begins", "abertura", "como o texto começa"),
-    "length": OptionNote(
-        "about how many characters; it ends with a sentence near that",
-        "tamanho",
-        "cerca de quantos caracteres; termina com uma frase por perto",
-    ),
-    "value": OptionNote(
-        f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
-        "valor",
-        f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
-    ),
-}
 CHARACTERS: Final[dict[float, str]] = {
     0.3: "careful, repeats itself",
     0.5: "calm",
@@ -103,10 +36,13 @@ CHARACTERS: Final[dict[float, str]] = {
 NOTHING_TO_CONTINUE: Final = "You have no text here that I could go on from. Begin one with /nietzsche."
 NOTHING_TO_REPEAT: Final = "You have no text here that I could draw again. Begin one with /nietzsche."
 NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
-SURPRISE_TAKES_NOTHING: Final = "/surprise shades your last text here, so it takes nothing behind it."
-AGAIN_TAKES_NOTHING: Final = (
-    "/again repeats the last prompt and temperature, so it takes nothing behind it. For others, type /nietzsche."
-)
+_NO_ARGUMENT: Final = {
+    "again": "/again repeats the last prompt and temperature, so it takes nothing behind it. For others, type"
+    " /nietzsche.",
+    "continue": "/continue keeps the temperature of the text, so it takes nothing behind it. For another temperature or"
+    " prompt, type /nietzsche.",
+    "surprise": "/surprise shades your last text here, so it takes nothing behind it.",
+}
 NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /again do not know it."
 FORGOTTEN_MEANWHILE: Final = (
     "I was asked to forget you while I wrote this, so I keep nothing of it, and /continue and /again do not know it."
@@ -147,12 +83,6 @@ def greeting(manifest: Manifest) -> str:
         f"I write in the manner of {manifest.corpus.name}, one character after another. Try /nietzsche 0.7 — the number"
         f" is the temperature, from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild). /help lists the rest."
     )
-
-
-def manual(*, operator: bool) -> str:
-    """For /help: every command that this person has."""
-    notes = [*COMMANDS.values(), *(OPERATOR_COMMANDS.values() if operator else ())]
-    return "\n".join(f"{note.usage} — {note.purpose}" for note in notes)
 
 
 def summary(manifest: Manifest) -> str:
@@ -209,14 +139,6 @@ def rung(temperature: float) -> str:
 def forgotten(rows: int) -> str:
     """For /forgetme."""
     return f"Gone: {rows} {'row' if rows == 1 else 'rows'}, everything I kept about you." if rows else NOTHING_KEPT
-
-
-def continue_takes_nothing(temperature: float) -> str:
-    """When something was typed behind /continue."""
-    return (
-        f"/continue goes on at the temperature of the text, {number(temperature)}, and takes nothing behind it."
-        " For another temperature or prompt, type /nietzsche."
-    )
 
 
 def reloaded(before: str, now: str) -> str:
@@ -344,6 +266,7 @@ def _instead(error: TemperatureError) -> str:
 _EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     OutOfRange: _out_of_range,
     NotANumber: _not_a_number,
+    TakesNoArgument: lambda error: _NO_ARGUMENT[error.command],
     PromptTooLong: lambda error: (
         f"That prompt has {error.length:,} characters, and I read at most {MAX_PROMPT:,}. Send its last part."
     ),
@@ -360,7 +283,16 @@ _EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     WeightsError: lambda error: f"The weights stay as they were: {error}",
     StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
 }
-EXPECTED: Final = (TemperatureError, PromptTooLong, Overloaded, InvalidRequest, StillWriting, TooLate, TooSoon)
+EXPECTED: Final = (
+    TemperatureError,
+    TakesNoArgument,
+    PromptTooLong,
+    Overloaded,
+    InvalidRequest,
+    StillWriting,
+    TooLate,
+    TooSoon,
+)
 """Errors that are the ordinary course of things: said to the person, not logged."""
 
 

@@ -1,12 +1,19 @@
-"""What a typed line says: the command, a temperature in any notation, a prompt text. Pure functions."""
+"""Typed text: the command of a line, a temperature in any notation, a prompt as the network can read it.
+
+Pure functions.
+"""
 
 from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
+from bot.core.ask import Ask
+from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from generator.weights.versions import Manifest
 
 _COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
@@ -38,6 +45,14 @@ class OutOfRange(TemperatureError):
     """The word is a number outside `MIN_TEMPERATURE` to `MAX_TEMPERATURE`."""
 
 
+class TakesNoArgument(ValueError):
+    """Something was typed behind a command that takes nothing."""
+
+    def __init__(self, command: str) -> None:
+        super().__init__(f"/{command} takes no argument")
+        self.command = command
+
+
 class Line(NamedTuple):
     """A command line: the command in lower case, without slash and bot name, and what follows it, stripped."""
 
@@ -53,7 +68,7 @@ def parse_line(line: str) -> Line | None:
     return Line(match["command"].lower(), (match["arguments"] or "").strip())
 
 
-def parse_temperature(typed: str) -> float:
+def parse_temperature(typed: str) -> Temperature:
     """Reads 0.7, 0,7, .7, 7e-1, ٠٫٧: decimal digits of any script. Raises `NotANumber` or `OutOfRange`."""
     plain = typed.translate(_PLAIN)
     if not _NUMBER.fullmatch(plain):
@@ -61,10 +76,10 @@ def parse_temperature(typed: str) -> float:
     value = float(plain)
     if not math.isfinite(value) or not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
         raise OutOfRange(typed)
-    return value
+    return Temperature(value)
 
 
-def split_temperature(arguments: str) -> tuple[float | None, str]:
+def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
     """Parts "[temperature] [prompt]" into the two; `None` when the first word is no number.
 
     Raises `NotANumber` or `OutOfRange`, with `opens_text`, when it is a number that cannot be used: a text may begin
@@ -78,3 +93,55 @@ def split_temperature(arguments: str) -> tuple[float | None, str]:
         return parse_temperature(first), "".join(rest).strip()
     except TemperatureError as error:
         raise type(error)(first, opens_text=True) from None
+
+
+def no_argument(command: str, ask: Ask) -> Callable[[str], Ask]:
+    """Returns a parser that gives `ask`, and raises `TakesNoArgument` when something was typed behind the command."""
+
+    def parse(arguments: str) -> Ask:
+        if arguments:
+            raise TakesNoArgument(command)
+        return ask
+
+    return parse
+
+
+class PromptTooLong(ValueError):
+    """The prompt has more characters than the network reads: `length` of them."""
+
+    def __init__(self, length: int) -> None:
+        super().__init__(f"the prompt has {length} characters; at most {MAX_PROMPT} are read")
+        self.length = length
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A text of characters that the network knows, at most `MAX_PROMPT`, and what became of the others.
+
+    `replaced` holds (typed, written) pairs, `dropped` what has no plain form. `lost`: something was typed, and
+    nothing of it is left.
+    """
+
+    text: str = ""
+    replaced: tuple[tuple[str, str], ...] = ()
+    dropped: tuple[str, ...] = ()
+    lost: bool = False
+
+
+def fit_prompt(typed: str, manifest: Manifest) -> Prompt:
+    """Brings what was typed to the network's vocabulary. Raises `PromptTooLong`."""
+    typed = typed.strip()
+    if len(typed) > MAX_PROMPT:
+        raise PromptTooLong(len(typed))
+    fitted = manifest.vocabulary.fit(typed)
+    text = fitted.text.strip()
+    if fitted.dropped:  # what stood on both sides of it must not leave two spaces
+        text = re.sub(" {2,}", " ", text)
+    if len(text) > MAX_PROMPT:  # a replacement may be longer than what it stands for
+        raise PromptTooLong(len(text))
+    replaced = tuple(
+        (character, plain)
+        for character, plain in fitted.replaced
+        if not (manifest.lowercase and character.lower() == plain)  # everything is lower-cased there: no news
+    )
+    return Prompt(text, replaced, fitted.dropped, lost=bool(typed) and not text)

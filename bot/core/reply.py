@@ -1,47 +1,12 @@
-"""What a person did and what they get for it, as values that every platform can make and show."""
+"""What a user gets, as values that every platform can show."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
 from generator.scoring.palette import Cell
-
-
-@dataclass(frozen=True, slots=True)
-class Invocation:
-    """A command as it was typed: who, where, the command's name without the slash, what followed it.
-
-    `platform` is the adapter's name; `chat` and `person` are identifiers that mean something on that platform only.
-    Where a platform has fields of their own for them: `length`, the characters wished for, 1 to `MAX_LENGTH`; and
-    `prompt`, so that a text may begin with a number and `arguments` hold the temperature alone. `asked`: when it came,
-    on the clock of `time.monotonic`; an adapter makes the value at once, even if the person's turn comes later.
-    """
-
-    platform: str
-    chat: str
-    person: str
-    command: str
-    arguments: str = ""
-    length: int | None = None
-    prompt: str | None = None
-    asked: float = field(default_factory=time.monotonic, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Press:
-    """A button under a text was pressed: where, by whom, and the `Action.data` that it carries.
-
-    `asked`: when, as in `Invocation`.
-    """
-
-    platform: str
-    chat: str
-    person: str
-    data: str
-    asked: float = field(default_factory=time.monotonic, compare=False)
 
 
 class Kind(Enum):
@@ -99,7 +64,7 @@ class Picture:
 class Action:
     """What the person may want to do next, for platforms with buttons.
 
-    `data` comes back in a `Press`: ASCII, at most 60 bytes where people's names are numbers, so that it fits into
+    `data` comes back when it is chosen: ASCII, at most 60 bytes where people's names are numbers, so that it fits into
     Telegram's callback data (64 bytes) and Discord's custom IDs (100 characters).
     """
 
@@ -117,7 +82,7 @@ class Suggestion:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer to an `Invocation`.
+    """The answer to an `Ask`.
 
     `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something

@@ -1,4 +1,4 @@
-"""Where people meet the bot. Each adapter turns what happens there into `Invocation`s, and shows `Reply`s its own way.
+"""What every chat platform has in common. An adapter turns each update into an `Ask`, and shows the `Reply`.
 
 No rule about texts, temperatures or people lives here.
 """

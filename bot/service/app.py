@@ -19,7 +19,6 @@ from bot.platforms.base import BadToken, Platform
 from bot.service import admin_http, systemd, watchdog
 from bot.service.generator_factory import open_generator, watched
 from bot.service.health import Health
-from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.service.signals import Signals
@@ -137,7 +136,9 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         open_generator(config.generator) as generator,
     ):
         reloading = Reloading(generator, metrics.reloaded)
-        commands = ObservedCommands(generator, store, config.bot, metrics, reloading)
+        commands = Commands(
+            generator, store, config.bot, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
+        )
         supervisor = Supervisor(platforms(config, commands, store), backoff, metrics.platform_failed)
         metrics.observe(generator, commands, supervisor.platforms)
         health = Health(supervisor.platforms, generator, store)

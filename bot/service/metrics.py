@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
@@ -14,6 +15,7 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 
 from bot.core.commands import Commands
+from bot.core.events import Answered, Event, TextWritten, Undelivered
 from bot.service.supervisor import State, Supervised
 from generator import Generator
 
@@ -21,6 +23,7 @@ NAMESPACE: Final = "lstmega"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 """From what a person does not notice to what they do not wait for."""
 _PER_CHARACTER: Final = (0.00005, 0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1)
+log = logging.getLogger(__name__)
 _LAG: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
@@ -71,6 +74,19 @@ class Metrics:
     def observe(self, generator: Generator, commands: Commands, platforms: Iterable[Supervised]) -> None:
         """From now on, what they say about themselves is shown too. To be called once."""
         self._registry.register(_Present(generator, commands, tuple(platforms)))
+
+    def on_event(self, event: Event) -> None:
+        """Counts what happened in the core, and logs how requests ended."""
+        match event:
+            case Answered(platform, command, outcome, seconds):
+                self.answered(platform, command, outcome, seconds)
+                log.info("%s /%s: %s in %.3f s", platform, command, outcome, seconds)
+            case TextWritten(generation, waited):
+                self.text_begun(waited + generation.timing.queue_wait)
+                self.first_character(waited + generation.timing.first_character)
+                self.text_written(generation.timing.writing, len(generation.text))
+            case Undelivered(platform):
+                self.platform_failed(platform)
 
     def answered(self, platform: str, command: str, outcome: str, seconds: float) -> None:
         """A command got its reply, `seconds` after it came."""

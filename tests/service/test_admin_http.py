@@ -24,13 +24,13 @@ from bot.cli.reload_client import NoService, ask_to_reload
 from bot.config.loader import ConfigError
 from bot.config.schema import BotSection, HttpSection
 from bot.core import messages
-from bot.core.reply import Invocation, Press
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
 from bot.logs import Redaction
 from bot.net.http_server import is_loopback
 from bot.service import admin_http
 from bot.service.admin_api import MARK, RELOAD
 from bot.service.health import Health
-from bot.service.instrumented import ObservedCommands
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.service.supervisor import Backoff, Supervisor
@@ -52,7 +52,7 @@ class Site:
     store: Store
     health: Health
     metrics: Metrics
-    commands: ObservedCommands
+    commands: Commands
     web: ClientSession
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -87,7 +87,9 @@ async def served(
         metrics = Metrics()
         reloading = Reloading(generator, metrics.reloaded)
         settings = BotSection(length=40, rest=0.0, operators=("telegram:boss",))
-        commands = ObservedCommands(generator, store, settings, metrics, reloading)
+        commands = Commands(
+            generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
+        )
         platform = ScriptedPlatform("telegram", commands=commands)
         always = platforms or (platform,)
         supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
@@ -234,7 +236,7 @@ async def test_what_people_do_is_counted(site: Site) -> None:
     await site.platform.type("about")
     await site.platform.type("my-secret-words")
     await site.platform.type("reload")
-    await site.commands.press(Press("telegram", "chat", "alice", "no such button"))
+    await site.commands.press("no such button", Where("telegram", "chat", "alice"))
     site.commands.close()
     await site.platform.type("nietzsche")
     figures = await site.figures()
@@ -307,7 +309,7 @@ async def test_an_answer_that_was_not_delivered_is_counted(site: Site) -> None:
 
 async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:
     task = asyncio.create_task(
-        site.commands.handle(Invocation("telegram", "chat", "alice", "ladder", "A long way to go " * 50))
+        site.commands.handle(parse("ladder", "A long way to go " * 50), Where("telegram", "chat", "alice"))
     )
     await asyncio.sleep(0)
     task.cancel()

@@ -15,14 +15,16 @@ import yarl
 from discord import app_commands
 
 from bot.core import messages
-from bot.core.commands import Commands
-from bot.core.reply import Invocation, Press, Reply, Suggestion
+from bot.core.ask import Ask, Invalid, Where
+from bot.core.commands import Commands, parse
+from bot.core.reply import Reply, Suggestion
 from bot.platforms.dedup import Seen
 from bot.platforms.discord.endpoints import Http
 from bot.platforms.discord.responder import PREFIX, InteractionResponder, MentionResponder, Responder, respond
 from bot.platforms.discord.slash_commands import Portuguese, commands, definition
 from bot.store.errors import StoreError
 from bot.store.store import Store
+from generator import InvalidRequest
 
 PLATFORM: Final = "discord"
 GOODBYE_SECONDS: Final = 2.0
@@ -75,6 +77,9 @@ class Tree(app_commands.CommandTree["Client"]):
 
         What was typed stands in some of these errors, so of those only the kind is logged.
         """
+        if isinstance(error, app_commands.CommandInvokeError) and isinstance(error.original, InvalidRequest):
+            await self.client.ask(interaction, Invalid(error.command.name, error.original))
+            return
         if isinstance(error, app_commands.CommandInvokeError):
             log.error("a slash command failed", exc_info=error.original)
         else:
@@ -82,7 +87,7 @@ class Tree(app_commands.CommandTree["Client"]):
         if interaction.type is discord.InteractionType.autocomplete:
             return
         if isinstance(error, app_commands.CommandNotFound):
-            await self.client.ask(interaction, error.name)
+            await self.client.ask(interaction, parse(error.name, ""))
         else:
             await self.client.send_error(interaction)
 
@@ -163,20 +168,9 @@ class Client(discord.AutoShardedClient):
         if taken:
             await asyncio.wait(taken)
 
-    async def ask(
-        self,
-        interaction: discord.Interaction,
-        command: str,
-        arguments: str = "",
-        *,
-        length: int | None = None,
-        prompt: str | None = None,
-    ) -> None:
+    async def ask(self, interaction: discord.Interaction, ask: Ask) -> None:
         """A slash command."""
-        invocation = Invocation(
-            PLATFORM, _chat(interaction), str(interaction.user.id), command, arguments, length, prompt
-        )
-        await self._answer(InteractionResponder(interaction), self._core.handle(invocation))
+        await self._answer(InteractionResponder(interaction), self._core.handle(ask, _where(interaction)))
 
     async def send_error(self, interaction: discord.Interaction) -> None:
         """For something that went wrong before the core was asked."""
@@ -193,8 +187,7 @@ class Client(discord.AutoShardedClient):
             return
         if self.seen.add(interaction.id):
             data = custom_id.removeprefix(PREFIX)
-            press = Press(PLATFORM, _chat(interaction), str(interaction.user.id), data)
-            await self._answer(InteractionResponder(interaction), self._core.press(press))
+            await self._answer(InteractionResponder(interaction), self._core.press(data, _where(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
         """A message that begins with the bot's name, which Discord delivers without a privileged intent.
@@ -206,8 +199,8 @@ class Client(discord.AutoShardedClient):
         mention = re.match(rf"\s*<@!?{self.user.id}>", message.content)
         if mention is not None and self.seen.add(message.id):
             typed = message.content[mention.end() :].strip()
-            invocation = Invocation(PLATFORM, str(message.channel.id), str(message.author.id), "nietzsche", typed)
-            await self._answer(MentionResponder(message), self._core.handle(invocation))
+            where = Where(PLATFORM, str(message.channel.id), str(message.author.id))
+            await self._answer(MentionResponder(message), self._core.handle(parse("nietzsche", typed), where))
 
     async def on_shard_disconnect(self, shard_id: int) -> None:
         """Told once; the library tries again and again."""
@@ -255,10 +248,11 @@ class Client(discord.AutoShardedClient):
         finally:
             self._taken.discard(task)
 
-    async def _suggest(self, person: str) -> list[Suggestion]:
-        return await self._core.suggest(PLATFORM, person)
+    async def _suggest(self, interaction: discord.Interaction) -> list[Suggestion]:
+        return await self._core.suggest(_where(interaction))
 
 
-def _chat(interaction: discord.Interaction) -> str:
-    """The channel; where Discord names none that the library knows, the person's own."""
-    return str(interaction.channel_id or interaction.user.id)
+def _where(interaction: discord.Interaction) -> Where:
+    """The channel is the chat; where Discord names none that the library knows, the user is."""
+    user = str(interaction.user.id)
+    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))

@@ -8,7 +8,7 @@ from typing import Final
 from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
 from telegram.constants import BotCommandLimit
 
-from bot.core import messages
+from bot.core.commands import user_commands
 from bot.platforms.text import shorten
 
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
@@ -35,7 +35,8 @@ async def set_menu(bot: Bot) -> None:
 
 
 def _commands(*, private: bool, portuguese: bool) -> tuple[BotCommand, ...]:
-    english = {name: note.purpose for name, note in messages.COMMANDS.items()}
-    purposes = english | messages.PORTUGUESE if portuguese else english
-    names = [name for name in english if private or name not in _PRIVATE_ONLY]
-    return tuple(BotCommand(name, shorten(purposes[name], MAX_PURPOSE)) for name in names)
+    return tuple(
+        BotCommand(name, shorten(spec.portuguese if portuguese else spec.purpose, MAX_PURPOSE))
+        for name, spec in user_commands().items()
+        if private or name not in _PRIVATE_ONLY
+    )

@@ -24,14 +24,16 @@ from telegram import (
     LinkPreviewOptions,
     Message,
     Update,
+    User,
 )
 from telegram.constants import ChatType
 from telegram.error import TimedOut
 
 from bot.core import buttons, messages
-from bot.core.commands import Commands
+from bot.core.ask import Ask, Where
+from bot.core.commands import Commands, parse
 from bot.core.parsing import Line, parse_line
-from bot.core.reply import Cause, Invocation, Kind, Press, Reply
+from bot.core.reply import Cause, Kind, Reply
 from bot.platforms.dedup import Seen
 from bot.platforms.telegram import render as texts
 from bot.platforms.telegram.callback_signature import Seals
@@ -114,8 +116,8 @@ class Reception:
             return self._said(place, person, self._refusal(place)(hint)) if place.private else None
         if not self._for_me(message.text, line, place, person):
             return None
-        invocation = Invocation(PLATFORM, place.key, person, line.command, line.arguments)
-        return self._said(place, person, lambda: self._command(invocation, place))
+        ask, where = parse(line.command, line.arguments), Where(PLATFORM, place.key, person, _locale(message.from_user))
+        return self._said(place, person, lambda: self._command(ask, where, place))
 
     def _said(self, place: Place, person: str, work: Work) -> Request:
         return Request((place.key, person), work, place.chat, self._refusal(place), aloud=True)
@@ -128,10 +130,10 @@ class Reception:
         data = query.data or ""
         if query.inline_message_id is not None:
             data = self._seals.off(query.inline_message_id, data) or ""
-        press = Press(PLATFORM, place.key if place else INLINE, _presser(query), data)
+        where = Where(PLATFORM, place.key if place else INLINE, _presser(query), _locale(query.from_user))
         return Request(
-            (press.chat, press.person),
-            lambda: self._press(query, press, place),
+            (where.chat, where.user),
+            lambda: self._press(query, data, where, place),
             place.chat if place else None,
             lambda words: lambda: self._delivery.answer(query, words, alert=True),
         )
@@ -141,10 +143,11 @@ class Reception:
         if message is None:
             log.warning("an inline message came without an identifier, so it stays as it is")
             return None
-        invocation = Invocation(PLATFORM, INLINE, person, INLINE_COMMAND, chosen.query.strip())
+        where = Where(PLATFORM, INLINE, person, _locale(chosen.from_user))
+        ask = parse(INLINE_COMMAND, chosen.query.strip())
         return Request(
             (INLINE, person),
-            lambda: self._write_inline(message, invocation),
+            lambda: self._write_inline(message, ask, where),
             refuse=lambda words: lambda: self._delivery.edit_inline(message, Reply.refusal(words)),
         )
 
@@ -154,9 +157,9 @@ class Reception:
             return addressee[1].lower() == self._username
         return place.private or line.command in self._commands.known_to(PLATFORM, person)
 
-    async def _command(self, invocation: Invocation, place: Place) -> None:
+    async def _command(self, ask: Ask, where: Where, place: Place) -> None:
         async with self._delivery.typing(place):
-            reply = await self._commands.handle(invocation)
+            reply = await self._commands.handle(ask, where)
         await self._send(place, reply)
 
     async def _send(self, place: Place, reply: Reply) -> None:
@@ -170,12 +173,12 @@ class Reception:
             await self._delivery.send(place, Reply.refusal(messages.UNCONFIRMED, Cause.FAILED))
             raise
 
-    async def _press(self, query: CallbackQuery, press: Press, place: Place | None) -> None:
+    async def _press(self, query: CallbackQuery, data: str, where: Where, place: Place | None) -> None:
         if query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data:
             await self._delivery.answer(query, messages.INLINE_WAIT)
             return
         async with self._delivery.typing(place):
-            reply, in_time = await self._pressed(query, press)
+            reply, in_time = await self._pressed(query, data, where)
         private = reply.private or reply.kind is Kind.REFUSAL
         if private and in_time and (reply.kind is Kind.REFUSAL or utf16_length(reply.text) <= texts.MAX_ALERT):
             await self._delivery.answer(query, reply.text, alert=True)
@@ -187,9 +190,9 @@ class Reception:
         elif query.inline_message_id is not None and not private:
             await self._delivery.edit_inline(query.inline_message_id, reply)
 
-    async def _pressed(self, query: CallbackQuery, press: Press) -> tuple[Reply, bool]:
+    async def _pressed(self, query: CallbackQuery, data: str, where: Where) -> tuple[Reply, bool]:
         """The reply, and whether the query is still unanswered: after `PRESS_PATIENCE` it is answered with nothing."""
-        work = asyncio.create_task(self._commands.press(press))
+        work = asyncio.create_task(self._commands.press(data, where))
         try:
             done, _ = await asyncio.wait({work}, timeout=PRESS_PATIENCE)
             if not done:
@@ -216,8 +219,8 @@ class Reception:
         )
         await self._delivery.offer(query, article, cache_seconds=INLINE_CACHE_SECONDS)
 
-    async def _write_inline(self, message: str, invocation: Invocation) -> None:
-        await self._delivery.edit_inline(message, await self._commands.handle(invocation))
+    async def _write_inline(self, message: str, ask: Ask, where: Where) -> None:
+        await self._delivery.edit_inline(message, await self._commands.handle(ask, where))
 
 
 def _person(message: Message) -> str | None:
@@ -235,8 +238,12 @@ def _presser(query: CallbackQuery) -> str:
     of their group or channel, nor can the bot find out who wrote in it. So whoever sees the button may press it. Chats
     have negative numbers.
     """
-    button = buttons.read(query.data or "")
-    return button.person if button is not None and _CHAT.fullmatch(button.person) else str(query.from_user.id)
+    button = buttons.decode(query.data or "")
+    return button.owner if button is not None and _CHAT.fullmatch(button.owner) else str(query.from_user.id)
+
+
+def _locale(user: User | None) -> str:
+    return (user.language_code or "") if user is not None else ""
 
 
 def _moved(message: Message) -> tuple[int, int] | None:

@@ -12,9 +12,10 @@ from collections.abc import AsyncIterator
 from typing import Final, TextIO
 
 from bot.core import messages
-from bot.core.commands import Commands
+from bot.core.ask import Where
+from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
-from bot.core.reply import Invocation, Reply
+from bot.core.reply import Reply
 
 PLATFORM: Final = "console"
 CHAT: Final = "local"
@@ -41,7 +42,7 @@ async def respond(commands: Commands, line: str) -> Reply:
     parsed = parse_line(line)
     if parsed is None:
         return Reply.refusal(messages.no_command(line, commands.known_to(PLATFORM, PERSON)))
-    return await commands.handle(Invocation(PLATFORM, CHAT, PERSON, parsed.command, parsed.arguments))
+    return await commands.handle(parse(parsed.command, parsed.arguments), Where(PLATFORM, CHAT, PERSON))
 
 
 def plain(reply: Reply) -> str:
