@@ -131,7 +131,11 @@ class Installation:
 
     @asynccontextmanager
     async def service(
-        self, *options: str, until: str = "telegram: connected", program: Sequence[str] = RUN, **more: str
+        self,
+        *options: str,
+        until: str = "platform.connected platform=telegram",
+        program: Sequence[str] = RUN,
+        **more: str,
     ) -> AsyncIterator[ServiceProcess]:
         """A run; the block begins when a line with `until` is logged. `more`: environment variables."""
         process = await asyncio.create_subprocess_exec(

@@ -156,7 +156,7 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_answered(bot: Install
         begun = draw.random() < 0.75  # otherwise it is killed while it starts
         async with (
             a_trainer(bot.weights, 1000 * number) as trainer,
-            bot.service(until="telegram: connected" if begun else "") as service,
+            bot.service(until="platform.connected platform=telegram" if begun else "") as service,
         ):
             talks = [asyncio.create_task(person.goes_on()) for person in everybody]
             await asyncio.sleep(draw.uniform(0, 1.0 if begun else 2.0))  # any moment

@@ -40,7 +40,7 @@ async def test_somebody_gets_a_text_and_sigterm_ends_the_process_well(bot: Insta
     told = [json.loads(line) for line in service.log.lines]
     (answered,) = [line for line in told if "/nietzsche" in line["message"]]
     assert answered["request"]
-    assert told[-1]["message"] == "stopped"
+    assert told[-1]["message"] == "service.stopped"
 
 
 async def test_sigterm_in_the_middle_of_texts_loses_nobodys_answer(bot: Installation) -> None:
@@ -52,7 +52,7 @@ async def test_sigterm_in_the_middle_of_texts_loses_nobodys_answer(bot: Installa
                 await chat.send(f"/nietzsche 0.7 {TYPED}")
         await others[0].next_message(PATIENCE)  # the first is done, so all have begun
         service.tell(signal.SIGTERM)
-        await service.log.next("stopping")
+        await service.log.next("service.stopping")
         assert await asked(late, "/nietzsche") == messages.RESTARTING
         await held.met()
         held.release()
@@ -83,7 +83,7 @@ async def test_a_telegram_that_hangs_does_not_keep_the_process_from_ending(bot: 
         began = time.monotonic()
         await service.stop()
     assert time.monotonic() - began < 4.0 + SLACK_SECONDS
-    assert any("some texts were not finished within 1 s" in line for line in service.log.lines)
+    assert any("service.drain_timeout drain_s=1" in line for line in service.log.lines)
 
 
 ON_A_DISK_THAT_HANGS = """
@@ -118,7 +118,7 @@ async def test_a_second_signal_ends_it_at_once(bot: Installation, number: signal
         await alice.send("/nietzsche")
         await held.met()
         service.tell(signal.SIGTERM)
-        await service.log.next("stopping")
+        await service.log.next("service.stopping")
         service.tell(number)
         assert await service.ended() == 128 + number
 
@@ -220,16 +220,16 @@ async def test_training_ends_while_twenty_people_type(bot: Installation, tmp_pat
 async def test_a_telegram_that_is_down_at_the_start_comes_up_later(bot: Installation) -> None:
     (alice,) = people(bot, 1)
     await bot.server.down()
-    async with bot.service(until="telegram: down") as service:
+    async with bot.service(until="platform.down platform=telegram") as service:
         status, parts = await service.ready()
         assert (status, parts["telegram"], parts["weights"]) == (503, False, True)
         assert await service.get("/healthz")
         await bot.server.up()
-        await service.log.next("telegram: connected")
+        await service.log.next("platform.connected platform=telegram")
         assert await asked(alice, f"/nietzsche 0.7 {TYPED}")
         assert (await service.ready())[0] == 200
         await service.stop()
-    assert len([line for line in service.log.lines if "telegram: down" in line]) == 1
+    assert len([line for line in service.log.lines if "platform.down" in line]) == 1
 
 
 async def test_a_token_that_telegram_refuses_ends_with_one_line(bot: Installation) -> None:
@@ -243,7 +243,7 @@ async def test_a_token_that_telegram_refuses_ends_with_one_line(bot: Installatio
 async def test_an_address_with_the_token_in_it_by_mistake_is_told_without(bot: Installation) -> None:
     address = f"http://[{bot.server.token}"
     async with bot.service(until="", LSTMEGA_TELEGRAM__API_URL=address, LSTMEGA_LOG__LEVEL="warning") as service:
-        told = await service.log.next("telegram: down: ")
+        told = await service.log.next("platform.down platform=telegram")
         assert "http://[<token> is no address" in told
         assert bot.server.token not in told
         await service.stop()

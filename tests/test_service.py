@@ -25,9 +25,9 @@ from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Kind
 from bot.platforms.base import Platform
-from bot.service import app, systemd
+from bot.service import app
 from bot.service.supervisor import Backoff
-from bot.service.watchdog import PERIOD_SECONDS, beating
+from bot.service.watchdog import ALIVE, PERIOD_SECONDS, READY, STOPPING, Systemd, heartbeat
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import WeightsError
@@ -126,8 +126,10 @@ async def test_it_serves_until_it_is_told_to_stop(
         tell(number)
     assert platform.drained
     assert platform.cancelled
-    told = [message.partition(":")[0] for message in caplog.messages if "/nietzsche" not in message]
-    assert [word for word in told if word != "telegram"] == ["ready", "stopping", "stopped"]
+    events = [message.split()[0] for message in caplog.messages]
+    assert [event for event in events if event.startswith("service.")] == [
+        "service.ready", "service.stopping", "service.stopped",
+    ]  # fmt: skip
 
 
 async def test_stopping_finishes_what_runs_and_tells_late_comers(environment: dict[str, str], told: Told) -> None:
@@ -138,7 +140,7 @@ async def test_stopping_finishes_what_runs_and_tells_late_comers(environment: di
         writing = [asyncio.create_task(platform.type("nietzsche", person=f"person {n}")) for n in range(20)]
         await asyncio.sleep(0)  # all have asked
         tell(signal.SIGTERM)
-        await told.line("stopping")
+        await told.line("service.stopping")
         late = await platform.type("help", person="late")
         assert (late.text, late.private) == (messages.RESTARTING, True)
         assert {(await reply).kind for reply in writing} == {Kind.TEXT}
@@ -157,7 +159,7 @@ async def test_what_takes_too_long_is_given_up(
     async with running(config, platform):
         tell(signal.SIGTERM)
     assert platform.cancelled
-    assert "not finished within 0.1 s" in caplog.text
+    assert "service.drain_timeout drain_s=0.1" in caplog.text
 
 
 async def test_it_stops_while_a_platform_is_down(config: Config) -> None:
@@ -178,8 +180,8 @@ async def test_a_signal_during_the_start_ends_it(config: Config, caplog: pytest.
         tell(signal.SIGTERM)
         await task
     assert platform.attempts.empty()
-    assert "stopped" in caplog.messages
-    assert not any(message.startswith("ready") for message in caplog.messages)
+    assert "service.stopped" in caplog.messages
+    assert not any(message.startswith("service.ready") for message in caplog.messages)
 
 
 async def test_whoever_runs_it_may_cancel_it(config: Config) -> None:
@@ -251,41 +253,43 @@ async def test_a_start_that_cannot_work_says_why_and_leaves_nothing_open(
             await app.run(config, Platforms())
 
 
-class Systemd:
-    """The socket that systemd listens on; `told` is everything that it hears, in order."""
+class SystemdSocket:
+    """The socket that systemd listens on; `received` is every state, in order."""
 
     def __init__(self, path: str) -> None:
-        self.told: list[str] = []
+        self.received: list[str] = []
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         self._socket.bind(path)
 
     async def until(self, state: str) -> None:
         loop = asyncio.get_running_loop()
         async with asyncio.timeout(20):
-            while state not in self.told:
-                self.told += (await loop.sock_recv(self._socket, 65536)).decode().split("\n")
+            while state not in self.received:
+                self.received += (await loop.sock_recv(self._socket, 65536)).decode().split("\n")
 
     def close(self) -> None:
         self._socket.close()
 
 
-async def test_systemd_hears_of_the_start_the_life_and_the_end(
+async def test_systemd_is_notified_of_start_life_and_stop(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    listener = Systemd(str(tmp_path / "notify"))
+    listener = SystemdSocket(str(tmp_path / "notify"))
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     platform = ScriptedPlatform("telegram")
     async with running(config, platform):
-        await listener.until(systemd.READY)
-        await listener.until(systemd.ALIVE)
+        await listener.until(READY)
+        await listener.until(ALIVE)
         tell(signal.SIGTERM)
-        await listener.until(systemd.STOPPING)
+        await listener.until(STOPPING)
     listener.close()
-    assert listener.told.index(systemd.READY) < listener.told.index(systemd.STOPPING)
-    assert any(state.startswith("STATUS=weights tiny-1") and "http://127.0.0.1:" in state for state in listener.told)
+    assert listener.received.index(READY) < listener.received.index(STOPPING)
+    assert any(
+        state.startswith("STATUS=weights tiny-1") and "http://127.0.0.1:" in state for state in listener.received
+    )
 
 
-async def test_a_systemd_that_does_not_listen_keeps_nobody_from_serving(
+async def test_a_systemd_that_does_not_listen_does_not_stop_the_service(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
@@ -293,40 +297,40 @@ async def test_a_systemd_that_does_not_listen_keeps_nobody_from_serving(
     async with running(config, platform):
         assert (await platform.type("nietzsche")).kind is Kind.TEXT
         tell(signal.SIGTERM)
-    assert "systemd does not take the news" in caplog.text
+    assert caplog.text.count("systemd.notify_failed") == 1
 
 
-def test_an_abstract_socket_is_told_too(tmp_path: Path) -> None:
+def test_an_abstract_socket_is_notified_too(tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as listener:
         listener.settimeout(5)
         name = f"lstmega-{os.getpid()}-{tmp_path.name}"
         listener.bind(f"\0{name}")
-        assert systemd.notify(systemd.READY, systemd.status("two\nlines"), environment={"NOTIFY_SOCKET": f"@{name}"})
+        Systemd({"NOTIFY_SOCKET": f"@{name}"}).notify(READY, "STATUS=two\nlines")
         assert listener.recv(1000) == b"READY=1\nSTATUS=two lines"
-    assert not systemd.notify(systemd.READY, environment={})
+    Systemd({}).notify(READY)
 
 
-async def test_the_heart_beats_while_the_loop_is_free_and_tells_when_it_was_not(
+async def test_the_heartbeat_measures_the_lag_of_the_loop(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     lags: asyncio.Queue[float] = asyncio.Queue()
-    looks: list[None] = []
+    checks: list[None] = []
 
-    def look() -> bool:
-        looks.append(None)
+    def check() -> bool:
+        checks.append(None)
         return True
 
-    async with asyncio.timeout(20), beating(lags.put_nowait, look, period=0.01):
+    async with asyncio.timeout(20), heartbeat(lags.put_nowait, check, Systemd({}), period=0.01):
         for _ in range(3):
             await lags.get()
         held = asyncio.get_running_loop().time() + 0.3
-        while asyncio.get_running_loop().time() < held:  # somebody keeps the loop busy
+        while asyncio.get_running_loop().time() < held:  # blocks the loop
             pass
         while (lag := await lags.get()) < 0.2:
             pass
         assert lag < 5
-    assert len(looks) >= 4
-    assert all("the event loop does not move" in line for line in caplog.messages)
+    assert len(checks) >= 4
+    assert all("event_loop.blocked" in line for line in caplog.messages)
 
 
 def unit_settings() -> dict[str, str]:

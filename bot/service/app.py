@@ -16,7 +16,7 @@ from bot.config.schema import Config
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
-from bot.service import admin_http, systemd, watchdog
+from bot.service import admin_http, watchdog
 from bot.service.generator_factory import open_generator, watched
 from bot.service.health import Health
 from bot.service.metrics import Metrics
@@ -83,7 +83,7 @@ async def run(
             problem = str(refusals.exceptions[0])
         if problem:
             raise ConfigError([f"no platform is left: {problem}"])
-    log.info("stopped")
+    log.info("service.stopped")
     if hanging:  # everything is closed; but beside a thread that hangs in onnxruntime the interpreter ends by an abort
         os._exit(0)
 
@@ -111,11 +111,12 @@ class _Service:
     supervisor: Supervisor
     reloading: Reloading
     health: Health
+    systemd: watchdog.Systemd
 
     async def stop(self) -> None:
         """Takes no more work, and waits until what was taken is done and told."""
-        log.info("stopping: finishing what is being written, within %g s", DRAIN_SECONDS)
-        _tell(systemd.STOPPING)
+        log.info("service.stopping drain_s=%g", DRAIN_SECONDS)
+        self.systemd.notify(watchdog.STOPPING)
         self.health.stop()
         self.commands.close()
         try:
@@ -124,12 +125,12 @@ class _Service:
                 await self.commands.finished()
                 await self.supervisor.drain()
         except TimeoutError:
-            log.warning("some texts were not finished within %g s; they are given up", DRAIN_SECONDS)
+            log.warning("service.drain_timeout drain_s=%g", DRAIN_SECONDS)
 
 
 @asynccontextmanager
 async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> AsyncIterator[_Service]:
-    metrics = Metrics()
+    metrics, systemd = Metrics(), watchdog.Systemd()
     folder = watched(config.generator)
     async with (
         Store.open(config.database) as store,
@@ -147,17 +148,17 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             admin_http.serving(config.http, health, metrics, reloading, redact) as address,
             reloading.watching(folder),
             supervisor.serving(),
-            watchdog.beating(metrics.lagged, lambda: _goes_on(supervisor, generator)),
+            watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor, generator), systemd),
         ):
-            log.info("ready: %s; health at %s", commands.summary(), address)
-            _tell(systemd.READY, systemd.status(f"{commands.summary()}; health at {address}"))
+            log.info("service.ready http=%s summary=%s", address, commands.summary())
+            systemd.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
             _settle()
-            yield _Service(commands, generator, supervisor, reloading, health)
+            yield _Service(commands, generator, supervisor, reloading, health, systemd)
 
 
 def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
     """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
-    supervisor.look()
+    supervisor.poll()
     generator.look()
     return not generator.threads().lost
 
@@ -169,14 +170,6 @@ def _settle() -> None:
     """
     gc.collect()
     gc.freeze()
-
-
-def _tell(*states: str) -> None:
-    """Tells systemd, if it listens. That it does not hear must not keep anybody from their answer."""
-    try:
-        systemd.notify(*states)
-    except OSError as error:
-        log.warning("systemd does not take the news: %s", error)
 
 
 async def sync(config: Config) -> None:
@@ -194,4 +187,4 @@ async def sync(config: Config) -> None:
             await discord.sync(force=True)
         except BadToken as error:
             raise ConfigError([str(error)]) from error
-    log.info("Discord knows the commands")
+    log.info("discord.commands_synced")

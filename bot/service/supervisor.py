@@ -1,4 +1,4 @@
-"""Keeps platforms serving: each on its own, tried again with growing pauses when it fails, never in another's way."""
+"""The supervisor: serves each platform independently, and retries one that fails with exponential backoff."""
 
 from __future__ import annotations
 
@@ -11,20 +11,19 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from bot import logs
+from bot.logs import format_error
 from bot.platforms.base import BadToken, Platform
 
 STEADY_SECONDS: Final = 60.0
-"""A connection that held this long was a good one: the next pauses begin small again."""
+"""After a connection of this length the backoff starts from its first pause again."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Backoff:
-    """Pauses that grow from `first` to `longest` seconds, doubling, each drawn evenly from nought to that.
+    """Exponential backoff with full jitter: pauses are drawn evenly from 0 to a limit that doubles up to `longest`.
 
-    This is "full jitter" of https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/: many that lost
-    the same server do not come back all at once. `draw` gives numbers from 0 to 1.
+    See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. `draw` returns numbers from 0 to 1.
     """
 
     first: float = 1.0
@@ -42,22 +41,22 @@ class Backoff:
 
 
 class State(Enum):
-    """How a platform stands."""
+    """The state of a platform."""
 
     STARTING = "starting"
     CONNECTED = "connected"
     DOWN = "down"
     REFUSED = "refused"
-    """It takes no such token. Final."""
+    """The platform rejected the token. Final."""
     STOPPED = "stopped"
 
 
 class NoPlatformLeft(Exception):
-    """Every platform refused its token, so there is nobody to serve; one line with what each of them said."""
+    """Every platform rejected its token; one line with what each of them said."""
 
 
 class Supervised:
-    """A platform that is kept serving. `on_failure` is told each time that it fails."""
+    """One platform and its state. `on_failure` is called with its name at each failure."""
 
     def __init__(
         self, platform: Platform, backoff: Backoff, on_failure: Callable[[str], None] = lambda _name: None
@@ -78,7 +77,7 @@ class Supervised:
         return self.platform.name
 
     async def serve(self) -> None:
-        """Serves, again and again, until it is cancelled. Raises `BadToken`."""
+        """Serves and retries until cancelled. Raises `BadToken`."""
         self._since = asyncio.get_running_loop().time()
         try:
             while True:
@@ -97,48 +96,47 @@ class Supervised:
             await self.platform.serve()
         except BadToken:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is told below, and this one is tried again
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is logged below, and the platform is retried
             failure: Exception = error
         else:
-            failure = ConnectionError("it ended by itself")
-        if self.state is State.CONNECTED and self._held() >= STEADY_SECONDS:
+            failure = ConnectionError("the platform returned")
+        if self.state is State.CONNECTED and self._seconds_in_state() >= STEADY_SECONDS:
             self._failures = 0
         self._failures += 1
         self._on_failure(self.name)
-        log.debug("%s: attempt %d failed: %s", self.name, self._failures, logs.format_error(failure))
+        reason = format_error(failure)
+        log.debug("platform.attempt_failed platform=%s attempt=%d error=%s", self.name, self._failures, reason)
         if self.state is State.DOWN:
-            self.reason = logs.format_error(failure)
+            self.reason = reason
         else:
-            self._lost(logs.format_error(failure), failure)
+            self._down(reason, failure)
 
-    def look(self) -> None:
-        """Notices what the platform did by itself: it connected, or lost a connection that it tries to get back."""
+    def poll(self) -> None:
+        """Notices that the platform connected, or lost a connection that it restores itself."""
         connected = self.platform.connected
         if connected and self.state in {State.STARTING, State.DOWN}:
-            after = f" after {_duration(self._held())}" if self.state is State.DOWN else ""
+            log.info("platform.connected platform=%s after_s=%.0f", self.name, self._seconds_in_state())
             self._change(State.CONNECTED)
-            log.info("%s: connected%s", self.name, after)
         elif not connected and self.state is State.CONNECTED:
-            self._lost("the connection is lost")
+            self._down("connection lost")
 
-    def _lost(self, reason: str, error: Exception | None = None) -> None:
+    def _down(self, reason: str, error: Exception | None = None) -> None:
         self._change(State.DOWN, reason)
-        retrying = f"trying again, with pauses of up to {_duration(self._backoff.longest)}"
-        # What the network does explains itself, as do the errors that a library names; a bare TypeError is a defect.
+        # Network errors and those of a library explain themselves; a bare TypeError is a defect and needs its stack.
         expected = error is None or isinstance(error, OSError) or type(error).__module__ != "builtins"
-        log.warning("%s: down: %s; %s", self.name, reason, retrying, exc_info=None if expected else error)
+        event = "platform.down platform=%s max_retry_s=%g error=%s"
+        log.warning(event, self.name, self._backoff.longest, reason, exc_info=None if expected else error)
 
     def _change(self, state: State, reason: str = "") -> None:
         self.state, self.reason = state, reason
         self._since = asyncio.get_running_loop().time()
 
-    def _held(self) -> float:
-        """Seconds since the state last changed."""
+    def _seconds_in_state(self) -> float:
         return asyncio.get_running_loop().time() - self._since
 
 
 class Supervisor:
-    """All platforms of the service. `on_failure` is told the name of one each time that it fails."""
+    """All platforms of the service. `on_failure` is called with the name of a platform at each failure."""
 
     def __init__(
         self,
@@ -151,7 +149,7 @@ class Supervisor:
 
     @asynccontextmanager
     async def serving(self) -> AsyncIterator[None]:
-        """Every platform is served while the block runs, which `NoPlatformLeft` ends when none takes its token."""
+        """Serves every platform while the block runs. Ends it with `NoPlatformLeft` when each rejected its token."""
         refusal: NoPlatformLeft | None = None
         try:
             async with asyncio.TaskGroup() as group:
@@ -171,19 +169,19 @@ class Supervisor:
             await supervised.serve()
         except BadToken as error:
             if all(other.state is State.REFUSED for other in self.platforms):
-                said = "; ".join(f"{other.name}: {other.reason}" for other in self.platforms)
-                raise NoPlatformLeft(said) from None
-            log.error("%s: %s; it stays off until the service is started with another token", supervised.name, error)
+                reasons = "; ".join(f"{other.name}: {other.reason}" for other in self.platforms)
+                raise NoPlatformLeft(reasons) from None
+            log.error("platform.token_rejected platform=%s retry=never error=%s", supervised.name, error)
 
-    def look(self) -> None:
-        """Notices what each platform did by itself; to be called now and then."""
+    def poll(self) -> None:
+        """Updates the state of each platform; called periodically."""
         if self._draining:
-            return  # who is drained no longer listens, and that is no news
+            return  # a drained platform is expected to disconnect
         for supervised in self.platforms:
-            supervised.look()
+            supervised.poll()
 
     async def drain(self) -> None:
-        """Returns when each platform has answered everything it has taken, also one that is just off the network."""
+        """Returns when each platform, also one that is down, has answered every request that it accepted."""
         self._draining = True
         async with asyncio.TaskGroup() as group:
             for supervised in self.platforms:
@@ -192,13 +190,5 @@ class Supervisor:
     async def _drain(self, supervised: Supervised) -> None:
         try:
             await supervised.platform.drain()
-        except Exception as error:  # the others still have answers to send
-            log.error("%s: some answers may not have been sent", supervised.name, exc_info=error)
-
-
-def _duration(seconds: float) -> str:
-    """A time as people say it, in its largest unit."""
-    for unit, name in ((3600.0, "h"), (60.0, "min")):
-        if seconds >= unit:
-            return f"{seconds / unit:.3g} {name}"
-    return f"{seconds:.0f} s"
+        except Exception:  # the others still have answers to send
+            log.exception("platform.drain_failed platform=%s", supervised.name)

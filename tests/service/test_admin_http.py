@@ -102,7 +102,7 @@ async def served(
             ClientSession() as session,
         ):
             await always[0].up.wait()
-            supervisor.look()
+            supervisor.poll()
             port = int(url.rpartition(":")[2])
             here = f"http://127.0.0.1:{port}"
             yield Site(
@@ -136,8 +136,8 @@ async def test_a_platform_that_is_down_is_named_and_nothing_is_ready(site: Site)
     status, parts = await site.ready()
     assert status == 503
     assert parts["telegram"] == (False, "down")  # the platform knows it, before the supervisor has looked
-    site.supervisor.look()
-    assert (await site.ready())[1]["telegram"] == (False, "down: the connection is lost")
+    site.supervisor.poll()
+    assert (await site.ready())[1]["telegram"] == (False, "down: connection lost")
     assert (await site.get("/healthz"))[0] == 200
     site.platform.connect()
     assert (await site.ready())[0] == 200

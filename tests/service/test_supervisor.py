@@ -1,4 +1,4 @@
-"""Platforms that fail, come back, refuse: each for itself, and told once."""
+"""Platforms that fail, recover, or reject the token: each independently, and logged once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ AT_ONCE = Backoff(first=0.001, longest=0.001)
 
 
 @pytest.fixture(autouse=True)
-def _told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO, "bot.service.supervisor"):
         yield
 
@@ -31,7 +31,7 @@ async def supervised(*platforms: ScriptedPlatform) -> AsyncIterator[Supervisor]:
         yield supervisor
 
 
-def test_pauses_double_up_to_the_longest_and_are_drawn_evenly_below() -> None:
+def test_backoff_doubles_up_to_the_longest_with_full_jitter() -> None:
     longest = Backoff(draw=lambda: 1.0)
     assert [longest.pause(failures) for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
     assert longest.pause(10_000) == 300
@@ -42,23 +42,23 @@ def test_pauses_double_up_to_the_longest_and_are_drawn_evenly_below() -> None:
     assert all(0 <= pause <= 256 for pause in drawn)
 
 
-async def test_one_that_is_down_for_long_is_told_once_and_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_platform_that_is_down_is_logged_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
     telegram = ScriptedPlatform("telegram", *[ConnectionError("no route") for _ in range(50)])
     failures: list[str] = []
     supervisor = Supervisor([telegram], AT_ONCE, failures.append)
     async with asyncio.timeout(PATIENCE), supervisor.serving():
         await telegram.up.wait()
-        supervisor.look()
-        supervisor.look()
+        supervisor.poll()
+        supervisor.poll()
         assert supervisor.platforms[0].state is State.CONNECTED
     assert failures == ["telegram"] * 50
     down, up = caplog.messages
-    assert down == "telegram: down: ConnectionError: no route; trying again, with pauses of up to 0 s"
-    assert up.startswith("telegram: connected after ")
+    assert down == "platform.down platform=telegram max_retry_s=0.001 error=ConnectionError: no route"
+    assert up.startswith("platform.connected platform=telegram after_s=")
     assert telegram.cancelled
 
 
-async def test_one_that_fails_does_not_stop_the_other() -> None:
+async def test_a_failing_platform_does_not_stop_the_other() -> None:
     discord = ScriptedPlatform("discord")
     telegram = ScriptedPlatform("telegram", *[RuntimeError("defect") for _ in range(20)])
     async with supervised(discord, telegram):
@@ -68,13 +68,14 @@ async def test_one_that_fails_does_not_stop_the_other() -> None:
     assert discord.attempts.qsize() == 1
 
 
-async def test_a_defect_is_told_with_where_it_came_from_and_the_network_without(
+async def test_a_defect_is_logged_with_its_stack_and_a_network_error_without(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with supervised(ScriptedPlatform("a", TypeError("a defect")), ScriptedPlatform("b", TimeoutError())) as both:
         for platform in both.platforms:
             await platform.platform.up.wait()  # type: ignore[attr-defined]
-    assert {record.getMessage()[0]: record.exc_info is not None for record in caplog.records} == {"a": True, "b": False}
+    stacks = {record.getMessage().split("platform=")[1][0]: bool(record.exc_info) for record in caplog.records}
+    assert stacks == {"a": True, "b": False}
 
 
 async def test_a_refused_token_is_final_for_that_platform_alone(caplog: pytest.LogCaptureFixture) -> None:
@@ -82,17 +83,16 @@ async def test_a_refused_token_is_final_for_that_platform_alone(caplog: pytest.L
     async with supervised(discord, telegram) as both:
         await discord.up.wait()
         await telegram.attempts.get()
-        both.look()
+        both.poll()
         assert [platform.state for platform in both.platforms] == [State.CONNECTED, State.REFUSED]
     assert telegram.attempts.empty()
     assert both.platforms[1].reason == "telegram refuses the token; copy it again"
     assert [message for message in caplog.messages if "telegram" in message] == [
-        "telegram: telegram refuses the token;\ncopy it again; it stays off until the service is started with another"
-        " token"
+        "platform.token_rejected platform=telegram retry=never error=telegram refuses the token;\ncopy it again"
     ]
 
 
-async def test_when_every_platform_refuses_nobody_is_left() -> None:
+async def test_when_every_platform_rejects_its_token_serving_ends() -> None:
     with pytest.raises(NoPlatformLeft) as caught:
         async with supervised(refused("discord"), refused("telegram")):
             await asyncio.Event().wait()
@@ -101,7 +101,7 @@ async def test_when_every_platform_refuses_nobody_is_left() -> None:
     )
 
 
-async def test_a_token_that_is_revoked_later_ends_it_as_well() -> None:
+async def test_a_token_that_is_revoked_later_ends_serving_as_well() -> None:
     telegram = ScriptedPlatform("telegram")
 
     async def revoked_after_a_while() -> None:
@@ -114,25 +114,26 @@ async def test_a_token_that_is_revoked_later_ends_it_as_well() -> None:
         await revoked_after_a_while()
 
 
-async def test_one_that_is_down_may_still_come_though_the_other_refuses() -> None:
+async def test_a_platform_that_is_down_is_retried_though_the_other_rejects_its_token() -> None:
     telegram = ScriptedPlatform("telegram", *[OSError("down")] * 5)
     async with supervised(refused("discord"), telegram):
         await telegram.up.wait()
 
 
-async def test_a_connection_that_is_lost_and_found_is_told_once_each(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_lost_and_a_restored_connection_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
     discord = ScriptedPlatform("discord")
     async with supervised(discord) as supervisor:
         await discord.up.wait()
         for change in (discord.connect, discord.lose, discord.lose, discord.connect):
             change()
-            supervisor.look()
-    told = [message.split(";")[0].split(" after")[0] for message in caplog.messages]
-    assert told == ["discord: connected", "discord: down: the connection is lost", "discord: connected"]
+            supervisor.poll()
+    events = [message.split()[0] for message in caplog.messages]
+    assert events == ["platform.connected", "platform.down", "platform.connected"]
+    assert caplog.messages[1].endswith("error=connection lost")
 
 
 @pytest.mark.parametrize(("steady", "second_pause"), [(0.0, 1.0), (1000.0, 2.0)])
-async def test_pauses_begin_small_again_after_a_good_connection(
+async def test_backoff_starts_again_after_a_steady_connection(
     monkeypatch: pytest.MonkeyPatch, steady: float, second_pause: float
 ) -> None:
     monkeypatch.setattr(supervision, "STEADY_SECONDS", steady)
@@ -147,13 +148,13 @@ async def test_pauses_begin_small_again_after_a_good_connection(
     supervisor = Supervisor([platform], Noted())
     async with asyncio.timeout(PATIENCE), supervisor.serving():
         await platform.up.wait()
-        supervisor.look()
+        supervisor.poll()
         platform.lose()
         platform.break_down(OSError("second"))
         assert [await paused.get(), await paused.get()] == [1.0, second_pause]
 
 
-async def test_draining_waits_for_everybody_even_who_is_off_the_network(caplog: pytest.LogCaptureFixture) -> None:
+async def test_draining_waits_for_every_platform_even_one_that_is_down(caplog: pytest.LogCaptureFixture) -> None:
     slow, broken = ScriptedPlatform("slow"), ScriptedPlatform("broken")
     down = ScriptedPlatform("down", *[OSError("down")] * 10_000)
     broken.drain_error = ValueError("cannot")
@@ -167,14 +168,14 @@ async def test_draining_waits_for_everybody_even_who_is_off_the_network(caplog: 
         slow.answers_due.set()
         await draining
         slow.lose()
-        supervisor.look()
+        supervisor.poll()
     assert slow.drained
     assert down.drained
-    assert "broken: some answers may not have been sent" in caplog.messages
-    assert not any("slow: down" in message for message in caplog.messages)
+    assert "platform.drain_failed platform=broken" in caplog.messages
+    assert not any("platform.down platform=slow" in message for message in caplog.messages)
 
 
-async def test_a_platform_that_ends_by_itself_is_served_again(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_platform_that_returns_is_served_again(caplog: pytest.LogCaptureFixture) -> None:
     class Ending(ScriptedPlatform):
         async def serve(self) -> None:
             if not self.attempts.qsize():
@@ -185,4 +186,4 @@ async def test_a_platform_that_ends_by_itself_is_served_again(caplog: pytest.Log
     platform = Ending("telegram")
     async with supervised(platform):
         await platform.up.wait()
-    assert "telegram: down: ConnectionError: it ended by itself" in caplog.messages[0]
+    assert caplog.messages[0].endswith("error=ConnectionError: the platform returned")
