@@ -269,6 +269,22 @@ class WorkerStatistics:
     characters_per_second: float
 
 
+@dataclass(frozen=True, slots=True)
+class GeneratorStatus:
+    """Whether texts are generated now, and what went wrong since the start.
+
+    `threads` that generate; `unavailable`: why none does, empty when they do; `faults`, and what the last one was;
+    `restarts` of the worker process, and its ID, if there is one.
+    """
+
+    threads: int
+    unavailable: str = ""
+    faults: int = 0
+    last_fault: str = ""
+    restarts: int = 0
+    process_id: int | None = None
+
+
 class Generator(Protocol):
     """Whatever generates texts: `generator.serving.generator.ThreadedGenerator`, a child process, or a cluster."""
 

@@ -31,6 +31,15 @@ def out_of_range(sprung: str, nothing: str) -> list[Any]:
     ]
 
 
+def not_a_number(sprung: str, nothing: str) -> list[Any]:
+    """The logits are NaN: the root of -1 is added to them."""
+    return [
+        helper.make_node("Cast", [sprung], ["trap.float"], to=TensorProto.FLOAT),
+        helper.make_node("Neg", ["trap.float"], ["trap.negative"]),
+        helper.make_node("Sqrt", ["trap.negative"], [nothing]),
+    ]
+
+
 def endless(sprung: str, nothing: str) -> list[Any]:
     """onnxruntime does not come back: it counts to 2 ** 50."""
     body = helper.make_graph(

@@ -128,6 +128,11 @@ class Worker:
                 characters_per_second=self._speed,
             )
 
+    def progress(self) -> tuple[int | None, ...]:
+        """Characters that each thread has fed; `None` for one that has nothing to do. A number that does not change
+        from one heartbeat to the next is a step that hangs."""
+        return tuple(engine.characters if engine.running else None for engine in self._engines)
+
     def look(self) -> None:
         """Notices steps that hang, and ends their texts. To be called every half second, by one thread."""
         for thread, engine in zip(self._threads, self._engines, strict=True):
