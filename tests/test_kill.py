@@ -180,7 +180,7 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_answered(bot: Install
         check_the_weights(bot.weights)
     async with bot.service() as service:
         await server.private(server.user("Late")).send("/nietzsche")
-        await service.log.next("telegram /nietzsche: text")
+        await service.log.next("platform=telegram command=nietzsche outcome=text")
         await service.stop()
     answered = [sum(person.answers for person in people) for people in (temperatures, texts)]
     print(f"{ROUNDS} kills; {answered[0]} temperatures and {answered[1]} texts were answered before them")

@@ -38,7 +38,7 @@ async def test_somebody_gets_a_text_and_sigterm_ends_the_process_well(bot: Insta
         )
         await service.stop()
     told = [json.loads(line) for line in service.log.lines]
-    (answered,) = [line for line in told if "/nietzsche" in line["message"]]
+    (answered,) = [line for line in told if "command=nietzsche" in line["message"]]
     assert answered["request"]
     assert told[-1]["message"] == "service.stopped"
 
@@ -79,7 +79,7 @@ async def test_a_telegram_that_hangs_does_not_keep_the_process_from_ending(bot: 
         held = bot.server.hold()  # from now on nothing is answered at all
         await alice.send("/nietzsche")
         await held.met()
-        await service.log.next("telegram /nietzsche: text")
+        await service.log.next("platform=telegram command=nietzsche outcome=text")
         began = time.monotonic()
         await service.stop()
     assert time.monotonic() - began < 4.0 + SLACK_SECONDS

@@ -187,10 +187,10 @@ def bring(options: argparse.Namespace) -> int:
 
 def reload(options: argparse.Namespace) -> int:
     """Asks the running service to take up other weights."""
-    from bot.cli.reload_client import NoService, ask_to_reload  # noqa: PLC0415 - an HTTP client, for nothing else
+    from bot.cli.reload_client import NoService, request_reload  # noqa: PLC0415 - an HTTP client, for nothing else
 
     try:
-        answer = ask_to_reload(_config(options).http)
+        answer = request_reload(_config(options))
     except NoService as error:
         return fail(options.prog, UNUSABLE, str(error))
     if not answer.reloaded:

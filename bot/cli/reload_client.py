@@ -1,51 +1,69 @@
-"""Asks the service that runs on this machine for something: the other end of `bot.service.admin_http`."""
+"""Client of the running service on this machine: asks `bot.service.admin_http` to reload the weights."""
 
 from __future__ import annotations
 
 import http.client
+from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from bot.config.schema import HttpSection
-from bot.service.admin_api import MARK, RELOAD, Answer
+from bot.config.schema import Config
+from bot.service.admin_api import MARK, RELOAD, Answer, token_file
 
-PATIENCE_SECONDS: Final = 120.0
-"""Weights load in a second or two; a small machine under load, with large weights, takes longer."""
-_EVERYWHERE: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a service listens that listens everywhere
-_LARGEST_ANSWER: Final = 65536
-"""Bytes."""
+TIMEOUT_SECONDS: Final = 120.0
+"""Weights load in a second or two; large ones on a small, busy machine take longer."""
+_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a service that listens there listens on loopback
+_MAX_ANSWER_BYTES: Final = 65536
 
 
 class NoService(Exception):
-    """Nobody answers; one line: where that was, and what to do."""
+    """No service answers, or it does not accept the request; one line: where that was, and what to do."""
 
 
-def ask_to_reload(section: HttpSection, patience: float = PATIENCE_SECONDS) -> Answer:
-    """Asks for the weights that CURRENT names and waits, at most `patience` seconds, until they serve or cannot.
+def request_reload(config: Config, timeout: float = TIMEOUT_SECONDS) -> Answer:
+    """Requests the weights that CURRENT names, and waits at most `timeout` seconds until they serve or are refused.
 
     Raises `NoService`.
     """
+    section = config.http
     if section.port == 0:
-        raise NoService("[http] port is 0, so nobody knows where the service listens; give it a port, or send SIGHUP")
-    host = _EVERYWHERE.get(section.host, section.host)
+        raise NoService("[http] port is 0, so the service's port is not known; give it a port, or send SIGHUP")
+    host = _ANY_ADDRESS.get(section.host, section.host)
     place = f"{host}, port {section.port}"
-    connection = http.client.HTTPConnection(host, section.port, timeout=patience)
+    path = token_file(config.folder, section.port)
+    connection = http.client.HTTPConnection(host, section.port, timeout=timeout)
     try:
-        connection.request("POST", RELOAD, headers={MARK: "1"})
+        connection.connect()
+        connection.request("POST", RELOAD, headers={"Authorization": f"Bearer {_read(path)}"})
         response = connection.getresponse()
-        ours = response.getheader(MARK) is not None
-        content = response.read(_LARGEST_ANSWER)
+        is_ours = response.getheader(MARK) is not None
+        content = response.read(_MAX_ANSWER_BYTES)
     except TimeoutError:
-        raise NoService(f"the service on {place} has not answered for {patience:g} s; its log says why") from None
+        raise NoService(f"the service on {place} has not answered for {timeout:g} s; its log says why") from None
+    except PermissionError:
+        raise NoService(f"{path}: cannot be read; run `reload` as the service's user, or send SIGHUP") from None
     except (OSError, http.client.HTTPException) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise NoService(f"no service is running on {place} ({reason}); in a running `chat`, type /reload") from None
     finally:
         connection.close()
-    if not ours:
+    if not is_ours:
         raise NoService(f"what answers on {place} is no LSTMega; [http] port must be that of the service")
+    if response.status == http.client.FORBIDDEN:
+        raise NoService(
+            f"the service on {place} does not accept the token in {path}: it keeps its state elsewhere;"
+            " run `reload` with its configuration and as its user, or send SIGHUP"
+        )
     try:
         return msgspec.json.decode(content, type=Answer)
     except msgspec.DecodeError:
         raise NoService(f"the service on {place} failed ({response.status}); its log says why") from None
+
+
+def _read(path: Path) -> str:
+    """Returns the token, or an empty one where there is no file. Raises `PermissionError`."""
+    try:
+        return path.read_text(encoding="ascii")
+    except FileNotFoundError:
+        return ""

@@ -145,7 +145,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         health = Health(supervisor.platforms, generator, store)
         redact = Redaction.of(config)
         async with (
-            admin_http.serving(config.http, health, metrics, reloading, redact) as address,
+            admin_http.serving(config, health, metrics, reloading, redact) as address,
             reloading.watching(folder),
             supervisor.serving(),
             watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor, generator), systemd),

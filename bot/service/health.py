@@ -14,6 +14,8 @@ from generator import Generator, Threads
 
 PATIENCE_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
+CHECK_SECONDS: Final = 5.0
+"""How long the result of a check of the database is shown again."""
 _NOBODY: Final = ("", "")
 """No platform and no person: asking for them reads the database and finds nothing."""
 
@@ -35,6 +37,9 @@ class Health:
         self._generator = generator
         self._store = store
         self._stopping = False
+        self._database_lock = asyncio.Lock()
+        self._database_part: Part | None = None
+        self._database_checked = 0.0
 
     def stop(self) -> None:
         """From now on nothing is ready: the service takes no more work."""
@@ -48,6 +53,14 @@ class Health:
         return [service, *map(_platform, self._platforms), weights, generator, await self._database()]
 
     async def _database(self) -> Part:
+        """Returns the last check's result for `CHECK_SECONDS`: a check writes, and every GET may ask for one."""
+        async with self._database_lock:
+            now = asyncio.get_running_loop().time()
+            if self._database_part is None or now - self._database_checked >= CHECK_SECONDS:
+                self._database_part, self._database_checked = await self._check_database(), now
+            return self._database_part
+
+    async def _check_database(self) -> Part:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._store.temperature(*_NOBODY)

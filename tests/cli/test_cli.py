@@ -121,7 +121,7 @@ def test_the_configuration_gives_what_the_options_do_not(run: Run, place: Path) 
         (["--seed", "-1"], "seed must be a whole number from 0"),
         (["--seed", "9" * 30], "seed must be a whole number from 0"),
         (["--seed", "9" * 9000], "is not a whole number"),
-        (["--top-p", "0"], "top_p must be above 0"),
+        (["--top-p", "0"], "top_p must be a number above 0"),
         (["--top-p", "nan"], "top_p must be a number"),
         (["--min-p", "1.5"], "min_p must be a number from 0.0 to 1.0"),
         (["--min-p", "x"], "--min-p: 'x' is not a number"),

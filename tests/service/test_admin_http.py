@@ -1,4 +1,4 @@
-"""What whoever looks after the service sees over HTTP, and what `python -m bot reload` makes of it."""
+"""The HTTP endpoints: health, readiness, metrics, and `python -m bot reload`."""
 
 from __future__ import annotations
 
@@ -20,29 +20,30 @@ from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot.cli.reload_client import NoService, ask_to_reload
+from bot.cli.reload_client import NoService, request_reload
 from bot.config.loader import ConfigError
-from bot.config.schema import BotSection, HttpSection
+from bot.config.schema import BotSection, Config, HttpSection, StoreSection
 from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands import Commands, parse
+from bot.core.events import Answered, TextWritten
 from bot.logs import Redaction
 from bot.net.http_server import is_loopback
 from bot.service import admin_http
-from bot.service.admin_api import MARK, RELOAD
+from bot.service.admin_api import RELOAD, token_file
 from bot.service.health import Health
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.service.supervisor import Backoff, Supervisor
 from bot.store.store import Store
-from generator import GenerationRequest, ShuttingDown, ThreadedGenerator
+from generator import Generation, GenerationRequest, ShuttingDown, ThreadedGenerator, Timing
 
 SECRET = "987654321:" + "hush" * 9
 
 
 @dataclass
 class Site:
-    """A service without its signals: everything that HTTP shows, and the address."""
+    """A service without signals. `config` is what `reload` needs to find it."""
 
     url: str
     port: int
@@ -53,7 +54,12 @@ class Site:
     health: Health
     metrics: Metrics
     commands: Commands
+    config: Config
     web: ClientSession
+
+    @property
+    def token(self) -> str:
+        return token_file(self.config.folder, self.port).read_text()
 
     async def get(self, path: str) -> tuple[int, str]:
         async with self.web.get(self.url + path) as response:
@@ -73,6 +79,10 @@ class Site:
             for sample in family.samples
             if not sample.name.endswith(("_bucket", "_created"))
         }
+
+
+def configured(state: Path, port: int, host: str = "127.0.0.1") -> Config:
+    return Config(http=HttpSection(host=host, port=port), store=StoreSection(path=state / "db.sqlite3"))
 
 
 @asynccontextmanager
@@ -95,9 +105,9 @@ async def served(
         supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
         metrics.observe(generator, commands, supervisor.platforms)
         health = Health(supervisor.platforms, generator, store)
-        section = HttpSection(host=host, port=0)
+        config = configured(tmp_path, 0, host)
         async with (
-            admin_http.serving(section, health, metrics, reloading, Redaction([SECRET])) as url,
+            admin_http.serving(config, health, metrics, reloading, Redaction([SECRET])) as url,
             supervisor.serving(),
             ClientSession() as session,
         ):
@@ -105,13 +115,15 @@ async def served(
             supervisor.poll()
             port = int(url.rpartition(":")[2])
             here = f"http://127.0.0.1:{port}"
+            found = configured(tmp_path, port, host)
             yield Site(
-                here, port, platform, supervisor, generator, store, health, metrics, commands, session
+                here, port, platform, supervisor, generator, store, health, metrics, commands, found, session
             )  # fmt: skip
 
 
 @pytest.fixture
-async def site(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Site]:
+async def site(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
+    monkeypatch.setattr("bot.service.health.CHECK_SECONDS", 0.0)
     async with served(tiny_folder, tmp_path) as site:
         yield site
 
@@ -220,6 +232,24 @@ async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
     assert (await site.ready())[0] == 200
 
 
+async def test_the_database_is_written_once_however_often_its_state_is_requested(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Anyone who reaches the port may request it, and every check writes to the disk."""
+    monkeypatch.setattr("bot.service.health.CHECK_SECONDS", 60.0)
+    checks: list[None] = []
+    probe = site.store.probe
+
+    async def counted() -> None:
+        checks.append(None)
+        await probe()
+
+    monkeypatch.setattr(site.store, "probe", counted)
+    for status, parts in await asyncio.gather(*(site.ready() for _ in range(20))):
+        assert (status, parts["store"]) == (200, (True, "reads and writes"))
+    assert len(checks) == 1
+
+
 async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.service.health.PATIENCE_SECONDS", 0.05)
 
@@ -318,15 +348,14 @@ async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:
 
 
 async def test_what_the_worker_and_the_loop_tell_is_shown_in_seconds(site: Site) -> None:
-    site.metrics.text_begun(0.25)
-    site.metrics.first_character(0.5)
-    site.metrics.text_written(2.0, 400)
-    site.metrics.text_written(2.0, 0)
+    timing = Timing(queue_wait=0.125, first_character=0.25, writing=2.0)
+    for text in ("x" * 400, ""):
+        site.metrics.on_event(TextWritten(Generation(text, b"", "tiny-1", 7, timing), waited=0.125))
     site.metrics.lagged(0.125)
     site.metrics.platform_failed("discord")
     figures = await site.figures()
-    assert figures["lstmega_queue_wait_seconds_sum"] == 0.25
-    assert figures["lstmega_time_to_first_character_seconds_sum"] == 0.5
+    assert figures["lstmega_queue_wait_seconds_sum"] == 0.5
+    assert figures["lstmega_time_to_first_character_seconds_sum"] == 0.75
     assert figures["lstmega_time_per_character_seconds_sum"] == 0.005
     assert figures["lstmega_time_per_character_seconds_count"] == 1
     assert figures["lstmega_event_loop_lag_seconds_sum"] == 0.125
@@ -335,7 +364,7 @@ async def test_what_the_worker_and_the_loop_tell_is_shown_in_seconds(site: Site)
 
 async def test_two_services_in_one_process_count_apart() -> None:
     one, other = Metrics(), Metrics()
-    one.answered("telegram", "about", "answer", 0.1)
+    one.on_event(Answered("telegram", "about", "answer", 0.1))
     assert b'command="about"' in one.text()
     assert b'command="about"' not in other.text()
 
@@ -343,15 +372,14 @@ async def test_two_services_in_one_process_count_apart() -> None:
 async def test_reload_says_what_serves_now(
     site: Site, tiny_folder: Path, add_tiny_version: Callable[[Path, str, int], Path]
 ) -> None:
-    section = HttpSection(port=site.port)
     add_tiny_version(tiny_folder, "tiny-2", 2)
     (tiny_folder / "CURRENT").write_text("tiny-2\n")
-    answer = await asyncio.to_thread(ask_to_reload, section)
+    answer = await asyncio.to_thread(request_reload, site.config)
     assert (answer.reloaded, answer.message) == (True, "tiny-2 serves now, in place of tiny-1.")
-    answer = await asyncio.to_thread(ask_to_reload, section)
+    answer = await asyncio.to_thread(request_reload, site.config)
     assert (answer.reloaded, answer.message) == (True, "tiny-2 serves already; CURRENT names no other.")
     (tiny_folder / "CURRENT").write_text("gone\n")
-    answer = await asyncio.to_thread(ask_to_reload, section)
+    answer = await asyncio.to_thread(request_reload, site.config)
     assert not answer.reloaded
     assert "gone/manifest.json" in answer.message
     assert (await site.ready())[1]["weights"] == (True, "tiny-2")
@@ -361,10 +389,23 @@ async def test_reload_says_what_serves_now(
     ]  # fmt: skip
 
 
-async def test_a_page_in_a_browser_cannot_reload(site: Site) -> None:
-    async with site.web.post(site.url + "/reload") as response:
+@pytest.mark.parametrize("authorization", [None, "", "Bearer ", "Bearer guess", "Basic eDp5", "Bearer \udcff"])
+async def test_a_request_without_the_token_cannot_reload(site: Site, authorization: str | None) -> None:
+    """A page in a browser, or what a proxy on this machine forwards, comes from a loopback address."""
+    headers = {"X-LSTMega": "1"} | ({} if authorization is None else {"Authorization": authorization})
+    if authorization == "Bearer \udcff":
+        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
+        writer.write(b"POST /reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n")
+        assert b" 403 " in await reader.readline()
+        writer.close()
+        return
+    async with site.web.post(site.url + "/reload", headers=headers) as response:
         assert response.status == 403
         assert "python -m bot reload" in await response.text()
+    assert "lstmega_weights_reloads_total" not in str(await site.figures())
+
+
+async def test_a_page_in_a_browser_may_not_even_ask(site: Site) -> None:
     async with site.web.options(site.url + "/reload", headers={"Access-Control-Request-Method": "POST"}) as response:
         assert response.status == 405
         assert "Access-Control-Allow-Origin" not in response.headers
@@ -381,9 +422,10 @@ async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) 
         own = probe.getsockname()[0]
     everywhere = "0.0.0.0"  # noqa: S104 - what is tested
     async with served(tiny_folder, tmp_path, host=everywhere) as site:
-        async with site.web.post(f"http://{own}:{site.port}/reload", headers={MARK: "1"}) as response:
+        header = {"Authorization": f"Bearer {site.token}"}
+        async with site.web.post(f"http://{own}:{site.port}/reload", headers=header) as response:
             assert response.status == 403
-        answer = await asyncio.to_thread(ask_to_reload, HttpSection(host=everywhere, port=site.port))
+        answer = await asyncio.to_thread(request_reload, site.config)
         assert answer.reloaded
 
 
@@ -406,7 +448,7 @@ async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
 
     monkeypatch.setattr(site.generator, "reload", broken)
     with pytest.raises(NoService, match=r"failed \(500\); its log says why"):
-        await asyncio.to_thread(ask_to_reload, HttpSection(port=site.port))
+        await asyncio.to_thread(request_reload, site.config)
     [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert "KeyError" in told
     assert "broken" in told
@@ -415,33 +457,31 @@ async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
 
 async def test_the_port_endures_whatever_is_sent(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     pages = [f"GET {page} HTTP/1.1\r\nHost: x\r\n".encode() for page in ("/healthz", "/readyz", "/metrics", "/marked")]
-    reload = f"POST {RELOAD} HTTP/1.1\r\nHost: x\r\n{MARK}: 1\r\n".encode()
+    reload = f"POST {RELOAD} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.token}\r\n".encode()
     chunked = reload + b"Transfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n"
     requests = (*(page + b"\r\n" for page in pages), reload + b"Content-Length: 6\r\n\r\nmarked", chunked)
     await endures(site.port, requests, lambda: pages[0] + b"Connection: close\r\n\r\n", caplog)
 
 
-async def test_a_port_in_use_is_told_in_one_line(site: Site) -> None:
-    section = HttpSection(port=site.port)
+async def test_a_port_in_use_is_reported_in_one_line(site: Site, tmp_path: Path) -> None:
+    parts = (site.health, site.metrics, Reloading(site.generator), Redaction())
     with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
-        async with admin_http.serving(section, site.health, site.metrics, Reloading(site.generator), Redaction()):
+        async with admin_http.serving(site.config, *parts):
             pass
     with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
-        async with admin_http.serving(
-            HttpSection(host="no.such.host.invalid"), site.health, site.metrics, Reloading(site.generator), Redaction()
-        ):
+        async with admin_http.serving(configured(tmp_path, 0, "no.such.host.invalid"), *parts):
             pass
 
 
-def test_reload_where_nobody_listens() -> None:
+def test_reload_where_nothing_listens(tmp_path: Path) -> None:
     port = unused_port()
     with pytest.raises(NoService, match=rf"no service is running on 127.0.0.1, port {port} \(.*refused"):
-        ask_to_reload(HttpSection(port=port))
+        request_reload(configured(tmp_path, port))
     with pytest.raises(NoService, match="port is 0"):
-        ask_to_reload(HttpSection(port=0))
+        request_reload(configured(tmp_path, 0))
 
 
-async def test_reload_where_somebody_else_listens() -> None:
+async def test_reload_where_another_program_listens(tmp_path: Path) -> None:
     port = unused_port()
     app = web.Application()
     app.router.add_post("/reload", _answer)
@@ -450,7 +490,7 @@ async def test_reload_where_somebody_else_listens() -> None:
     try:
         await web.TCPSite(runner, "127.0.0.1", port).start()
         with pytest.raises(NoService, match="is no LSTMega"):
-            await asyncio.to_thread(ask_to_reload, HttpSection(port=port))
+            await asyncio.to_thread(request_reload, configured(tmp_path, port))
     finally:
         await runner.cleanup()
 
@@ -459,8 +499,33 @@ async def _answer(_: web.Request) -> web.Response:
     return web.json_response({"reloaded": True, "message": "of course"})
 
 
-async def test_reload_where_nobody_answers() -> None:
+async def test_reload_where_another_service_keeps_its_state_elsewhere(site: Site, tmp_path: Path) -> None:
+    with pytest.raises(NoService, match=r"does not accept the token in .*elsewhere"):
+        await asyncio.to_thread(request_reload, configured(tmp_path / "other", site.port))
+
+
+async def test_the_token_is_for_the_service_s_user_alone_and_goes_with_it(tiny_folder: Path, tmp_path: Path) -> None:
+    for _ in range(2):
+        async with served(tiny_folder, tmp_path) as site:
+            file = token_file(site.config.folder, site.port)
+            assert file.stat().st_mode & 0o777 == 0o600
+            assert len(site.token) > 40
+        assert not file.exists()
+
+
+async def test_without_a_folder_for_the_token_the_service_runs_and_reload_is_refused(
+    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("bot.service.admin_api.token_file", lambda _folder, _port: Path("/proc/no/such/folder"))
+    async with served(tiny_folder, tmp_path) as site:
+        assert (await site.get("/healthz"))[0] == 200
+        with pytest.raises(NoService, match="does not accept"):
+            await asyncio.to_thread(request_reload, site.config)
+    assert "reload.token_failed" in caplog.text
+
+
+async def test_reload_where_nothing_answers(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        section = HttpSection(port=silent.getsockname()[1])
+        config = configured(tmp_path, silent.getsockname()[1])
         with pytest.raises(NoService, match=r"has not answered for 0\.1 s"):
-            await asyncio.to_thread(ask_to_reload, section, 0.1)
+            await asyncio.to_thread(request_reload, config, 0.1)
