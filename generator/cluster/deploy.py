@@ -15,11 +15,11 @@ from generator.cluster.protocol import APPLICATION, REPLICA
 from generator.cluster.remote_weights import named_version
 from generator.cluster.replica import DRAIN_SECONDS, WAITING, Replica, trial
 from generator.errors import Unavailable, WeightsError
-from generator.serving.scheduler import MAX_ROWS
+from generator.serving.scheduler import MAX_BATCH_SIZE
 
 MOST_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
-AIM: Final = MAX_ROWS // 2
+AIM: Final = MAX_BATCH_SIZE // 2
 """Texts in each replica at which autoscaling aims: half full."""
 KNOCK_SECONDS: Final = 5.0
 """How long a cluster's machine may take to let somebody in."""
@@ -101,7 +101,7 @@ def deploy(order: Order) -> str:
         name=REPLICA,
         ray_actor_options={"num_cpus": order.threads},
         user_config={"weights": order.weights, "version": version},
-        max_ongoing_requests=MAX_ROWS + WAITING,
+        max_ongoing_requests=MAX_BATCH_SIZE + WAITING,
         max_queued_requests=MOST_QUEUED,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         graceful_shutdown_wait_loop_s=0.5,
