@@ -20,12 +20,11 @@ from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
-import onnx
 
+from benchmarks.training_extra import keras, onnx
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures.stacked import stacked_layers
-from generator.training.backend import keras
 from generator.training.model import from_bytes
 from generator.types import GenerationRequest, SamplingParams
 from generator.weights.session import cores

@@ -17,9 +17,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generation import STREAMS, characters_per_second
+from benchmarks.training_extra import keras
 from generator.serving.model import load_model
 from generator.serving.scheduler import Scheduler
-from generator.training.backend import keras
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch
 from generator.training.loop import seconds_per_step

@@ -8,6 +8,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
+from generator import dependencies  # noqa: F401 - first: exits with one line when something is not installed
 from generator.errors import (
     GeneratorError,
     InvalidRequest,

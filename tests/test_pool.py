@@ -555,4 +555,5 @@ def test_the_command_line_of_the_pool_says_what_there_is() -> None:
 def test_without_ray_the_extra_is_named() -> None:
     told = subprocess.run((sys.executable, "-m", "generator", "serve"), capture_output=True, text=True, check=False)
     assert told.returncode == 1
-    assert "lstmega[cluster]" in told.stderr
+    assert "Ray Serve, which is not installed; " in told.stderr
+    assert "cluster" in told.stderr

@@ -14,6 +14,7 @@ from typing import Any, Final
 from generator.cluster.protocol import APPLICATION, REPLICA
 from generator.cluster.remote_weights import named_version
 from generator.cluster.replica import DRAIN_SECONDS, WAITING, Replica, trial
+from generator.dependencies import how_to_install
 from generator.errors import Unavailable, WeightsError
 from generator.serving.scheduler import MAX_BATCH_SIZE
 
@@ -52,7 +53,7 @@ def ray_and_serve() -> tuple[Any, Any]:
         import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
         from ray import serve  # noqa: PLC0415
     except ImportError as error:
-        raise Unavailable("a pool needs Ray Serve: pip install 'lstmega[cluster]'") from error
+        raise Unavailable(f"a pool needs Ray Serve, which is not installed; {how_to_install('cluster')}") from error
     return ray, serve
 
 
