@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +19,7 @@ from hypothesis import strategies as st
 
 from bot.core import messages
 from bot.core.reply import Passage, Reply
-from bot.platforms.terminal.pipe import plain, printable
+from bot.platforms.terminal.pipe import lines_of, plain, printable
 from bot.platforms.terminal.prompt import fragments, wrapped
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -97,6 +100,50 @@ def test_odd_input_is_no_trouble(environment: dict[str, str]) -> None:
     assert "at most 1,000" in pipe(environment, b"/nietzsche " + b"a" * 300_000)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
+def test_a_byte_order_mark_does_not_lose_the_first_command(environment: dict[str, str], encoding: str) -> None:
+    mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
+    typed = f"{mark}/temperature 0.9\r\n/temperature 0,8".encode(encoding)
+    assert pipe(environment, typed).count("from now on") == 2
+
+
+@pytest.mark.parametrize("word", ["quit", "exit", "q", "/quit", " /EXIT "])
+def test_words_that_leave_end_a_pipe(environment: dict[str, str], word: str) -> None:
+    out = pipe(environment, f"/temperature 0.9\n{word}\n/temperature 0.8\n".encode())
+    assert out == "Your temperature is 0.9 from now on. Try it: /nietzsche\n"
+
+
+async def test_no_more_is_read_from_a_pipe_than_is_needed() -> None:
+    reader, writer = os.pipe()
+    os.set_blocking(writer, False)
+    lines = lines_of(reader)
+    line = b"/temperature " * 10 + b"\n"
+
+    async def fill() -> int:
+        """Writes until nothing has been read for a fifth of a second; returns how many lines that were."""
+        count = refusals = 0
+        while refusals < 20:
+            try:
+                os.write(writer, line)  # not longer than PIPE_BUF: whole or not at all
+                count, refusals = count + 1, 0
+            except BlockingIOError:
+                refusals += 1
+                await asyncio.sleep(0.01)
+        return count
+
+    first = asyncio.ensure_future(anext(lines))
+    written = await fill()
+    assert await first == line.decode().rstrip("\n")
+    assert written * len(line) < 500_000
+    for _ in range(written // 2):
+        await anext(lines)
+    assert 0 < await fill() <= written
+    os.close(writer)
+    async for _ in lines:
+        pass
+    os.close(reader)
+
+
 def test_input_from_a_file_and_from_nowhere(environment: dict[str, str], tmp_path: Path) -> None:
     lines = tmp_path / "lines"
     lines.write_text("/temperature 0.9\n" * 3)
@@ -172,6 +219,10 @@ class Terminal:
 
     def leaves(self) -> int | None:
         self.process.send("\x04")
+        return self.ends()
+
+    def ends(self) -> int | None:
+        """Waits until the process ends; returns its exit status."""
         while self.process.expect([pexpect.EOF, re.escape("\x1b[6n")]) == 1:
             self.process.send("\x1b[5;1R")
         self.process.close()
@@ -194,6 +245,48 @@ def test_a_person_sits_down_at_the_terminal(environment: dict[str, str], tmp_pat
     history = tmp_path / "state" / "lstmega" / "history"
     assert "/nietzsche 0.7 The philosopher" in history.read_text()
     assert history.stat().st_mode & 0o077 == 0
+
+
+def test_forgetme_deletes_the_prompt_history_too(environment: dict[str, str], tmp_path: Path) -> None:
+    terminal = Terminal(CHAT, environment)
+    terminal.sees("›")
+    terminal.types("/nietzsche 0.7 My secret\r")
+    terminal.sees("My secret\x1b[0m", "›")
+    state = tmp_path / "state" / "lstmega"
+    assert "My secret" in (state / "history").read_text()
+    terminal.types("/forgetme\r")
+    terminal.sees("everything I kept about you", "›")
+    for path in state.iterdir():
+        assert b"My secret" not in path.read_bytes(), path.name
+    terminal.types("\x1b[A\r")  # the line before, if there were one
+    terminal.types("/temperature\r")
+    terminal.sees("Set one: /temperature 0.8", "›")
+    assert terminal.leaves() == 0
+    assert "/temperature" in (state / "history").read_text()
+
+
+@pytest.mark.parametrize("word", ["quit", "exit", "q", "/quit", "/exit"])
+def test_words_that_leave_end_the_chat(environment: dict[str, str], word: str) -> None:
+    terminal = Terminal(CHAT, environment)
+    terminal.sees("›")
+    terminal.types(f"{word}\r")
+    assert terminal.ends() == 0
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell with job control")
+def test_ctrl_z_suspends_the_chat(environment: dict[str, str]) -> None:
+    terminal = Terminal(["bash", "--norc", "-i"], environment | {"PS1": "shell> "})
+    terminal.sees("shell> ")
+    terminal.types(f"{shlex.join(CHAT)}\n")
+    terminal.sees("›")
+    terminal.types("\x1a")
+    terminal.sees("Stopped", "shell> ")
+    terminal.types("fg\n")
+    terminal.sees("›")
+    terminal.types("quit\r")
+    terminal.sees("shell> ")
+    terminal.types("exit\n")
+    assert terminal.ends() == 0
 
 
 def test_ctrl_c_stops_the_text_and_not_the_bot(environment: dict[str, str]) -> None:

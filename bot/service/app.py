@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ async def run(
     """
     signals = Signals(end_within)
     with signals.installed(), _start_given_up(signals):
-        problem = ""
+        problem, hanging = "", False
         try:
             async with _open(config, platforms, backoff or Backoff()) as service:
                 stop = asyncio.Event()
@@ -77,11 +78,14 @@ async def run(
                 signals.on_reload(service.reloading.ask)
                 await stop.wait()
                 await service.stop()
+                hanging = bool(service.generator.threads().lost)
         except* NoPlatformLeft as refusals:
             problem = str(refusals.exceptions[0])
         if problem:
             raise ConfigError([f"no platform is left: {problem}"])
     log.info("service.stopped")
+    if hanging:  # everything is closed; but beside a thread that hangs in onnxruntime the interpreter ends by an abort
+        os._exit(0)
 
 
 @contextmanager
@@ -144,7 +148,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             admin_http.serving(config, health, metrics, reloading, redact) as address,
             reloading.watching(folder),
             supervisor.serving(),
-            watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor), systemd),
+            watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor, generator), systemd),
         ):
             log.info("service.ready http=%s summary=%s", address, commands.summary())
             systemd.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
@@ -152,10 +156,11 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             yield _Service(commands, generator, supervisor, reloading, health, systemd)
 
 
-def _goes_on(supervisor: Supervisor) -> bool:
-    """Polls the platforms; whether the process can do its work without a restart."""
+def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
+    """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
     supervisor.poll()
-    return True
+    generator.look()
+    return not generator.threads().lost
 
 
 def _settle() -> None:

@@ -136,7 +136,7 @@ async def test_a_service_that_is_well(site: Site) -> None:
             "service": (True, "running"),
             "telegram": (True, "connected"),
             "weights": (True, "tiny-1"),
-            "generator": (True, "works"),
+            "generator": (True, "writes"),
             "store": (True, "reads and writes"),
         },
     )

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from typing import Final, TextIO
 
 from bot.core import messages
-from bot.core.ask import Where
+from bot.core.ask import Ask, Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
 from bot.core.reply import Reply
@@ -20,16 +20,24 @@ from bot.core.reply import Reply
 PLATFORM: Final = "console"
 CHAT: Final = "local"
 PERSON: Final = "local"
-"""Whoever sits at the machine: "console:local" among the operators of the configuration."""
+"""The user of this machine: "console:local" among the operators of the configuration."""
+LEAVE: Final = frozenset({"quit", "exit", "q", "/quit", "/exit"})
+"""Lines that end the chat."""
 _CHUNK_BYTES: Final = 65536
+_READ_AHEAD: Final = 2
+"""Chunks."""
+_MAX_LINE: Final = 1 << 20
+"""Characters of a line; what follows is dropped, so that a line without end cannot fill the memory."""
 _DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that turn the direction of what stands around them."""
+"""Marks that change the direction of the text around them."""
 
 
 async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) -> None:
-    """Answers every line in order, as plain text, a blank line between the replies."""
+    """Answers each line in order, as plain text, a blank line between the replies, until one says to leave."""
     separator = ""
     async for line in lines:
+        if is_leave(line):
+            return
         if line.strip():
             reply = await respond(commands, line)
             output.write(f"{separator}{plain(reply)}\n")
@@ -37,16 +45,27 @@ async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) ->
             separator = "\n"
 
 
-async def respond(commands: Commands, line: str) -> Reply:
-    """The reply to a line that is not blank."""
+def is_leave(line: str) -> bool:
+    """Returns whether a line asks to end the chat."""
+    return line.strip().lower() in LEAVE
+
+
+def ask_of(line: str) -> Ask | None:
+    """Returns what a line asks for; None if it is no command."""
     parsed = parse_line(line)
-    if parsed is None:
+    return None if parsed is None else parse(parsed.command, parsed.arguments)
+
+
+async def respond(commands: Commands, line: str) -> Reply:
+    """Returns the reply to a line that is not blank."""
+    ask = ask_of(line)
+    if ask is None:
         return Reply.refusal(messages.no_command(line, commands.known_to(PLATFORM, PERSON)))
-    return await commands.handle(parse(parsed.command, parsed.arguments), Where(PLATFORM, CHAT, PERSON))
+    return await commands.handle(ask, Where(PLATFORM, CHAT, PERSON))
 
 
 def plain(reply: Reply) -> str:
-    """A reply as lines of text."""
+    """Returns a reply as lines of text."""
     lines = [reply.text]
     if reply.picture is not None and reply.picture.path is not None:
         lines.append(messages.picture(reply.picture.path))
@@ -56,36 +75,46 @@ def plain(reply: Reply) -> str:
 
 
 def printable(text: str) -> str:
-    """`text` without anything that a terminal would obey: control characters but the line end, surrogates."""
+    """Returns `text` without what a terminal would obey: control characters but the line end, surrogates."""
     return "".join(c for c in text if c == "\n" or not (unicodedata.category(c) in {"Cc", "Cs"} or c in _DIRECTIONS))
 
 
 async def lines_of(descriptor: int) -> AsyncIterator[str]:
-    """The lines of a file descriptor, UTF-8, without their ends. Raises `OSError` when it cannot be read.
+    """Yields the lines of a file descriptor without their ends; UTF-8, or UTF-16 after a byte-order mark.
 
-    A thread does the reading, since a regular file cannot be waited for. It reads the descriptor itself: at exit,
-    Python would wait for a thread that holds the lock of `sys.stdin`.
+    At most `_READ_AHEAD` chunks are read before they are needed. Raises `OSError` when the descriptor cannot be read.
+
+    A thread reads, since nothing can wait for a regular file. It reads the descriptor itself: at exit, Python would
+    wait for a thread that holds the lock of `sys.stdin`.
     """
     loop = asyncio.get_running_loop()
     chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    free = threading.Semaphore(_READ_AHEAD)
 
     def read() -> None:
-        with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens any more
-            try:
-                while chunk := os.read(descriptor, _CHUNK_BYTES):
-                    loop.call_soon_threadsafe(chunks.put_nowait, chunk)
-                loop.call_soon_threadsafe(chunks.put_nowait, b"")
-            except OSError as error:
-                loop.call_soon_threadsafe(chunks.put_nowait, error)
+        chunk: bytes | OSError = b"more"
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the chat has ended
+            while chunk and not isinstance(chunk, OSError):
+                free.acquire()
+                try:
+                    chunk = os.read(descriptor, _CHUNK_BYTES)
+                except OSError as error:
+                    chunk = error
+                loop.call_soon_threadsafe(chunks.put_nowait, chunk)
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
-    decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+    decoder: codecs.IncrementalDecoder | None = None
     rest = ""
     while chunk := await chunks.get():
         if isinstance(chunk, OSError):
             raise chunk
+        if decoder is None:
+            encoding = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
         *lines, rest = (rest + decoder.decode(chunk)).split("\n")
+        rest = rest[:_MAX_LINE]
         for line in lines:
             yield line.removesuffix("\r")
-    if last := rest + decoder.decode(b"", final=True):
-        yield last
+        free.release()
+    if decoder is not None and (last := rest + decoder.decode(b"", final=True)):
+        yield last.removesuffix("\r")

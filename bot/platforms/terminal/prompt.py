@@ -1,6 +1,6 @@
 """The console on a terminal: a prompt with history and completion, colours, a line that says what the bot is.
 
-Ctrl-C stops the text that is being written, Ctrl-D leaves.
+Ctrl-C stops the text that is being written, Ctrl-Z suspends, Ctrl-D and `quit` leave.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.styles import Style
 
 from bot.core import messages
+from bot.core.ask import ForgetMe
 from bot.core.commands import Commands
 from bot.core.reply import Kind, Reply
 from bot.platforms.terminal import pipe
@@ -44,12 +45,13 @@ log = logging.getLogger(__name__)
 
 
 async def talk(commands: Commands, history: Path) -> None:
-    """Prompts and answers until Ctrl-D. `history`: the file that keeps what was typed."""
+    """Prompts and answers until the user leaves. `history`: the file that keeps what was typed."""
     session: PromptSession[str] = PromptSession(
         [("class:input", "› ")],
         history=_history(history),
         completer=_CommandCompleter(commands),
         bottom_toolbar=lambda: [("class:bottom-toolbar", pipe.printable(commands.summary()))],
+        enable_suspend=True,  # Ctrl-Z
         style=_STYLE,
     )
     _show([("", f"LSTMega: {commands.summary()}\n"), ("class:notice", messages.HOW_TO_LEAVE)])
@@ -61,11 +63,14 @@ async def talk(commands: Commands, history: Path) -> None:
             continue
         except EOFError:
             return
-        if line.strip():
-            await _answer(commands, line)
+        if pipe.is_leave(line):
+            return
+        if line.strip() and await _answer(commands, line) and pipe.ask_of(line) == ForgetMe(confirmed=True):
+            session.history = _history(history, empty=True)
 
 
-async def _answer(commands: Commands, line: str) -> None:
+async def _answer(commands: Commands, line: str) -> bool:
+    """Shows the reply to a line. Returns whether the command was done: neither refused nor stopped."""
     writing = asyncio.create_task(pipe.respond(commands, line))
     try:
         with _stopped_by_ctrl_c(writing):
@@ -75,8 +80,9 @@ async def _answer(commands: Commands, line: str) -> None:
         if current is not None and current.cancelling():
             raise  # the whole program is to end, not only this text
         _show([("class:notice", messages.CANCELLED)])
-    else:
-        _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
+        return False
+    _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
+    return reply.kind is not Kind.REFUSAL
 
 
 @contextmanager
@@ -178,9 +184,14 @@ class _CommandCompleter(Completer):
                 yield Completion(f"/{name}", start_position=-len(typed), display=note.usage, display_meta=note.purpose)
 
 
-def _history(path: Path) -> History:
-    """The history in its file, readable by its owner only; in memory when the file cannot be written."""
+def _history(path: Path, *, empty: bool = False) -> History:
+    """Returns the history in its file, readable by its owner only; in memory when the file cannot be written.
+
+    `empty`: deletes the file first.
+    """
     try:
+        if empty:
+            path.unlink(missing_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
         log.warning("%s: what you type is not kept: %s", path, error)

@@ -1,0 +1,34 @@
+"""Bits per character, always measured the same way."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.vocabulary import Indices
+from generator.weights.session import Network
+
+
+def bits_per_character(network: Network, characters: Indices, progress: Callable[[int], None] | None = None) -> float:
+    """Mean −log2 p(next character) over all but the first of `characters`, int64 `[n]`, n at least 2.
+
+    The state is zero at the start and carried through. `progress` is told how many characters were read, now and then.
+    """
+    state = network.zero_state(1)
+    total = 0.0
+    for position in range(len(characters) - 1):
+        logits, state = network.step(characters[position : position + 1], state)
+        total += nats(logits[0], int(characters[position + 1]))
+        if progress is not None and position % 1000 == 999:
+            progress(position + 1)
+    return float(total / (len(characters) - 1) / math.log(2))
+
+
+def nats(logits: NDArray[np.float32], character: int) -> float:
+    """−ln p of the character at that index, by the logits `[vocabulary]` before it."""
+    row = logits.astype(np.float64)
+    top = row.max()
+    return float(top + math.log(np.exp(row - top).sum()) - row[character])
