@@ -111,7 +111,7 @@ async def run(count: int, conversations: int, folder: Path) -> None:
         kept = conversation()
 
         async def keep(person: str) -> None:
-            number = await store.make_known(PLATFORM, person)
+            number = await store.ensure_user(PLATFORM, person)
             await store.save_conversation(PLATFORM, person, person, number, kept)
 
         for person in chosen[:conversations]:

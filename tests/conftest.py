@@ -160,13 +160,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Path | Secret:
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A new database, which does not wait long for other processes."""
-    async with Store.open(tmp_path / "lstmega.sqlite3", patience=0.1) as store:
+    async with Store.open(tmp_path / "lstmega.sqlite3", busy_timeout=0.1) as store:
         yield store
 
 
 async def keep(store: Store, platform: str, chat: str, person: str, conversation: Conversation) -> None:
     """Keeps a text that was asked for just now."""
-    number = await store.make_known(platform, person)
+    number = await store.ensure_user(platform, person)
     assert await store.save_conversation(platform, chat, person, number, conversation)
 
 

@@ -97,6 +97,13 @@ class ServiceProcess:
             parts = [json.loads(line) for line in (await response.text()).splitlines()]
             return response.status, {part["part"]: part["ready"] for part in parts}
 
+    async def reports(self, status: int) -> dict[str, bool]:
+        """Waits until `/readyz` has that status, which may be the last one for a few seconds; returns the parts."""
+        async with asyncio.timeout(PATIENCE):
+            while (found := await self.ready())[0] != status:
+                await asyncio.sleep(0.1)
+        return found[1]
+
     async def get(self, path: str) -> str:
         async with ClientSession() as session, session.get(self.url + path) as response:
             assert response.status == 200

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bot.config.schema import Config, Secret, TelegramSection, shown
+from bot.config.schema import Config, Secret, TelegramSection, redact_url
 from bot.net.http_server import is_loopback
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
@@ -121,18 +121,11 @@ def _absent(path: Path) -> Finding | None:
     return _wrong("database", f"{path}: cannot be made: {home} cannot be written; change [store] path")
 
 
-async def _database(path: Path | Secret) -> Finding:
-    """Looks into the database if there is one; otherwise whether a start could make it, without making it."""
+async def _database(place: Path | Secret) -> Finding:
+    """Inspects the database if there is one; otherwise says whether a start could make it."""
+    name = redact_url(place) if isinstance(place, Secret) else place
     try:
-        if isinstance(path, Secret):
-            return _right("database", f"{shown(path)}: {await Store.look(path)}")
-        if (absent := _absent(path)) is not None:
-            return absent
-        async with Store.open(path) as store:
-            damage = await store.integrity()
+        absent = _absent(place) if isinstance(place, Path) else None
+        return absent or _right("database", f"{name}: {await Store.inspect(place)}")
     except StoreError as error:
         return _wrong("database", str(error))
-    if damage:
-        remedy = "move it away or restore a copy"
-        return _wrong("database", f"{path}: is damaged ({damage[0][:80]}); {remedy}")
-    return _right("database", f"{path}: whole")

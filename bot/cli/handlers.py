@@ -19,7 +19,7 @@ import msgspec
 
 from bot.cli.exit_codes import UNUSABLE, WRONG, fail
 from bot.config.loader import ConfigError, load
-from bot.config.schema import Config, Secret, shown
+from bot.config.schema import Config, Secret, redact_url
 from bot.core import messages
 from bot.core.parsing import fit_prompt
 from bot.platforms.base import CommandSyncError
@@ -59,7 +59,7 @@ async def _talk(config: Config) -> None:
     from bot.store.store import Store  # noqa: PLC0415
 
     async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(Store.open(config.database))
+        store = await stack.enter_async_context(Store.open(config.database, keep_days=config.store.keep_days))
         generator = await stack.enter_async_context(open_generator(config.generator))
         await chat(Commands(generator, store, config.bot), config.folder)
 
@@ -158,28 +158,28 @@ def _logged(
 
 def backup(options: argparse.Namespace) -> int:
     """Copies the database into a file."""
-    from bot.store import backup as backing_up  # noqa: PLC0415 - load the database library, as in `_talk`
-    from bot.store import transfer  # noqa: PLC0415
+    from bot.store.backup import back_up_file, back_up_postgres  # noqa: PLC0415 - loads the database library, as in `_talk`
 
     source, target = _config(options).database, options.file
     if isinstance(source, Secret):
-        asyncio.run(transfer.back_up(source, target))
+        asyncio.run(back_up_postgres(source, target))
     else:
-        backing_up.back_up(source, target)
-    place = shown(source) if isinstance(source, Secret) else source
+        back_up_file(source, target)
+    place = redact_url(source) if isinstance(source, Secret) else source
     print(f"{target}: {target.stat().st_size:,} bytes, a copy of {place}")
     return 0
 
 
 def bring(options: argparse.Namespace) -> int:
     """Copies a file into the PostgreSQL."""
-    from bot.store.transfer import bring  # noqa: PLC0415 - loads the database library, as in `_talk`
+    from bot.store.importing import import_file  # noqa: PLC0415 - loads the database library, as in `_talk`
 
     target = _config(options).database
     if isinstance(target, Path):
         return fail(options.prog, UNUSABLE, "no PostgreSQL is configured to copy into: set [store] url")
-    rows = asyncio.run(bring(options.file, target))
-    print(f"{shown(target)} holds all of {options.file} now: {', '.join(f'{table} {rows[table]:,}' for table in rows)}")
+    rows = asyncio.run(import_file(options.file, target))
+    place = redact_url(target)
+    print(f"{place} holds all of {options.file} now: {', '.join(f'{table} {rows[table]:,}' for table in rows)}")
     print("Start the bots with this [store] url. The file is as it was, but /forgetme does not reach it any more:")
     print("once the bots run, delete it, and what ends in -wal or -shm beside it.")
     return 0

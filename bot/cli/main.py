@@ -14,7 +14,7 @@ from bot.cli.exit_codes import INTERRUPTED, UNREAD, UNUSABLE, WRONG, fail
 from bot.cli.parser import parser
 from bot.config.loader import ConfigError
 from bot.core.parsing import PromptTooLong
-from bot.store.errors import StoreAway, StoreError
+from bot.store.errors import StoreError, StoreUnavailable
 from generator import GeneratorError, InvalidRequest, WeightsError
 
 _TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(options.prog, UNUSABLE, *error.problems)
     except (GeneratorError, StoreError, PromptTooLong) as error:
         # After 1 systemd starts the service again; 2 is for what somebody has to mend.
-        passing = isinstance(error, StoreAway) or not isinstance(error, _TO_BE_MENDED)
+        passing = isinstance(error, StoreUnavailable) or not isinstance(error, _TO_BE_MENDED)
         return fail(options.prog, WRONG if passing else UNUSABLE, str(error))
     except BrokenPipeError:
         # Python flushes standard output once more at exit; let that go nowhere.

@@ -63,7 +63,7 @@ DATABASE_URL: Final = re.compile(
     r"postgres(?:ql)?://(?:[^\s@/?#]*@)?(?P<place>(?:[\w.,-]|\[[\da-fA-F:.]+\]|%2[Ff]|:\d+)*/[^\s@:/?#]+)(?:\?(?:(?!password=)[^\s@#])*)?"
 )
 """As https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS, with a database. What could be a
-part of a password is allowed nowhere but in its place, so that `shown` shows none."""
+part of a password is allowed nowhere but in its place, so that `redact_url` shows none."""
 Folder = Annotated[Path | None, Meta(description="a path in quotes; empty for the default")]
 
 
@@ -131,6 +131,7 @@ class StoreSection(Struct, frozen=True, kw_only=True):
 
     path: Folder = None
     url: DatabaseUrl = Secret()
+    keep_days: Annotated[int, _whole(0, 36_500)] = 90
 
 
 class HttpSection(Struct, frozen=True, kw_only=True):
@@ -176,7 +177,7 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.store.path
 
 
-def shown(address: Secret) -> str:
+def redact_url(address: Secret) -> str:
     """The address of a PostgreSQL without the user, the password and the options. Raises `ValueError` for another."""
     match = DATABASE_URL.fullmatch(address.reveal())
     if match is None:

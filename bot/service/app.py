@@ -133,7 +133,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
     metrics, systemd = Metrics(), watchdog.Systemd()
     folder = watched(config.generator)
     async with (
-        Store.open(config.database) as store,
+        Store.open(config.database, keep_days=config.store.keep_days) as store,
         open_generator(config.generator) as generator,
     ):
         reloading = Reloading(generator, metrics.reloaded)

@@ -64,7 +64,7 @@ class Health:
         try:
             async with asyncio.timeout(PATIENCE_SECONDS):
                 await self._store.temperature(*_NOBODY)
-                await self._store.probe()
+                await self._store.check_writable()
         except StoreError as error:
             return Part("store", ready=False, detail=str(error))
         except TimeoutError:

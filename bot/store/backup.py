@@ -1,4 +1,4 @@
-"""A copy of the database's file while the service runs."""
+"""A copy of the database, as it is at one moment, in a new SQLite file. The bot may run meanwhile."""
 
 from __future__ import annotations
 
@@ -7,39 +7,58 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Final
 
+from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError
-from bot.store.sqlite import explain
+from bot.store.migrations import statements, tables
+from bot.store.sqlite import find_damage, read_only, translated_errors
+from bot.store.store import postgres_database
+
+COPY_TIMEOUT_SECONDS: Final = 30.0
+"""For one statement of a copy, longer than in service."""
+ROWS: Final = 500
+"""Copied at a time: about 5 MB of texts and states."""
 
 
-def back_up(source: Path, target: Path) -> None:
-    """Copies the database as it is at one moment into a new file, for its owner alone.
+def back_up_file(source: Path, target: Path) -> None:
+    """Copies a database file into a new file, readable by its owner alone (https://sqlite.org/backup.html).
 
-    Whoever writes goes on meanwhile (https://sqlite.org/backup.html). The copy is checked before it gets its name, so a
-    file of that name is a whole one. Raises `StoreError`: nothing to copy, the target is there already, a full disk.
+    The target appears when it is complete. Raises `StoreError`: nothing to copy, damage, target exists, a full disk.
     """
-    named = source
-    with new_file(target) as temporary:
-        try:
-            with closing(sqlite3.connect(f"{source.absolute().as_uri()}?mode=ro", uri=True)) as original:
-                original.execute("PRAGMA schema_version")
-                named = target
-                with closing(sqlite3.connect(temporary)) as copy:
-                    original.backup(copy)
-                    copy.execute("PRAGMA journal_mode = DELETE")
-                    damage = copy.execute("PRAGMA integrity_check(1)").fetchone()[0]
-        except sqlite3.Error as error:
-            raise StoreError(named, explain(error)) from error
-        if damage != "ok":
-            raise StoreError(source, f"is damaged ({damage[:80]}), and so is every copy of it; keep an older one")
+    with _new_file(target) as temporary, read_only(source) as original:
+        original.execute("PRAGMA schema_version")  # an error of the source is reported as its own
+        with translated_errors(target), closing(sqlite3.connect(temporary)) as copy:
+            original.backup(copy)
+            copy.execute("PRAGMA journal_mode = DELETE")
+            if damage := find_damage(copy):
+                raise StoreError(source, f"is damaged ({damage[:80]}), and so is every copy of it; keep an older one")
+
+
+async def back_up_postgres(address: Secret, target: Path) -> None:
+    """Copies a PostgreSQL into a new file, as `back_up_file`; raises what `postgres.Database.open` raises, too."""
+    database = postgres_database(address)
+    with _new_file(target) as temporary:
+        async with database.snapshot(address, COPY_TIMEOUT_SECONDS) as (schema, source):
+            if not schema:
+                raise StoreError(redact_url(address), "nothing of the bot's is there, so there is nothing to copy")
+            with translated_errors(target), closing(sqlite3.connect(temporary, isolation_level=None)) as file:
+                file.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway
+                file.execute("BEGIN")
+                for statement in statements(0, schema):
+                    file.execute(statement)
+                for table in tables(schema):
+                    cursor, columns = f"every_{table.name}", ", ".join(table.columns)
+                    await source.run(f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {columns} FROM {table.name}")
+                    while rows := await source.read(f"FETCH {ROWS} FROM {cursor}"):
+                        marks = ", ".join("?" * len(table.columns))
+                        file.executemany(f"INSERT INTO {table} VALUES ({marks})", map(tuple, rows))
+                file.execute("COMMIT")
 
 
 @contextmanager
-def new_file(target: Path) -> Iterator[Path]:
-    """An empty file, for its owner alone, to fill in the block; it gets its name when the block ends without an error.
-
-    Raises `StoreError` when the target is there already or cannot be written.
-    """
+def _new_file(target: Path) -> Iterator[Path]:
+    """Yields an empty private file; it becomes `target` if the block succeeds. Raises `StoreError`."""
     if target.exists():
         raise StoreError(target, "is there already; choose another name")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")

@@ -1,4 +1,4 @@
-"""Errors that more than one module names. They stand apart so that naming one loads no database library."""
+"""The errors of the store. They stand apart, so that naming one loads no database library."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from pathlib import Path
 
 
 class StoreError(Exception):
-    """The database cannot do what was asked; one line: the file or address, what is wrong, what to do."""
+    """The database failed. One line: the file or address, what is wrong, what to do."""
 
-    def __init__(self, place: Path | str, trouble: str) -> None:
-        super().__init__(f"{place}: {trouble}")
+    def __init__(self, place: Path | str, problem: str) -> None:
+        super().__init__(f"{place}: {problem}")
 
 
-class StoreAway(StoreError):
-    """The database's server does not answer just now; later it may, without anybody changing anything here."""
+class StoreUnavailable(StoreError):
+    """The database server does not answer now. It may answer later without any change here."""

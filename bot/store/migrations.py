@@ -1,21 +1,26 @@
-"""The steps that bring a database from any older schema to the present one, in order.
+"""The schema: numbered migrations from an empty database to the present one.
 
-`PRAGMA user_version` is the number of steps that were taken. A step is a tuple of statements, run in one transaction
-together with the new number. A step that was released never changes; a new need is a new step at the end.
+`PRAGMA user_version` is the number of migrations that were applied. Each is a tuple of statements and runs in one
+transaction with its new number. A released migration never changes; a new one goes at the end.
 """
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Iterator
-from typing import Final
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bot.store.errors import StoreError
 
 APPLICATION_ID: Final = 0x4C53544D
-"""`PRAGMA application_id`: "LSTM" in ASCII, so that the database of another program is not taken for ours."""
+"""`PRAGMA application_id`: "LSTM" in ASCII. It tells this program's database from another program's."""
 
 MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
-        # One row for each person on each platform: the root of everything that is known about them.
+        # One row per user and platform. Everything else about the user refers to it.
         """
         CREATE TABLE people (
             id INTEGER PRIMARY KEY,
@@ -30,7 +35,7 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             temperature REAL NOT NULL
         )
         """,
-        # The last text of a person in a chat: where it stopped and how it began. `updated_at`: seconds since 1970.
+        # A user's last text in a chat. `opening`: the prompt. `updated_at`: seconds since 1970.
         """
         CREATE TABLE conversations (
             person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
@@ -46,11 +51,11 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
     ),
     (
-        # Small facts of the service itself, such as which commands a platform was last told of.
+        # Key-value settings of the service itself, such as a hash of the commands that Discord has registered.
         "CREATE TABLE notes (key TEXT PRIMARY KEY, value TEXT NOT NULL)",
     ),
     (
-        # Chats that go under another name now: a Telegram group that became a supergroup.
+        # Chats whose ID changed: Telegram groups that became supergroups.
         """
         CREATE TABLE moved_chats (
             platform TEXT NOT NULL,
@@ -61,17 +66,58 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         """,
     ),
     (
-        # The whole of the last text, and what it takes to compute its probabilities again; NULL in rows from before.
-        # `preceding`: the raw text that was read first. `seed`: NULL for a text that goes on from another.
+        # The last text and what scoring it takes; NULL in older rows. `preceding`: the raw text before it. `seed`: NULL
+        # for a text that continues another.
         "ALTER TABLE conversations ADD COLUMN written TEXT",
         "ALTER TABLE conversations ADD COLUMN preceding TEXT",
         "ALTER TABLE conversations ADD COLUMN seed INTEGER",
     ),
+    (
+        # Old texts are found by their age, without reading all of them.
+        "CREATE INDEX conversations_by_age ON conversations (updated_at)",
+    ),
 )
 
 
-def steps(done: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
-    """The statements that bring an SQLite file from one number of steps to another, each with its new number."""
-    for number, statements in enumerate(MIGRATIONS[done:wanted], done + 1):
-        yield from statements
+class Table(NamedTuple):
+    """A table: its name, and the declared types of its columns by their names, in order."""
+
+    name: str
+    columns: dict[str, str]
+
+    def __str__(self) -> str:
+        return f"{self.name} ({', '.join(self.columns)})"
+
+
+def statements(applied: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
+    """Yields the statements that migrate an SQLite file from one schema to another."""
+    for number, migration in enumerate(MIGRATIONS[applied:wanted], applied + 1):
+        yield from migration
         yield f"PRAGMA user_version = {number}"
+
+
+def tables(schema: int = len(MIGRATIONS)) -> list[Table]:
+    """Returns every table of a schema; a table comes after those that its rows refer to."""
+    with closing(sqlite3.connect(":memory:")) as empty:
+        for statement in statements(0, schema):
+            empty.execute(statement)
+        names = empty.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
+        columns = "SELECT name, type FROM pragma_table_info(?)"
+        return [Table(name, dict(empty.execute(columns, (name,)))) for (name,) in names]
+
+
+def refuse_newer(place: Path | str, schema: int, key: str) -> None:
+    """Raises `StoreError` for a schema of a later release. `key`: the setting that chooses the database."""
+    if schema > len(MIGRATIONS):
+        raise StoreError(
+            place,
+            f"is from a newer version of LSTMega (schema {schema}; this one knows {len(MIGRATIONS)});"
+            f" update LSTMega, or choose another database with [store] {key}",
+        )
+
+
+def summary(schema: int) -> str:
+    """Says what the next start does to a database of that schema; empty when nothing."""
+    if schema == len(MIGRATIONS):
+        return ""
+    return f"; will be migrated from {schema} to {len(MIGRATIONS)} at the next start"

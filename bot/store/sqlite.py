@@ -1,41 +1,50 @@
-"""The database file: opening it, reading, changing, and writing it anew without what was deleted.
+"""The SQLite file: open it, read, change, and erase what was deleted.
 
-SQLite through aiosqlite, on two connections, each with a thread of its own: one changes, one reads, so that nobody who
-only reads waits for a long change. Write-ahead logging with `synchronous = NORMAL`: a committed change survives the
-death of the process at any moment. When the machine loses its power, what was committed since the system last wrote to
-the disk (half a minute, usually) may be lost, and nothing else. `FULL` would keep that as well, but waits for the disk
-at every change: on a rented machine 0.2 ms in the middle and 8 ms at the 99th percentile, where `NORMAL` took 0.02 and
-0.1, and a command's time for the store is 5. What is forgotten (`Database.scrub`) is on the disk either way.
+aiosqlite on two connections, each with its own thread: one writes, one reads, so a read never waits for a change.
+
+Durability: write-ahead log with `synchronous = NORMAL`. A committed change survives the death of the process. A power
+failure may lose the commits since the system last wrote to the disk, usually half a minute. `FULL` would keep them, but
+a change then waits for the disk: 8 ms at the 99th percentile on a rented machine, against 0.1 ms.
+
+Erasure: `secure_delete` zeroes deleted rows in place, but not the copies that SQLite leaves in the unused part of a
+page when it moves rows between pages. Only `VACUUM` erases these, and changes wait for it: 0.7 s for 100 MB. A file
+up to `SMALL_BYTES` is vacuumed at once; a larger one at night. The write-ahead log is emptied at once in both cases.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 import aiosqlite
 
 from bot.store.errors import StoreError
-from bot.store.migrations import APPLICATION_ID, MIGRATIONS, steps
+from bot.store.migrations import APPLICATION_ID, refuse_newer, statements, summary
 
-PATIENCE_SECONDS: Final = 5.0
+BUSY_TIMEOUT_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
-PROBE_SECONDS: Final = 1.0
-"""How long `Database.probe` waits for it."""
-SCRUB_AGAIN_SECONDS: Final = 60.0
-"""After writing the file anew has failed, for want of space for instance, it is tried again this much later."""
-_PROBE: Final = "probe"
-"""The note that `Database.probe` writes."""
-_SCRUB: Final = "scrub"
-"""The note that deleted rows may have left traces in the file; with a value that no other has."""
-SET_NOTE: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
+WRITE_CHECK_SECONDS: Final = 1.0
+"""The same for `Database.check_writable`."""
+ERASE_RETRY_SECONDS: Final = 60.0
+"""Pause after a failed erasure, for instance on a full disk."""
+SMALL_BYTES: Final = 4 << 20
+"""A file of this size is vacuumed in about 0.03 s, and checked in less."""
+ERASE_HOUR: Final = 4
+"""Local time at which a larger file is vacuumed."""
+SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
+WRITE_CHECK: Final = "probe"
+"""Key of the setting that `check_writable` writes."""
+_ERASE: Final = "scrub"
+"""Key of the setting that marks an erasure as due. Its value is unique to the deletion."""
 _RETRY_SECONDS: Final = 0.02
 log = logging.getLogger(__name__)
 
@@ -43,8 +52,7 @@ log = logging.getLogger(__name__)
 class Connection:
     """Statements on one connection. Every method raises `StoreError` when the database fails.
 
-    `$1` in a statement stands for the first of the values, as in PostgreSQL: `bot.store.store` says everything to both
-    databases in the same words.
+    `$1` in a statement stands for the first of the values, as in PostgreSQL, so both databases share the statements.
     """
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
@@ -53,150 +61,193 @@ class Connection:
 
     async def read(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Executes one statement; returns all its rows."""
-        try:
+        with translated_errors(self._path):
             return list(await self._connection.execute_fetchall(statement, _numbered(values)))
-        except sqlite3.Error as error:
-            raise StoreError(self._path, explain(error)) from error
 
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
-        try:
+        with translated_errors(self._path):
             async with self._connection.execute(statement, _numbered(values)) as cursor:
                 return max(cursor.rowcount, 0)
-        except sqlite3.Error as error:
-            raise StoreError(self._path, explain(error)) from error
 
-    async def deleted(self) -> None:
-        """Notes, in the transaction that deletes something, that the file has to be written anew."""
-        await self.run(SET_NOTE, _SCRUB, secrets.token_hex(8))
+    async def mark_deleted(self) -> None:
+        """Records, in the transaction that deletes rows, that their bytes must be erased."""
+        await self.run(SET_SETTING, _ERASE, secrets.token_hex(8))
 
     async def rollback(self) -> None:
-        """Takes the transaction back; queued at once, behind whatever statement a cancelled task was waiting for."""
+        """Rolls the transaction back, after the statement that a cancelled task was waiting for."""
         await self._connection.rollback()
 
     async def interrupt(self) -> None:
-        """Ends the statement that runs."""
+        """Aborts the running statement."""
         await self._connection.interrupt()
 
 
 class Database:
-    """The file, open. Make one with `Database.open`. Every method raises `StoreError` when it fails."""
+    """The open file. Make one with `Database.open`. Every method raises `StoreError` when it fails."""
 
-    def __init__(self, path: Path, writer: Connection, reader: Connection, patience: float) -> None:
+    def __init__(self, path: Path, writer: Connection, reader: Connection, busy_timeout: float) -> None:
         self.path = path
         self.read = reader.read
         self._writer = writer
-        self._patience = patience
-        self._turn = asyncio.Lock()
-        """Transactions of concurrent tasks share the connection, so they take turns."""
-        self._scrub = asyncio.Event()
-        self._scrubbed: asyncio.Future[None] | None = None
-        self._scrubbing = False
+        self._busy_timeout = busy_timeout
+        self._write_lock = asyncio.Lock()
+        """Held for one transaction: concurrent tasks share the connection."""
+        self._erase_requested = asyncio.Event()
+        self._erased: asyncio.Future[None] | None = None
+        """Done when the requested erasure has ended; shared by those who wait for it."""
+        self._vacuum_due = False
+        self._vacuuming = False
+        self._nightly: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, path: Path, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Database]:
-        """Opens the database, making its folder, the file and the present schema where they are missing.
+    async def open(cls, path: Path, busy_timeout: float = BUSY_TIMEOUT_SECONDS) -> AsyncIterator[Database]:
+        """Opens the database; creates or migrates it where necessary.
 
-        `patience`: seconds to wait for another process that holds it. Raises `StoreError`: locked, read-only,
-        corrupt, no database, another program's, from a newer version of the bot, folder missing or unwritable.
+        `busy_timeout`: seconds to wait for another process that holds it. Raises `StoreError`: locked, read-only,
+        corrupt, no database, another program's, from a newer version, folder missing or not writable.
         """
-        await asyncio.to_thread(_make_file, path)
-        async with _connected(path, patience) as writer:
-            await _prepare(path, writer, patience)
-            async with _connected(path, patience) as reader:
+        await asyncio.to_thread(_create, path)
+        async with _connected(path, busy_timeout) as writer:
+            await _prepare(path, writer, busy_timeout)
+            async with _connected(path, busy_timeout) as reader:
                 await reader.read("PRAGMA query_only = ON")
-                database = cls(path, writer, reader, patience)
-                if await database.read("SELECT 1 FROM notes WHERE key = $1", _SCRUB):
-                    database._scrub.set()  # the process ended before it was done
-                cleaning = asyncio.create_task(database._keep_clean())
+                database = cls(path, writer, reader, busy_timeout)
+                if await database.read("SELECT 1 FROM notes WHERE key = $1", _ERASE):
+                    database._erase_requested.set()  # the last process ended before it was done
+                eraser = asyncio.create_task(database._erase_on_request())
                 try:
                     yield database
                 finally:
-                    cleaning.cancel()
-                    if database._scrubbing:
-                        await writer.interrupt()  # the note is still there, and the next start sees it
-                    await asyncio.wait([cleaning])
+                    eraser.cancel()
+                    if database._vacuuming:
+                        await writer.interrupt()  # the mark stays, and the next start continues
+                    await asyncio.wait([eraser])
 
     @asynccontextmanager
-    async def transaction(self, *, alone: bool = False) -> AsyncIterator[Connection]:  # noqa: ARG002 - always alone
-        """All or nothing: an error, or the cancellation of the task, takes everything back.
+    async def transaction(self, *, exclusive: bool = False) -> AsyncIterator[Connection]:  # noqa: ARG002
+        """All or nothing: an error, or the cancellation of the task, rolls it back.
 
-        `alone`: nothing else may change meanwhile; with SQLite that is so for every transaction.
+        `exclusive`: no other transaction runs meanwhile. With SQLite that holds for every transaction.
         """
-        async with self._turn, _transaction(self._writer) as connection:
+        async with self._write_lock, _transaction(self._writer) as connection:
             yield connection
 
     async def change(self, statement: str, *values: Any) -> int:
         """Executes one statement that changes something, all or nothing; returns the number of rows it changed.
 
-        In a `transaction` it would take three: each waits for the event loop and for the connection's thread in turn,
-        which under load is what takes the time. When the task is cancelled, it may be done or not.
+        One statement instead of the three of a `transaction`: under load, the hop between the event loop and the
+        connection's thread is what takes time. If the task is cancelled, the change may be made or not.
         """
-        async with self._turn:
+        async with self._write_lock:
             return await self._writer.run(statement, *values)
 
-    async def probe(self) -> None:
-        """Writes something, to find out whether that works; waits `PROBE_SECONDS` for another process at most.
+    async def check_writable(self) -> None:
+        """Writes a setting; waits at most `WRITE_CHECK_SECONDS` for another process. Does nothing during a `VACUUM`.
 
-        A write that is taken back would not do: with write-ahead logging it never reaches the disk, and only what does
-        finds out that the disk is full or can only be read. While the file is written anew, that is being found out.
+        The write is committed: with write-ahead logging, only a commit reaches a disk that may be full or read-only.
         """
-        if self._scrubbing:
+        if self._vacuuming:
             return
-        async with self._turn:
+        async with self._write_lock:
             try:
-                await self._writer.read(f"PRAGMA busy_timeout = {PROBE_SECONDS * 1000:.0f}")
-                await self._writer.run(SET_NOTE, _PROBE, str(time.time_ns()))
+                await self._writer.read(f"PRAGMA busy_timeout = {WRITE_CHECK_SECONDS * 1000:.0f}")
+                await self._writer.run(SET_SETTING, WRITE_CHECK, str(time.time_ns()))
             finally:
-                await self._writer.read(f"PRAGMA busy_timeout = {self._patience * 1000:.0f}")
+                await self._writer.read(f"PRAGMA busy_timeout = {self._busy_timeout * 1000:.0f}")
 
-    async def damage(self) -> list[str]:
-        """What `PRAGMA integrity_check` and `foreign_key_check` find wrong; empty when all is right."""
-        found = [str(row[0]) for row in await self.read("PRAGMA integrity_check(10)")]
-        orphans = await self.read("PRAGMA foreign_key_check")
-        return [line for line in found if line != "ok"] + [f"{row[0]}: a row belongs to nobody" for row in orphans[:10]]
+    async def erase_deleted(self) -> None:
+        """Erases the bytes of deleted rows; returns when that is done or has failed. Concurrent calls share the work.
 
-    async def scrub(self) -> None:
-        """Returns when the file was written anew without what is deleted by now, or when that has failed.
-
-        Those who ask at the same time share one writing. What failed is told in the log and tried again later.
+        A failure is logged, and retried later.
         """
-        if self._scrubbed is None:
-            self._scrubbed = asyncio.get_running_loop().create_future()
-            self._scrub.set()
-        await asyncio.shield(self._scrubbed)
+        if self._erased is None:
+            self._erased = asyncio.get_running_loop().create_future()
+            self._erase_requested.set()
+        await asyncio.shield(self._erased)
 
-    async def _keep_clean(self) -> None:
+    async def _erase_on_request(self) -> None:
         while True:
-            await self._scrub.wait()
-            self._scrub.clear()
-            asked, self._scrubbed = self._scrubbed, None  # who asks from here on waits for the next
-            self._scrubbing = True
+            await self._erase_requested.wait()
+            self._erase_requested.clear()
+            done, self._erased = self._erased, None  # a later deletion waits for the next erasure
             try:
-                await self._write_anew()
-            except StoreError as error:
-                log.error("deleted rows may leave traces in the file; tried again every minute: %s", error)
-                asyncio.get_running_loop().call_later(SCRUB_AGAIN_SECONDS, self._scrub.set)
+                await self._erase()
+            except Exception as error:  # noqa: BLE001 - or each later /forgetme would wait for ever
+                log.error("store.erase_failed retry_seconds=%g error=%s", ERASE_RETRY_SECONDS, error)
+                asyncio.get_running_loop().call_later(ERASE_RETRY_SECONDS, self._erase_requested.set)
             finally:
-                self._scrubbing = False
-                if asked is not None:
-                    asked.set_result(None)
+                self._vacuuming = False
+                if done is not None:
+                    done.set_result(None)
 
-    async def _write_anew(self) -> None:
-        """`secure_delete` zeroes deleted rows, but not the copies that SQLite leaves in the unused part of a page when
-        it moves rows between pages (seen in an experiment); so the file is written anew (`VACUUM`), and the write-ahead
-        log, which holds older pages, is emptied. Only changes wait meanwhile.
-        """
-        async with self._turn:
-            notes = await self._writer.read("SELECT value FROM notes WHERE key = $1", _SCRUB)
-            await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # on a full disk, room for what follows
-            await self._writer.read("VACUUM")
-            [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
+    async def _erase(self) -> None:
+        [(size,)] = await self.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        vacuum, self._vacuum_due = self._vacuum_due or size <= SMALL_BYTES, False
+        if not vacuum and self._nightly is None:
+            self._nightly = asyncio.get_running_loop().call_later(_seconds_until_night(), self._vacuum_tonight)
+        async with self._write_lock:
+            self._vacuuming = vacuum
+            marks = await self._writer.read("SELECT value FROM notes WHERE key = $1", _ERASE)
+            [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # on a full disk, this makes room
+            if vacuum:
+                await self._writer.read("VACUUM")
+                [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
             if busy:
                 raise StoreError(self.path, "is being read by another program; its -wal file may hold deleted rows")
-            for (value,) in notes:
-                await self._writer.run("DELETE FROM notes WHERE key = $1 AND value = $2", _SCRUB, value)
+            for (value,) in marks if vacuum else ():
+                await self._writer.run("DELETE FROM notes WHERE key = $1 AND value = $2", _ERASE, value)
+
+    def _vacuum_tonight(self) -> None:
+        self._nightly, self._vacuum_due = None, True
+        self._erase_requested.set()
+
+
+def inspect(path: Path) -> str:
+    """Describes a database in a few words, and changes nothing. Raises `StoreError` as `Database.open`, and for damage.
+
+    It reads the whole file.
+    """
+    # Without a write-ahead log no process has the file open; `immutable` then keeps SQLite from creating one.
+    with read_only(path, immutable=not path.with_name(f"{path.name}-wal").exists()) as file:
+        schema = identify(path, *file.execute(IDENTITY).fetchone())
+        if damage := find_damage(file):
+            raise StoreError(path, f"is damaged ({damage[:80]}); move it away or restore a backup")
+    return f"intact{summary(schema)}"
+
+
+@contextmanager
+def read_only(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
+    """Opens the file for reading. Raises `StoreError`, also for every `sqlite3.Error` of the block."""
+    address = f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=ro'}"
+    with translated_errors(path), closing(sqlite3.connect(address, uri=True)) as file:
+        yield file
+
+
+def find_damage(file: sqlite3.Connection) -> str:
+    """Returns the first thing that is wrong in the file; empty when it is intact."""
+    [(found,)] = file.execute("PRAGMA integrity_check(1)")
+    if found != "ok":
+        return str(found).splitlines()[-1]
+    for table, *_ in file.execute("PRAGMA foreign_key_check"):
+        return f"{table}: a row refers to a user who does not exist"
+    return ""
+
+
+IDENTITY: Final = (
+    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
+    " FROM pragma_user_version, pragma_application_id"
+)
+"""One statement, so that it sees a database that another process creates either before or after that."""
+
+
+def identify(path: Path, schema: int, application: int, tables: int) -> int:
+    """Returns the schema from the row of `IDENTITY`. Raises `StoreError` for another program's file or a newer one."""
+    if application != APPLICATION_ID and (application or schema or tables):
+        raise StoreError(path, "is the database of another program; choose another file with [store] path")
+    refuse_newer(path, schema, "path")
+    return schema
 
 
 def _numbered(values: Sequence[Any]) -> Mapping[str, Any]:
@@ -204,9 +255,15 @@ def _numbered(values: Sequence[Any]) -> Mapping[str, Any]:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
+def _seconds_until_night() -> float:
+    now = datetime.now().astimezone()
+    night = now.replace(hour=ERASE_HOUR, minute=0, second=0, microsecond=0)
+    return ((night if night > now else night + timedelta(days=1)) - now).total_seconds()
+
+
 @asynccontextmanager
-async def _connected(path: Path, patience: float) -> AsyncIterator[Connection]:
-    connection = await aiosqlite.connect(path, timeout=patience, isolation_level=None)
+async def _connected(path: Path, busy_timeout: float) -> AsyncIterator[Connection]:
+    connection = await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
     try:
         yield Connection(path, connection)
     finally:
@@ -224,51 +281,33 @@ async def _transaction(connection: Connection) -> AsyncIterator[Connection]:
         raise
 
 
-WHOSE: Final = (
-    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
-    " FROM pragma_user_version, pragma_application_id"
-)
-"""What `schema_of` judges by. One statement, so that another process which is just making the database is seen before
-it or after it."""
-
-
-def schema_of(path: Path, found: int, owner: int, tables: int) -> int:
-    """The number of migrations that a file has had, 0 for an empty one; from the row of `WHOSE`.
-
-    Raises `StoreError` for another program's file and for one of a newer version.
-    """
-    if owner != APPLICATION_ID and (owner or found or tables):
-        raise StoreError(path, "is the database of another program; choose another file with [store] path")
-    if found > len(MIGRATIONS):
-        raise StoreError(
-            path,
-            f"is from a newer version of LSTMega (schema {found}; this one knows {len(MIGRATIONS)});"
-            " update LSTMega, or choose another file with [store] path",
-        )
-    return found
-
-
-async def _prepare(path: Path, writer: Connection, patience: float) -> None:
-    """Checks, settings and migrations; raises `StoreError`."""
-    [found] = await writer.read(WHOSE)
-    schema_of(path, *found)
-    damage = [str(row[0]) for row in await writer.read("PRAGMA quick_check(1)")]
-    if damage != ["ok"]:
-        raise StoreError(path, f"{_CORRUPT} ({damage[0].splitlines()[-1][:80]})")
-    await _log_ahead(writer, patience)
+async def _prepare(path: Path, writer: Connection, busy_timeout: float) -> None:
+    """Checks the file, makes it private, sets it up and migrates it. Raises `StoreError`."""
+    [found] = await writer.read(IDENTITY)
+    identify(path, *found)
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-shm"):  # SQLite gives new ones the mode of the first
+        with suppress(OSError):  # it does not exist, or is another user's
+            file = path.with_name(name)
+            file.chmod(file.stat().st_mode & 0o700)
+    [(size,)] = await writer.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    if size <= SMALL_BYTES:  # `check` reads a larger one; a start does not
+        damage = str((await writer.read("PRAGMA quick_check(1)"))[0][0])
+        if damage != "ok":
+            raise StoreError(path, f"{_CORRUPT} ({damage.splitlines()[-1][:80]})")
+    await _enable_write_ahead_log(writer, busy_timeout)
     await writer.read("PRAGMA synchronous = NORMAL")
     await writer.read("PRAGMA foreign_keys = ON")
     await writer.read("PRAGMA secure_delete = ON")
-    # Taking the writer's lock finds out at start whether the file can be written and nobody holds it.
+    # Even without a migration, taking the write lock shows whether the file can be written.
     async with _transaction(writer):
-        done = (await writer.read("PRAGMA user_version"))[0][0]  # again: another process may have just migrated
-        for statement in steps(done):
+        applied = (await writer.read("PRAGMA user_version"))[0][0]  # again: another process may have just migrated
+        for statement in statements(applied):
             await writer.run(statement)
 
 
-async def _log_ahead(writer: Connection, patience: float) -> None:
-    """Switches to write-ahead logging. SQLite's own waiting does not cover this: two at once fail at once."""
-    deadline = time.monotonic() + patience
+async def _enable_write_ahead_log(writer: Connection, busy_timeout: float) -> None:
+    """SQLite's busy timeout does not cover this: of two processes, one fails at once."""
+    deadline = time.monotonic() + busy_timeout
     while True:
         try:
             await writer.read("PRAGMA journal_mode = WAL")
@@ -280,10 +319,10 @@ async def _log_ahead(writer: Connection, patience: float) -> None:
             return
 
 
-def _make_file(path: Path) -> None:
-    """Sees to it that the file can be opened, in a folder for its owner alone if that is new. Raises `StoreError`.
+def _create(path: Path) -> None:
+    """Creates the file and its folder where missing, for their owner alone. Raises `StoreError`.
 
-    aiosqlite leaves a thread behind when it cannot open a file, so that is found out before it tries.
+    aiosqlite leaves a thread behind when it cannot open a file, so this finds that out first.
     """
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -294,34 +333,41 @@ def _make_file(path: Path) -> None:
         ) from error
     if path.is_dir():
         raise StoreError(path, "is a folder, not a file; give [store] path a file in it")
-    try:
+    with suppress(OSError):  # it exists, or SQLite gives the reason
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    with translated_errors(path):
         sqlite3.connect(path).close()
-    except sqlite3.Error as error:
-        raise StoreError(path, explain(error)) from error
 
 
-_CORRUPT: Final = "is damaged; move it away (people's temperatures and last texts are lost) or restore a copy"
+_CORRUPT: Final = "is damaged; move it away (users' temperatures and last texts are lost) or restore a backup"
+_LOCKED: Final = "is locked by another program; stop that program, then try again"
 _READ_ONLY: Final = "cannot be written; give this user the right to write the file and its folder"
 _EXPLANATIONS: Final[dict[int, str]] = {
-    sqlite3.SQLITE_BUSY: "is locked by another program; stop that program, then try again",
-    sqlite3.SQLITE_LOCKED: "is locked by another program; stop that program, then try again",
+    sqlite3.SQLITE_BUSY: _LOCKED,
+    sqlite3.SQLITE_LOCKED: _LOCKED,
     sqlite3.SQLITE_READONLY: _READ_ONLY,
     sqlite3.SQLITE_PERM: _READ_ONLY,
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; see that its folder exists and this user may write there",
     sqlite3.SQLITE_NOTADB: "is not an SQLite database; move it away or choose another file with [store] path",
     sqlite3.SQLITE_CORRUPT: _CORRUPT,
     sqlite3.SQLITE_FULL: "the disk is full; make room on it",
-    sqlite3.SQLITE_IOERR: "the disk fails to read or write; look at the disk's health and free space",
+    sqlite3.SQLITE_IOERR: "the disk fails to read or write; check the disk's health and free space",
 }
 
 
-def explain(error: sqlite3.Error) -> str:
-    """What is wrong and what to do, from SQLite's primary result code (https://sqlite.org/rescode.html)."""
-    if isinstance(error, sqlite3.OperationalError) and not _code(error):  # Python's own, which repeats the text
-        return f"{_CORRUPT} (a text that is not UTF-8)"
-    return _EXPLANATIONS.get(_code(error), f"the database failed: {error}")
+@contextmanager
+def translated_errors(path: Path) -> Iterator[None]:
+    """Raises `StoreError` for an `sqlite3.Error`: what is wrong and what to do, by SQLite's primary result code
+    (https://sqlite.org/rescode.html)."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        problem = _EXPLANATIONS.get(_code(error), f"the database failed: {error}")
+        if isinstance(error, sqlite3.OperationalError) and not _code(error):  # Python's own, which repeats the text
+            problem = f"{_CORRUPT} (a text that is not UTF-8)"
+        raise StoreError(path, problem) from error
 
 
 def _code(error: BaseException | None) -> int:
-    """SQLite's primary result code; 0 for what is no error of SQLite."""
+    """SQLite's primary result code; 0 for any other error."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF

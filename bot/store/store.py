@@ -1,35 +1,53 @@
-"""What the bot remembers: each person's temperature, and their last text in each chat.
+"""What the bot remembers: each user's temperature, and their last text in each chat.
 
-In an SQLite file of one process, or in a PostgreSQL that several processes share: the statements here are for both.
+The interface of the store. Its statements are for SQLite and PostgreSQL alike.
 """
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from bot.config.schema import Secret, shown
+from bot.config.schema import Secret, redact_url
+from bot.store import sqlite
 from bot.store.errors import StoreError
-from bot.store.sqlite import PATIENCE_SECONDS, SET_NOTE, Database
+from bot.store.sqlite import BUSY_TIMEOUT_SECONDS, SET_SETTING
 from generator.types import ScoringRequest
 
 if TYPE_CHECKING:
     from bot.store import postgres
-    from bot.store import sqlite as database
 
-    Connection = database.Connection | postgres.Connection
+EXPIRY_BATCH: Final = 50
+"""Texts deleted in one transaction, which takes about 0.01 s."""
+EXPIRY_PAUSE_SECONDS: Final = 1.0
+"""Between two batches."""
+EXPIRY_INTERVAL_SECONDS: Final = 3600.0
+"""Between two searches for expired texts."""
+_DAY_SECONDS: Final = 86_400
+log = logging.getLogger(__name__)
+
+
+def _current(chat: str) -> str:
+    """SQL for the ID that a chat has now, from the one that it had; `$1` is the platform."""
+    return f"coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = {chat}), {chat})"
+
+
+_USER: Final = f"platform = $1 AND person = {_current('$2')}"
+"""SQL that finds a user. A chat may be one: an anonymous administrator writes in its name."""
 
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A person's last text in a chat: how it began, and where it stopped.
+    """A user's last text in a chat: its prompt, and where it stopped.
 
     `state` is `Generation.state`, opaque bytes of the weights `version`; `tail` the last characters of the raw text.
-    `written` is the raw text itself; `None` in what was kept before the whole of it was.
+    `written` is the raw text itself, `None` in rows of older versions.
     """
 
     prompt: str
@@ -41,66 +59,69 @@ class Conversation:
 
 
 class Store:
-    """The database, open. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
+    """The open database. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
 
-    def __init__(self, database: Database | postgres.Database) -> None:
+    def __init__(self, database: sqlite.Database | postgres.Database) -> None:
         self._database = database
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, place: Path | Secret, *, patience: float = PATIENCE_SECONDS) -> AsyncIterator[Store]:
-        """Opens the database: a file, or a PostgreSQL by its address. What is missing in it is made.
+    async def open(
+        cls, place: Path | Secret, *, busy_timeout: float = BUSY_TIMEOUT_SECONDS, keep_days: int = 0
+    ) -> AsyncIterator[Store]:
+        """Opens the database, a file or a PostgreSQL by its address; creates what is missing.
 
-        `patience` and errors are those of `bot.store.sqlite.Database.open` and `bot.store.postgres.Database.open`.
-        Raises `StoreError` also when the library for PostgreSQL is not installed.
+        Texts older than `keep_days` are deleted in the background; 0 keeps them. `busy_timeout` and errors are those of
+        `sqlite.Database.open` and `postgres.Database.open`.
         """
-        opened = Database.open(place, patience) if isinstance(place, Path) else postgres_of(place).open(place, patience)
-        async with opened as it:
-            yield cls(it)
+        database = sqlite.Database if isinstance(place, Path) else postgres_database(place)
+        async with database.open(place, busy_timeout) as opened:  # type: ignore[arg-type]
+            store = cls(opened)
+            expiry = asyncio.create_task(store._expire_old(keep_days))
+            try:
+                yield store
+            finally:
+                expiry.cancel()
+                await asyncio.wait([expiry])
 
     @staticmethod
-    async def look(address: Secret) -> str:
-        """How a PostgreSQL is, in a few words; nothing is changed there. Errors are those of `open`."""
-        return await postgres_of(address).look(address)
+    async def inspect(place: Path | Secret) -> str:
+        """Describes a database in a few words, and changes nothing. Raises `StoreError` as `open`, and for damage."""
+        if isinstance(place, Path):
+            return await asyncio.to_thread(sqlite.inspect, place)
+        return await postgres_database(place).inspect(place)
 
-    async def temperature(self, platform: str, person: str) -> float | None:
-        """The person's own temperature, or `None` when they set none."""
+    async def temperature(self, platform: str, user: str) -> float | None:
+        """The user's own temperature, or `None`."""
         rows = await self._database.read(
-            "SELECT temperature FROM preferences JOIN people ON people.id = person_id"
-            " WHERE platform = $1 AND person = $2",
-            platform,
-            person,
+            f"SELECT temperature FROM preferences JOIN people ON people.id = person_id WHERE {_USER}", platform, user
         )
         return float(rows[0][0]) if rows else None
 
-    async def set_temperature(self, platform: str, person: str, temperature: float | None) -> None:
-        """Sets the person's own temperature; `None` clears it."""
-        async with self._database.transaction() as change:
-            if temperature is None:  # whoever is not known has none, and stays unknown
-                await change.run(
-                    "DELETE FROM preferences"
-                    " WHERE person_id IN (SELECT id FROM people WHERE platform = $1 AND person = $2)",
-                    platform,
-                    person,
-                )
-            else:
-                await change.run(
-                    "INSERT INTO preferences (person_id, temperature) VALUES ($1, $2)"
-                    " ON CONFLICT (person_id) DO UPDATE SET temperature = $2",
-                    await _person_id(change, platform, person),
-                    temperature,
-                )
+    async def set_temperature(self, platform: str, user: str, temperature: float | None) -> None:
+        """Sets the user's own temperature; `None` clears it."""
+        if temperature is None:
+            await self._database.change(
+                f"DELETE FROM preferences WHERE person_id IN (SELECT id FROM people WHERE {_USER})", platform, user
+            )
+            return
+        while not await self._database.change(
+            f"INSERT INTO preferences (person_id, temperature) SELECT id, $3 FROM people WHERE {_USER}"
+            " ON CONFLICT (person_id) DO UPDATE SET temperature = $3",
+            platform,
+            user,
+            temperature,
+        ):
+            await self.ensure_user(platform, user)
 
-    async def conversation(self, platform: str, chat: str, person: str) -> Conversation | None:
-        """The person's last text in the chat, or `None` when there is none."""
+    async def conversation(self, platform: str, chat: str, user: str) -> Conversation | None:
+        """The user's last text in the chat, or `None`."""
         rows = await self._database.read(
             "SELECT opening, temperature, version, state, tail, preceding, written, seed FROM conversations"
-            " JOIN people ON people.id = person_id WHERE platform = $1"
-            " AND chat = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2)"
-            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $3), $3)",
+            f" JOIN people ON people.id = person_id WHERE {_USER} AND chat = {_current('$3')}",
             platform,
+            user,
             chat,
-            person,
         )
         if not rows:
             return None
@@ -108,49 +129,40 @@ class Store:
         written = None if text is None else ScoringRequest(preceding, text, seed)
         return Conversation(prompt, temperature, version, state, tail, written)
 
-    async def number(self, platform: str, person: str) -> int | None:
-        """The number that the person has until they are forgotten, or `None` when nothing is known of them."""
-        rows = await self._database.read(
-            "SELECT id FROM people WHERE platform = $1"
-            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2)",
-            platform,
-            person,
-        )
+    async def user_id(self, platform: str, user: str) -> int | None:
+        """The number that stands for the user until `forget`; `None` for an unknown user."""
+        rows = await self._database.read(f"SELECT id FROM people WHERE {_USER}", platform, user)
         return int(rows[0][0]) if rows else None
 
-    async def make_known(self, platform: str, person: str) -> int:
-        """The person's number; whoever has none gets one."""
-        while (number := await self.number(platform, person)) is None:
+    async def ensure_user(self, platform: str, user: str) -> int:
+        """Returns `user_id`, after adding the user if necessary."""
+        while (user_id := await self.user_id(platform, user)) is None:
             await self._database.change(
-                "INSERT INTO people (platform, person)"
-                " VALUES ($1, coalesce((SELECT new FROM moved_chats WHERE platform = $1 AND old = $2), $2))"
-                " ON CONFLICT DO NOTHING",
+                f"INSERT INTO people (platform, person) VALUES ($1, {_current('$2')}) ON CONFLICT DO NOTHING",
                 platform,
-                person,
+                user,
             )
-        return number
+        return user_id
 
     async def save_conversation(
-        self, platform: str, chat: str, person: str, number: int, conversation: Conversation
+        self, platform: str, chat: str, user: str, user_id: int, conversation: Conversation
     ) -> bool:
-        """Keeps the person's last text in the chat, in place of the one before it.
+        """Saves the user's last text in the chat; it replaces the one before.
 
-        `number` is the one that the person had when the text was begun. Whoever was forgotten since, be it in another
-        process, has it no more: then nothing is kept, and the answer is `False`.
+        `user_id` is the user's from before the text was begun. If the user was forgotten since, also by another
+        process, nothing is saved and the result is `False`.
         """
         written = conversation.written
         changed = await self._database.change(
             "INSERT INTO conversations"
             " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
-            " SELECT id, coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $4), $4),"
-            " $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE id = $1 AND platform = $2"
-            " AND person = coalesce((SELECT new FROM moved_chats WHERE platform = $2 AND old = $3), $3)"
-            " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7,"
+            f" SELECT id, {_current('$3')}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE {_USER}"
+            " AND id = $4 ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7,"
             " state = $8, tail = $9, updated_at = $10, preceding = $11, written = $12, seed = $13",
-            number,
             platform,
-            person,
+            user,
             chat,
+            user_id,
             conversation.prompt,
             conversation.temperature,
             conversation.version,
@@ -164,99 +176,99 @@ class Store:
         return changed > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
-        """The chat `old` goes under the name `new` from now on: with what people wrote there, also what comes later.
+        """Gives a chat another ID: for all that is saved, and for requests under the old ID that come later.
 
-        A chat may speak for itself (an anonymous administrator does so in its name); then it is moved as a person too.
-        What is there under the new name already is the newer, and stays.
+        A chat that writes in its own name is also moved as a user. What is saved under the new ID is newer, and stays.
         """
-        async with self._database.transaction(alone=True) as change:
-            await change.run(
+        async with self._database.transaction(exclusive=True) as change:
+            for statement in (
                 "INSERT INTO moved_chats (platform, old, new) VALUES ($1, $2, $3)"
                 " ON CONFLICT (platform, old) DO UPDATE SET new = $3",
-                platform,
-                old,
-                new,
-            )
-            await change.run(
                 "UPDATE conversations SET chat = $3"
                 " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)"
                 " AND person_id NOT IN (SELECT person_id FROM conversations WHERE chat = $3)",
-                platform,
-                old,
-                new,
-            )
-            await change.run(
-                "DELETE FROM conversations"
-                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)",
-                platform,
-                old,
-            )
-            await change.run(
                 "UPDATE people SET person = $3 WHERE platform = $1 AND person = $2"
                 " AND NOT EXISTS (SELECT 1 FROM people WHERE platform = $1 AND person = $3)",
-                platform,
-                old,
-                new,
-            )
-            await change.run("DELETE FROM people WHERE platform = $1 AND person = $2", platform, old)
+            ):
+                await change.run(statement, platform, old, new)
+            for statement in (
+                "DELETE FROM conversations"
+                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)",
+                "DELETE FROM people WHERE platform = $1 AND person = $2",
+            ):
+                await change.run(statement, platform, old)
 
-    async def forget(self, platform: str, person: str) -> int:
-        """Deletes every row about the person and returns how many there were.
+    async def forget(self, platform: str, user: str) -> int:
+        """Deletes every row about the user; returns their number.
 
-        Nothing of them stays in an SQLite file, which is written anew; that takes its time, and others who only read do
-        not wait meanwhile. A PostgreSQL sees to its files itself (`bot.store.postgres`). A chat that speaks for itself
-        is forgotten under each name that it had, and so is that it moved: a button from before finds nothing any more.
+        The bytes are erased from an SQLite file too (`bot.store.sqlite` says when); a PostgreSQL sees to its own files.
+        For a chat, that includes its former IDs: a request under one of them finds nothing afterwards.
         """
-        async with self._database.transaction(alone=True) as change:
-            name = await _name_now(change, platform, person)
-            rows = await change.read("SELECT id FROM people WHERE platform = $1 AND person = $2", platform, name)
-            deleted = await change.run("DELETE FROM moved_chats WHERE platform = $1 AND new = $2", platform, name)
-            for (person_id,) in rows:
-                deleted += await change.run("DELETE FROM preferences WHERE person_id = $1", person_id)
-                deleted += await change.run("DELETE FROM conversations WHERE person_id = $1", person_id)
-                deleted += await change.run("DELETE FROM people WHERE id = $1", person_id)
+        deleted = 0
+        async with self._database.transaction(exclusive=True) as change:
+            rows = await change.read(f"SELECT id FROM people WHERE {_USER}", platform, user)
+            for (user_id,) in rows:
+                for statement in (
+                    "DELETE FROM preferences WHERE person_id = $1",
+                    "DELETE FROM conversations WHERE person_id = $1",
+                    "DELETE FROM people WHERE id = $1",
+                ):
+                    deleted += await change.run(statement, user_id)
+            deleted += await change.run(
+                f"DELETE FROM moved_chats WHERE platform = $1 AND new = {_current('$2')}", platform, user
+            )
             if deleted:
-                await change.deleted()
+                await change.mark_deleted()
         if deleted:
-            await self._database.scrub()
+            await self._database.erase_deleted()
         return deleted
 
-    async def note(self, key: str) -> str | None:
-        """A fact that the service noted about itself, or `None`."""
+    async def expire(self, before: float) -> int:
+        """Deletes a batch of the texts saved before a time, in seconds since 1970, and users of whom nothing else is
+        known; returns the number of texts."""
+        async with self._database.transaction(exclusive=True) as change:
+            rows = await change.read(
+                f"SELECT person_id, chat FROM conversations WHERE updated_at < $1 LIMIT {EXPIRY_BATCH}", int(before)
+            )
+            for user_id, chat in rows:
+                await change.run("DELETE FROM conversations WHERE person_id = $1 AND chat = $2", user_id, chat)
+                await change.run(
+                    "DELETE FROM people WHERE id = $1"
+                    " AND NOT EXISTS (SELECT 1 FROM preferences WHERE person_id = $1)"
+                    " AND NOT EXISTS (SELECT 1 FROM conversations WHERE person_id = $1)",
+                    user_id,
+                )
+        return len(rows)
+
+    async def _expire_old(self, keep_days: int) -> None:
+        while keep_days:
+            deleted = 0
+            try:
+                deleted = await self.expire(time.time() - keep_days * _DAY_SECONDS)
+            except Exception as error:  # noqa: BLE001 - the next search may succeed
+                log.warning("store.expiry_failed retry_seconds=%g error=%s", EXPIRY_INTERVAL_SECONDS, error)
+            await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else EXPIRY_INTERVAL_SECONDS)
+
+    async def setting(self, key: str) -> str | None:
+        """A value that the service saved, or `None`."""
         rows = await self._database.read("SELECT value FROM notes WHERE key = $1", key)
         return str(rows[0][0]) if rows else None
 
-    async def set_note(self, key: str, value: str) -> None:
-        """Notes a fact, in place of the one before it."""
-        await self._database.change(SET_NOTE, key, value)
+    async def set_setting(self, key: str, value: str) -> None:
+        """Saves a value, in place of the one before."""
+        await self._database.change(SET_SETTING, key, value)
 
-    async def probe(self) -> None:
-        """Writes something, to find out whether that works; does not wait long for another process."""
-        await self._database.probe()
-
-    async def integrity(self) -> list[str]:
-        """What the database finds wrong with itself; empty when all is right."""
-        return await self._database.damage()
+    async def check_writable(self) -> None:
+        """Writes something, and raises `StoreError` if that fails. Does not wait long for another process."""
+        await self._database.check_writable()
 
 
-async def _name_now(change: Connection, platform: str, chat: str) -> str:
-    """The name under which the chat goes: this one, unless it was moved."""
-    rows = await change.read("SELECT new FROM moved_chats WHERE platform = $1 AND old = $2", platform, chat)
-    return str(rows[0][0]) if rows else chat
-
-
-async def _person_id(change: Connection, platform: str, person: str) -> int:
-    await change.run("INSERT INTO people (platform, person) VALUES ($1, $2) ON CONFLICT DO NOTHING", platform, person)
-    rows = await change.read("SELECT id FROM people WHERE platform = $1 AND person = $2", platform, person)
-    return int(rows[0][0])
-
-
-def postgres_of(address: Secret) -> type[postgres.Database]:
-    """What opens the PostgreSQL of that address. Raises `StoreError` when its library is not installed."""
+def postgres_database(address: Secret) -> type[postgres.Database]:
+    """Imports what opens a PostgreSQL. Raises `StoreError` when asyncpg is not installed."""
     try:
-        from bot.store import postgres  # noqa: PLC0415 - its library is installed by those who want it
+        from bot.store import postgres  # noqa: PLC0415 - asyncpg is optional
     except ModuleNotFoundError as error:
         raise StoreError(
-            shown(address), "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+            redact_url(address), "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
         ) from error
     return postgres.Database

@@ -63,7 +63,7 @@ def test_everything_set_up_and_right(
     assert found["configuration"][1] == "config.toml"
     assert "right shape" in found["discord token"][1]
     assert "right shape" in found["telegram token"][1]
-    assert found["database"][1].endswith(": whole")
+    assert found["database"][1].endswith(": intact")
 
 
 def test_tokens_of_the_wrong_shape(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,7 +144,7 @@ def test_a_database_whose_rows_belong_to_nobody(
     other.close()
     right, detail = check(capsys, 1)["database"]
     assert not right
-    assert "a row belongs to nobody" in detail
+    assert "a row refers to a user who does not exist" in detail
 
 
 def test_a_database_where_none_can_be(

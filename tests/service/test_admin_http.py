@@ -205,7 +205,7 @@ async def test_a_full_disk_is_told(site: Site) -> None:
 
 
 async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.store.sqlite.PROBE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.store.sqlite.WRITE_CHECK_SECONDS", 0.05)
     other = sqlite3.connect(site.store._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = asyncio.get_running_loop().time()

@@ -77,7 +77,7 @@ async def write(context: Context, ask: Write, where: Where) -> Reply:
     prompt = fit_prompt(ask.prompt, context.generator.weights.manifest)
     temperature, user_id = ask.temperature, None
     if temperature is None:
-        user_id = await context.store.number(
+        user_id = await context.store.user_id(
             where.platform, where.user
         )  # before what is stored about them: see `_last`
         own = await context.store.temperature(where.platform, where.user)
@@ -162,7 +162,7 @@ async def _last(context: Context, where: Where) -> tuple[int, Conversation] | No
 
     The number is read first: of a text that is forgotten between the two, nothing comes back.
     """
-    user_id = await context.store.number(where.platform, where.user)
+    user_id = await context.store.user_id(where.platform, where.user)
     last = await context.store.conversation(where.platform, where.chat, where.user)
     return None if user_id is None or last is None else (user_id, last)
 
@@ -234,7 +234,7 @@ async def _make_known(context: Context, where: Where) -> int | None:
     """The user's number from now on; `None` when the store fails: the text is written without it."""
     try:
         async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
-            return await context.store.make_known(where.platform, where.user)
+            return await context.store.ensure_user(where.platform, where.user)
     except StoreError as error:
         log.error("user.not_stored reason=%s", error)
     except TimeoutError:

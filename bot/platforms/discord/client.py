@@ -145,10 +145,10 @@ class Client(discord.AutoShardedClient):
         Raises `discord.DiscordException` or `StoreError`.
         """
         key, now = f"discord.commands.{self.application_id}", await definition(self.tree)
-        if not force and await self._store.note(key) == now:
+        if not force and await self._store.setting(key) == now:
             return False
         told = await self.tree.sync()
-        await self._store.set_note(key, now)
+        await self._store.set_setting(key, now)
         log.info("%d commands synchronised", len(told))
         return True
 

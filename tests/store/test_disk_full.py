@@ -34,8 +34,10 @@ def mounted(place: Path, size: str) -> Iterator[Path]:
     )
     if mount.returncode:
         pytest.skip(f"no small disk without root (try: unshare -rm make test): {mount.stderr.strip()}")
-    yield place
-    subprocess.run(["umount", "--lazy", str(place)], check=True)
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "--lazy", str(place)], check=True)
 
 
 @pytest.fixture
@@ -87,16 +89,16 @@ async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> 
             assert await store.temperature("console", "ada") == 0.9
             with pytest.raises(StoreError):
                 for _ in range(1000):
-                    await store.probe()
+                    await store.check_writable()
         await keep(store, "console", "c", "ada", conversation("kept"))
-        await store.probe()
-        assert await store.integrity() == []
+        await store.check_writable()
+        await Store.inspect(disk / "db.sqlite3")
 
 
 async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sqlite, "SCRUB_AGAIN_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
     async with Store.open(disk / "db.sqlite3") as store:
         await keep(store, "console", "c", "ada", conversation("SECRET" * 20))
         for number in range(12):
@@ -107,7 +109,7 @@ async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
             spare.unlink()
             assert await store.forget("console", "ada") == 2
             assert await store.conversation("console", "c", "ada") is None
-            assert "deleted rows may leave traces in the file" in caplog.text
+            assert "store.erase_failed" in caplog.text
         await store_is_clean(store)
         assert not any(
             b"SECRET" in file.read_bytes() for file in disk.glob("db.sqlite3*") if file.suffix != ".sqlite3-shm"
@@ -116,7 +118,7 @@ async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
 
 async def store_is_clean(store: Store) -> None:
     async with asyncio.timeout(20):
-        while await store.note("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+        while await store.setting("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
             await asyncio.sleep(0.02)
 
 
@@ -154,10 +156,10 @@ async def test_the_service_goes_on_writing_and_remembers_again_when_there_is_spa
             assert "Try again in a minute" in text
             assert "/temperature" in await service.log.next("the disk is full; make room on it")
             assert messages.NOT_SAVED in await asked(ada, "/nietzsche 0.7 Ada")
-            status, parts = await service.ready()
-            assert (status, parts["store"], parts["weights"]) == (503, False, True)
+            parts = await service.reports(503)
+            assert (parts["store"], parts["weights"]) == (False, True)
         assert await asked(ada, "/temperature 0.3") == messages.temperature_set(0.3)
-        assert (await service.ready())[0] == 200
+        await service.reports(200)
         await service.stop()
 
 
@@ -170,14 +172,14 @@ def test_training_says_that_the_disk_is_full_and_goes_on_when_there_is_room(
         with leaving(weights, 1 << 20):  # a checkpoint takes more
             assert train.main([*command, "--out", str(weights)]) == 2
         said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith(f"train.py: {run}: epoch 1 could not be kept: no space left on device; ")
+        assert said.startswith(f"train.py: {run}: epoch 1 could not be saved: no space left on device; ")
         assert [path.name for path in run.iterdir()] == ["settings.json"]
 
         with leaving(weights, 3 << 19):  # enough for the checkpoint, but not for the version as well
             assert train.main(["--resume", "--out", str(weights)]) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("train.py: ")
-        assert "no space left on device; mend that: epochs that are done are kept" in said
+        assert "no space left on device; fix that and continue with --resume" in said
         assert {path.name for path in weights.iterdir()} == {".training"}
 
         assert train.main(["--resume", "--out", str(weights)]) == 0

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from bot.config.loader import ConfigError, load
-from bot.config.schema import SECTIONS, Secret, keys, shown
+from bot.config.schema import SECTIONS, Secret, keys, redact_url
 
-EXAMPLE = Path(__file__).resolve().parent.parent / "config.example.toml"
+EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 HOME = {"HOME": "/home/ada"}
 
 
@@ -120,9 +120,9 @@ def test_a_database_that_several_share(file: Path, url: str, place: str) -> None
     config = load(file, HOME)
     assert isinstance(config.database, Secret)
     assert config.database.reveal() == url
-    assert shown(config.database) == f"postgresql://{place}"
+    assert redact_url(config.database) == f"postgresql://{place}"
     assert config.folder == Path("/home/ada/.local/state/lstmega")
-    for text in (repr(config), str(config.database), shown(config.database)):
+    for text in (repr(config), str(config.database), redact_url(config.database)):
         assert "hu" not in text
     assert load(None, HOME | {"LSTMEGA_STORE__URL": url}).database == config.database
 

@@ -25,7 +25,7 @@ from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply
-from bot.store import postgres
+from bot.store import postgres as postgres_module
 from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS
 from bot.store.store import Conversation, Store
@@ -56,7 +56,7 @@ def name(address: Secret) -> str:
 
 async def refusal(address: Secret, patience: float = 5.0) -> str:
     with pytest.raises(StoreError) as caught:
-        async with Store.open(address, patience=patience):
+        async with Store.open(address, busy_timeout=patience):
             pass
     message = str(caught.value)
     assert message.startswith("postgresql://127.0.0.1:")
@@ -69,11 +69,11 @@ async def test_a_whole_text_comes_back_as_it_was(address: Secret) -> None:
     async with Store.open(address) as store:
         await keep(store, "telegram", "c", "ada", a_conversation())
         await store.set_temperature("telegram", "ada", 0.1 + 0.2)
-        await store.set_note("discord.commands", "told")
+        await store.set_setting("discord.commands", "told")
     async with Store.open(address) as store:
         assert await store.conversation("telegram", "c", "ada") == a_conversation()
         assert await store.temperature("telegram", "ada") == 0.1 + 0.2
-        assert await store.note("discord.commands") == "told"
+        assert await store.setting("discord.commands") == "told"
 
 
 async def test_a_wrong_password(postgres: PostgresServer, address: Secret) -> None:
@@ -151,22 +151,25 @@ async def test_a_database_from_a_newer_version(postgres: PostgresServer, address
     postgres.run("UPDATE lstmega.schema_version SET number = 99", name(address))
     assert "newer version of LSTMega (schema 99" in await refusal(address)
     with pytest.raises(StoreError, match="newer version"):
-        await Store.look(address)
+        await Store.inspect(address)
 
 
-async def test_a_database_from_an_older_version(address: Secret, monkeypatch: pytest.MonkeyPatch) -> None:
-    for steps in range(1, len(MIGRATIONS) + 1):
-        monkeypatch.setattr(postgres, "MIGRATIONS", MIGRATIONS[:steps])
-        async with AsyncExitStack() as stack:
-            if steps == 1:  # it has no notes yet, which prompt would probe with
-                monkeypatch.setattr(postgres.Database, "probe", lambda _: asyncio.sleep(0))
-            store = await stack.enter_async_context(Store.open(address))
-            assert await store.temperature("telegram", "ada") == (0.4 if steps > 1 else None)
-            await store.set_temperature("telegram", "ada", 0.4)
-        monkeypatch.undo()
+@pytest.mark.parametrize("schema", range(1, len(MIGRATIONS)))
+async def test_a_database_from_an_older_version(
+    postgres: PostgresServer, address: Secret, monkeypatch: pytest.MonkeyPatch, schema: int
+) -> None:
+    with monkeypatch.context() as older:
+        older.setattr(postgres_module, "MIGRATIONS", MIGRATIONS[:schema])
+        older.setattr(postgres_module.Database, "check_writable", lambda _: asyncio.sleep(0))  # 1 has no settings
+        async with postgres_module.Database.open(address):
+            pass
+    postgres.run("INSERT INTO lstmega.people (platform, person) VALUES ('telegram', 'ada')", name(address))
+    postgres.run("INSERT INTO lstmega.preferences VALUES (1, 0.4)", name(address))
+    assert f"will be migrated from {schema} to {len(MIGRATIONS)}" in await Store.inspect(address)
     async with Store.open(address) as store:
-        await keep(store, "telegram", "c", "ada", a_conversation())
         assert await store.temperature("telegram", "ada") == 0.4
+        await keep(store, "telegram", "c", "ada", a_conversation())
+        assert await store.conversation("telegram", "c", "ada") == a_conversation()
 
 
 async def test_other_programs_in_the_same_database_are_left_alone(postgres: PostgresServer, address: Secret) -> None:
@@ -179,17 +182,17 @@ async def test_other_programs_in_the_same_database_are_left_alone(postgres: Post
 
 
 async def test_looking_changes_nothing(postgres: PostgresServer, address: Secret) -> None:
-    assert "nothing of the bot's is there yet" in await Store.look(address)
+    assert "nothing of the bot's is there yet" in await Store.inspect(address)
     assert postgres.run("SELECT count(*) FROM pg_namespace WHERE nspname = 'lstmega'", name(address)) == "0"
     async with Store.open(address):
         pass
-    assert "its schema lstmega is there" in await Store.look(address)
+    assert "its schema lstmega is there" in await Store.inspect(address)
 
 
 async def test_what_another_program_holds_is_refused_in_time_and_then_goes_on(
     postgres: PostgresServer, address: Secret
 ) -> None:
-    async with Store.open(address, patience=0.3) as store:
+    async with Store.open(address, busy_timeout=0.3) as store:
         await store.set_temperature("telegram", "ada", 0.5)
         holding = asyncio.create_task(
             asyncio.to_thread(
@@ -217,14 +220,14 @@ async def test_a_server_that_crashes_is_told_of_and_taken_up_again(postgres: Pos
                 with pytest.raises(StoreError, match="does not answer"):
                     await store.forget("telegram", "7")
                 with pytest.raises(StoreError, match="does not answer"):
-                    await store.probe()
+                    await store.check_writable()
         assert await asyncio.gather(*(store.temperature("telegram", str(i)) for i in range(20))) == [0.5] * 20
         await store.set_temperature("telegram", "7", 0.6)
-        await store.probe()
+        await store.check_writable()
 
 
 async def test_a_server_that_falls_silent_is_told_of_in_time(postgres: PostgresServer, address: Secret) -> None:
-    async with Store.open(address, patience=0.2) as store:
+    async with Store.open(address, busy_timeout=0.2) as store:
         await store.set_temperature("telegram", "ada", 0.5)
         with postgres.silent():
             async with asyncio.timeout(PATIENCE):
@@ -233,7 +236,7 @@ async def test_a_server_that_falls_silent_is_told_of_in_time(postgres: PostgresS
                 with pytest.raises(StoreError, match="gives no answer"):
                     await store.temperature("telegram", "ada")
                 with pytest.raises(StoreError, match="gives no answer"):
-                    await store.probe()
+                    await store.check_writable()
         async with Store.open(address) as other:  # it may take a moment until it has seen what was cut off
             assert await other.temperature("telegram", "ada") == 0.5
             await other.set_temperature("telegram", "ada", 0.6)
@@ -251,7 +254,7 @@ async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> N
                 chat, person = draw.choice(("-1", "-100")), draw.choice(("-1", "-100", "ada", "bob"))
                 doing = draw.randrange(10)
                 if doing < 4:
-                    number = await store.make_known("telegram", person)
+                    number = await store.ensure_user("telegram", person)
                     await store.save_conversation("telegram", chat, person, number, a_conversation())
                 elif doing < 7:
                     await store.set_temperature("telegram", person, draw.choice((0.5, None)))
@@ -341,7 +344,7 @@ async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing
         assert reply.kind is Kind.TEXT
         assert messages.FORGOTTEN_MEANWHILE in reply.notice
         assert await other.conversation("telegram", "c", "ada") == kept
-        assert (await other.number("telegram", "ada") is not None) == bool(after)
+        assert (await other.user_id("telegram", "ada") is not None) == bool(after)
         assert messages.FORGOTTEN_MEANWHILE not in (await say(first, "/nietzsche")).notice
 
 
@@ -404,14 +407,11 @@ async def test_two_processes_share_what_people_set_and_outlast_the_database(
         assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
         assert (await first.ready())[0] == (await second.ready())[0] == 200
         with postgres.away():
-            status, parts = await first.ready()
-            assert (status, parts["store"]) == (503, False)
+            assert not (await first.reports(503))["store"]
             assert await asked(one, "/temperature 0.4") == messages.explain(StoreError("", ""))
             assert await asked(one, "/nietzsche 0.7 Ada") not in {"", messages.explain(StoreError("", ""))}
             assert hides_the_password(str(await first.ready()))
-        async with asyncio.timeout(PATIENCE):
-            while (await first.ready())[0] != 200 or (await second.ready())[0] != 200:
-                await asyncio.sleep(0.1)
+        await asyncio.gather(first.reports(200), second.reports(200))
         assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
         assert "Gone" in await asked(other, "/forgetme")
         assert await asked(one, "/temperature") != messages.your_temperature(1.3, 0.7)

@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,13 +21,18 @@ import pytest
 from conftest import keep
 
 from bot.config.schema import Secret
-from bot.store import sqlite as database
+from bot.store import sqlite
+from bot.store import store as store_module
+from bot.store.backup import back_up_file
 from bot.store.errors import StoreError
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.sqlite import Database
-from bot.store.store import Conversation, Store
+from bot.store.store import EXPIRY_BATCH, Conversation, Store
+from generator.types import ScoringRequest
 
-ROOT = Path(__file__).resolve().parent.parent
+DAY = 86_400
+DATA = Path(__file__).resolve().parents[1] / "data"
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def a_conversation(tail: str = "and so on.", *, state: bytes = b"\0\1\2state") -> Conversation:
@@ -89,7 +95,7 @@ async def test_a_chat_with_another_name_keeps_what_was_written_there(place: Path
         assert await store.conversation("telegram", "-100", "ada") == a_conversation("late")
         assert await store.forget("telegram", "ada") == 3
         assert await store.forget("telegram", "-100") == 4
-        assert await store.integrity() == []
+        await Store.inspect(place)
 
 
 async def test_a_group_that_spoke_under_both_names_is_one(place: Path | Secret) -> None:
@@ -99,6 +105,20 @@ async def test_a_group_that_spoke_under_both_names_is_one(place: Path | Secret) 
         await store.move_chat("telegram", "-1", "-100")
         assert await store.temperature("telegram", "-100") == 0.9
         assert await store.forget("telegram", "-1") == 3  # whichever of its names it asks under
+
+
+async def test_a_request_under_a_groups_old_id_is_about_the_group(place: Path | Secret) -> None:
+    """The old code set a temperature under the old ID, where neither the new one nor /forgetme found it."""
+    async with Store.open(place) as store:
+        await store.move_chat("telegram", "-1", "-100")
+        await store.set_temperature("telegram", "-1", 0.9)
+        assert await store.temperature("telegram", "-100") == 0.9
+        assert await store.temperature("telegram", "-1") == 0.9
+        await store.set_temperature("telegram", "-1", None)
+        assert await store.temperature("telegram", "-100") is None
+        await store.set_temperature("telegram", "-1", 0.8)
+        assert await store.forget("telegram", "-100") == 3
+        assert await store.user_id("telegram", "-1") is None
 
 
 @pytest.mark.parametrize("asks_as", ["-4711000815", "-1004711000815"])
@@ -127,16 +147,16 @@ async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(place: 
 
 async def test_a_probe_leaves_everything_as_it_was(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.set_note("discord.commands", "told")
+        await store.set_setting("discord.commands", "told")
         for _ in range(3):
-            await store.probe()
-        assert await store.note("discord.commands") == "told"
-        assert await store.integrity() == []
+            await store.check_writable()
+        assert await store.setting("discord.commands") == "told"
+        await Store.inspect(place)
 
 
 async def test_a_probe_waits_less_and_others_as_before(path: Path) -> None:
     async with Database.open(path) as database:
-        await database.probe()
+        await database.check_writable()
         assert await database._writer.read("PRAGMA busy_timeout") == [(5000,)]
 
 
@@ -175,29 +195,83 @@ async def test_nothing_of_a_forgotten_person_stays_in_the_files(path: Path) -> N
         assert path.with_name(path.name + "-wal").exists(), "otherwise this test reads the wrong files"
 
 
+def spoil_every_page_after(path: Path, first: int) -> None:
+    content = bytearray(path.read_bytes())
+    for page in range(first + 1, len(content) // 4096):
+        content[page * 4096 : page * 4096 + 200] = os.urandom(200)
+    path.write_bytes(content)
+
+
 def files_hold(path: Path, mark: bytes) -> bool:
     return any(mark in file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm")
 
 
 async def wiped(store: Store) -> None:
     async with asyncio.timeout(20):
-        while await store.note("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+        while await store.setting("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
             await asyncio.sleep(0.02)
 
 
-async def test_while_the_file_is_written_anew_others_read_and_are_ready(path: Path) -> None:
+async def fill(path: Path, users: int) -> None:
+    """Adds users with a last text of the usual size, in one transaction."""
+    async with Store.open(path):
+        pass
+    draw = random.Random(0)
+    text = "x" * 400
+    with sqlite3.connect(path) as file:
+        for user in range(1, users + 1):
+            file.execute("INSERT INTO people VALUES (?, 'telegram', ?)", (user, f"USER{user:05d}"))
+            file.execute(
+                "INSERT INTO conversations VALUES (?, ?, 'The', 0.7, 'v', ?, ?, ?, ?, '', 1)",
+                (user, f"CHAT{user:05d}", draw.randbytes(10_240), f"TAIL{user:05d}", user, text),
+            )
+    file.close()
+
+
+async def test_in_a_large_database_nobody_waits_for_a_user_who_is_forgotten(path: Path) -> None:
+    """20,000 saved texts; the old code rewrote all of them while every change waited."""
+    await fill(path, users=20_000)
     async with Store.open(path) as store:
-        for i in range(300):
-            await keep(store, "console", "c", str(i), a_conversation(state=bytes(30_000)))
-        await store.set_temperature("console", "ada", 0.9)
-        forgetting = asyncio.create_task(store.forget("console", "7"))
-        during = 0
+        waits = []
+
+        async def forget_some() -> None:
+            for user in range(100, 2000, 100):
+                assert await store.forget("telegram", f"USER{user:05d}") == 2
+
+        forgetting = asyncio.create_task(forget_some())
         while not forgetting.done():
-            assert await store.temperature("console", "ada") == 0.9
-            await store.probe()
-            during += store._database._scrubbing
-        assert await forgetting == 2
+            began = time.perf_counter()
+            await store.set_temperature("telegram", "somebody else", 0.5)
+            waits.append(time.perf_counter() - began)
+            await asyncio.sleep(0.001)
+        await forgetting
+        assert sorted(waits)[len(waits) * 9 // 10] < 0.1
+        content = b"".join(file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm")
+        for user in range(100, 2000, 100):
+            assert f"TAIL{user:05d}".encode() not in content, "secure_delete and the checkpoint erase it at once"
+        assert await store.setting("scrub"), "the copies that SQLite may have left are erased at night"
+
+
+async def test_at_night_a_large_database_is_rewritten_while_others_read_and_are_ready(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await fill(path, users=1000)
+    async with Store.open(path) as store:
+        await store.set_temperature("console", "ada", 0.9)
+        monkeypatch.setattr(sqlite, "_seconds_until_night", lambda: 0.2)
+        assert await store.forget("telegram", "USER00007") == 2
+        during = 0
+        async with asyncio.timeout(20):
+            while await store.setting("scrub"):
+                assert await store.temperature("console", "ada") == 0.9
+                await store.check_writable()
+                during += store._database._vacuuming
         assert during > 1
+        assert not files_hold(path, b"USER00007")
+
+
+async def test_the_night_is_less_than_a_day_away() -> None:
+    assert 0 < sqlite._seconds_until_night() <= 25 * 3600
 
 
 async def test_people_who_want_to_be_forgotten_at_once_share_one_writing(
@@ -208,10 +282,10 @@ async def test_people_who_want_to_be_forgotten_at_once_share_one_writing(
     async def counted(self: Database) -> None:
         nonlocal writings
         writings += 1
-        await write_anew(self)
+        await erase(self)
 
-    write_anew = Database._write_anew
-    monkeypatch.setattr(Database, "_write_anew", counted)
+    erase = Database._erase
+    monkeypatch.setattr(Database, "_erase", counted)
     async with Store.open(path) as store:
         for i in range(40):
             await keep(store, "console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
@@ -225,19 +299,40 @@ async def test_what_could_not_be_wiped_is_wiped_when_it_can(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another program reads the old rows: they are gone from the bot at once, and from the file when it has ended."""
-    monkeypatch.setattr(database, "SCRUB_AGAIN_SECONDS", 0.05)
-    async with Store.open(path, patience=0.05) as store:
+    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
+    async with Store.open(path, busy_timeout=0.05) as store:
         await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN")
         other.execute("SELECT * FROM people").fetchall()
         assert await store.forget("console", "ada") == 2
         assert await store.conversation("console", "c", "ada") is None
-        assert "deleted rows may leave traces in the file" in caplog.text
+        assert "store.erase_failed" in caplog.text
         assert "SECRET" not in caplog.text
         assert files_hold(path, b"SECRET")
         other.execute("ROLLBACK")
         other.close()
+        await wiped(store)
+        assert not files_hold(path, b"SECRET")
+
+
+async def test_any_failure_of_an_erasure_is_logged_and_retried(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The old code's task ended, and every later /forgetme waited for ever."""
+
+    async def fails(_: Database) -> None:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
+    async with Store.open(path) as store:
+        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "bob", a_conversation("SECRET" * 30))
+        with monkeypatch.context() as patched:
+            patched.setattr(Database, "_erase", fails)
+            assert await store.forget("console", "ada") == 2
+        assert "store.erase_failed retry_seconds=0.05 error=a defect" in caplog.text
+        assert await store.forget("console", "bob") == 2
         await wiped(store)
         assert not files_hold(path, b"SECRET")
 
@@ -251,7 +346,7 @@ async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
     async with Store.open(path) as store:
         await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         with monkeypatch.context() as patched:
-            patched.setattr(Database, "_write_anew", killed)
+            patched.setattr(Database, "_erase", killed)
             await store.forget("console", "ada")
         assert files_hold(path, b"SECRET")
         left = shutil.copytree(path.parent, path.parents[1] / "left") / path.name
@@ -284,7 +379,115 @@ async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(place: Pa
             await asyncio.gather(task, return_exceptions=True)
         await keep(store, "console", "c", "ada", a_conversation("kept"))
         assert await store.conversation("console", "c", "ada") == a_conversation("kept")
-        assert await store.integrity() == []
+        await Store.inspect(place)
+
+
+@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+async def test_a_database_of_an_older_version_opens_without_a_word(
+    path: Path, schema: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The files were written by the code of that time; 1 and 3 by that of the next version, stopped half-way."""
+    path.parent.mkdir()
+    shutil.copy(DATA / f"schema-{schema}.sqlite3", path)
+    before = path.read_bytes()
+    assert await Store.inspect(path) == f"intact; will be migrated from {schema} to 5 at the next start"
+    assert path.read_bytes() == before, "inspecting changes nothing"
+    assert list(path.parent.iterdir()) == [path]
+    async with Store.open(path) as store:
+        assert await store.temperature("telegram", "4711") == 0.9
+        assert await store.temperature("discord", "4711") == 1.25
+        written = ScoringRequest("\n", "The text, and so on.", 7) if schema == 4 else None
+        assert await store.conversation("telegram", "-815", "4711") == Conversation(
+            "The philosopher", 0.6, "nietzsche-best", bytes(range(256)) * 4, "and so on.", written
+        )
+        assert await store.setting("discord.commands") == ("registered" if schema > 1 else None)
+        assert await store.forget("telegram", "4711") == 3
+        assert await store.forget("telegram", "-10042") == (1 if schema == 4 else 0)
+        assert await Store.inspect(path) == "intact"
+    assert not caplog.records
+
+
+async def test_inspecting_a_database_in_use_changes_nothing(path: Path) -> None:
+    async with Store.open(path) as store:
+        await store.set_temperature("console", "ada", 0.9)
+        before = {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm"}
+        assert await Store.inspect(path) == "intact"
+        assert {name: path.with_name(name).read_bytes() for name in before} == before
+
+
+async def test_texts_expire_and_temperatures_stay(place: Path | Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 1_800_000_000
+    async with Store.open(place) as store:
+        monkeypatch.setattr(time, "time", lambda: now - 91 * DAY)
+        await keep(store, "console", "old", "ada", a_conversation())
+        await keep(store, "console", "old", "bob", a_conversation())
+        await store.set_temperature("console", "ada", 0.9)
+        monkeypatch.setattr(time, "time", lambda: now - 89 * DAY)
+        await keep(store, "console", "newer", "ada", a_conversation("newer"))
+        assert await store.expire(now - 90 * DAY) == 2
+        assert await store.expire(now - 90 * DAY) == 0
+        assert await store.conversation("console", "old", "ada") is None
+        assert await store.conversation("console", "newer", "ada") == a_conversation("newer")
+        assert await store.temperature("console", "ada") == 0.9
+        assert await store.user_id("console", "bob") is None, "nothing else is known of him"
+
+
+async def test_old_texts_expire_in_the_background_in_small_batches(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(store_module, "EXPIRY_PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "EXPIRY_INTERVAL_SECONDS", 0.0)
+    await fill(path, users=EXPIRY_BATCH * 4 + 1)
+    batches: list[int] = []
+    expired = asyncio.Event()
+
+    async def expire(self: Store, before: float) -> int:
+        if not batches:
+            batches.append(0)
+            raise RuntimeError("a defect")  # the next search goes on
+        batches.append(await delete(self, before))
+        if not batches[-1]:
+            expired.set()
+        return batches[-1]
+
+    delete = Store.expire
+    monkeypatch.setattr(Store, "expire", expire)
+    async with Store.open(path, keep_days=90) as store, asyncio.timeout(20):
+        await expired.wait()
+        assert await store.user_id("telegram", "USER00001") is None
+    assert batches[:7] == [0, *[EXPIRY_BATCH] * 4, 1, 0]
+    assert "store.expiry_failed" in caplog.text
+
+
+async def test_a_start_does_not_read_the_whole_of_a_large_database(path: Path) -> None:
+    """A page of a text is spoilt; the start does not see it, and `inspect` does."""
+    await fill(path, users=1000)
+    spoil_every_page_after(path, 1500)
+    async with Store.open(path) as store:
+        await store.set_setting("key", "value")
+    with pytest.raises(StoreError, match="is damaged"):
+        await Store.inspect(path)
+
+
+@pytest.mark.parametrize("existing", [False, True])
+async def test_the_files_are_their_owners_alone(tmp_path: Path, existing: bool) -> None:  # noqa: FBT001
+    """Whatever the umask, and in a folder that everybody may read."""
+    path = tmp_path / "lstmega.sqlite3"
+    tmp_path.chmod(0o755)
+    umask = os.umask(0)
+    try:
+        if existing:
+            for name in ("", "-wal", "-shm"):
+                path.with_name(path.name + name).touch(0o644)
+        async with Store.open(path) as store:
+            await store.set_temperature("console", "ada", 0.9)
+            assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
+                "lstmega.sqlite3": "0o600", "lstmega.sqlite3-wal": "0o600", "lstmega.sqlite3-shm": "0o600",
+            }  # fmt: skip
+            back_up_file(path, tmp_path / "copy.sqlite3")
+            assert (tmp_path / "copy.sqlite3").stat().st_mode & 0o777 == 0o600
+    finally:
+        os.umask(umask)
 
 
 async def test_the_file_uses_write_ahead_logging_and_says_whose_it_is(path: Path) -> None:
@@ -308,7 +511,7 @@ async def test_bots_can_start_on_a_new_database_at_once(place: Path | Secret) ->
 
 async def refusal(path: Path) -> str:
     with pytest.raises(StoreError) as caught:
-        async with Store.open(path, patience=0.1):
+        async with Store.open(path, busy_timeout=0.1):
             pass
     message = str(caught.value)
     assert message.startswith(f"{path}: ")
@@ -327,10 +530,7 @@ async def test_a_damaged_database(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(60):
             await keep(store, "console", str(i), "ada", a_conversation("x" * 900))
-    content = bytearray(path.read_bytes())
-    for page in range(2, len(content) // 4096):
-        content[page * 4096 : page * 4096 + 200] = os.urandom(200)
-    path.write_bytes(content)
+    spoil_every_page_after(path, 1)
     assert "is damaged; move it away" in await refusal(path)
 
 
@@ -373,7 +573,7 @@ async def test_a_database_that_another_program_holds(path: Path) -> None:
 
 
 async def test_a_database_that_becomes_locked_refuses_and_recovers(path: Path) -> None:
-    async with Store.open(path, patience=0.1) as store:
+    async with Store.open(path, busy_timeout=0.1) as store:
         await store.set_temperature("console", "ada", 0.5)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
@@ -405,7 +605,7 @@ from bot.store.store import Store
 if os.geteuid() == 0:  # root may write everywhere; what is imported stays usable
     os.setgroups([]); os.setgid(65534); os.setuid(65534)
 async def main():
-    async with Store.open(Path(sys.argv[1]), patience=0.1):
+    async with Store.open(Path(sys.argv[1]), busy_timeout=0.1):
         print("opened")
 try:
     asyncio.run(main())
@@ -465,7 +665,7 @@ from bot.store.store import Conversation, Store
 place = sys.stdin.read()
 async def main():
     async with Store.open(Secret(place) if "://" in place else Path(place)) as store:
-        known = await store.make_known("console", "ada")
+        known = await store.ensure_user("console", "ada")
         number = 0
         while True:
             conversation = Conversation("", 0.7, "v", bytes(9000), str(number))
@@ -497,7 +697,7 @@ def write_until_killed(place: Path | Secret, lines: int) -> int:
 async def test_a_kill_loses_at_most_the_change_in_flight(place: Path | Secret, lines: int) -> None:
     told = write_until_killed(place, lines)
     async with Store.open(place) as store:
-        assert await store.integrity() == []
+        await Store.inspect(place)
         kept = await store.conversation("console", "c", "ada")
     assert kept is not None
     assert int(kept.tail) in {told, told + 1}
