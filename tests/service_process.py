@@ -100,7 +100,7 @@ class ServiceProcess:
     async def reports(self, status: int) -> dict[str, bool]:
         """Waits until `/readyz` has that status, which may be the last one for a few seconds; returns the parts."""
         async with asyncio.timeout(PATIENCE):
-            while (found := await self.ready())[0] != status:
+            while (found := await self.ready())[0] != status:  # noqa: ASYNC110 - another process
                 await asyncio.sleep(0.1)
         return found[1]
 
