@@ -26,11 +26,11 @@ from bot.core.commands import Commands
 from bot.core.reply import Kind
 from bot.platforms.base import Platform
 from bot.service import app
-from bot.service.supervisor import Backoff
 from bot.service.watchdog import ALIVE, PERIOD_SECONDS, READY, STOPPING, Systemd, heartbeat
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import WeightsError
+from generator.backoff import Backoff
 from generator.serving.generator import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
 from generator.weights.versions import activate
 

@@ -22,9 +22,10 @@ from bot.service.health import Health
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
 from bot.service.signals import Signals
-from bot.service.supervisor import Backoff, NoPlatformLeft, Supervisor
+from bot.service.supervisor import NoPlatformLeft, Supervisor
 from bot.store.store import Store
 from generator import Generator
+from generator.backoff import Backoff
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""

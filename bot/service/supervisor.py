@@ -4,40 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
 from bot.logs import format_error
 from bot.platforms.base import BadToken, Platform
+from generator.backoff import Backoff
 
 STEADY_SECONDS: Final = 60.0
 """After a connection of this length the backoff starts from its first pause again."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Backoff:
-    """Exponential backoff with full jitter: pauses are drawn evenly from 0 to a limit that doubles up to `longest`.
-
-    See https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/. `draw` returns numbers from 0 to 1.
-    """
-
-    first: float = 1.0
-    longest: float = 300.0
-    draw: Callable[[], float] = random.random
-
-    def ceiling(self, failures: int) -> float:
-        """The longest pause, in seconds, after so many failures in a row (at least one)."""
-        doublings = min(failures - 1, 32)  # by then every pause has grown to `longest`, and 2**1000 is no float
-        return min(self.longest, self.first * 2.0**doublings)
-
-    def pause(self, failures: int) -> float:
-        """The pause, in seconds, after so many failures in a row (at least one)."""
-        return self.ceiling(failures) * self.draw()
 
 
 class State(Enum):

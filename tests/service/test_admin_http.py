@@ -34,9 +34,10 @@ from bot.service.admin_api import RELOAD, token_file
 from bot.service.health import Health
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
-from bot.service.supervisor import Backoff, Supervisor
+from bot.service.supervisor import Supervisor
 from bot.store.store import Store
 from generator import Generation, GenerationRequest, ShuttingDown, ThreadedGenerator, Timing
+from generator.backoff import Backoff
 
 SECRET = "987654321:" + "hush" * 9
 

@@ -12,7 +12,8 @@ from scripted_platform import ScriptedPlatform, refused
 
 from bot.platforms.base import BadToken
 from bot.service import supervisor as supervision
-from bot.service.supervisor import Backoff, NoPlatformLeft, State, Supervisor
+from bot.service.supervisor import NoPlatformLeft, State, Supervisor
+from generator.backoff import Backoff
 
 PATIENCE = 10.0
 AT_ONCE = Backoff(first=0.001, longest=0.001)
@@ -29,17 +30,6 @@ async def supervised(*platforms: ScriptedPlatform) -> AsyncIterator[Supervisor]:
     supervisor = Supervisor(platforms, AT_ONCE)
     async with asyncio.timeout(PATIENCE), supervisor.serving():
         yield supervisor
-
-
-def test_backoff_doubles_up_to_the_longest_with_full_jitter() -> None:
-    longest = Backoff(draw=lambda: 1.0)
-    assert [longest.pause(failures) for failures in range(1, 12)] == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
-    assert longest.pause(10_000) == 300
-    assert Backoff(draw=lambda: 0.0).pause(9) == 0
-    assert Backoff(first=2.0, draw=lambda: 0.25).pause(3) == 2.0
-    drawn = {Backoff().pause(9) for _ in range(50)}
-    assert len(drawn) == 50
-    assert all(0 <= pause <= 256 for pause in drawn)
 
 
 async def test_a_platform_that_is_down_is_logged_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
