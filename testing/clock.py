@@ -58,6 +58,14 @@ class ManualClock:
                 await settle()
         self._now = end
 
+    async def pass_until(self, awaitable: Awaitable[T], step: float = 0.5) -> T:
+        """Await something that another process or a thread has a part in, while time passes quickly."""
+        task = asyncio.ensure_future(awaitable)
+        while not task.done():
+            await asyncio.wait({task}, timeout=0.01)
+            await self.advance(step)
+        return await task
+
     async def run(self, awaitable: Awaitable[T]) -> T:
         """Await something that waits for nothing but this clock, which jumps to the next sleeper each time."""
         task = asyncio.ensure_future(awaitable)

@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, running
 from service_process import Installation
+from telegram_support import log_lines, scripted, telegram  # noqa: F401 - fixtures of tests/platforms/test_telegram_*
 
 from bot.config.schema import BotSection, Secret
 from bot.core.commands import Commands

@@ -14,6 +14,7 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `testing` is no part of the installed package
 TARGETS: Final = ("text", "manifest", "state")
 LONGEST: Final = 8_192
 """Bytes of one input."""

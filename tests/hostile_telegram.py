@@ -127,9 +127,9 @@ class Strangers:
     async def _quiet(self) -> None:
         """Until the bot has taken everything and answered it."""
         async with asyncio.timeout(60):
-            while self._server.pending or self._telegram._lanes is None:  # noqa: ASYNC110 - the server has no event for it
+            while self._server.pending or self._telegram._dispatcher is None:  # noqa: ASYNC110 - the server has no event for it
                 await asyncio.sleep(0.001)
-            await self._telegram._lanes.settled()
+            await self._telegram._dispatcher.join()
 
     async def _act(self, actor: Actor) -> tuple[Chat | None, int, int, tuple[str, Any, int] | None, str]:
         """Something: the chat that an answer is due in, how many messages at least and at most, what else is due."""

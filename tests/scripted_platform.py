@@ -23,6 +23,7 @@ class ScriptedPlatform:
         self.commands = commands
         self.attempts: asyncio.Queue[int] = asyncio.Queue()
         self.connected = False
+        self.problem = ""
         self.up = asyncio.Event()
         self.answers_due = asyncio.Event()
         self.answers_due.set()

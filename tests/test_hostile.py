@@ -34,7 +34,7 @@ from bot.core.parsing import (
 from bot.core.reply import Kind, Passage, Reply
 from bot.core.sanitize import inert
 from bot.platforms.discord.platform import configure_logging
-from bot.platforms.telegram.render import MAX_TEXT, shown
+from bot.platforms.telegram.render import MAX_TEXT, render
 from bot.platforms.text import split, utf16_length
 from bot.store.store import Store
 from generator import Manifest, ThreadedGenerator, Vocabulary
@@ -106,7 +106,7 @@ def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
 
 @given(ANYTHING, ANYTHING)
 def test_a_text_on_telegram_is_nothing_to_tap_and_fits(prompt: str, text: str) -> None:
-    for piece in split(shown(Reply.of_passages(Passage(prompt + text * 30, prompt))), MAX_TEXT):
+    for piece in split(render(Reply.of_passages(Passage(prompt + text * 30, prompt))), MAX_TEXT):
         assert 0 < utf16_length(piece) <= MAX_TEXT
         assert not hostile.lively(piece)
 

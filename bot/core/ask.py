@@ -13,15 +13,22 @@ class Where:
     """Where a request came from, and when.
 
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
-    `locale`: the user's language as the platform names it, empty where it does not. `asked_at`: when it came, on the
-    clock of `time.monotonic`; an adapter makes this value at once, even if the request waits.
+    `locale`: the user's language as the platform names it, empty where it does not. `queue`: whose requests share a
+    turn, where that is not the chat. `asked_at`: when it came, on the clock of `time.monotonic`; an adapter makes this
+    value at once, even if the request waits.
     """
 
     platform: str
     chat: str
     user: str
     locale: str = ""
+    queue: str = ""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
+
+    @property
+    def queue_key(self) -> str:
+        """Whose requests share a turn in the queue."""
+        return f"{self.platform}:{self.queue or self.chat}"
 
 
 @dataclass(frozen=True, slots=True)

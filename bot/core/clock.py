@@ -11,10 +11,10 @@ class Clock(Protocol):
     """Seconds that only ever grow, and waiting by them."""
 
     def time(self) -> float:
-        """Return the seconds since some moment in the past."""
+        """Returns the seconds since some moment in the past."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after that many seconds."""
+        """Returns after that many seconds."""
 
 
 class MonotonicClock:

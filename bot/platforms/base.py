@@ -24,7 +24,11 @@ class Platform(Protocol):
 
     @property
     def connected(self) -> bool:
-        """Whether it takes what people type at this moment."""
+        """Whether updates arrive at this moment."""
+
+    @property
+    def problem(self) -> str:
+        """Why they do not, where the platform knows; else empty."""
 
     async def serve(self) -> None:
         """Connects and serves until it is cancelled.

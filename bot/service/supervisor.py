@@ -96,7 +96,7 @@ class Supervised:
             log.info("platform.connected platform=%s after_s=%.0f", self.name, self._seconds_in_state())
             self._change(State.CONNECTED)
         elif not connected and self.state is State.CONNECTED:
-            self._down("connection lost")
+            self._down(self.platform.problem or "connection lost")
 
     def _down(self, reason: str, error: Exception | None = None) -> None:
         self._change(State.DOWN, reason)

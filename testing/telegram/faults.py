@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass, field
+from typing import Any
 
 from aiohttp import web
 
@@ -23,6 +24,7 @@ class Fault:
     kind: str
     status: int = 500
     retry_after: int = 0
+    result: Any = None
     hits: int = 0
     open_until: float | None = None
     _released: asyncio.Event = field(default_factory=asyncio.Event)
@@ -79,6 +81,12 @@ class Faults:
         """Leaves requests unanswered until `release`; then they are carried out."""
         return self._fault("hold", chat, method, times)
 
+    def answer_with(self, result: Any, *, method: str | None = None, times: int | None = 1) -> Fault:
+        """Answer 200 with a result that the documentation does not promise."""
+        fault = self._fault("answer", None, method, times)
+        fault.result = result
+        return fault
+
     def _fault(
         self,
         kind: str,
@@ -116,6 +124,8 @@ class Faults:
             return error_response(ApiError(429, f"Too Many Requests: retry after {seconds}", retry_after=seconds))
         if fault.kind == "fail":
             return web.Response(status=fault.status, text=f"<html>{fault.status}: {request.path}</html>")
+        if fault.kind == "answer":
+            return web.json_response({"ok": True, "result": fault.result})
         if fault.kind == "drop":
             return cut_connection(request)
         if fault.kind == "hold":

@@ -30,10 +30,14 @@ class Webhook:
 
 
 class Updates:
-    """The updates that wait for the bot. `webhook_statuses`: HTTP status of each delivery, 0 for no connection."""
+    """The updates that wait for the bot.
+
+    `webhook_statuses`: HTTP status of each delivery, 0 for no connection. `webhook_blocked`: none gets through.
+    """
 
     def __init__(self, clock: Clock) -> None:
         self.webhook = Webhook()
+        self.webhook_blocked = False
         self.webhook_statuses: Inbox[int] = Inbox("delivery to the webhook")
         self.allowed_updates: list[str] = []
         self._clock = clock
@@ -177,6 +181,8 @@ class Updates:
                 queue = self._again or self._pending
                 update = queue[0]
                 try:
+                    if self.webhook_blocked:
+                        raise TimeoutError
                     async with session.post(webhook.url, json=update) as response:
                         status = response.status
                 except (ClientError, TimeoutError):

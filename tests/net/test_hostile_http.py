@@ -21,7 +21,7 @@ from service_process import unused_port
 from bot.config.schema import Secret, TelegramSection
 from bot.core.commands import Commands
 from bot.net import http_server
-from bot.platforms.telegram import receivers
+from bot.platforms.telegram import webhook
 from bot.platforms.telegram.platform import Telegram
 from testing.telegram import SECRET_HEADER, Chat, TelegramServer
 
@@ -258,7 +258,7 @@ async def test_the_secret_is_compared_in_a_time_that_tells_nothing(hook: str, mo
 @pytest.mark.parametrize(
     ("body", "encoding", "status"),
     [
-        (b" " * (receivers.MAX_UPDATE_BYTES + 1), "", 413),
+        (b" " * (webhook.MAX_UPDATE_BYTES + 1), "", 413),
         (gzip.compress(b" " * 200_000_000), "gzip", 413),
         (b"marked, no gzip", "gzip", 400),
         (b"", "", 400),
@@ -291,7 +291,7 @@ async def test_what_telegram_would_never_send(
 
 
 async def test_an_update_that_comes_drop_by_drop_is_not_waited_for(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receivers, "BODY_SECONDS", 0.2)
+    monkeypatch.setattr(webhook, "BODY_SECONDS", 0.2)
     port = int(hook.rpartition(":")[2].partition("/")[0])
     head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
     assert b" 408 " in (await said(port, head, b" "))[:20]

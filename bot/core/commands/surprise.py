@@ -28,7 +28,7 @@ async def surprise(context: Context, _: Surprise, where: Where) -> Reply:
         return Reply.refusal(messages.NOTHING_TO_SHADE)
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
     async with context.admission.text(
-        f"{where.platform}:{where.chat}",
+        where.queue_key,
         f"{where.platform}:{where.user} /surprise",
         trusted=context.is_operator(where),
         asked=where.asked_at,

@@ -211,7 +211,7 @@ async def _generate(
     """
     began = time.perf_counter()
     async with context.admission.text(
-        f"{where.platform}:{where.chat}",
+        where.queue_key,
         f"{where.platform}:{where.user}",
         trusted=context.is_operator(where),
         asked=where.asked_at,

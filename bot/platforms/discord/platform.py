@@ -42,6 +42,11 @@ class Discord:
         """Whether Discord has acknowledged the session of every shard."""
         return self._client is not None and self._client.connected
 
+    @property
+    def problem(self) -> str:
+        """See `Platform`."""
+        return ""
+
     async def serve(self) -> None:
         """Connects and serves until it is cancelled, which cancels replies in progress (see `drain`).
 

@@ -1,4 +1,4 @@
-"""The list of commands that Telegram shows when somebody types a slash."""
+"""The list of commands that Telegram shows when a user types a slash."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandSc
 from telegram.constants import BotCommandLimit
 
 from bot.core.commands import user_commands
+from bot.platforms.telegram.bot_client import format_error, is_token_rejected
 from bot.platforms.text import shorten
 
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
@@ -17,21 +18,30 @@ PORTUGUESE: Final = "pt"
 MAX_PURPOSE: Final = int(BotCommandLimit.MAX_DESCRIPTION)
 """256 characters."""
 _PRIVATE_ONLY: Final = frozenset({"start"})
-"""Telegram's own button for a new private chat; in a group it greets nobody."""
+"""Telegram's own button in a new private chat; a group has no use for it."""
 log = logging.getLogger(__name__)
 
 
 async def set_menu(bot: Bot) -> None:
-    """Tells Telegram the commands for each kind of chat and each language, where it does not know them so already.
+    """Registers the commands for each kind of chat and each language, where Telegram does not have them yet.
 
-    Operators' commands are in no menu. Raises `TelegramError`.
+    Operators' commands are in no menu. The commands work without one, so this raises nothing but `InvalidToken`.
     """
+    try:
+        await _set_menu(bot)
+    except Exception as error:
+        if is_token_rejected(error):
+            raise
+        log.warning("menu.failed reason=%s", format_error(error, bot.token))
+
+
+async def _set_menu(bot: Bot) -> None:
     for scope in SCOPES:
         for language in ("", PORTUGUESE):
             wanted = _commands(private=scope.type == SCOPES[0].type, portuguese=bool(language))
             if await bot.get_my_commands(scope, language) != wanted:
                 await bot.set_my_commands(wanted, scope, language)
-                log.info("commands set for %s in %s", scope.type, language or "English")
+                log.info("menu.set scope=%s language=%s", scope.type, language or "en")
 
 
 def _commands(*, private: bool, portuguese: bool) -> tuple[BotCommand, ...]:

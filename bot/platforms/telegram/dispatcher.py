@@ -1,147 +1,196 @@
-"""What people ask for in Telegram, done in turn; and what is too much, turned away in words that somebody sees."""
+"""Requests of users, done in order for each of them; and those that are too many, refused.
+
+One policy for all refusals: a button or an inline message is always answered, since that sends no message. A message is
+refused at most once a minute to the same user (`Limits.refusals` says how often for the whole bot), so that a user who
+floods a chat does not make the bot flood it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import logging
-import time
-from collections import Counter
-from collections.abc import Callable, Hashable
+from collections import Counter, OrderedDict, deque
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
 
-from telegram.error import Forbidden, InvalidToken, TelegramError
+from telegram.error import Forbidden, TelegramError
 
 from bot import logs
 from bot.core import messages
-from bot.platforms.telegram.bot_client import is_refusal, told
-from bot.platforms.telegram.queues import Lanes, Work
+from bot.core.clock import MONOTONIC, Clock
+from bot.platforms.telegram.bot_client import format_error, is_token_rejected
 from bot.platforms.telegram.rate_limit import ChatRateLimiter
 
-LONGEST_BACKLOG: Final = 60.0
-"""Seconds that what is owed to a chat may take to say, at the pace that Telegram allows; what is asked beyond that is
-refused. A group has 20 messages a minute."""
-LONGEST_CROWD: Final = 2.0
-"""Seconds that the next message may have to wait because of all chats together: sixty people may ask at once. What is
-asked beyond that is refused, or the answers would come ever later; and where there are too many even for that, nothing
-is said."""
-_WARN_EVERY: Final = 60.0
-"""Seconds."""
+MAX_PENDING_PER_USER: Final = 20
+"""Requests of one user, in all chats, that are not answered. A person types fewer before the first is; a program may
+type more."""
+MAX_CHAT_DELAY_SECONDS: Final = 60.0
+"""To send all that is pending for a chat, at the pace that Telegram allows: a group has 20 messages a minute."""
+MAX_OVERALL_DELAY_SECONDS: Final = 2.0
+"""For the next message because of all chats together: sixty users may ask at once. With more, answers would come ever
+later."""
+REFUSE_EVERY_SECONDS: Final = 60.0
+"""Between two refusals of messages to the same user in a chat, and between two warnings of an overload."""
+_OVERLOADED: Final = object()
+Work = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True)
 class Request:
-    """What an update asks for: whose turn it needs (`key`), what is to be done, and in which chat, if Telegram tells.
+    """Work to do for a user, after everything else that the user asked for in the same chat.
 
-    `refuse` says that it will not be done, in the words that it is given; None where nobody would miss it. A message
-    is refused once (`aloud`) for many, so that one person who floods a chat does not make the bot flood it.
+    `scope`: that chat, by any name. `chat`: its number, if Telegram tells and an answer is sent there. `refuse` says
+    why the work is not done; `None` if nobody would miss it. `as_message`: a refusal is a message.
     """
 
-    key: Hashable
+    user: Hashable
+    scope: Hashable
     work: Work
     chat: int | None = None
     refuse: Callable[[str], Work] | None = None
-    aloud: bool = False
+    as_message: bool = False
+
+    @property
+    def key(self) -> Hashable:
+        """Requests with the same key are done one at a time."""
+        return self.scope, self.user
+
+    @property
+    def counted(self) -> tuple[Hashable, ...]:
+        """What the request counts for: the user, and the chat if an answer is sent there."""
+        return (self.user,) if self.chat is None else (self.user, self.chat)
 
 
-class Requests:
-    """Has requests done in their lanes.
+class Dispatcher:
+    """Runs requests as tasks of `group`, which one ends with `InvalidToken` if Telegram rejects the token.
 
-    `limiter` tells how long it takes until something can be said; `on_failure` is called when an answer could not be
-    sent, `on_refused` when Telegram no longer knows the token.
+    `limiter` knows how long an answer would wait. `on_failure` is called when one could not be sent.
     """
 
     def __init__(
         self,
-        lanes: Lanes,
+        group: asyncio.TaskGroup,
+        limiter: ChatRateLimiter,
         *,
         token: str,
-        limiter: ChatRateLimiter,
         on_failure: Callable[[], None],
-        on_refused: Callable[[], None],
+        clock: Clock = MONOTONIC,
     ) -> None:
-        self._lanes = lanes
-        self._token = token
+        self._group = group
         self._limiter = limiter
+        self._token = token
         self._on_failure = on_failure
-        self._on_refused = on_refused
-        self._owed: Counter[int] = Counter()
-        """Requests in each chat that are not answered."""
-        self._quiet_until: dict[int, float] = {}
-        """When each chat may be told again that it asks for too much."""
-        self._fresh: dict[Request, float] = {}
-        """When each was taken that is neither done nor older than `LONGEST_CROWD`. What has been worked at for longer
-        is no sign of a crowd, but of a slow machine."""
-        self._warned = -_WARN_EVERY
+        self._queues: dict[Hashable, deque[Request]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._pending: Counter[Hashable] = Counter()
+        """Requests that are not done, of each user and in each chat."""
+        self._active = _Recent(clock, MAX_OVERALL_DELAY_SECONDS)
+        """Users who asked just now and have no answer yet."""
+        self._refused = _Recent(clock, REFUSE_EVERY_SECONDS)
+        """Whom, or in which chat, a refusal was given just now."""
 
-    def take(self, request: Request) -> None:
-        """Has it done, or refused; returns at once."""
-        if request.refuse is not None and self._limiter.crowd(self._just_taken()) > LONGEST_CROWD:
-            self._turn_away(request)
-        elif request.chat is not None and self._limiter.wait(request.chat, self._owed[request.chat]) > LONGEST_BACKLOG:
-            if not request.aloud or self._chat_may_be_told(request.chat):
-                self._refuse(request, messages.CHAT_FULL)
-        elif self._lanes.put(request.key, lambda: self._done(request)):
-            if request.refuse is not None:  # what nobody would miss is not answered with a message
-                self._fresh[request] = time.monotonic()
-            if request.chat is not None:
-                self._owed[request.chat] += 1
-        elif not request.aloud or self._lanes.overflows(request.key):
-            self._refuse(request, messages.LANE_FULL)
+    def __len__(self) -> int:
+        """The number of queues: users in a chat for whom something is done."""
+        return len(self._queues)
 
-    async def _done(self, request: Request) -> None:
-        try:
-            await self._guarded(request.work)
-        finally:
-            self._fresh.pop(request, None)
-            if request.chat is not None:
-                self._owed[request.chat] -= 1
-                if not self._owed[request.chat]:
-                    del self._owed[request.chat]
+    async def join(self) -> None:
+        """Returns when everything that was submitted is done."""
+        if self._tasks:
+            await asyncio.wait(self._tasks.copy())
 
-    def _refuse(self, request: Request, why: str) -> None:
-        """Says no in a lane of its own, beside what is being done."""
-        if request.refuse is None:
+    def submit(self, request: Request) -> None:
+        """Has a request done, or refused; returns at once.
+
+        The delay because of all chats counts each active user once, since their requests are done one at a time. One
+        who has been active for longer does not wait to be sent something, but for the generator or their own chat.
+        """
+        if request.refuse is not None and self._limiter.overall_delay(len(self._active)) > MAX_OVERALL_DELAY_SECONDS:
+            if _OVERLOADED not in self._refused:
+                self._refused.add(_OVERLOADED)
+                log.warning("requests.overloaded active_users=%d", len(self._active))
+            self._refuse(request, messages.CROWD, request.key)
+        elif self._chat_delay(request.chat) > MAX_CHAT_DELAY_SECONDS:
+            self._refuse(request, messages.CHAT_FULL, request.chat)
+        elif self._pending[request.user] >= MAX_PENDING_PER_USER:
+            self._refuse(request, messages.LANE_FULL, request.key)
+        else:
+            if request.refuse is not None:
+                self._active.add(request.user)
+            self._enqueue(request)
+
+    def _chat_delay(self, chat: int | None) -> float:
+        return 0.0 if chat is None else self._limiter.chat_delay(chat, self._pending[chat])
+
+    def _refuse(self, request: Request, reason: str, recipient: Hashable) -> None:
+        """Says why a request is not done, beside what is being done."""
+        user = ("refused", request.user)
+        if request.refuse is None or self._pending[user] >= MAX_PENDING_PER_USER:
             return
-        refuse = request.refuse(why)
-        if not self._lanes.put(("refused", request.key), lambda: self._guarded(refuse)):
-            log.debug("somebody presses buttons faster than Telegram can be told so")
+        if request.as_message:
+            if recipient in self._refused or not self._limiter.may_refuse():
+                return
+            self._refused.add(recipient)
+        self._enqueue(Request(user, request.scope, request.refuse(reason)))
 
-    def _just_taken(self) -> int:
-        """Requests that are not answered yet, will be with a message, and have not been waiting for long."""
-        since = time.monotonic() - LONGEST_CROWD
-        while self._fresh and (oldest := next(iter(self._fresh.items())))[1] < since:
-            del self._fresh[oldest[0]]
-        return len(self._fresh)
+    def _enqueue(self, request: Request) -> None:
+        queue = self._queues.get(request.key)
+        if queue is None:
+            queue = self._queues[request.key] = deque()
+            task = self._group.create_task(self._run(request.key, queue))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        queue.append(request)
+        self._pending.update(request.counted)
 
-    def _turn_away(self, request: Request) -> None:
-        """For the crowd. A button is refused without a message, so that has no limit."""
-        if not request.aloud or self._limiter.may_refuse():
-            self._refuse(request, messages.CROWD)
-        if (now := time.monotonic()) >= self._warned + _WARN_EVERY:
-            self._warned = now
-            log.warning("more is asked for than Telegram lets a bot answer; some people are refused or hear nothing")
+    async def _run(self, key: Hashable, queue: deque[Request]) -> None:
+        while queue:
+            request = queue.popleft()
+            await self._do(request.work)
+            for name in request.counted:
+                self._pending[name] -= 1
+                if not self._pending[name]:
+                    del self._pending[name]
+                    self._active.discard(name)
+        del self._queues[key]
+        self._refused.discard(key)  # a user whose queue was full is told so again the next time
 
-    def _chat_may_be_told(self, chat: int) -> bool:
-        """Whether it has not been told for a while that it asks for too much; from now on, it has."""
-        now = time.monotonic()
-        self._quiet_until = {known: until for known, until in self._quiet_until.items() if until > now}
-        if chat in self._quiet_until:
-            return False
-        self._quiet_until[chat] = now + LONGEST_BACKLOG
-        return True
-
-    async def _guarded(self, work: Work) -> None:
-        """Does the work; what goes wrong is logged here, without a word of what anybody wrote."""
+    async def _do(self, work: Work) -> None:
+        """Does the work; what goes wrong is logged here, without a word of what the user wrote."""
         with logs.request():
             try:
                 await work()
-            except Forbidden as error:  # blocked, thrown out, or never allowed in: nothing to be done about it
-                log.info("nobody to answer: %s", told(error, self._token))
+            except Forbidden as error:  # the user blocked the bot, or the chat removed it: nothing to do about it
+                log.info("reply.forbidden reason=%s", format_error(error, self._token))
             except TelegramError as error:
-                if isinstance(error, InvalidToken) and is_refusal(error):
-                    self._on_refused()
-                log.warning("an answer was not delivered: %s", told(error, self._token))
+                log.warning("reply.undelivered reason=%s", format_error(error, self._token))
                 self._on_failure()
+                if is_token_rejected(error):
+                    raise
             except Exception:
-                log.exception("an update failed")
+                log.exception("update.failed")
+
+
+class _Recent:
+    """Keys that were added within the last `seconds`."""
+
+    def __init__(self, clock: Clock, seconds: float) -> None:
+        self._clock = clock
+        self._seconds = seconds
+        self._added: OrderedDict[Hashable, float] = OrderedDict()
+
+    def add(self, key: Hashable) -> None:
+        self._added[key] = self._clock.time()
+        self._added.move_to_end(key)
+
+    def discard(self, key: Hashable) -> None:
+        self._added.pop(key, None)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return len(self) > 0 and key in self._added
+
+    def __len__(self) -> int:
+        while self._added and next(iter(self._added.values())) <= self._clock.time() - self._seconds:
+            self._added.popitem(last=False)
+        return len(self._added)

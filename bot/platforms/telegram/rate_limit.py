@@ -1,15 +1,12 @@
-"""Telegram's limits on how much is sent, kept chat by chat: a chat that has to wait never makes another one wait.
+"""Telegram's limits on what a bot sends, kept for each chat: one that has to wait never delays another.
 
 The library's own `AIORateLimiter` halts every request of the bot when one chat answers 429, so this takes its place.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -18,21 +15,23 @@ from telegram.constants import FloodLimit
 from telegram.error import RetryAfter
 from telegram.ext import BaseRateLimiter
 
-LONGEST_WAIT: Final = 300.0
-"""Seconds that an answer may wait for its turn. Nobody reads it later than that, so it is given up (`RetryAfter`)."""
-SLACK: Final = 0.1
-"""Seconds on top of `retry_after`, which is a whole number and may be rounded down."""
+from bot.core.clock import MONOTONIC, Clock
+
+MAX_WAIT_SECONDS: Final = 300.0
+"""For a message to be sent. It is of no use later, so `RetryAfter` is raised."""
+RETRY_MARGIN_SECONDS: Final = 0.1
+"""On top of `retry_after`, which is a whole number and may be rounded down."""
 _SWEEP_AT: Final = 1024
-"""Chats that are remembered before those at rest are forgotten."""
-_MESSAGES: Final = ("send", "edit")
+"""Chats that are remembered before idle ones are evicted; then twice as many as are left."""
+_MESSAGE_METHODS: Final = ("send", "edit")
 """How the methods begin that the limits count. Answers to queries are not messages."""
-_NEVER_WAITS: Final = "sendChatAction"
-"""Said later than now, "typing" would be wrong."""
+_CHAT_ACTION: Final = "sendChatAction"
+"""Never waits: sent later than now, "typing" would be wrong."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rate:
-    """At most `count` messages in any stretch of `seconds`."""
+    """At most `count` messages in any period of `seconds`."""
 
     count: int
     seconds: float
@@ -44,9 +43,9 @@ class Limits:
 
     "In a single chat, avoid sending more than one message per second. We may allow short bursts that go over this
     limit"; "In a group, bots are not be able to send more than 20 messages per minute"; about 30 messages a second
-    for the bot as a whole. How long a burst may be is not said: 5 is ours. `typing` is ours, too: when very many wait,
-    telling each of them again and again would leave the bot less time to write. So are `refusals`, for when the limit
-    for the whole is reached: a refusal takes the place of an answer, so answers have two thirds of it.
+    for the bot as a whole. How long a burst may be is not documented: 5 is ours. So are `typing`, which would
+    otherwise cost more than the answers when very many users wait, and `refusals`, each of which takes the place of an
+    answer when the bot as a whole is at its limit: two thirds are left for answers.
     """
 
     overall: Rate = Rate(int(FloodLimit.MESSAGES_PER_SECOND), 1.0)
@@ -60,78 +59,74 @@ ALLOWED: Final = Limits()
 
 
 class _Window:
-    """When the messages under one rate were sent or will be, in order."""
+    """A sliding window: the times of the last `rate.count` messages, sent or reserved, in order."""
 
-    def __init__(self, rate: Rate, times: Iterable[float] = ()) -> None:
+    def __init__(self, rate: Rate) -> None:
         self._rate = rate
-        self._times: deque[float] = deque(times, maxlen=rate.count)
+        self.times: deque[float] = deque(maxlen=rate.count)
 
-    def copy(self) -> _Window:
-        return _Window(self._rate, self._times)
+    def earliest(self, now: float, ahead: int = 0) -> float:
+        """The time at which one more message is allowed after `ahead` others."""
+        if not self.times:
+            return now + ahead // self._rate.count * self._rate.seconds
+        oldest = len(self.times) + ahead - self._rate.count  # of the last `count` messages before that one
+        if oldest < 0:
+            return max(now, self.times[-1])
+        if oldest < len(self.times):
+            return max(now, self.times[-1], self.times[oldest] + self._rate.seconds)
+        return self.earliest(now, ahead - self._rate.count) + self._rate.seconds
 
-    def earliest(self, now: float) -> float:
-        """When one more may go."""
-        if not self._times:
-            return now
-        full = len(self._times) == self._rate.count
-        return max(now, self._times[-1], self._times[0] + self._rate.seconds if full else now)
-
-    def take(self, at: float) -> None:
-        self._times.append(at)
-
-    def resting(self, now: float) -> bool:
-        return not self._times or self._times[-1] + self._rate.seconds <= now
+    def is_idle(self, now: float) -> bool:
+        return not self.times or self.times[-1] + self._rate.seconds <= now
 
 
-class _Chat:
-    """One chat's windows, and until when Telegram wants nothing from it."""
+class _Bucket:
+    """What one chat, or the whole bot, may send: its windows, and until when Telegram refuses its messages."""
 
     def __init__(self, *rates: Rate) -> None:
-        self._windows = tuple(map(_Window, rates))
-        self.shut_until = 0.0
-        self.users = 0
+        self._windows = [_Window(rate) for rate in rates]
+        self.blocked_until = 0.0
 
-    def reserve(self, now: float) -> float:
-        """The time at which one more message may go; it is taken. Raises `RetryAfter` when that is too far away."""
-        at = max([self.shut_until, *(window.earliest(now) for window in self._windows)])
-        if at - now > LONGEST_WAIT:
+    def earliest(self, now: float, ahead: int = 0) -> float:
+        """The time at which one more message is allowed after `ahead` others."""
+        return max([self.blocked_until, *(window.earliest(now, ahead) for window in self._windows)])
+
+    def reserve(self, now: float, max_wait: float = MAX_WAIT_SECONDS) -> float:
+        """Reserves the earliest time for one more message. Raises `RetryAfter` when that is too far away."""
+        at = self.earliest(now)
+        if at - now > max_wait:
             raise RetryAfter(timedelta(seconds=at - now))
         for window in self._windows:
-            window.take(at)
+            window.times.append(at)
         return at
 
-    def wait(self, now: float, ahead: int) -> float:
-        """Seconds until one more message could go if `ahead` others went first; nothing is taken."""
-        windows = [window.copy() for window in self._windows]
-        at = now
-        for _ in range(ahead + 1):
-            at = max([self.shut_until, *(window.earliest(now) for window in windows)])
-            for window in windows:
-                window.take(at)
-        return at - now
-
-    def forgettable(self, now: float) -> bool:
-        return not self.users and self.shut_until <= now and all(window.resting(now) for window in self._windows)
+    def is_idle(self, now: float) -> bool:
+        return self.blocked_until <= now and all(window.is_idle(now) for window in self._windows)
 
 
 class ChatRateLimiter(BaseRateLimiter[None]):
-    """Sends each chat's messages at its own pace, in the order in which they were asked for.
+    """Sends the messages of each chat at its own pace, in the order in which they were requested.
 
-    A 429 shuts the chat that it was said about, for the `retry_after` in it; the message goes out after that.
+    A 429 blocks the chat that it was answered for, for its `retry_after`; then the message is sent again. When a
+    second chat gets one before any message has been accepted, it is the bot that sends too much, and all chats wait.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: Limits = ALLOWED, clock: Clock = MONOTONIC) -> None:
         self._limits = limits
-        self._overall = _Chat(limits.overall)
-        self._typing = _Window(limits.typing)
-        self._refusals = _Window(limits.refusals)
-        self._chats: dict[object, _Chat] = {}
+        self._clock = clock
+        self._overall = _Bucket(limits.overall)
+        self._typing = _Bucket(limits.typing)
+        self._refusals = _Bucket(limits.refusals)
+        self._chats: dict[object, _Bucket] = {}
+        self._sweep_at = _SWEEP_AT
+        self._refused_chats: set[object] = set()
+        """Those that got a 429 since a message was last accepted."""
 
     async def initialize(self) -> None:
         """Nothing to open."""
 
     async def shutdown(self) -> None:
-        """Nothing to close: those who wait are cancelled with their tasks."""
+        """Nothing to close: requests that wait are cancelled with their tasks."""
 
     async def process_request(  # noqa: PLR0917 - the signature is the library's
         self,
@@ -142,75 +137,85 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         data: dict[str, Any],
         rate_limit_args: None,  # noqa: ARG002 - likewise
     ) -> Any:
-        """Calls `callback` when it may be. Raises what that raises; `RetryAfter` only when the wait is too long."""
+        """Calls `callback` when it is allowed. Raises what it raises; `RetryAfter` only when the wait is too long."""
         key = data.get("chat_id", data.get("inline_message_id"))
-        with self._chat(key) as chat:
-            while True:
-                if endpoint == _NEVER_WAITS:
-                    now = time.monotonic()
-                    if (at := max(chat.shut_until, self._typing.earliest(now))) > now:
-                        raise RetryAfter(timedelta(seconds=at - now))
-                    self._typing.take(now)
-                else:
-                    await self._turn(chat, counted=key is not None and endpoint.startswith(_MESSAGES))
-                try:
-                    return await callback(*args, **kwargs)
-                except RetryAfter as error:
-                    wait = seconds(error.retry_after) + SLACK
-                    chat.shut_until = max(chat.shut_until, time.monotonic() + wait)
-                    if endpoint == _NEVER_WAITS or wait > LONGEST_WAIT:
-                        raise
+        chat = _Bucket() if key is None else self._chat(key)  # a request about no chat waits for itself
+        counted = key is not None and endpoint.startswith(_MESSAGE_METHODS) and endpoint != _CHAT_ACTION
+        while True:
+            if endpoint == _CHAT_ACTION:
+                self._take_chat_action(chat)
+            else:
+                await self._acquire(chat, counted=counted)
+            try:
+                result = await callback(*args, **kwargs)
+            except RetryAfter as error:
+                wait = seconds(error.retry_after) + RETRY_MARGIN_SECONDS
+                self._block(chat, key if counted else None, wait)
+                if endpoint == _CHAT_ACTION or wait > MAX_WAIT_SECONDS:
+                    raise
+            else:
+                if counted:
+                    self._refused_chats.clear()
+                return result
 
-    def wait(self, chat: int, ahead: int) -> float:
-        """Seconds until one more message could go to that chat if `ahead` that nobody has sent yet went first."""
-        return (self._chats.get(chat) or self._new_chat(chat)).wait(time.monotonic(), ahead)
+    def chat_delay(self, chat: int, ahead: int) -> float:
+        """Seconds until one more message could be sent to that chat after `ahead` others that are still to come."""
+        now = self._clock.time()
+        return (self._chats.get(chat) or self._new_chat(chat)).earliest(now, ahead) - now
 
-    def crowd(self, ahead: int) -> float:
-        """As `wait`, for a chat that had no message for a while: because of all the others."""
-        return self._overall.wait(time.monotonic(), ahead)
+    def overall_delay(self, ahead: int) -> float:
+        """As `chat_delay`, for a chat that had no message for a while: because of all the others."""
+        now = self._clock.time()
+        return self._overall.earliest(now, ahead) - now
 
     def may_refuse(self) -> bool:
-        """Whether there is room for one more refusal now; it is taken."""
-        now = time.monotonic()
-        if self._refusals.earliest(now) > now:
+        """Returns whether one more refusal may be sent now, and count it."""
+        try:
+            self._refusals.reserve(self._clock.time(), max_wait=0.0)
+        except RetryAfter:
             return False
-        self._refusals.take(now)
         return True
 
-    async def _turn(self, chat: _Chat, *, counted: bool) -> None:
+    async def _acquire(self, chat: _Bucket, *, counted: bool) -> None:
+        """Waits until a request may be sent. The chat's wait comes first, so that it holds no share of the whole."""
         while True:
-            for place in (chat, self._overall) if counted else ():
-                # The chat first: one that has to wait takes nobody's share of the whole meanwhile.
-                now = time.monotonic()
-                await asyncio.sleep(place.reserve(now) - now)
-            wait = chat.shut_until - time.monotonic()
-            if wait <= 0:
+            for bucket in (chat, self._overall):
+                now = self._clock.time()
+                at = bucket.reserve(now) if counted else bucket.blocked_until
+                await self._clock.sleep(at - now)
+            if max(chat.blocked_until, self._overall.blocked_until) <= self._clock.time():
                 return
-            if not counted:
-                await asyncio.sleep(wait)
 
-    @contextmanager
-    def _chat(self, key: object) -> Iterator[_Chat]:
-        """The chat's state, which is not forgotten while it is in use. Requests about no chat have one each."""
-        if key is None:
-            yield _Chat()
-            return
-        if len(self._chats) >= _SWEEP_AT:
-            now = time.monotonic()
-            self._chats = {k: chat for k, chat in self._chats.items() if not chat.forgettable(now)}
-        chat = self._chats.setdefault(key, self._new_chat(key))
-        chat.users += 1
-        try:
-            yield chat
-        finally:
-            chat.users -= 1
+    def _take_chat_action(self, chat: _Bucket) -> None:
+        """Counts a chat action. Raises `RetryAfter` when it would have to wait."""
+        now = self._clock.time()
+        blocked = max(chat.blocked_until, self._overall.blocked_until) - now
+        if blocked > 0:
+            raise RetryAfter(timedelta(seconds=blocked))
+        self._typing.reserve(now, max_wait=0.0)
 
-    def _new_chat(self, key: object) -> _Chat:
+    def _block(self, chat: _Bucket, key: object, wait: float) -> None:
+        """Sends nothing to the chat for so long; nor to any other if it is not the chat's own limit."""
+        until = self._clock.time() + wait
+        chat.blocked_until = max(chat.blocked_until, until)
+        if key is not None:
+            self._refused_chats.add(key)
+            if len(self._refused_chats) > 1:
+                self._overall.blocked_until = max(self._overall.blocked_until, until)
+
+    def _chat(self, key: object) -> _Bucket:
+        if len(self._chats) >= self._sweep_at:
+            now = self._clock.time()
+            self._chats = {key: chat for key, chat in self._chats.items() if not chat.is_idle(now)}
+            self._sweep_at = max(_SWEEP_AT, 2 * len(self._chats))
+        return self._chats.setdefault(key, self._new_chat(key))
+
+    def _new_chat(self, key: object) -> _Bucket:
         # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
-        group = (self._limits.group,) if isinstance(key, int) and key < 0 else ()
-        return _Chat(self._limits.chat, *group)
+        is_group = isinstance(key, int) and key < 0
+        return _Bucket(self._limits.chat, self._limits.group) if is_group else _Bucket(self._limits.chat)
 
 
 def seconds(duration: int | timedelta) -> float:
-    """`RetryAfter.retry_after` is a number or a `timedelta`, as the environment says."""
+    """Returns `RetryAfter.retry_after` in seconds: it is a number or a `timedelta`, as the environment says."""
     return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)

@@ -1,4 +1,4 @@
-"""Text as Telegram takes it: in pieces that are short enough, with nothing in it that would ping anybody."""
+"""A `Reply` as Telegram shows it: plain text in which nothing is a mention, a link or a command, and buttons."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from bot.core.sanitize import inert
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
-entities and clients count UTF-16 units, which are never fewer."""
+entities and clients count UTF-16 units; the bot counts the latter, which are never fewer."""
 MAX_CAPTION: Final = int(MessageLimit.CAPTION_LENGTH)
 """1024, of https://core.telegram.org/bots/api#sendphoto."""
 MAX_ALERT: Final = int(CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH)
 """200, of https://core.telegram.org/bots/api#answercallbackquery."""
-_BUTTONS_IN_A_ROW: Final = 2
-"""Two labels of one word are readable on a narrow telephone; four are not."""
+_BUTTONS_PER_ROW: Final = 2
+"""Two labels of one word are readable on a narrow screen; four are not."""
 
 
-def shown(reply: Reply) -> str:
-    """The reply as one text, its notice below it."""
+def render(reply: Reply) -> str:
+    """Returns the reply as one text, its notice below it."""
     text = inert(reply.text) if reply.kind is Kind.TEXT else reply.text
     return f"{text}\n\n({reply.notice})" if reply.notice else text
 
 
 def keyboard(actions: Sequence[Action]) -> InlineKeyboardMarkup | None:
-    """The buttons below a message; `None` without any."""
+    """Returns the buttons below a message; `None` without any."""
     buttons = [InlineKeyboardButton(action.label, callback_data=action.data) for action in actions]
-    rows = [buttons[at : at + _BUTTONS_IN_A_ROW] for at in range(0, len(buttons), _BUTTONS_IN_A_ROW)]
+    rows = [buttons[at : at + _BUTTONS_PER_ROW] for at in range(0, len(buttons), _BUTTONS_PER_ROW)]
     return InlineKeyboardMarkup(rows) if rows else None

@@ -36,7 +36,7 @@ async def test_others_are_answered_meanwhile(
     caplog.set_level(logging.INFO)
     people = [server.user(f"Somebody {number}") for number in range(crowd)]
     async with connected(server, commands, ALLOWED) as bot:
-        assert bot._lanes is not None
+        assert bot._dispatcher is not None
         before, most, said = len(asyncio.all_tasks()), 0, []
         caplog.clear()  # of what is told at the start
         hanging = server.hold(method="answerInlineQuery") if held else None
@@ -55,8 +55,8 @@ async def test_others_are_answered_meanwhile(
             await last.answer()
         while server.pending:  # noqa: ASYNC110 - the server has no event for it
             await asyncio.sleep(0.001)
-        await bot._lanes.settled()
-        assert len(bot._lanes) == 0
+        await bot._dispatcher.join()
+        assert len(bot._dispatcher) == 0
     assert set(said) == {messages.temperature_set(0.8), said[0]}
     assert said[0].startswith("I write in the manner of")
     assert all(len(query.answers.all) <= 1 for query in queries)

@@ -1,0 +1,101 @@
+"""Inline mode: `@bot 0.7 prompt`, typed in any chat.
+
+It needs two settings that only @BotFather has: /setinline, and /setinlinefeedback at 100 %. Telegram sends a query at
+every pause in the typing, so the result is a placeholder that costs nothing. The text is written when the user chooses
+the result, which the feedback reports, and replaces the placeholder.
+"""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from telegram import (
+    CallbackQuery,
+    ChosenInlineResult,
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InlineQuery,
+    InlineQueryResultArticle,
+    InputTextMessageContent,
+    LinkPreviewOptions,
+)
+
+from bot.core import messages
+from bot.core.ask import Ask, Where
+from bot.core.commands import Commands, parse
+from bot.core.reply import Reply
+from bot.platforms.telegram.dispatcher import Request
+from bot.platforms.telegram.render import MAX_ALERT
+from bot.platforms.telegram.sender import Sender
+from bot.platforms.text import shorten
+
+INLINE: Final = "inline"
+"""The chat of every inline message for the store: Telegram does not say which one it is in."""
+COMMAND: Final = "nietzsche"
+CACHE_SECONDS: Final = 60
+"""How long Telegram may give the same placeholder for the same query, to any user, without asking the bot."""
+_WAIT_BUTTON: Final = InlineKeyboardMarkup([[InlineKeyboardButton("…", callback_data="…")]])
+"""Without a keyboard the chosen message has no identifier and cannot be edited
+(https://core.telegram.org/bots/api#choseninlineresult). An `Action.data` is ASCII, so this is none."""
+log = logging.getLogger(__name__)
+
+
+def is_wait_button(query: CallbackQuery) -> bool:
+    """Returns whether the button of a placeholder was pressed."""
+    return query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data
+
+
+class InlineHandler:
+    """Makes requests of inline queries and of chosen results."""
+
+    def __init__(self, platform: str, commands: Commands, sender: Sender) -> None:
+        self._platform = platform
+        self._commands = commands
+        self._sender = sender
+        self._latest: dict[int, InlineQuery] = {}
+        """Of each user, the query that waits to be answered. A newer one takes its place."""
+
+    def query(self, query: InlineQuery) -> Request | None:
+        """Returns the request to answer what the user is typing; `None` if one that waits will do that."""
+        user = query.from_user.id
+        waiting = user in self._latest
+        self._latest[user] = query
+        # Counted apart from what the user asks for: typing must not fill their queue.
+        return None if waiting else Request(("typing", user), INLINE, lambda: self._answer(user))
+
+    def chosen(self, chosen: ChosenInlineResult) -> Request | None:
+        """Returns the request to write the text of a chosen result."""
+        message, user = chosen.inline_message_id, str(chosen.from_user.id)
+        if message is None:
+            log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
+            return None
+        ask, where = parse(COMMAND, chosen.query.strip()), self.where(user, chosen.from_user.language_code)
+        return Request(
+            user,
+            INLINE,
+            lambda: self._write(message, ask, where),
+            refuse=lambda reason: lambda: self._sender.edit_inline(message, Reply.refusal(reason)),
+        )
+
+    def where(self, user: str, locale: str | None) -> Where:
+        """Returns the place of a user's inline messages. Each user waits in a queue of their own."""
+        return Where(self._platform, INLINE, user, locale or "", queue=f"{INLINE}/{user}")
+
+    async def _write(self, message: str, ask: Ask, where: Where) -> None:
+        await self._sender.edit_inline(message, await self._commands.handle(ask, where))
+
+    async def _answer(self, user: int) -> None:
+        """Offers the placeholder for what the user typed last."""
+        query = self._latest.pop(user)
+        typed = messages.printable(query.query.strip()).strip()
+        article = InlineQueryResultArticle(
+            id=COMMAND,
+            title=messages.INLINE_TITLE,
+            description=shorten(typed, MAX_ALERT) or messages.INLINE_HINT,
+            input_message_content=InputTextMessageContent(
+                messages.INLINE_PLACEHOLDER, link_preview_options=LinkPreviewOptions(is_disabled=True)
+            ),
+            reply_markup=_WAIT_BUTTON,
+        )
+        await self._sender.answer_inline(query, article, cache_seconds=CACHE_SECONDS)

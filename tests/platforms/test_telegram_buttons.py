@@ -1,0 +1,112 @@
+"""Buttons under texts."""
+
+from __future__ import annotations
+
+import pytest
+from telegram_support import (
+    BUTTONS,
+    LENGTH,
+    LogLines,
+    ScriptedCommands,
+    first_text,
+    section,
+    serving,
+    timed,
+)
+
+from bot.config.schema import BotSection
+from bot.core import messages
+from bot.core.commands import Commands
+from bot.core.reply import Reply
+from bot.platforms.telegram.platform import Telegram
+from bot.platforms.telegram.render import MAX_ALERT
+from bot.store.store import Store
+from generator import ThreadedGenerator
+from testing.clock import ManualClock
+from testing.telegram import Chat, TelegramServer, User
+
+
+@pytest.mark.usefixtures("telegram")
+@pytest.mark.parametrize("label", BUTTONS)
+async def test_a_button_gives_the_person_another_text(group: Chat, bob: User, label: str) -> None:
+    message = await first_text(group, bob)
+    press = await bob.press(message, label)
+    assert await press.answer() == ("", False)
+    answer = await group.next_message()
+    assert answer.reply_to == message.id
+    assert answer.text.startswith("The") == (label != "Continue")
+    assert answer.labels == BUTTONS
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_nobody_else_may_press(group: Chat, alice: User, bob: User) -> None:
+    message = await first_text(group, bob)
+    press = await alice.press(message, "Again")
+    assert await press.answer() == (messages.NOT_YOUR_TEXT, True)
+    assert group.messages.unread == 0
+
+
+async def test_old_buttons_work_after_a_restart(
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
+) -> None:
+    settings = BotSection(length=LENGTH, rest=0.0)
+    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+        message = await first_text(chat, alice)
+    press = await alice.press(message, "Continue")
+    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+        assert await press.answer() == ("", False)
+        assert (await chat.next_message()).labels == BUTTONS
+
+
+async def test_a_press_that_takes_long_stops_the_spinner_first(scripted: ScriptedCommands) -> None:
+    clock = ManualClock()
+    async with timed(scripted, clock) as (server, _):
+        alice = server.user("Alice")
+        chat = server.private(alice)
+        message = await first_text(chat, alice)
+        scripted.said["slow press"] = Reply.answer("")
+        press = await alice.press(message, "Again")
+        assert await clock.pass_until(press.answer()) == ("", False)
+        assert chat.messages.unread == 0
+        scripted.go_on.set()
+        assert (await chat.next_message()).labels == BUTTONS
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_press_that_telegram_has_forgotten_is_no_error(
+    server: TelegramServer, chat: Chat, alice: User, bob: User, log_lines: LogLines
+) -> None:
+    message = await first_text(chat, alice)
+    with server.gathered():
+        mine, theirs = await alice.press(message, "Again"), await bob.press(message, "Again")
+        mine.expired = theirs.expired = True
+    assert (await chat.next_message()).labels == BUTTONS
+    await log_lines.saying("query is too old")
+    await log_lines.saying("query is too old")
+    assert log_lines.troubles == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_alert_is_cut_to_its_length_and_a_long_answer_is_a_message(
+    scripted: ScriptedCommands, chat: Chat, alice: User
+) -> None:
+    message = await first_text(chat, alice)
+    scripted.said["press"] = Reply.refusal("word " * 100)
+    text, alert = await (await alice.press(message, "Again")).answer()
+    assert alert
+    assert len(text) <= MAX_ALERT
+    assert text.endswith("word…")
+    scripted.said["press"] = Reply.answer("word " * 100, private=True)
+    assert await (await alice.press(message, "Again")).answer() == ("", False)
+    assert (await chat.next_message()).text == ("word " * 100).strip()
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_button_on_a_message_that_is_too_old_to_be_render(
+    server: TelegramServer, chat: Chat, alice: User
+) -> None:
+    message = await first_text(chat, alice)
+    inaccessible = {"chat": chat.json(), "message_id": message.id, "date": 0}
+    query = {"id": "old", "from": alice.json(), "chat_instance": "1", "data": message.data("Again")}
+    await server.add_update("callback_query", query | {"message": inaccessible})
+    assert (await chat.next_message()).labels == BUTTONS

@@ -1,0 +1,264 @@
+"""Commands in private chats, groups and forums, against a loopback Bot API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from telegram_support import (
+    BUTTONS,
+    FAST,
+    PNG,
+    ScriptedCommands,
+    connected,
+    section,
+    serving,
+)
+
+from bot.config.schema import BotSection
+from bot.core import messages
+from bot.core.commands import Commands, user_commands
+from bot.core.reply import Passage, Picture, Reply
+from bot.platforms.telegram import sender
+from bot.platforms.telegram.platform import Telegram
+from bot.platforms.telegram.render import MAX_CAPTION, MAX_TEXT, render
+from bot.platforms.text import utf16_length
+from bot.store.store import Store
+from generator import ThreadedGenerator
+from testing.telegram import Chat, TelegramServer, User
+
+# ---- private chats ----
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_someone_asks_for_a_text(server: TelegramServer, chat: Chat) -> None:
+    await chat.send("/nietzsche 0.7 The philosopher")
+    message = await chat.next_message()
+    assert message.text.startswith("The philosopher")
+    assert len(message.text) > len("The philosopher")
+    assert message.labels == BUTTONS
+    assert (message.reply_to, message.thread, message.silent, message.preview) == (None, None, False, False)
+    [call] = server.calls_of("sendMessage")
+    assert "parse_mode" not in call.params.raw
+    assert "entities" not in call.params.raw
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_what_the_person_should_know_stands_below_the_text(chat: Chat) -> None:
+    await chat.send("/nietzsche 0,7 The café")
+    message = await chat.next_message()
+    assert message.text.startswith("The cafe")
+    assert message.text.endswith("(I wrote e for é: my network never saw them.)")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_every_command_is_answered(chat: Chat) -> None:
+    answers = {}
+    for command in ("start", "help", "about", "temperature 0.9", "nietzsche", "continue", "again", "ladder", "stats"):
+        await chat.send(f"/{command}")
+        answers[command] = (await chat.next_message()).text
+    assert answers["start"].startswith("I write in the manner of")
+    assert "/forgetme" in answers["help"]
+    assert "weights: tiny-1" in answers["stats"]
+    assert answers["temperature 0.9"] == messages.temperature_set(0.9)
+    await chat.send("/forgetme")
+    assert (await chat.next_message()).text == messages.forgotten(3)
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
+    await chat.send("/nietsche 0.7")
+    assert (await chat.next_message()).text == messages.unknown("nietsche", "nietzsche")
+    await chat.send("The philosopher")
+    assert (await chat.next_message()).text == messages.no_command("The philosopher", user_commands())
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_what_is_no_text_is_left_alone(chat: Chat) -> None:
+    await chat.send("", caption="/help")
+    another: dict[str, Any] = {"id": 1, "is_bot": True, "first_name": "B"}
+    await chat.send("/help", by=User(chat.server, 1, "B", is_bot=True))
+    await chat.send("/help", via_bot=another)
+    await chat.send("/start")
+    assert (await chat.next_message()).text.startswith("I write")
+
+
+async def test_a_message_that_was_answered_may_be_edited(chat: Chat, telegram: Telegram) -> None:
+    typed = await chat.send("/start")
+    await chat.next_message()
+    await chat.edit(typed, "/help", by=chat.owner)
+    await chat.send("/temperature")
+    assert (await chat.next_message()).text.startswith("You have no temperature")
+    assert connected(telegram)
+
+
+@pytest.mark.usefixtures("telegram")
+@pytest.mark.parametrize("refused", ["/nietzsche 77 The", "/nietsche 0.7 The", "The philosopher"])
+async def test_a_command_that_was_refused_may_be_corrected_by_editing_it(chat: Chat, refused: str) -> None:
+    typed = await chat.send(refused)
+    assert (await chat.next_message()).labels == []
+    await chat.edit(typed, "/nietzsche 78 The", by=chat.owner)
+    assert (await chat.next_message()).labels == []
+    await chat.edit(typed, "/nietzsche 0.7 The", by=chat.owner)
+    assert (await chat.next_message()).labels == BUTTONS
+    await chat.edit(typed, "/nietzsche 0.8 The", by=chat.owner)  # by now it is answered
+    await chat.send("/temperature")
+    assert (await chat.next_message()).text.startswith("You have no temperature")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_in_a_group_a_corrected_command_is_answered_with_a_reply(group: Chat, bob: User) -> None:
+    typed = await group.send("/nietzsche 77", by=bob)
+    await group.next_message()
+    await group.edit(typed, "/nietzsche 0.7", by=bob)
+    message = await group.next_message()
+    assert (message.labels, message.reply_to) == (BUTTONS, typed)
+
+
+# ---- groups ----
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_in_a_group_an_answer_is_a_reply(group: Chat, bob: User) -> None:
+    typed = await group.send("/nietzsche@lstmega_bot 0,7 The", by=bob)
+    message = await group.next_message()
+    assert (message.reply_to, message.silent, message.thread) == (typed, False, None)
+    assert message.labels == BUTTONS
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_in_a_group_what_is_meant_for_others_is_ignored(group: Chat, bob: User) -> None:
+    for text in ("/nietzsche@another_bot", "/ban", "/stats", "/usr/bin", "hello", "@lstmega_bot", "/"):
+        await group.send(text, by=bob)
+    typed = await group.send("/HELP@LSTMega_Bot", by=bob)
+    assert (await group.next_message()).reply_to == typed
+    typed = await group.send("/ban@lstmega_bot", by=bob)
+    message = await group.next_message()
+    assert (message.reply_to, message.text) == (typed, messages.unknown("ban", None))
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_operators_have_their_commands_in_a_group_too(group: Chat, alice: User) -> None:
+    await group.send("/stats", by=alice)
+    message = await group.next_message()
+    assert message.text.startswith("weights: tiny-1")
+    assert message.silent
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_refusal_in_a_group_rings_no_telephone(group: Chat, bob: User) -> None:
+    typed = await group.send("/nietzsche 77", by=bob)
+    message = await group.next_message()
+    assert message.text.startswith("77 is no temperature of mine")
+    assert (message.reply_to, message.silent, message.labels) == (typed, True, [])
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_each_topic_of_a_forum_is_a_chat_of_its_own(server: TelegramServer, bob: User) -> None:
+    forum = server.supergroup(forum=True)
+    await forum.send("/nietzsche 0.7", by=bob, topic=7)
+    assert (await forum.next_message()).thread == 7
+    await forum.send("/continue", by=bob, topic=8)
+    message = await forum.next_message()
+    assert (message.thread, message.text) == (8, messages.NOTHING_TO_CONTINUE)
+    await forum.send("/continue", by=bob)
+    message = await forum.next_message()
+    assert (message.thread, message.text) == (None, messages.NOTHING_TO_CONTINUE)
+    await forum.send("/continue", by=bob, topic=7)
+    message = await forum.next_message()
+    assert (message.thread, message.labels) == (7, BUTTONS)
+    press = await bob.press(message, "Continue")
+    await press.answer()
+    assert (await forum.next_message()).thread == 7
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_reply_thread_is_kept_to_by_replying(server: TelegramServer, group: Chat, bob: User) -> None:
+    typed = await group.send("/help", by=bob, thread=99)
+    assert (await group.next_message()).reply_to == typed
+    assert "message_thread_id" not in server.calls_of("sendMessage")[0].params.raw
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store) -> None:
+    anonymous = User(group.server, 1087968824, "Group", is_bot=True)
+    await group.send("/temperature 0.9", by=anonymous, sender_chat=group.json())
+    await group.next_message()
+    assert await store.temperature("telegram", str(group.id)) == 0.9
+
+
+# ---- long texts and pictures ----
+
+
+async def test_a_long_text_goes_on_in_the_next_message(
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, group: Chat, bob: User
+) -> None:
+    commands = Commands(generator, store, BotSection(length=3000, rest=0.0))
+    async with serving(Telegram(section(server), commands, limits=FAST)):
+        typed = await group.send("/ladder The", by=bob)
+        while "Continue" not in (await group.next_message()).labels:
+            pass
+    first, *others = group.messages.all
+    assert [message.labels for message in group.messages.all] == [[]] * len(others) + [["Continue"]]
+    assert (first.reply_to, others[-1].reply_to) == (typed, None)
+    assert all(utf16_length(message.text) <= MAX_TEXT for message in group.messages.all)
+    together = " ".join(message.text for message in group.messages.all)
+    assert all(f"Temperature {rung}" in together for rung in ("0.5", "0.6", "0.7", "0.8", "0.9"))
+
+
+def test_a_generated_text_mentions_nobody() -> None:
+    text = render(Reply.of_passages(Passage("ask @someone, a@b, @ c")))
+    assert text == "ask @\u2060someone, a@\u2060b, @ c"
+    assert render(Reply.answer("ask @BotFather")) == "ask @BotFather"
+
+
+async def test_about_comes_with_the_curve(
+    chat: Chat, generator: ThreadedGenerator, server: TelegramServer, telegram: Telegram
+) -> None:
+    (generator.weights.folder / "curve.png").write_bytes(PNG)
+    await chat.send("/about")
+    message = await chat.next_message()
+    assert (message.photo, message.text[:22]) == (PNG, "I write in the manner ")
+    (generator.weights.folder / "curve.png").write_bytes(b"not a picture")
+    await chat.send("/about")
+    message = await chat.next_message()
+    assert (message.photo, message.text[:22]) == (None, "I write in the manner ")
+    assert len(server.calls_of("sendPhoto")) == 2
+    assert connected(telegram)
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_text_that_is_too_long_for_a_caption_follows_the_picture(
+    scripted: ScriptedCommands, group: Chat, bob: User
+) -> None:
+    scripted.said["about"] = Reply.answer("x" * (MAX_CAPTION + 1), picture=Picture(PNG, "curve.png", "a curve"))
+    typed = await group.send("/about", by=bob)
+    picture, text = await group.next_message(), await group.next_message()
+    assert (picture.photo, picture.text, picture.reply_to) == (PNG, "", typed)
+    assert (text.photo, len(text.text), text.reply_to) == (None, MAX_CAPTION + 1, None)
+
+
+# ---- typing ----
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_typing_is_shown_again_and_again_while_a_text_is_written(
+    server: TelegramServer, scripted: ScriptedCommands, bob: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender, "TYPING_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(sender, "TYPING_EVERY_SECONDS", 0.02)
+    forum = server.supergroup(forum=True)
+    await forum.send("/nietzsche Slow", by=bob, topic=3)
+    for _ in range(3):
+        params = await forum.actions.next()
+        assert (params.text("action"), params.integer("message_thread_id")) == ("typing", 3)
+    scripted.go_on.set()
+    await forum.next_message()
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_quick_answer_needs_no_typing(server: TelegramServer, chat: Chat) -> None:
+    await chat.send("/temperature")
+    await chat.next_message()
+    assert server.calls_of("sendChatAction") == []
+    assert sender.TYPING_EVERY_SECONDS < 5

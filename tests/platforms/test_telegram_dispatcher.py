@@ -1,0 +1,275 @@
+"""Requests of one user in order, of many users side by side, and refusals of those that are too many."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from telegram_support import (
+    BUTTONS,
+    LogLines,
+    ScriptedCommands,
+    first_text,
+    timed,
+)
+
+from bot.core import admission, messages
+from bot.platforms.dedup import Seen
+from bot.platforms.telegram import dispatcher
+from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request, Work
+from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
+from bot.platforms.telegram.render import MAX_ALERT
+from bot.platforms.text import utf16_length
+from testing.clock import ManualClock, settle
+from testing.telegram import Chat, TelegramServer, User
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_slow_chat_holds_up_nobody(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat, bob: User
+) -> None:
+    group = server.group()
+    await chat.send("/nietzsche Slow")
+    await scripted.begun.next()
+    await group.send("/nietzsche 0.7", by=bob)
+    await group.next_message()
+    assert chat.owner is not None
+    await group.send("/temperature", by=chat.owner)  # the same person, elsewhere
+    await group.next_message()
+    assert chat.messages.unread == 0
+    scripted.go_on.set()
+    await chat.next_message()
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_commands_of_one_person_in_one_chat_keep_their_order(
+    scripted: ScriptedCommands, group: Chat, alice: User, bob: User
+) -> None:
+    slow = await group.send("/nietzsche Slow", by=bob)
+    await scripted.begun.next()
+    second = await group.send("/temperature", by=bob)
+    third = await group.send("/continue", by=bob)
+    theirs = await group.send("/temperature", by=alice)
+    assert (await group.next_message()).reply_to == theirs
+    assert group.messages.unread == 0
+    scripted.go_on.set()
+    assert [(await group.next_message()).reply_to for _ in range(3)] == [slow, second, third]
+
+
+async def fill_the_queue(scripted: ScriptedCommands, chat: Chat, alice: User) -> None:
+    """The first is being answered, and as many wait behind it as may."""
+    scripted.go_on.clear()
+    await chat.send("/nietzsche Slow", by=alice)
+    await scripted.begun.next()
+    for _ in range(MAX_PENDING_PER_USER - 1):
+        await chat.send("/temperature", by=alice)
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_user_whose_queue_is_full_is_told_so_once_until_they_are_answered(
+    scripted: ScriptedCommands, group: Chat, alice: User, bob: User
+) -> None:
+    for _ in range(2):
+        await fill_the_queue(scripted, group, alice)
+        surplus = [await group.send("/temperature", by=alice) for _ in range(5)]
+        theirs = await group.send("/temperature", by=bob)
+        refusal, answer = await group.next_message(), await group.next_message()
+        assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.LANE_FULL, surplus[0], True)
+        assert answer.reply_to == theirs
+        scripted.go_on.set()
+        answers = [await group.next_message() for _ in range(MAX_PENDING_PER_USER)]
+        assert not {message.reply_to for message in answers} & set(surplus)
+        assert group.messages.unread == 0
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_the_queue_of_a_user_is_one_in_all_chats(
+    scripted: ScriptedCommands, chat: Chat, group: Chat, alice: User, bob: User
+) -> None:
+    await fill_the_queue(scripted, chat, alice)
+    typed = await group.send("/temperature", by=alice)
+    refusal = await group.next_message()
+    assert (refusal.text, refusal.reply_to) == (messages.LANE_FULL, typed)
+    await group.send("/temperature", by=bob)
+    assert (await group.next_message()).text.startswith("You have no temperature")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_every_press_and_every_inline_message_is_answered_even_if_too_many_wait(
+    scripted: ScriptedCommands, chat: Chat, alice: User
+) -> None:
+    message = await first_text(chat, alice)
+    await fill_the_queue(scripted, chat, alice)
+    for press in [await alice.press(message, "Again") for _ in range(3)]:
+        assert await press.answer() == (messages.LANE_FULL, True)
+    await chat.send("/temperature")  # no refusal was a message yet
+    assert (await chat.next_message()).text == messages.LANE_FULL
+    assert utf16_length(messages.LANE_FULL) <= MAX_ALERT
+    assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
+    assert utf16_length(messages.CROWD) <= MAX_ALERT
+    scripted.go_on.set()
+    for _ in range(MAX_PENDING_PER_USER):
+        await chat.next_message()
+
+    scripted.go_on.clear()
+    chosen = []
+    for number in range(1 + MAX_PENDING_PER_USER):
+        query = await alice.inline(f"Slow {number}")
+        await query.answer()
+        chosen.append(await query.choose())
+        if not number:
+            await scripted.begun.next()
+    assert await chosen[-1].next_edit() == messages.LANE_FULL
+    assert chosen[-1].labels == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_the_last_inline_query_is_answered_however_many_wait(server: TelegramServer, alice: User) -> None:
+    held = server.hold(method="answerInlineQuery")
+    first = await alice.inline("T")
+    await held.met()
+    for end in range(2 * MAX_PENDING_PER_USER):
+        last = await alice.inline(f"The philosopher {end}")
+    await server.watch("getUpdates").next()  # the bot has taken them
+    held.release()
+    assert await first.answer()
+    assert (await last.answer())[0]["description"] == f"The philosopher {end}"
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_who_has_waited_too_long_is_told_to_come_back(
+    scripted: ScriptedCommands, chat: Chat, alice: User, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    message = await first_text(chat, alice)
+    await chat.send("/nietzsche Slow")
+    await scripted.begun.next()
+    await chat.send("/nietzsche 0.7")
+    await alice.press(message, "Again")
+    await chat.send("/temperature")
+    monkeypatch.setattr(admission, "LONGEST_WAIT", 0.05)
+    await asyncio.sleep(0.1)
+    scripted.go_on.set()
+    late = messages.explain(admission.TooLate(0.0))
+    assert [(await chat.next_message()).text for _ in range(2)] == [late, late]
+    assert (await chat.next_message()).text.startswith("You have no temperature"), "that takes no time"
+    monkeypatch.undo()
+    await chat.send("/nietzsche 0.7")
+    assert (await chat.next_message()).labels == BUTTONS
+
+
+async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told_so(
+    scripted: ScriptedCommands,
+) -> None:
+    clock, limits = ManualClock(), Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), group=Rate(3, 90.0))
+    async with timed(scripted, clock, limits) as (server, _):
+        group, users = server.group(), [server.user(f"User {number}") for number in range(8)]
+        message = await first_text(group, users[0])
+        with server.gathered():
+            for user in users:
+                await group.send("/temperature", by=user)
+            press = await users[0].press(message, "Again")
+        assert await press.answer() == (messages.CHAT_FULL, True)
+        texts = [(await clock.pass_until(group.next_message(), 10)).text for _ in range(3)]
+        assert sum(text.startswith("You have no temperature") for text in texts) == 2
+        assert messages.CHAT_FULL in texts
+        await clock.advance(90)
+        await group.send("/help", by=users[7])
+        assert "/forgetme" in (await group.next_message()).text
+        assert group.messages.unread == 0
+
+
+async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_told_and_no_one_waits_long(
+    scripted: ScriptedCommands, log_lines: LogLines
+) -> None:
+    clock, limits = ManualClock(), Limits(overall=Rate(4, 3.0), refusals=Rate(2, 60.0))
+    async with timed(scripted, clock, limits) as (server, _):
+        chats = [server.private(server.user(f"User {number}")) for number in range(8)]
+        with server.gathered():
+            for chat in chats:
+                await chat.send("/temperature")
+        await log_lines.saying("requests.overloaded")
+        for chat in chats[:4]:
+            assert (await clock.pass_until(chat.next_message())).text.startswith("You have no temperature")
+        refused = [await clock.pass_until(chat.next_message()) for chat in chats[4:6]]
+        assert [sent.text for sent in refused] == [messages.CROWD] * 2
+        await clock.advance(3)
+        await chats[6].send("/temperature")
+        assert (await chats[6].next_message()).text.startswith("You have no temperature")
+        assert not chats[7].messages.all
+        assert log_lines.count("requests.overloaded") == 1
+
+
+async def test_one_account_in_four_groups_silences_no_one_else(scripted: ScriptedCommands) -> None:
+    clock = ManualClock()
+    async with timed(scripted, clock, ALLOWED) as (server, _):
+        flooder, groups = server.user("Flooder"), [server.group() for _ in range(4)]
+        others = [server.private(server.user(f"User {number}")) for number in range(30)]
+        began = clock.time()
+        with server.gathered():
+            for _ in range(20):
+                for group in groups:
+                    await group.send("/temperature", by=flooder)
+            for chat in others:
+                await chat.send("/temperature")
+        for chat in others:
+            answer = await clock.pass_until(chat.next_message(), 0.1)
+            assert answer.text.startswith("You have no temperature")
+            assert answer.at - began <= dispatcher.MAX_OVERALL_DELAY_SECONDS
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_update_that_comes_twice_is_answered_once(server: TelegramServer, chat: Chat) -> None:
+    await chat.send("/start")
+    await chat.next_message()
+    server.redeliver(server.last_update_id)
+    await chat.send("/temperature")
+    assert (await chat.next_message()).text.startswith("You have no temperature")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_updates_in_the_wrong_order_are_all_answered_in_the_right_one_and_confirmed(
+    server: TelegramServer, chat: Chat
+) -> None:
+    polls = server.watch("getUpdates")
+    with server.gathered(reverse=True):
+        await chat.send("/start")
+        await chat.send("/temperature")
+    assert (await chat.next_message()).text.startswith("I write")
+    assert (await chat.next_message()).text.startswith("You have no temperature")
+    assert (await polls.next()).params.integer("offset") == server.last_update_id + 1
+    assert server.pending == 0
+
+
+async def test_requests_that_are_done_leave_nothing_behind() -> None:
+    go_on, done, refused = asyncio.Event(), [], []
+
+    async def work() -> None:
+        await go_on.wait()
+        done.append(1)
+
+    def refuse(reason: str) -> Work:
+        async def say() -> None:
+            refused.append(reason)
+
+        return say
+
+    async with asyncio.TaskGroup() as group:
+        requests = Dispatcher(group, ChatRateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
+        for _ in range(MAX_PENDING_PER_USER + 1):
+            requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
+        requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
+        await settle()
+        assert refused == [messages.LANE_FULL]
+        go_on.set()
+        await requests.join()
+        assert (len(done), len(requests)) == (MAX_PENDING_PER_USER + 1, 0)
+        assert not requests._pending
+        assert not len(requests._active) + len(requests._refused)
+        await requests.join()
+
+
+def test_updates_are_remembered_for_a_while() -> None:
+    seen = Seen()
+    assert all(seen.add(number) for number in range(5000))
+    assert not seen.add(4999)
+    assert len(seen._ids) < 5000

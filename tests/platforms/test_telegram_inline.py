@@ -1,0 +1,144 @@
+"""Inline mode."""
+
+from __future__ import annotations
+
+import pytest
+from telegram_support import (
+    BUTTONS,
+    LogLines,
+    ScriptedCommands,
+    section,
+    serving,
+)
+
+from bot.core import messages
+from bot.core.ask import Write
+from bot.core.reply import Action, Kind, Passage, Reply
+from bot.platforms.telegram.platform import Telegram
+from generator import Temperature
+from testing.telegram import TelegramServer, User
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_text_in_any_chat(server: TelegramServer, scripted: ScriptedCommands, alice: User) -> None:
+    query = await alice.inline("0.7 The philosopher")
+    [result] = await query.answer()
+    assert result["title"] == messages.INLINE_TITLE
+    assert result["description"] == "0.7 The philosopher"
+    assert scripted.asked == []
+    assert 0 < server.calls_of("answerInlineQuery")[0].params.integer("cache_time") <= 300
+    message = await query.choose()
+    assert message.text == messages.INLINE_PLACEHOLDER
+    text = await message.next_edit()
+    assert text.startswith("The philosopher")
+    assert (message.labels, message.preview) == (BUTTONS, False)
+    assert scripted.asked == [Write(Temperature(0.7), "The philosopher")]
+    assert server.calls_of("sendChatAction") == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_buttons_of_an_inline_message_change_it(alice: User, bob: User) -> None:
+    query = await alice.inline("The")
+    await query.answer()
+    message = await query.choose()
+    await message.next_edit()
+    press = await bob.press(message, "Again")
+    assert await press.answer() == (messages.NOT_YOUR_TEXT, True)
+    press = await alice.press(message, "Again")
+    assert await press.answer() == ("", False)
+    assert (await message.next_edit()).startswith("The")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_nobody_writes_into_an_inline_message_of_somebody_else(alice: User, bob: User) -> None:
+    """A client of one's own sends any data for any message that it sees, such as that of one's own button."""
+    messages_of = {}
+    for person in (alice, bob):
+        query = await person.inline("The")
+        await query.answer()
+        messages_of[person] = await query.choose()
+        await messages_of[person].next_edit()
+    theirs = messages_of[alice]
+    for label in ("Again", "Continue"):
+        own = messages_of[bob].data(label)
+        for data in (own, own.rpartition(":")[0], f"{own.rpartition(':')[0]}:{theirs.data(label).rpartition(':')[2]}"):
+            press = await bob.press_data(theirs, data)
+            assert await press.answer() == (messages.NO_SUCH_BUTTON, True)
+    assert await (await bob.press(messages_of[bob], "Again")).answer() == ("", False)
+    await messages_of[bob].next_edit()
+    assert theirs.edits.unread == 0
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_the_button_of_a_placeholder_says_that_the_text_is_coming(
+    server: TelegramServer, scripted: ScriptedCommands, alice: User, bob: User
+) -> None:
+    query = await alice.inline("Slow The")
+    await query.answer()
+    message = await query.choose()
+    await scripted.begun.next()
+    press = await bob.press(message, "…")
+    assert await press.answer() == (messages.INLINE_WAIT, False)
+    scripted.go_on.set()
+    await message.next_edit()
+    assert len(server.calls_of("editMessageText")) == 1
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_only_the_last_of_quick_inline_queries_is_answered(server: TelegramServer, alice: User) -> None:
+    with server.gathered():
+        early = [await alice.inline("The philosopher"[:end]) for end in range(5, 15)]
+        last = await alice.inline("The philosopher")
+    await last.answer()
+    assert not any(query.answers.all for query in early)
+
+
+async def test_an_inline_query_from_before_the_start_is_no_error(
+    server: TelegramServer, scripted: ScriptedCommands, alice: User, log_lines: LogLines
+) -> None:
+    query = await alice.inline("0.7")
+    del server.queries[query.id]
+    async with serving(Telegram(section(server), scripted)):
+        await log_lines.saying("query is too old")
+    assert log_lines.troubles == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_inline_refusal_takes_the_placeholder_s_place(alice: User, log_lines: LogLines) -> None:
+    query = await alice.inline("77")
+    await query.answer()
+    message = await query.choose()
+    assert (await message.next_edit()).startswith("77 is no temperature")
+    assert message.labels == []
+    query.results[0].pop("reply_markup")
+    await query.choose()
+    await log_lines.saying("inline.no_identifier")
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_unchanged_inline_message_is_no_error(
+    scripted: ScriptedCommands, alice: User, log_lines: LogLines
+) -> None:
+    same = Reply(Kind.TEXT, "the same", (Passage("the same"),), actions=(Action("Again", "again"),))
+    scripted.said["nietzsche"] = scripted.said["press"] = same
+    query = await alice.inline("0.7")
+    await query.answer()
+    message = await query.choose()
+    await message.next_edit()
+    assert await (await alice.press(message, "Again")).answer() == ("", False)
+    scripted.said["press"] = Reply.refusal("enough")
+    assert await (await alice.press(message, "Again")).answer() == ("enough", True)
+    assert message.edits.unread == 0
+    assert log_lines.troubles == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_users_of_inline_mode_share_no_queue(scripted: ScriptedCommands, alice: User, bob: User) -> None:
+    """Each waits for a turn of their own, as if in a chat of their own."""
+    for user in (alice, bob, alice):
+        query = await user.inline("The")
+        await query.answer()
+        await (await query.choose()).next_edit()
+    alices, bobs, again = scripted.where
+    assert alices.queue_key == again.queue_key != bobs.queue_key
+    assert {where.chat for where in scripted.where} == {"inline"}

@@ -1,0 +1,234 @@
+"""Connecting, polling, draining."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from telegram_support import (
+    FAST,
+    QUICK,
+    LogLines,
+    ScriptedCommands,
+    connected,
+    section,
+    serving,
+)
+
+from bot.core import messages
+from bot.platforms.base import BadToken
+from bot.platforms.telegram import polling
+from bot.platforms.telegram.platform import REJECTED, Telegram, Unreachable
+from bot.platforms.telegram.polling import CONFLICT
+from bot.service.supervisor import Backoff, State, Supervised
+from testing.clock import ManualClock
+from testing.telegram import Chat, TelegramServer, User
+
+
+async def test_a_token_that_telegram_refuses_is_final(server: TelegramServer, scripted: ScriptedCommands) -> None:
+    telegram = Telegram(section(server), scripted)
+    server.revoke()
+    with pytest.raises(BadToken, match=r"^Telegram refuses the token") as refused:
+        await telegram.serve()
+    assert str(refused.value) == REJECTED
+    assert refused.value.__suppress_context__
+    assert not connected(telegram)
+
+
+async def test_a_token_that_is_revoked_while_the_bot_polls_is_final(
+    server: TelegramServer, scripted: ScriptedCommands
+) -> None:
+    telegram = Telegram(section(server), scripted)
+    polls = server.watch("getUpdates")
+    async with serving(telegram) as task:
+        await polls.next()
+        server.revoke()
+        await server.down()
+        await server.up()
+        with pytest.raises(BadToken):
+            await task
+
+
+async def test_a_token_that_is_refused_for_an_answer_is_final(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat
+) -> None:
+    polls = server.watch("getUpdates")
+    async with serving(Telegram(section(server), scripted)) as task:
+        await polls.next()
+        await chat.send("/nietzsche Slow")
+        await scripted.begun.next()
+        server.revoke()
+        scripted.go_on.set()
+        with pytest.raises(BadToken):
+            await task
+
+
+@pytest.mark.parametrize("trouble", ["down", "page", "no Telegram"])
+async def test_when_telegram_is_away_at_the_start_trying_again_makes_sense(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat, trouble: str
+) -> None:
+    telegram = Telegram(section(server), scripted)
+    if trouble == "down":
+        await server.down()
+    else:
+        server.fail(502 if trouble == "page" else 404, method="getMe")
+    with pytest.raises(Unreachable) as away:
+        await telegram.serve()
+    assert server.token not in str(away.value)
+    assert not connected(telegram)
+    if trouble == "down":
+        await server.up()
+    await chat.send("/start")
+    async with serving(telegram):
+        await chat.next_message()
+
+
+async def test_a_network_that_fails_while_polling_is_told_once_and_waited_for(
+    server: TelegramServer, telegram: Telegram, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "BACKOFF", QUICK)
+    polls = server.watch("getUpdates")
+    server.fail(502, method="getUpdates", times=4)
+    await chat.send("/start")
+    await chat.next_message()
+    for _ in range(4):
+        await polls.next()
+    await chat.send("/start")
+    await chat.next_message()
+    await log_lines.saying("polling.recovered")
+    assert log_lines.count("polling.failed") == 1
+    assert connected(telegram)
+    await server.down()
+    await log_lines.saying("polling.failed")
+    assert not connected(telegram)
+    await server.up()
+    await chat.send("/start")
+    await chat.next_message()
+    await log_lines.saying("polling.recovered")
+    assert connected(telegram)
+    assert server.token not in "\n".join(log_lines.inbox.all)
+
+
+async def test_a_429_for_polling_is_waited_for(server: TelegramServer, scripted: ScriptedCommands, chat: Chat) -> None:
+    flood = server.flood(retry_after=1, method="getUpdates")
+    telegram = Telegram(section(server), scripted)
+    async with serving(telegram):
+        await chat.send("/start")
+        await chat.next_message()
+        assert connected(telegram)
+    assert flood.hits == 1
+
+
+async def test_two_processes_with_one_token_are_reported_once_and_poll_rarely(
+    scripted: ScriptedCommands, log_lines: LogLines
+) -> None:
+    clock = ManualClock()
+    async with TelegramServer(clock=clock) as server:
+        chat = server.private(server.user("Alice"))
+        supervised = Supervised(Telegram(section(server), scripted, limits=FAST, clock=clock), Backoff())
+        polls = server.watch("getUpdates")
+        first = asyncio.create_task(supervised.serve())
+        await polls.next()
+        supervised.poll()
+        assert supervised.state is State.CONNECTED
+        async with serving(Telegram(section(server), scripted, limits=FAST, clock=clock)):
+            line = await log_lines.saying("polling.conflict")
+            assert line.startswith("ERROR")
+            supervised.poll()
+            assert (supervised.state, supervised.reason) == (State.DOWN, CONFLICT)
+            began, before = clock.time(), len(server.calls_of("getUpdates"))
+            await chat.send("/start")
+            await clock.pass_until(chat.next_message())
+            while clock.time() < began + 600:
+                await clock.pass_until(asyncio.sleep(0.01), 2)
+            assert len(server.calls_of("getUpdates")) - before < 100
+            assert log_lines.count("polling.conflict") <= 2  # each of the two says it once
+            assert not supervised.platform.connected
+        await clock.pass_until(log_lines.saying("polling.recovered"), 5)
+        supervised.poll()
+        assert supervised.state is State.CONNECTED
+        await chat.send("/temperature")
+        assert (await chat.next_message()).text.startswith("You have no temperature")
+        first.cancel()
+        await asyncio.wait({first})
+
+
+@pytest.mark.parametrize("result", [None, 5, "updates", {"update_id": 1}, [5], [{}], [{"update_id": "x"}]])
+async def test_an_unexpected_answer_to_a_poll_is_survived(
+    server: TelegramServer, telegram: Telegram, chat: Chat, result: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "BACKOFF", QUICK)
+    fault = server.answer_with(result, method="getUpdates")
+    await chat.send("/start")
+    await chat.next_message()
+    await fault.met()
+    await chat.send("/temperature")
+    await chat.next_message()
+    assert connected(telegram)
+
+
+async def test_an_update_that_cannot_be_read_is_stepped_over(
+    server: TelegramServer, telegram: Telegram, chat: Chat, log_lines: LogLines
+) -> None:
+    await server.add_update("message", {"message_id": "?", "surprise": 1})
+    await chat.send("/start")
+    await chat.next_message()
+    await log_lines.saying("update.unreadable")
+    assert log_lines.count("update.unreadable") == 1
+    assert connected(telegram)
+
+
+async def test_draining_answers_what_was_taken_and_those_who_come_meanwhile(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat, bob: User
+) -> None:
+    telegram = Telegram(section(server), scripted, limits=FAST)
+    await telegram.drain()  # before there is anything to drain
+    other = server.private(bob)
+    async with serving(telegram) as task:
+        await chat.send("/nietzsche Slow")
+        await scripted.begun.next()
+        draining = asyncio.create_task(telegram.drain())
+        scripted.close()
+        hold = server.hold(chat=other, method="sendMessage")
+        await other.send("/nietzsche 0.7")
+        await hold.met()
+        assert not draining.done()
+        scripted.go_on.set()
+        await chat.next_message()
+        await asyncio.wait({draining}, timeout=0.2)
+        assert not draining.done()  # who came late is owed an answer too
+        hold.release()
+        async with asyncio.timeout(5):
+            await draining
+        assert [message.text for message in other.messages.all] == [messages.RESTARTING]
+        assert not connected(telegram)
+        assert not task.done()
+        await other.send("/start")
+    assert task.cancelled()
+    assert server.pending == 1  # it waits for the next start
+    assert len(other.messages.all) == 1
+
+
+async def test_what_was_taken_before_the_end_does_not_come_again(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat
+) -> None:
+    polls = server.watch("getUpdates")
+    async with serving(Telegram(section(server), scripted, limits=FAST)):
+        await polls.next()
+        hold = server.hold(method="getUpdates", times=1)
+        await chat.send("/nietzsche Slow")
+        await scripted.begun.next()
+        await hold.met()  # the poll that would confirm it does not get through
+    assert server.pending == 0
+    hold.release()
+
+
+async def test_leaving_in_the_middle_of_a_text_leaves_no_task_behind(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat
+) -> None:
+    async with serving(Telegram(section(server), scripted)):
+        await chat.send("/nietzsche Slow")
+        await scripted.begun.next()
+        await chat.send("/start")
+    assert chat.messages.unread == 0
