@@ -130,7 +130,7 @@ async def test_an_answer_of_which_nobody_can_say_whether_it_arrived_is_followed_
         await alice.send(f"/nietzsche {TYPED}")
         await held.met()
         assert (await alice.next_message(PATIENCE)).text == messages.UNCONFIRMED
-        await service.log.next("an answer was not delivered: Timed out")
+        await service.log.next("reply.undelivered reason=Timed out")
         assert 'lstmega_platform_errors_total{platform="telegram"} 1.0' in await service.get("/metrics")
         held.release()
         await alice.send(f"/nietzsche {TYPED}")

@@ -16,7 +16,7 @@ from telegram_support import (
 from bot.core import admission, messages
 from bot.platforms.dedup import Seen
 from bot.platforms.telegram import dispatcher
-from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request, Work
+from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.platforms.text import utf16_length
@@ -247,11 +247,8 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         await go_on.wait()
         done.append(1)
 
-    def refuse(reason: str) -> Work:
-        async def say() -> None:
-            refused.append(reason)
-
-        return say
+    async def refuse(reason: str) -> None:
+        refused.append(reason)
 
     async with asyncio.TaskGroup() as group:
         requests = Dispatcher(group, ChatRateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106

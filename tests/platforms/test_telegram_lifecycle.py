@@ -19,7 +19,7 @@ from telegram_support import (
 from bot.core import messages
 from bot.platforms.base import BadToken
 from bot.platforms.telegram import polling
-from bot.platforms.telegram.platform import REJECTED, Telegram, Unreachable
+from bot.platforms.telegram.platform import REJECTED, Telegram
 from bot.platforms.telegram.polling import CONFLICT
 from bot.service.supervisor import Backoff, State, Supervised
 from testing.clock import ManualClock
@@ -73,7 +73,7 @@ async def test_when_telegram_is_away_at_the_start_trying_again_makes_sense(
         await server.down()
     else:
         server.fail(502 if trouble == "page" else 404, method="getMe")
-    with pytest.raises(Unreachable) as away:
+    with pytest.raises(ConnectionError) as away:
         await telegram.serve()
     assert server.token not in str(away.value)
     assert not connected(telegram)

@@ -6,7 +6,7 @@ import logging
 import os
 from typing import Any, Final
 
-from telegram import Bot, Update
+from telegram import Update
 from telegram.error import InvalidToken, TelegramError
 from telegram.ext import ExtBot
 
@@ -30,18 +30,30 @@ os.environ.setdefault("PTB_TIMEDELTA", "1")
 
 
 class BotClient(ExtBot[None]):
-    """The library's bot, with updates as they are: one that the library cannot read must not stop the others."""
+    """The library's bot, in which an update that the library cannot read does not stop the others."""
 
-    async def raw_updates(self, *, offset: int, wait: int, allowed: tuple[str, ...], limit: int = 100) -> list[Any]:
-        """Returns the result of getUpdates, which the server holds open for up to `wait` seconds."""
+    async def updates(self, *, offset: int, wait: int, allowed: tuple[str, ...], limit: int = 100) -> list[Update]:
+        """Returns the next updates by their number; the server holds the request open for up to `wait` seconds."""
         data = {"offset": offset, "timeout": wait, "limit": limit, "allowed_updates": list(allowed)}
         try:
-            updates = await self._post("getUpdates", data, read_timeout=wait + READ_SECONDS)
+            result: Any = await self._post("getUpdates", data, read_timeout=wait + READ_SECONDS)
+            return sorted((self.parse_update(content) for content in result), key=lambda update: update.update_id)
         except UNREADABLE:
-            updates = None
-        if not isinstance(updates, list):
-            raise TelegramError("unexpected answer to getUpdates")
-        return updates
+            raise TelegramError("unexpected answer to getUpdates") from None
+
+    def parse_update(self, content: dict[str, Any]) -> Update:
+        """Returns the update, without its content if the library cannot read that (a newer Bot API, say).
+
+        Raises one of `UNREADABLE` if it has not even a number.
+        """
+        update_id = content["update_id"]
+        if not isinstance(update_id, int):
+            raise TypeError("update_id is not a number")
+        try:
+            return Update.de_json(content, self)
+        except UNREADABLE as error:
+            log.warning("update.unreadable id=%d error=%s", update_id, type(error).__name__)
+            return Update(update_id)
 
 
 def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> BotClient:
@@ -56,21 +68,6 @@ def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> BotClient:
         get_updates_request=Transport(read_timeout=READ_SECONDS, connections=2, proxy=proxy),
         rate_limiter=limiter,
     )
-
-
-def parse_update(content: dict[str, Any], bot: Bot) -> Update:
-    """Returns the update, without its content if the library cannot read that (a newer Bot API, say).
-
-    Raises one of `UNREADABLE` if it has not even an identifier.
-    """
-    update_id = content["update_id"]
-    if not isinstance(update_id, int):
-        raise TypeError("update_id is not a number")
-    try:
-        return Update.de_json(content, bot)
-    except UNREADABLE as error:
-        log.warning("update.unreadable id=%d error=%s", update_id, type(error).__name__)
-        return Update(update_id)
 
 
 def is_token_rejected(error: BaseException) -> bool:

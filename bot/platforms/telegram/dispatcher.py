@@ -8,6 +8,7 @@ floods a chat does not make the bot flood it.
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from collections import Counter, OrderedDict, deque
 from collections.abc import Awaitable, Callable, Hashable
@@ -42,14 +43,14 @@ class Request:
     """Work to do for a user, after everything else that the user asked for in the same chat.
 
     `scope`: that chat, by any name. `chat`: its number, if Telegram tells and an answer is sent there. `refuse` says
-    why the work is not done; `None` if nobody would miss it. `as_message`: a refusal is a message.
+    why the work is not done; `None` if no user would miss it. `as_message`: a refusal is a message.
     """
 
     user: Hashable
     scope: Hashable
     work: Work
     chat: int | None = None
-    refuse: Callable[[str], Work] | None = None
+    refuse: Callable[[str], Awaitable[None]] | None = None
     as_message: bool = False
 
     @property
@@ -132,7 +133,7 @@ class Dispatcher:
             if recipient in self._refused or not self._limiter.may_refuse():
                 return
             self._refused.add(recipient)
-        self._enqueue(Request(user, request.scope, request.refuse(reason)))
+        self._enqueue(Request(user, request.scope, functools.partial(request.refuse, reason)))
 
     def _enqueue(self, request: Request) -> None:
         queue = self._queues.get(request.key)

@@ -27,7 +27,7 @@ from bot.core.commands import Commands, parse
 from bot.core.reply import Reply
 from bot.platforms.telegram.dispatcher import Request
 from bot.platforms.telegram.render import MAX_ALERT
-from bot.platforms.telegram.sender import Sender
+from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.text import shorten
 
 INLINE: Final = "inline"
@@ -46,11 +46,15 @@ def is_wait_button(query: CallbackQuery) -> bool:
     return query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data
 
 
+def inline_where(user: str, locale: str | None) -> Where:
+    """Returns the place of a user's inline messages. Each user waits in a queue of their own."""
+    return Where(PLATFORM, INLINE, user, locale or "", queue=f"{INLINE}/{user}")
+
+
 class InlineHandler:
     """Makes requests of inline queries and of chosen results."""
 
-    def __init__(self, platform: str, commands: Commands, sender: Sender) -> None:
-        self._platform = platform
+    def __init__(self, commands: Commands, sender: Sender) -> None:
         self._commands = commands
         self._sender = sender
         self._latest: dict[int, InlineQuery] = {}
@@ -70,17 +74,13 @@ class InlineHandler:
         if message is None:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
-        ask, where = parse(COMMAND, chosen.query.strip()), self.where(user, chosen.from_user.language_code)
+        ask, where = parse(COMMAND, chosen.query.strip()), inline_where(user, chosen.from_user.language_code)
         return Request(
             user,
             INLINE,
             lambda: self._write(message, ask, where),
-            refuse=lambda reason: lambda: self._sender.edit_inline(message, Reply.refusal(reason)),
+            refuse=lambda reason: self._sender.edit_inline(message, Reply.refusal(reason)),
         )
-
-    def where(self, user: str, locale: str | None) -> Where:
-        """Returns the place of a user's inline messages. Each user waits in a queue of their own."""
-        return Where(self._platform, INLINE, user, locale or "", queue=f"{INLINE}/{user}")
 
     async def _write(self, message: str, ask: Ask, where: Where) -> None:
         await self._sender.edit_inline(message, await self._commands.handle(ask, where))

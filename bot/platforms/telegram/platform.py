@@ -18,17 +18,13 @@ from bot.platforms.telegram.command_menu import set_menu
 from bot.platforms.telegram.dispatcher import Dispatcher
 from bot.platforms.telegram.polling import Polling
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits
-from bot.platforms.telegram.sender import Sender
-from bot.platforms.telegram.updates import PLATFORM, UpdateHandler
+from bot.platforms.telegram.sender import PLATFORM, Sender
+from bot.platforms.telegram.updates import UpdateHandler
 from bot.platforms.telegram.webhook import Webhook
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
 NOT_TELEGRAM: Final = "what answers is not the Bot API: look at [telegram] api_url"
 log = logging.getLogger(__name__)
-
-
-class Unreachable(Exception):
-    """Telegram cannot be reached, or does not do what it should: worth another attempt."""
 
 
 class Telegram:
@@ -58,22 +54,22 @@ class Telegram:
         return self._receiver.problem if self._receiver is not None else ""
 
     async def serve(self) -> None:
-        """Connects and serves until cancelled. Raises `BadToken`, or `Unreachable` when another attempt makes sense.
+        """Connects and serves until cancelled. Raises `BadToken`, or `ConnectionError` if another attempt makes sense.
 
         `OSError`: the webhook's port is taken.
         """
         limiter = ChatRateLimiter(self._limits, self._clock)
         try:
             async with new_bot(self._settings, limiter) as bot:
-                log.info("connected to Telegram as @%s", bot.username)
+                log.info("telegram.logged_in user=@%s", bot.username)
                 await set_menu(bot)
                 await self._receive(bot, limiter)
         except InvalidToken as error:
             if is_token_rejected(error):
                 raise BadToken(REJECTED) from None  # the library's own words have the token in them
-            raise Unreachable(NOT_TELEGRAM) from None
+            raise ConnectionError(NOT_TELEGRAM) from None
         except TelegramError as error:
-            raise Unreachable(format_error(error, self._settings.token.reveal())) from None
+            raise ConnectionError(format_error(error, self._settings.token.reveal())) from None
 
     async def drain(self) -> None:
         """Returns when every update that was received has been answered.
@@ -90,11 +86,8 @@ class Telegram:
         self._receiver = None
         await dispatcher.join()
 
-    async def _moved(self, old: int, new: int) -> None:
-        await self._commands.moved(PLATFORM, str(old), str(new))
-
     async def _receive(self, bot: BotClient, limiter: ChatRateLimiter) -> None:
-        """Receives and answer updates until cancelled, also after `drain` has ended the receiving."""
+        """Receives and answers updates until cancelled, also after `drain` has ended the receiving."""
         try:
             async with asyncio.TaskGroup() as group:
                 dispatcher = Dispatcher(
@@ -105,7 +98,7 @@ class Telegram:
                     clock=self._clock,
                 )
                 signer = CallbackSigner(bot.token)
-                sender = Sender(bot, self._moved, signer, clock=self._clock)
+                sender = Sender(bot, self._commands.moved, signer, clock=self._clock)
                 handler = UpdateHandler(
                     self._commands, sender, dispatcher, signer, username=bot.username, clock=self._clock
                 )

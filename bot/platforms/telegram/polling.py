@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from telegram import Update
 from telegram.error import Conflict, RetryAfter, TelegramError
 
 from bot.core.clock import MONOTONIC, Clock
-from bot.platforms.telegram.bot_client import UNREADABLE, BotClient, format_error, is_token_rejected, parse_update
+from bot.platforms.telegram.bot_client import BotClient, format_error, is_token_rejected
 from bot.platforms.telegram.rate_limit import seconds
 from bot.platforms.telegram.updates import WANTED
 from generator.backoff import Backoff
@@ -26,7 +26,7 @@ CONFLICT_OVER_SECONDS: Final = 120.0
 """Without another conflict, which is more than both pauses together: then the other process is gone."""
 CONFIRM_SECONDS: Final = 2.0
 """For the last request. Without it a few updates would come again after a restart."""
-CONFLICT: Final = "another process polls with this token (409 Conflict); stop it, or give this one another bot's token"
+CONFLICT: Final = "another process uses this token (409 Conflict); stop it, or give this one the token of another bot"
 Handler = Callable[[Update], None]
 log = logging.getLogger(__name__)
 
@@ -74,20 +74,11 @@ class Polling:
         offset = self._offset
         # After a network error the first poll returns at once, to learn that all is well again.
         wait = 0 if self.problem and self._conflict_at is None else POLL_SECONDS
-        updates = await self._bot.raw_updates(offset=offset, wait=wait, allowed=WANTED)
+        updates = await self._bot.updates(offset=offset, wait=wait, allowed=WANTED)
         self._confirmed = offset
-        for update in sorted(self._parsed(updates), key=lambda update: update.update_id):
-            self._handle(update)  # an update that is delivered again may come out of order
+        for update in updates:
+            self._handle(update)
             self._offset = max(self._offset, update.update_id + 1)
-
-    def _parsed(self, updates: list[Any]) -> list[Update]:
-        parsed = []
-        for content in updates:
-            try:
-                parsed.append(parse_update(content, self._bot))
-            except UNREADABLE:
-                log.warning("update.unreadable id=none")
-        return parsed
 
     async def _confirm(self) -> None:
         """Tells Telegram which updates were handled; a poll that was cut short may not have."""
@@ -95,7 +86,7 @@ class Polling:
             return
         try:
             async with asyncio.timeout(CONFIRM_SECONDS):
-                await self._bot.raw_updates(offset=self._offset, wait=0, allowed=WANTED, limit=1)
+                await self._bot.updates(offset=self._offset, wait=0, allowed=WANTED, limit=1)
         except (TimeoutError, TelegramError) as error:
             log.info("updates.unconfirmed reason=%s; they may come again", format_error(error, self._bot.token))
 

@@ -58,50 +58,44 @@ class Limits:
 ALLOWED: Final = Limits()
 
 
-class _Window:
-    """A sliding window: the times of the last `rate.count` messages, sent or reserved, in order."""
-
-    def __init__(self, rate: Rate) -> None:
-        self._rate = rate
-        self.times: deque[float] = deque(maxlen=rate.count)
-
-    def earliest(self, now: float, ahead: int = 0) -> float:
-        """The time at which one more message is allowed after `ahead` others."""
-        if not self.times:
-            return now + ahead // self._rate.count * self._rate.seconds
-        oldest = len(self.times) + ahead - self._rate.count  # of the last `count` messages before that one
-        if oldest < 0:
-            return max(now, self.times[-1])
-        if oldest < len(self.times):
-            return max(now, self.times[-1], self.times[oldest] + self._rate.seconds)
-        return self.earliest(now, ahead - self._rate.count) + self._rate.seconds
-
-    def is_idle(self, now: float) -> bool:
-        return not self.times or self.times[-1] + self._rate.seconds <= now
-
-
 class _Bucket:
-    """What one chat, or the whole bot, may send: its windows, and until when Telegram refuses its messages."""
+    """What one chat, or the whole bot, may send: a sliding window for each rate, and a time before which nothing is.
+
+    A window holds the times of the last `count` messages, sent or reserved, in order.
+    """
 
     def __init__(self, *rates: Rate) -> None:
-        self._windows = [_Window(rate) for rate in rates]
+        self._windows = [(rate, deque[float](maxlen=rate.count)) for rate in rates]
         self.blocked_until = 0.0
 
     def earliest(self, now: float, ahead: int = 0) -> float:
         """The time at which one more message is allowed after `ahead` others."""
-        return max([self.blocked_until, *(window.earliest(now, ahead) for window in self._windows)])
+        return max([now, self.blocked_until, *(_earliest(now, ahead, *window) for window in self._windows)])
 
     def reserve(self, now: float, max_wait: float = MAX_WAIT_SECONDS) -> float:
         """Reserves the earliest time for one more message. Raises `RetryAfter` when that is too far away."""
         at = self.earliest(now)
         if at - now > max_wait:
             raise RetryAfter(timedelta(seconds=at - now))
-        for window in self._windows:
-            window.times.append(at)
+        for _, times in self._windows:
+            times.append(at)
         return at
 
     def is_idle(self, now: float) -> bool:
-        return self.blocked_until <= now and all(window.is_idle(now) for window in self._windows)
+        return self.blocked_until <= now and all(
+            not times or times[-1] + rate.seconds <= now for rate, times in self._windows
+        )
+
+
+def _earliest(now: float, ahead: int, rate: Rate, times: deque[float]) -> float:
+    full_periods = 0
+    while ahead >= rate.count:  # so many messages, each period's share of them at its beginning
+        ahead, full_periods = ahead - rate.count, full_periods + 1
+    oldest = len(times) + ahead - rate.count  # of the `count` messages before this one
+    at = max(now, times[-1]) if times else now
+    if oldest >= 0:
+        at = max(at, times[oldest] + rate.seconds)
+    return at + full_periods * rate.seconds
 
 
 class ChatRateLimiter(BaseRateLimiter[None]):
@@ -119,8 +113,8 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         self._refusals = _Bucket(limits.refusals)
         self._chats: dict[object, _Bucket] = {}
         self._sweep_at = _SWEEP_AT
-        self._refused_chats: set[object] = set()
-        """Those that got a 429 since a message was last accepted."""
+        self._refused: set[object] = set()
+        """Chats that got a 429 since a message was last accepted."""
 
     async def initialize(self) -> None:
         """Nothing to open."""
@@ -155,7 +149,7 @@ class ChatRateLimiter(BaseRateLimiter[None]):
                     raise
             else:
                 if counted:
-                    self._refused_chats.clear()
+                    self._refused.clear()
                 return result
 
     def chat_delay(self, chat: int, ahead: int) -> float:
@@ -199,8 +193,8 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         until = self._clock.time() + wait
         chat.blocked_until = max(chat.blocked_until, until)
         if key is not None:
-            self._refused_chats.add(key)
-            if len(self._refused_chats) > 1:
+            self._refused.add(key)
+            if len(self._refused) > 1:
                 self._overall.blocked_until = max(self._overall.blocked_until, until)
 
     def _chat(self, key: object) -> _Bucket:

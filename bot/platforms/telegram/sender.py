@@ -21,7 +21,7 @@ from telegram import (
     ReplyParameters,
 )
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, ChatMigrated, NetworkError, RetryAfter, TelegramError, TimedOut
+from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError, TimedOut
 
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
@@ -32,6 +32,7 @@ from bot.platforms.telegram.transport import MayHaveArrived
 from bot.platforms.text import shorten, split, utf16_length
 from generator.backoff import Backoff
 
+PLATFORM: Final = "telegram"
 TYPING_AFTER_SECONDS: Final = 1.0
 """A text that is sent sooner needs no "typing", which could only arrive after it."""
 TYPING_EVERY_SECONDS: Final = 4.5
@@ -71,14 +72,14 @@ class Place:
 class Sender:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
-    `on_moved` gets the old and the new number of a group that turns out to have become a supergroup. `signer` signs
+    `on_moved` gets platform, old and new number of a group that turns out to have become a supergroup. `signer` signs
     the buttons under inline messages.
     """
 
     def __init__(
         self,
         bot: Bot,
-        on_moved: Callable[[int, int], Awaitable[None]],
+        on_moved: Callable[[str, str, str], Awaitable[None]],
         signer: CallbackSigner,
         *,
         clock: Clock = MONOTONIC,
@@ -142,15 +143,12 @@ class Sender:
 
     async def _type(self, place: Place) -> None:
         await self._clock.sleep(TYPING_AFTER_SECONDS)
-        try:
-            while True:
-                try:
-                    await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
-                except RetryAfter as error:  # perhaps the next one will be shown
-                    log.debug("typing.failed error=%s", type(error).__name__)
-                await self._clock.sleep(TYPING_EVERY_SECONDS)
-        except TelegramError as error:
-            log.debug("typing.failed error=%s", type(error).__name__)
+        while True:
+            try:
+                await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+            except TelegramError as error:  # perhaps the next one will be shown
+                log.debug("typing.failed error=%s", type(error).__name__)
+            await self._clock.sleep(TYPING_EVERY_SECONDS)
 
     async def _send(self, place: Place, reply: Reply) -> None:
         pieces = split(render(reply), MAX_TEXT)
@@ -191,7 +189,7 @@ class Sender:
         try:
             await self._retry(lambda: send(place.chat))
         except ChatMigrated as moved:
-            await self._on_moved(place.chat, moved.new_chat_id)
+            await self._on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
             place = replace(place, chat=moved.new_chat_id)
             await self._retry(lambda: send(place.chat))
         return place

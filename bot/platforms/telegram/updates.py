@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import re
 from collections import OrderedDict
 from typing import Final
 
-from telegram import CallbackQuery, Message, Update
+from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
 from telegram.constants import ChatType
 
 from bot.core import buttons, messages
@@ -19,13 +20,12 @@ from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
 from bot.platforms.dedup import Seen
 from bot.platforms.telegram.callback_signature import CallbackSigner
-from bot.platforms.telegram.dispatcher import Dispatcher, Request, Work
-from bot.platforms.telegram.inline import InlineHandler, is_wait_button
+from bot.platforms.telegram.dispatcher import Dispatcher, Request
+from bot.platforms.telegram.inline import InlineHandler, inline_where, is_wait_button
 from bot.platforms.telegram.render import MAX_ALERT
-from bot.platforms.telegram.sender import Place, Sender
+from bot.platforms.telegram.sender import PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
-PLATFORM: Final = "telegram"
 WANTED: Final = (
     Update.MESSAGE,
     Update.EDITED_MESSAGE,
@@ -63,7 +63,7 @@ class UpdateHandler:
         self._signer = signer
         self._username = username.lower()
         self._clock = clock
-        self._inline = InlineHandler(PLATFORM, commands, sender)
+        self._inline = InlineHandler(commands, sender)
         self._seen = Seen()
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """The chat and the number of messages that were refused, oldest first."""
@@ -103,22 +103,16 @@ class UpdateHandler:
         user = _sender(message)
         if user is None or not message.text:
             return None
-        place = _place(message, private=message.chat.type == ChatType.PRIVATE)
-        line = parse_line(message.text)
-        if line is None:
+        place, line = _place(message), parse_line(message.text)
+        if line is None and place.private:
             hint = messages.no_command(message.text, self._commands.known_to(PLATFORM, user))
-            return self._typed(place, user, lambda: self._refuse(place, hint)) if place.private else None
-        if not self._is_addressed(message.text, line, place, user):
+            work = functools.partial(self._send, place, Reply.refusal(hint))
+        elif line is not None and self._is_addressed(message.text, line, place, user):
+            where = Where(PLATFORM, place.key, user, _locale(message.from_user))
+            work = functools.partial(self._command, parse(line.command, line.arguments), where, place)
+        else:
             return None
-        locale = message.from_user.language_code if message.from_user is not None else None
-        ask, where = parse(line.command, line.arguments), Where(PLATFORM, place.key, user, locale or "")
-        return self._typed(place, user, lambda: self._command(ask, where, place))
-
-    def _typed(self, place: Place, user: str, work: Work) -> Request:
-        def refuse(reason: str) -> Work:
-            return lambda: self._sender.send(place, Reply.refusal(reason))
-
-        return Request(user, place.key, work, place.chat, refuse, as_message=True)
+        return Request(user, place.key, work, place.chat, functools.partial(self._refuse, place), as_message=True)
 
     def _is_addressed(self, text: str, line: Line, place: Place, user: str) -> bool:
         """Returns whether a command is for this bot. In a group, an unknown one is another bot's unless it says so."""
@@ -129,39 +123,31 @@ class UpdateHandler:
     async def _command(self, ask: Ask, where: Where, place: Place) -> None:
         async with self._sender.typing(place):
             reply = await self._commands.handle(ask, where)
+        await self._send(place, reply)
+
+    async def _send(self, place: Place, reply: Reply) -> None:
         if reply.kind is Kind.REFUSAL:
-            self._remember_refusal(place)
+            self._refused[place.chat, place.answers] = None
+            if len(self._refused) > MAX_REFUSED:
+                self._refused.popitem(last=False)
         await self._sender.send(place, reply)
 
     async def _refuse(self, place: Place, reason: str) -> None:
-        self._remember_refusal(place)
         await self._sender.send(place, Reply.refusal(reason))
 
-    def _remember_refusal(self, place: Place) -> None:
-        self._refused[place.chat, place.answers] = None
-        if len(self._refused) > MAX_REFUSED:
-            self._refused.popitem(last=False)
-
     def _press(self, query: CallbackQuery) -> Request:
-        place, data, user = _place_of_press(query), query.data or "", _presser(query)
+        place = None if query.message is None else _place(query.message)
+        data, user, locale = query.data or "", _presser(query), _locale(query.from_user)
         if query.inline_message_id is not None:
             data = self._signer.verify(query.inline_message_id, data) or ""
-        where = (
-            self._inline.where(user, query.from_user.language_code)
-            if place is None
-            else Where(PLATFORM, place.key, user, query.from_user.language_code or "")
+        where = inline_where(user, locale) if place is None else Where(PLATFORM, place.key, user, locale)
+        work = (
+            functools.partial(self._sender.answer_press, query, messages.INLINE_WAIT)
+            if is_wait_button(query)
+            else functools.partial(self._answer_press, query, data, where, place)
         )
-
-        async def work() -> None:
-            if is_wait_button(query):
-                await self._sender.answer_press(query, messages.INLINE_WAIT)
-            else:
-                await self._answer_press(query, data, where, place)
-
-        def refuse(reason: str) -> Work:
-            return lambda: self._sender.answer_press(query, reason, alert=True)
-
-        return Request(user, where.chat, work, place.chat if place else None, refuse)
+        refuse = functools.partial(self._sender.answer_press, query, alert=True)
+        return Request(user, where.chat, work, None if place is None else place.chat, refuse)
 
     async def _answer_press(self, query: CallbackQuery, data: str, where: Where, place: Place | None) -> None:
         async with self._sender.typing(place):
@@ -221,18 +207,12 @@ def _migration(message: Message) -> tuple[int, int] | None:
     return None
 
 
-def _place(message: Message, *, private: bool) -> Place:
+def _place(message: MaybeInaccessibleMessage) -> Place:
+    """Where a message is. Of a very old one, under which a button was pressed, Telegram sends only the chat."""
     # Outside forums `message_thread_id` is a thread of replies, which `reply_parameters` keeps to.
-    topic = message.message_thread_id if message.is_topic_message else None
-    return Place(message.chat.id, topic, message.message_id, private)
+    topic = message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+    return Place(message.chat.id, topic, message.message_id, message.chat.type == ChatType.PRIVATE)
 
 
-def _place_of_press(query: CallbackQuery) -> Place | None:
-    """Where the button is; `None` for an inline message. Of a very old message Telegram sends only the chat."""
-    message = query.message
-    if message is None:
-        return None
-    private = message.chat.type == ChatType.PRIVATE
-    if isinstance(message, Message):
-        return _place(message, private=private)
-    return Place(message.chat.id, None, message.message_id, private)
+def _locale(user: User | None) -> str:
+    return "" if user is None else user.language_code or ""

@@ -14,13 +14,13 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from telegram import Bot, Update
+from telegram import Update
 from telegram.error import TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
 from bot.net.http_server import listening
-from bot.platforms.telegram.bot_client import UNREADABLE, format_error, is_token_rejected, parse_update
+from bot.platforms.telegram.bot_client import UNREADABLE, BotClient, format_error, is_token_rejected
 from bot.platforms.telegram.updates import WANTED
 
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
@@ -40,7 +40,7 @@ log = logging.getLogger(__name__)
 class Webhook:
     """An HTTP server that is registered with setWebhook; getWebhookInfo tells whether it still is."""
 
-    def __init__(self, bot: Bot, handle: Handler, settings: TelegramSection, *, clock: Clock = MONOTONIC) -> None:
+    def __init__(self, bot: BotClient, handle: Handler, settings: TelegramSection, *, clock: Clock = MONOTONIC) -> None:
         self._bot = bot
         self._handle = handle
         self._settings = settings
@@ -97,7 +97,7 @@ class Webhook:
             return web.Response(status=HTTPStatus.FORBIDDEN)
         try:
             async with asyncio.timeout(BODY_SECONDS):
-                update = parse_update(json.loads(await request.read()), self._bot)
+                update = self._bot.parse_update(json.loads(await request.read()))
         except TimeoutError:
             return web.Response(status=HTTPStatus.REQUEST_TIMEOUT)
         # The encoding is not the one it names, it ends too soon, or it is not an update.
