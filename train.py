@@ -14,14 +14,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from generator import files
+from generator.dependencies import how_to_install
 from generator.errors import WeightsError
 from generator.training.cli import Options, parse
 from generator.training.corpus import CorpusError
 from generator.training.run import Run, RunError, new_run, resumed_run
 from generator.weights.versions import activate
-
-_MISSING = """train.py: {name} is not installed. In a clone: `make test` installs what training needs; then use
-.venv/bin/python train.py. Elsewhere: pip install 'lstmega[train]'"""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -37,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        print(_MISSING.format(name=error.name), file=sys.stderr)
+        print(f"train.py: {error.name} is not installed; {how_to_install('train')}", file=sys.stderr)
         return 2
     except OSError as error:
         where = error.filename or options.out

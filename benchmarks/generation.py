@@ -20,14 +20,13 @@ from concurrent.futures import wait
 from pathlib import Path
 
 import numpy as np
-import onnx
 
-from generator.serving.scheduler import Worker
+from benchmarks.training_extra import keras, onnx
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import Scheduler
 from generator.training.architectures.stacked import stacked_layers
-from generator.training.backend import keras
 from generator.training.model import from_bytes
 from generator.types import GenerationRequest, SamplingParams
-from generator.weights.loader import Model, load_model
 from generator.weights.session import cores
 from generator.weights.versions import FLOAT_WEIGHTS, shipped_folder
 
@@ -45,8 +44,8 @@ def main() -> int:
     parser.add_argument("--rounds", type=int, default=7)
     arguments = parser.parse_args()
 
-    model = load_model(arguments.weights, threads=cores())
-    worker = Worker(model, STREAMS, cores())
+    model = load_model(arguments.weights)
+    worker = Scheduler(model, STREAMS, cores())
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),
         "one": lambda: characters_per_second(worker, 1),
@@ -122,7 +121,7 @@ def classic_loop(model: Model) -> Callable[[], float]:
     return measure
 
 
-def characters_per_second(worker: Worker, streams: int) -> float:
+def characters_per_second(worker: Scheduler, streams: int) -> float:
     """Through the bot's own worker, sampling included."""
     requests = [GenerationRequest(STREAM_LENGTH, seed, SamplingParams(temperature=0.7)) for seed in range(streams)]
     began = time.perf_counter()

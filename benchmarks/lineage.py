@@ -17,14 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.generation import STREAMS, characters_per_second
-from generator.serving.scheduler import Worker
-from generator.training.backend import keras
+from benchmarks.training_extra import keras
+from generator.serving.model import load_model
+from generator.serving.scheduler import Scheduler
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch
 from generator.training.loop import seconds_per_step
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
-from generator.weights.loader import load_model
 from generator.weights.session import cores
 from generator.weights.versions import load_weights
 
@@ -42,7 +42,7 @@ def main() -> int:
     many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
     for number in range(arguments.rounds + 1):
         for version in arguments.versions:
-            worker = Worker(load_model(version.parent, version.name, threads=cores()), STREAMS, cores())
+            worker = Scheduler(load_model(version.parent, version.name), STREAMS, cores())
             found = characters_per_second(worker, 1), characters_per_second(worker, STREAMS)
             worker.close(deadline=0)
             if number:  # the first round warms up

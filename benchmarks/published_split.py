@@ -13,9 +13,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator.scoring.measure import bits_per_character
+from generator.scoring.surprisal import bits_per_character
+from generator.serving.model import load_model
 from generator.training.corpus import read_corpus
-from generator.weights.loader import load_model
 
 
 def main() -> int:

@@ -22,10 +22,10 @@ from typing import Final
 
 import numpy as np
 
-from generator.scoring.measure import bits_per_character
+from generator.scoring.surprisal import bits_per_character
+from generator.serving.model import Model, load_model
 from generator.training.corpus import read_corpus
 from generator.training.samples import samples
-from generator.weights.loader import Model, load_model
 from generator.weights.versions import shipped_folder
 
 OPENING: Final = "The philosopher "

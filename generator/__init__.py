@@ -8,6 +8,7 @@ import os
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
+from generator import dependencies  # noqa: F401 - first: exits with one line when something is not installed
 from generator.errors import (
     GeneratorError,
     InvalidRequest,
@@ -28,11 +29,11 @@ from generator.types import (
     Generation,
     GenerationRequest,
     Generator,
+    GeneratorStatus,
     SamplingParams,
     ScoringRequest,
     Surprisal,
     Temperature,
-    Threads,
     Timing,
     WorkerStatistics,
 )
@@ -51,6 +52,7 @@ __all__ = [
     "GenerationRequest",
     "Generator",
     "GeneratorError",
+    "GeneratorStatus",
     "InvalidRequest",
     "Manifest",
     "ModelError",
@@ -61,7 +63,6 @@ __all__ = [
     "Surprisal",
     "Temperature",
     "ThreadedGenerator",
-    "Threads",
     "Timing",
     "Unavailable",
     "Vocabulary",

@@ -169,7 +169,7 @@ class Generation:
 
     `text` is what was sampled, without the prompt. The text of a continuation begins with the white space that
     separates it from the earlier text, so that the texts of a conversation, joined, are one text of the network.
-    `generator.serving.prose.presentable` prepares it for readers. `state` continues from here (`Continuation.state`).
+    `generator.prose.presentable` prepares it for readers. `state` continues from here (`Continuation.state`).
     `version` names the weights.
     """
 
@@ -243,20 +243,6 @@ class Surprisal:
 
 
 @dataclass(frozen=True, slots=True)
-class Threads:
-    """How the threads that write are: so many in all, of which `resting` begin anew in a moment after a fault, and
-    `lost` hang in a step or are no more, which only a new process changes. `faults` since the start; `last`: what
-    the last one was. `away`: why a pool cannot be reached; empty when it can, and for threads of this process."""
-
-    number: int
-    resting: int
-    lost: int
-    faults: int
-    last: str
-    away: str = ""
-
-
-@dataclass(frozen=True, slots=True)
 class WorkerStatistics:
     """Counts since the start, and the current load. Characters include those of prompts."""
 
@@ -271,13 +257,14 @@ class WorkerStatistics:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorStatus:
-    """Whether texts are generated now, and what went wrong since the start.
+    """Whether texts can be generated now, and what went wrong since the start.
 
-    `threads` that generate; `unavailable`: why none does, empty when they do; `faults`, and what the last one was;
-    `restarts` of the worker process, and its ID, if there is one.
+    `threads` work, `restarting` will in a moment. `unavailable`: why no text can be generated; empty when it can.
+    `faults`, and what the last one was; `restarts` of the worker process, and its ID, if there is one.
     """
 
     threads: int
+    restarting: int = 0
     unavailable: str = ""
     faults: int = 0
     last_fault: str = ""
@@ -304,11 +291,8 @@ class Generator(Protocol):
     async def reload(self) -> Weights:
         """Switches to the weights that `CURRENT` names. Raises `WeightsError`; then the old ones still serve."""
 
-    def look(self) -> None:
-        """Looks after what writes. To be called every half second."""
-
-    def threads(self) -> Threads:
-        """Returns the state of the worker threads."""
+    def status(self) -> GeneratorStatus:
+        """Returns whether texts can be generated now."""
 
     def statistics(self) -> WorkerStatistics:
         """Returns counts since the start, and the current load."""

@@ -17,11 +17,8 @@ import test_parsing
 import test_state
 
 from generator import Vocabulary
-from generator.serving.state import KeptState, StateMismatch
+from generator.serving.state import SavedState, StateMismatch
 from generator.weights.versions import MANIFEST, Manifest, load_weights, shipped_folder
-
-_VERSION: Final = "v-1"
-"""Of the state that `test_state` keeps."""
 
 
 @dataclass(frozen=True)
@@ -78,12 +75,13 @@ def state() -> Target:
 
     def holds(content: bytes) -> None:
         try:
-            kept = KeptState.from_bytes(content, _VERSION, test_state.SPECS)
+            saved = SavedState.from_bytes(content, test_state.MODEL, test_state.SPECS)
         except StateMismatch:
             return
-        assert KeptState.from_bytes(kept.to_bytes(), _VERSION, test_state.SPECS).pending == kept.pending
+        content = saved.to_bytes(test_state.MODEL)
+        assert SavedState.from_bytes(content, test_state.MODEL, test_state.SPECS).pending == saved.pending
 
-    return Target(holds, [test_state.KEPT], share=0.1)
+    return Target(holds, [test_state.SAVED, test_state.OLD], share=0.1)
 
 
 TARGETS: Final = {target.__name__: target for target in (text, manifest, state)}

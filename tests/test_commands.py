@@ -24,7 +24,7 @@ from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply
 from bot.store.store import Store
 from generator import MAX_PROMPT, Continuation, GenerationRequest, SamplingParams, ThreadedGenerator
-from generator.serving.prose import presentable
+from generator.prose import presentable
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]

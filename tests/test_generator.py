@@ -19,8 +19,8 @@ from generator import (
     ThreadedGenerator,
     WeightsError,
 )
-from generator.serving.scheduler import MAX_ROWS, Worker
-from generator.weights.loader import load_model
+from generator.serving.model import load_model
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
@@ -30,12 +30,12 @@ def generator_threads() -> int:
     return sum(thread.name.startswith("generator") for thread in threading.enumerate())
 
 
-def opened_by_hand(folder: Path, waiting: int) -> tuple[ThreadedGenerator, Worker, Stepped]:
+def opened_by_hand(folder: Path, waiting: int) -> tuple[ThreadedGenerator, Scheduler, Stepped]:
     """A generator whose network waits before each step until the test lets it pass."""
-    model = load_model(folder, threads=1)
+    model = load_model(folder)
     network = Stepped(model.network)
-    worker = Worker(with_network(model, network), waiting)
-    return ThreadedGenerator(folder=folder, version=None, threads=1, worker=worker), worker, network
+    worker = Scheduler(with_network(model, network), waiting)
+    return ThreadedGenerator(folder, None, worker), worker, network
 
 
 async def test_a_text_is_written_with_the_current_weights(tiny_folder: Path) -> None:
@@ -84,8 +84,10 @@ async def test_weights_that_cannot_be_served_are_told_at_the_door_and_leave_no_t
 async def test_cancelling_frees_the_place(tiny_folder: Path) -> None:
     generator, worker, network = opened_by_hand(tiny_folder, waiting=0)
     try:
-        tasks = [asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS)]
-        while await asyncio.to_thread(network.arrived) < MAX_ROWS:
+        tasks = [
+            asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_BATCH_SIZE)
+        ]
+        while await asyncio.to_thread(network.arrived) < MAX_BATCH_SIZE:
             network.let_one_pass()
         with pytest.raises(Overloaded) as caught:
             await generator.generate(GenerationRequest(10, seed=99))
@@ -95,14 +97,14 @@ async def test_cancelling_frees_the_place(tiny_folder: Path) -> None:
             await tasks[5]
         for _ in range(2):
             network.let_one_pass()
-            assert await asyncio.to_thread(network.arrived) == MAX_ROWS - 1
+            assert await asyncio.to_thread(network.arrived) == MAX_BATCH_SIZE - 1
         instead = asyncio.create_task(generator.generate(GenerationRequest(10, seed=99)))
         for task in tasks:
             task.cancel()
         network.release()
         assert (await instead).seed == 99
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        assert [type(result) for result in results] == [asyncio.CancelledError] * MAX_ROWS
+        assert [type(result) for result in results] == [asyncio.CancelledError] * MAX_BATCH_SIZE
     finally:
         network.release()
         await asyncio.to_thread(worker.close, 0)
@@ -181,12 +183,12 @@ async def test_many_reloads_at_once_end_on_the_current_version(tiny_folder: Path
 
 
 async def test_leaving_finishes_the_texts_in_progress(tiny_folder: Path) -> None:
-    requests = [GenerationRequest(30, seed) for seed in range(MAX_ROWS + 10)]
+    requests = [GenerationRequest(30, seed) for seed in range(MAX_BATCH_SIZE + 10)]
     before = generator_threads()
     async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         tasks = [asyncio.create_task(generator.generate(request)) for request in requests]
         await asyncio.sleep(0)  # each task runs until it waits for its text
-    assert [generation.seed for generation in await asyncio.gather(*tasks)] == list(range(MAX_ROWS + 10))
+    assert [generation.seed for generation in await asyncio.gather(*tasks)] == list(range(MAX_BATCH_SIZE + 10))
     assert generator_threads() == before
     with pytest.raises(ShuttingDown):
         await generator.generate(GenerationRequest(10, seed=1))
@@ -195,7 +197,8 @@ async def test_leaving_finishes_the_texts_in_progress(tiny_folder: Path) -> None
 async def test_leaving_without_patience_ends_the_rest_with_closing(tiny_folder: Path) -> None:
     async with ThreadedGenerator.open(tiny_folder, threads=1, drain=0) as generator:
         tasks = [
-            asyncio.create_task(generator.generate(GenerationRequest(LONG, seed))) for seed in range(MAX_ROWS + 60)
+            asyncio.create_task(generator.generate(GenerationRequest(LONG, seed)))
+            for seed in range(MAX_BATCH_SIZE + 60)
         ]
         await asyncio.sleep(0)  # as above
     results = await asyncio.gather(*tasks, return_exceptions=True)

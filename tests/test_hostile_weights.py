@@ -21,8 +21,8 @@ from onnx import TensorProto, helper, numpy_helper
 from service_process import PATIENCE, Installation
 
 from generator import WeightsError
+from generator.serving.model import load_model
 from generator.training.architectures import step_model
-from generator.weights.loader import load_model
 from generator.weights.session import Network
 from generator.weights.versions import add_version, current_version, load_weights
 from testing.telegram import TelegramServer

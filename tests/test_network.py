@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import ModelError, WeightsError
-from generator.weights.loader import load_model
+from generator.serving.model import load_model
 from generator.weights.session import Network, State
 from generator.weights.versions import activate, add_version, load_weights
 
@@ -61,7 +61,7 @@ class Step:
 
 
 def network(model: bytes) -> Network:
-    return Network(model, SYMBOLS, 1, NAME)
+    return Network(model, SYMBOLS, NAME)
 
 
 # ---- the contract ---------------------------------------------------------------------------------------------------
@@ -221,7 +221,7 @@ def version_with_model(folder: Path, model: bytes) -> Path:
 def assert_refused(folder: Path, model: bytes) -> None:
     path = version_with_model(folder, model)
     with pytest.raises(WeightsError) as caught:
-        load_model(folder, threads=1)
+        load_model(folder)
     assert str(path) in str(caught.value)
 
 
@@ -280,7 +280,7 @@ def run_rows(step: Network, characters: NDArray[np.int64], rows: list[int]) -> t
     state = step.zero_state(len(rows))
     logits = []
     for fed in characters:
-        out, state = step.step(fed[rows], state, wide=True)
+        out, state = step.step(fed[rows], state)
         logits.append(out)
     together = np.stack(logits, axis=1)
     return [row.tobytes() for row in together], [
@@ -289,40 +289,36 @@ def run_rows(step: Network, characters: NDArray[np.int64], rows: list[int]) -> t
 
 
 @pytest.mark.parametrize("which", ["tiny_folder", "weights_folder"])
-def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch_on_one_thread_and_on_two(
-    which: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(which: str, request: pytest.FixtureRequest) -> None:
     weights = load_weights(request.getfixturevalue(which))
     symbols = len(weights.manifest.vocabulary)
     random = np.random.default_rng(5)
     characters = random.integers(symbols, size=(STEPS, ROWS))
-    one, two = (Network(weights.model, symbols, threads) for threads in (1, 2))
-    alone = [run_rows(one, characters, [row]) for row in range(ROWS)]
+    step = Network(weights.model, symbols)
+    alone = [run_rows(step, characters, [row]) for row in range(ROWS)]
     logits, states = [row[0][0] for row in alone], [row[1][0] for row in alone]
     assert len(set(logits)) == ROWS
-    for step in (one, two):
-        for size in (1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33):
-            rows = random.permutation(ROWS)[:size].tolist()
-            assert run_rows(step, characters, rows) == ([logits[row] for row in rows], [states[row] for row in rows])
+    for size in (1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33):
+        rows = random.permutation(ROWS)[:size].tolist()
+        assert run_rows(step, characters, rows) == ([logits[row] for row in rows], [states[row] for row in rows])
 
 
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_row_is_the_same_while_others_come_and_go_at_every_step(tiny_folder: Path, threads: int) -> None:
+def test_a_row_is_the_same_while_others_come_and_go_at_every_step(tiny_folder: Path) -> None:
     weights = load_weights(tiny_folder)
     symbols = len(weights.manifest.vocabulary)
-    step = Network(weights.model, symbols, threads)
+    step = Network(weights.model, symbols)
     random = np.random.default_rng(6)
     own: State = step.zero_state(1)
     carried: State = step.zero_state(1)
     for _ in range(60):
         fed = int(random.integers(symbols))
-        expected, own = step.step(np.array([fed]), own, wide=True)
+        expected, own = step.step(np.array([fed]), own)
         others = int(random.integers(0, ROWS))
         place = int(random.integers(0, others + 1))
         company = [random.normal(0, 1, (others, *spec.shape)).astype(spec.dtype) for spec in step.specs]
         state = [np.insert(array, place, mine[0], axis=0) for array, mine in zip(company, carried, strict=True)]
         batch = np.insert(random.integers(symbols, size=others), place, fed)
-        logits, state = step.step(batch, state, wide=True)
+        logits, state = step.step(batch, state)
         carried = [array[place : place + 1] for array in state]
         assert logits[place].tobytes() == expected[0].tobytes()
         assert [array.tobytes() for array in carried] == [array.tobytes() for array in own]

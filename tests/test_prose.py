@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import Vocabulary
-from generator.serving.prose import Alphabet, ends_sentence, presentable
+from generator.prose import ends_sentence, presentable
+from generator.serving.logits_processors import TokenMasks
 
 TYPED = st.text(st.sampled_from("aB.-_ \t\n")) | st.text()
 
@@ -154,6 +155,6 @@ def test_a_shown_paragraph_is_one_line(text: str) -> None:
     ids=["capitals", "no capitals", "no letters", "nothing but white space", "a script without cases"],
 )
 def test_what_a_text_may_begin_with(characters: str, first: str) -> None:
-    alphabet = Alphabet(Vocabulary(characters))
+    alphabet = TokenMasks(Vocabulary(characters))
     assert "".join(c for c, refused in zip(characters, alphabet.not_first, strict=True) if not refused) == first
     assert [c.isspace() for c in characters] == alphabet.space.tolist()

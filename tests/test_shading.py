@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from generator import Surprisal
+from generator.prose import presentable
 from generator.scoring import heatmap
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, cells, colour
-from generator.serving.prose import presentable
 
 MAX_BYTES = 1_000_000
 """Of the largest text there is, in the worst of characters; Telegram takes ten times as much."""

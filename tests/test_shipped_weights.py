@@ -15,12 +15,12 @@ from onnx import numpy_helper
 from safetensors.numpy import load
 
 from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
-from generator.scoring.measure import bits_per_character
-from generator.serving.prose import ends_sentence, presentable
-from generator.serving.scheduler import Worker
+from generator.prose import ends_sentence, presentable
+from generator.scoring.surprisal import bits_per_character
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import Scheduler
 from generator.training.architectures import step_model
 from generator.training.model import from_bytes
-from generator.weights.loader import Model, load_model
 from generator.weights.versions import load_weights
 
 SHIPPED = {"nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
@@ -61,7 +61,7 @@ def weights(weights_folder: Path, request: pytest.FixtureRequest) -> Weights:
 @pytest.fixture(scope="module")
 def model(weights_folder: Path) -> Model:
     """The one that is served unless another is configured."""
-    return load_model(weights_folder, threads=1)
+    return load_model(weights_folder)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ def manifest(model: Model) -> Manifest:
 @pytest.fixture(scope="module")
 def generations(model: Model) -> list[Generation]:
     """Two dozen texts at the default temperature, without a prompt."""
-    worker = Worker(model, queue=TEXTS)
+    worker = Scheduler(model, queue=TEXTS)
     try:
         futures = [worker.submit(GenerationRequest(LENGTH, seed, SamplingParams(0.7))) for seed in range(TEXTS)]
         return [future.result(60) for future in futures]
@@ -98,9 +98,9 @@ def test_only_these_ship(weights_folder: Path) -> None:
 
 def test_a_version_is_whole_and_passes_its_self_test(weights: Weights) -> None:
     """Loading compares every hash and writes with the network."""
-    model = load_model(weights.folder.parent, weights.folder.name, threads=1)
-    assert len(model.beginnings) > 1
-    assert all(beginning.pending.isspace() for beginning in model.beginnings)
+    model = load_model(weights.folder.parent, weights.folder.name)
+    assert len(model.initial_states) > 1
+    assert all(beginning.pending.isspace() for beginning in model.initial_states)
 
 
 def test_it_comes_with_its_model_its_float_weights_its_history_and_its_curve(weights: Weights) -> None:
@@ -222,7 +222,7 @@ def test_its_texts_look_like_english(texts: list[str]) -> None:
 
 def test_a_lower_temperature_keeps_to_fewer_words(model: Model) -> None:
     distinct = []
-    worker = Worker(model, queue=0)
+    worker = Scheduler(model, queue=0)
     try:
         for temperature in (0.2, 1.2):
             requests = [

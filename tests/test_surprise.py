@@ -25,11 +25,11 @@ from generator import (
     Surprisal,
     ThreadedGenerator,
 )
-from generator.scoring.measure import bits_per_character
-from generator.scoring.surprisal import CONTEXT, ScoringSequence
-from generator.serving.scheduler import MAX_ROWS, Worker
+from generator.scoring.surprisal import bits_per_character
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
+from generator.serving.scoring import CONTEXT, ScoringSequence
 from generator.types import MAX_SCORED_TEXT
-from generator.weights.loader import Model, load_model
 from generator.weights.session import State
 from generator.weights.versions import activate
 
@@ -54,12 +54,12 @@ def bits_after(model: Model, state: State, read: str, text: str) -> list[float]:
 
 
 async def test_the_bits_of_a_text_are_those_that_it_was_written_with(generator: ThreadedGenerator) -> None:
-    model = generator._worker.model
+    model = generator._scheduler.model
     for prompt in ("The philosopher", ""):
         generation = await generator.generate(GenerationRequest(200, 7, SamplingParams(0.7), prompt))
         surprise = await generator.score(ScoringRequest(prompt, generation.text, 7))
-        beginning = model.beginning(np.random.default_rng(7))
-        expected = bits_after(model, [row[None] for row in beginning.rows], beginning.pending + prompt, generation.text)
+        start = model.initial_state(np.random.default_rng(7))
+        expected = bits_after(model, [row[None] for row in start.arrays], start.pending + prompt, generation.text)
         np.testing.assert_allclose(surprise.bits, expected, rtol=1e-9)
         assert surprise.text == generation.text
         assert surprise.version == "tiny-1"
@@ -67,7 +67,7 @@ async def test_the_bits_of_a_text_are_those_that_it_was_written_with(generator: 
 
 
 async def test_a_text_of_the_corpus_has_the_bits_that_the_measure_gives(generator: ThreadedGenerator) -> None:
-    model = generator._worker.model
+    model = generator._scheduler.model
     text = "Man is something that is to be surpassed. " * 4
     surprise = await generator.score(ScoringRequest("W", text))  # no seed: read from a zero state
     measured = bits_per_character(model.network, model.weights.manifest.vocabulary.encode("W" + text))
@@ -76,7 +76,7 @@ async def test_a_text_of_the_corpus_has_the_bits_that_the_measure_gives(generato
 
 def test_the_end_of_what_came_before_is_enough_to_go_on_with(shipped: Model) -> None:
     """What `CONTEXT` says of the real weights."""
-    worker = Worker(shipped, queue=8)
+    worker = Scheduler(shipped, queue=8)
     try:
         first = worker.submit(GenerationRequest(300, 3, SamplingParams(0.7), "The philosopher")).result(200)
         goes_on = Continuation(first.state, "The philosopher" + first.text)
@@ -84,8 +84,8 @@ def test_the_end_of_what_came_before_is_enough_to_go_on_with(shipped: Model) -> 
         surprise = worker.submit(ScoringRequest(goes_on.tail, second.text)).result(200)
     finally:
         worker.close(10)
-    beginning = shipped.beginning(np.random.default_rng(3))
-    state = [row[None] for row in beginning.rows]
+    beginning = shipped.initial_state(np.random.default_rng(3))
+    state = [row[None] for row in beginning.arrays]
     exact = bits_after(shipped, state, beginning.pending + goes_on.tail, second.text)
     difference = np.abs(np.array(surprise.bits) - exact)
     assert len(goes_on.tail) > CONTEXT
@@ -123,13 +123,13 @@ async def test_weighing_is_admitted_and_counted_as_work_but_is_no_text(tiny_fold
     async with ThreadedGenerator.open(tiny_folder, threads=1, queue=0) as generator:
         before = generator.statistics()
         written = ScoringRequest("", "a" * 2000, 1)
-        tasks = [asyncio.create_task(generator.score(written)) for _ in range(MAX_ROWS + 8)]
+        tasks = [asyncio.create_task(generator.score(written)) for _ in range(MAX_BATCH_SIZE + 8)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert any(isinstance(result, Overloaded) for result in done)
-        assert sum(isinstance(result, Surprisal) for result in done) >= MAX_ROWS
+        assert sum(isinstance(result, Surprisal) for result in done) >= MAX_BATCH_SIZE
         after = generator.statistics()
         assert (after.texts, after.failed) == (before.texts, before.failed)
-        assert after.characters - before.characters >= MAX_ROWS * 2000
+        assert after.characters - before.characters >= MAX_BATCH_SIZE * 2000
 
 
 async def test_a_cancelled_weighing_leaves_its_place(generator: ThreadedGenerator) -> None:
@@ -146,7 +146,7 @@ async def test_a_cancelled_weighing_leaves_its_place(generator: ThreadedGenerato
 def test_logits_that_are_no_distribution_are_a_fault(shipped: Model) -> None:
     weighing = ScoringSequence(ScoringRequest("", "abc", 1), shipped)
     logits = np.full(len(shipped.weights.manifest.vocabulary), np.nan, np.float32)
-    weighing.guide(logits)
+    weighing.process_logits(logits)
     assert np.isnan(logits).all(), "left as they are, for the draw to find"
     assert issubclass(ModelError, Exception)
 
@@ -173,7 +173,7 @@ def test_the_most_surprising_words_come_first() -> None:
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(before=st.text(max_size=30), text=st.text(max_size=60), seed=st.none() | st.integers(0, 2**63 - 1))
 def test_any_text_can_be_weighed_or_is_refused(shipped: Model, before: str, text: str, seed: int | None) -> None:
-    worker = Worker(shipped, queue=1)
+    worker = Scheduler(shipped, queue=1)
     try:
         surprise = worker.submit(ScoringRequest(before, text, seed)).result(100)
     except InvalidRequest:

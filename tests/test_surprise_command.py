@@ -26,7 +26,7 @@ from bot.core.reply import Kind, Picture, Reply
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.store import Conversation, Store
 from generator import ScoringRequest, ThreadedGenerator
-from generator.serving.prose import presentable
+from generator.prose import presentable
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]

@@ -15,11 +15,11 @@ from pathlib import Path
 import pytest
 
 import train
-from generator.scoring.measure import bits_per_character
+from generator.scoring.surprisal import bits_per_character
+from generator.serving.model import load_model
 from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS
-from generator.weights.loader import load_model
 from generator.weights.versions import current_version, load_weights
 
 ROOT = Path(train.__file__).parent

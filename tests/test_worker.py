@@ -37,11 +37,11 @@ from generator import (
     SamplingParams,
     ShuttingDown,
 )
-from generator.serving.prose import ends_sentence
-from generator.serving.scheduler import FULL_ENOUGH, MAX_ROWS, Worker
-from generator.serving.state import KeptState
-from generator.weights.loader import Model, load_model
-from generator.weights.session import Logits, Network, Rows, State
+from generator.prose import ends_sentence
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import FULL_ENOUGH, MAX_BATCH_SIZE, Scheduler
+from generator.serving.state import SavedState
+from generator.weights.session import Logits, Network, State, StateRow
 from generator.weights.versions import activate
 
 PATIENCE = 30.0
@@ -77,11 +77,11 @@ class Stepped:
         self._arrivals: queue.Queue[int] = queue.Queue()
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
         self._arrivals.put(len(characters))
         if not self._free:
             self._turns.acquire()
-        return self._network.step(characters, state, wide=wide)
+        return self._network.step(characters, state)
 
     def arrived(self) -> int:
         """Waits until the worker is about to step; the number of texts in that step."""
@@ -105,8 +105,8 @@ class Flawed:
         self._spring = spring
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
-        logits, following = self._network.step(characters, state, wide=wide)
+    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
+        logits, following = self._network.step(characters, state)
         logits[:, self._trap] = -np.inf
         if rows := np.flatnonzero(characters == self._trap).tolist():
             self._spring(logits, rows)
@@ -121,15 +121,15 @@ class Named(Model):
         printer.text(f"<{self.version}>")
 
 
-def load(folder: Path, version: str | None = None, threads: int = 1) -> Model:
-    model = load_model(folder, version, threads)
-    return Named(model.weights, model.network, model.alphabet, model.beginnings)
+def load(folder: Path, version: str | None = None) -> Model:
+    model = load_model(folder, version)
+    return Named(model.weights, model.network, model.masks, model.initial_states)
 
 
 class ByHand:
     """The same network stepped by the test itself, one text and one character at a time."""
 
-    def __init__(self, model: Model, rows: Rows) -> None:
+    def __init__(self, model: Model, rows: StateRow) -> None:
         self.model = model
         self.vocabulary = model.weights.manifest.vocabulary
         self.state: State = [row[None] for row in rows]
@@ -153,7 +153,7 @@ class ByHand:
     def check_draws(self, text: str, request: GenerationRequest, before: str) -> None:
         """Draws the text anew with the request's own random numbers and feeds it. `before` was fed before it."""
         random = np.random.default_rng(request.seed)
-        random.integers(len(self.model.beginnings))
+        random.integers(len(self.model.initial_states))
         for position, character in enumerate(text):
             uniform = random.random()
             done = before + text[:position]
@@ -168,17 +168,17 @@ class ByHand:
             self.feed(character)
 
 
-def beginning_of(model: Model, request: GenerationRequest) -> KeptState:
+def beginning_of(model: Model, request: GenerationRequest) -> SavedState:
     """The sentence end that a text begins after: the first number of its seed chooses it."""
-    return model.beginnings[int(np.random.default_rng(request.seed).integers(len(model.beginnings)))]
+    return model.initial_states[int(np.random.default_rng(request.seed).integers(len(model.initial_states)))]
 
 
-def kept(model: Model, generation: Generation) -> KeptState:
-    return KeptState.from_bytes(generation.state, model.version, model.network.specs)
+def kept(model: Model, generation: Generation) -> SavedState:
+    return SavedState.from_bytes(generation.state, model.id, model.network.specs)
 
 
-def rows_of(state: KeptState) -> list[bytes]:
-    return [row.tobytes() for row in state.rows]
+def rows_of(state: SavedState) -> list[bytes]:
+    return [array.tobytes() for array in state.arrays]
 
 
 def with_network(model: Model, network: Any) -> Model:
@@ -186,8 +186,8 @@ def with_network(model: Model, network: Any) -> Model:
 
 
 @contextmanager
-def working(model: Model, waiting: int = 64, threads: int = 1) -> Iterator[Worker]:
-    worker = Worker(model, waiting, threads)
+def working(model: Model, waiting: int = 64, threads: int = 1) -> Iterator[Scheduler]:
+    worker = Scheduler(model, waiting, threads)
     try:
         yield worker
     finally:
@@ -195,9 +195,9 @@ def working(model: Model, waiting: int = 64, threads: int = 1) -> Iterator[Worke
 
 
 @contextmanager
-def stepped(model: Model, waiting: int = 64) -> Iterator[tuple[Worker, Stepped]]:
+def stepped(model: Model, waiting: int = 64) -> Iterator[tuple[Scheduler, Stepped]]:
     network = Stepped(model.network)
-    worker = Worker(with_network(model, network), waiting)
+    worker = Scheduler(with_network(model, network), waiting)
     try:
         yield worker, network
     finally:
@@ -205,7 +205,7 @@ def stepped(model: Model, waiting: int = 64) -> Iterator[tuple[Worker, Stepped]]
         worker.close(0)
 
 
-def write(worker: Worker, *requests: GenerationRequest) -> list[Generation]:
+def write(worker: Scheduler, *requests: GenerationRequest) -> list[Generation]:
     return [future.result(PATIENCE) for future in [worker.submit(request) for request in requests]]
 
 
@@ -232,11 +232,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-@pytest.fixture(scope="module", params=[1, 2], ids=["one thread", "two threads"])
-def model(request: pytest.FixtureRequest, folder: Path) -> Model:
-    return load(folder, threads=request.param)
-
-
 @pytest.fixture(scope="module")
 def one(folder: Path) -> Model:
     return load(folder)
@@ -261,11 +256,12 @@ def shipped(weights_folder: Path) -> Model:
     own=REQUESTS,
     is_continued=st.booleans(),
     joins=st.integers(0, 10),
-    others=st.lists(st.tuples(REQUESTS, st.integers(0, 40), st.none() | st.integers(0, 40)), max_size=MAX_ROWS - 2),
+    others=st.lists(
+        st.tuples(REQUESTS, st.integers(0, 40), st.none() | st.integers(0, 40)), max_size=MAX_BATCH_SIZE - 2
+    ),
 )
 def test_a_text_is_the_same_alone_and_while_others_join_and_leave_and_are_cancelled(
     *,
-    model: Model,
     one: Model,
     own: GenerationRequest,
     is_continued: bool,
@@ -277,7 +273,7 @@ def test_a_text_is_the_same_alone_and_while_others_join_and_leave_and_are_cancel
     if is_continued:
         own = continuing(expected, own.length, own.seed // 2, sampling=own.sampling)
         expected = alone(one, own)[0]
-    with stepped(model) as (worker, network):
+    with stepped(one) as (worker, network):
         worker.submit(GenerationRequest(LONG, seed=0))  # so that there is a character to join at
         network.arrived()
         cancellations: list[tuple[int, Future[Generation]]] = []
@@ -307,23 +303,23 @@ def crowd(seed: int, length: int, prompts: Sequence[str]) -> list[GenerationRequ
             ),
             prompt=str(random.choice(prompts)),
         )
-        for _ in range(MAX_ROWS)
+        for _ in range(MAX_BATCH_SIZE)
     ]
 
 
-def test_each_of_many_more_texts_than_run_at_once_is_what_it_is_alone(model: Model, one: Model) -> None:
+def test_each_of_many_more_texts_than_run_at_once_is_what_it_is_alone(one: Model) -> None:
     requests = [*crowd(1, 60, ["", "The ", "x\n"]), *crowd(2, 20, ["", "Why"])]
     expected = alone(one, *requests)
     for threads in (1, 2, 3):
-        with working(model, threads=threads) as worker:
+        with working(one, threads=threads) as worker:
             assert write(worker, *requests) == expected
 
 
-def test_with_the_shipped_weights_too_every_text_is_what_it_is_alone(shipped: Model, weights_folder: Path) -> None:
+def test_with_the_shipped_weights_too_every_text_is_what_it_is_alone(shipped: Model) -> None:
     requests = crowd(4, 40, ["", "The philosopher ", "What is noble?\n\n"])
     expected = alone(shipped, *requests)
-    for model, threads in ((shipped, 1), (shipped, 2), (load(weights_folder, threads=2), 2)):
-        with working(model, threads=threads) as worker:
+    for threads in (1, 2):
+        with working(shipped, threads=threads) as worker:
             futures = [worker.submit(request) for request in requests[:20]]
             futures[0].result(PATIENCE)  # by now the others are under way
             cancelled = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(4)]
@@ -342,11 +338,11 @@ class Watched:
         self.rows: dict[str, int] = {}
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
         with self._changed:
             self.rows[threading.current_thread().name] = len(characters)
             self._changed.notify_all()
-        return self._network.step(characters, state, wide=wide)
+        return self._network.step(characters, state)
 
     def until(self, *rows: int) -> None:
         """Waits until so many texts were in the last step of each thread that has stepped."""
@@ -410,7 +406,7 @@ def test_a_text_continued_twice_is_what_one_network_writes_in_one_go(
 
     beginning = beginning_of(one, request)
     before = beginning.pending + prompt
-    hand = ByHand(one, beginning.rows).feed(before)
+    hand = ByHand(one, beginning.arrays).feed(before)
     pending = ""
     for request, generation in zip(requests, written, strict=True):
         assert generation.text.startswith(pending)
@@ -426,7 +422,7 @@ def test_the_shipped_network_too_goes_on_exactly_where_it_stopped(shipped: Model
     first = alone(shipped, GenerationRequest(300, seed=1, prompt=prompt))[0]
     second = alone(shipped, continuing(first, 300, seed=2))[0]
     beginning = beginning_of(shipped, GenerationRequest(300, seed=1))
-    hand = ByHand(shipped, beginning.rows).feed(beginning.pending + prompt + first.text)
+    hand = ByHand(shipped, beginning.arrays).feed(beginning.pending + prompt + first.text)
     assert hand.rows == rows_of(kept(shipped, first))
     assert hand.feed(second.text).rows == rows_of(kept(shipped, second))
     assert second.text[0].isspace()
@@ -459,11 +455,11 @@ class Faltering:
         self._steps = 0
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
-    def step(self, characters: Any, state: Sequence[Any], *, wide: bool = False) -> tuple[Logits, State]:
+    def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
         self._steps += 1
         if self._steps % 10 == 0:
             time.sleep(0.02)
-        return self._network.step(characters, state, wide=wide)
+        return self._network.step(characters, state)
 
 
 def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Model) -> None:
@@ -482,10 +478,10 @@ def test_a_kept_state_goes_on_in_another_process(one: Model, folder: Path, tmp_p
 import sys
 from pathlib import Path
 from generator import Continuation, GenerationRequest
-from generator.weights.loader import load_model
-from generator.serving.scheduler import Worker
+from generator.serving.model import load_model
+from generator.serving.scheduler import Scheduler
 folder, place = map(Path, sys.argv[1:])
-worker = Worker(load_model(folder, threads=1), 1)
+worker = Scheduler(load_model(folder), 1)
 state = (place / "state").read_bytes()
 generation = worker.submit(GenerationRequest(100, seed=2, continuation=Continuation(state, ""))).result()
 worker.close(1)
@@ -555,7 +551,7 @@ def test_whatever_bit_of_a_kept_state_s_header_flips_there_is_still_a_text(one: 
 
 def test_a_state_that_holds_nan_is_not_used(one: Model) -> None:
     rows = tuple(np.full(spec.shape, np.nan, spec.dtype) for spec in one.network.specs)
-    state = KeptState(one.version, rows, " ").to_bytes()
+    state = SavedState(rows, " ").to_bytes(one.id)
     assert_primed_with(one, "tail", GenerationRequest(30, seed=1, continuation=Continuation(state, "tail")))
 
 
@@ -654,7 +650,7 @@ def test_texts_without_an_prompt_begin_differently(one: Model) -> None:
 
 def test_when_the_queue_is_full_the_next_is_refused_with_a_time_to_wait_before_any_work(one: Model) -> None:
     with stepped(one, waiting=2) as (worker, network):
-        admitted = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_ROWS + 2)]
+        admitted = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_BATCH_SIZE + 2)]
         network.arrived()
         for _ in range(3):
             with pytest.raises(Overloaded) as caught:
@@ -662,10 +658,10 @@ def test_when_the_queue_is_full_the_next_is_refused_with_a_time_to_wait_before_a
             assert caught.value.retry_after > 0
         statistics = worker.statistics()
         assert statistics.refused == 3
-        assert statistics.running + statistics.queued == MAX_ROWS + 2
+        assert statistics.running + statistics.queued == MAX_BATCH_SIZE + 2
         network.release()
         assert not wait(admitted, PATIENCE).not_done
-        assert worker.statistics().texts == MAX_ROWS + 2
+        assert worker.statistics().texts == MAX_BATCH_SIZE + 2
         assert write(worker, GenerationRequest(10, seed=99))
 
 
@@ -673,7 +669,7 @@ def test_the_time_to_wait_grows_with_what_waits(one: Model) -> None:
     waits = []
     for length in (10, LONG):
         with stepped(one, waiting=0) as (worker, _):
-            for seed in range(MAX_ROWS):
+            for seed in range(MAX_BATCH_SIZE):
                 worker.submit(GenerationRequest(length, seed))
             with pytest.raises(Overloaded) as caught:
                 worker.submit(GenerationRequest(10, seed=99))
@@ -685,17 +681,17 @@ def test_without_a_queue_as_many_are_admitted_as_run_at_once(one: Model) -> None
     with stepped(one, waiting=0) as (worker, network):
         worker.submit(GenerationRequest(LONG, seed=0))
         network.arrived()
-        for seed in range(1, MAX_ROWS):
+        for seed in range(1, MAX_BATCH_SIZE):
             worker.submit(GenerationRequest(LONG, seed))
         with pytest.raises(Overloaded):
             worker.submit(GenerationRequest(LONG, seed=99))
         network.let_one_pass()
-        assert network.arrived() == MAX_ROWS
+        assert network.arrived() == MAX_BATCH_SIZE
 
 
 def test_cancelling_a_waiting_request_frees_its_place_at_once(one: Model) -> None:
     with stepped(one, waiting=1) as (worker, network):
-        running = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_ROWS)]
+        running = [worker.submit(GenerationRequest(10, seed)) for seed in range(MAX_BATCH_SIZE)]
         network.arrived()
         waiting = worker.submit(GenerationRequest(10, seed=50))
         with pytest.raises(Overloaded):
@@ -703,30 +699,30 @@ def test_cancelling_a_waiting_request_frees_its_place_at_once(one: Model) -> Non
         assert waiting.cancel()
         instead = worker.submit(GenerationRequest(10, seed=51))
         network.release()
-        assert [future.result(PATIENCE).seed for future in (*running, instead)] == [*range(MAX_ROWS), 51]
+        assert [future.result(PATIENCE).seed for future in (*running, instead)] == [*range(MAX_BATCH_SIZE), 51]
         assert waiting.cancelled()
 
 
 def test_cancelling_a_running_request_frees_its_place_at_the_next_character(one: Model) -> None:
     with stepped(one, waiting=0) as (worker, network):
-        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_ROWS)]
-        while network.arrived() < MAX_ROWS:
+        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_BATCH_SIZE)]
+        while network.arrived() < MAX_BATCH_SIZE:
             network.let_one_pass()
         assert futures[7].cancel()
         network.let_one_pass()
-        assert network.arrived() == MAX_ROWS - 1
+        assert network.arrived() == MAX_BATCH_SIZE - 1
         network.let_one_pass()
         network.arrived()
         instead = worker.submit(GenerationRequest(5, seed=99))
         network.let_one_pass()
-        assert network.arrived() == MAX_ROWS
+        assert network.arrived() == MAX_BATCH_SIZE
         network.release()
         assert instead.result(PATIENCE).seed == 99
 
 
 def test_cancelling_everything_leaves_a_worker_that_works(one: Model) -> None:
     with stepped(one) as (worker, network):
-        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_ROWS + 20)]
+        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_BATCH_SIZE + 20)]
         network.arrived()
         assert all(future.cancel() for future in futures)
         network.release()
@@ -777,7 +773,7 @@ def flawed(model: Model, spring: Callable[[Logits, list[int]], None]) -> Model:
     return with_network(model, Flawed(model.network, TRAP, spring))
 
 
-def mixed(worker: Worker) -> tuple[list[Future[Generation]], list[Future[Generation]]]:
+def mixed(worker: Scheduler) -> tuple[list[Future[Generation]], list[Future[Generation]]]:
     """The doomed among the healthy."""
     healthy, doomed = [], []
     for i, request in enumerate(HEALTHY):
@@ -816,6 +812,39 @@ def test_a_defect_ends_texts_with_an_error_and_later_ones_are_written(
         assert write(worker, HEALTHY[0]) == alone(model, HEALTHY[0])
         statistics = worker.statistics()
     assert (statistics.running, statistics.queued) == (0, 0)
+
+
+def test_a_thread_that_fails_ends_its_texts_and_restarts(one: Model, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Failing(Flawed):
+        def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
+            if (characters == self._trap).any():
+                raise SystemExit
+            return super().step(characters, state)
+
+    monkeypatch.setattr("generator.serving.scheduler.RESTART_PAUSE_SECONDS", PATIENCE)
+    model = with_network(one, Failing(one.network, TRAP, set_nan))
+    with working(model) as worker:
+        futures = [worker.submit(request) for request in (DOOMED[2], GenerationRequest(LONG, 1))]
+        assert [type(error_of(future)) for future in futures] == [ModelError] * 2
+        status = worker.status()
+        assert (status.threads, status.restarting, status.faults) == (0, 1, 1)
+        assert "SystemExit" in status.unavailable
+        later = worker.submit(HEALTHY[0])
+        assert (worker.statistics().running, worker.statistics().queued) == (0, 1)
+        worker.close(PATIENCE)  # does not wait for the pause, and finishes what was admitted
+        assert later.result(0) == alone(model, HEALTHY[0])[0]
+        assert (worker.status().threads, worker.status().unavailable) == (1, "")
+
+
+def test_progress_shows_a_step_that_does_not_return(one: Model) -> None:
+    with stepped(one) as (worker, network):
+        assert worker.progress() == (None,)
+        worker.submit(GenerationRequest(LONG, 1))
+        network.arrived()
+        assert worker.progress() == (0,)
+        network.let_one_pass()
+        network.arrived()
+        assert worker.progress() == (1,)
 
 
 def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_for_in(one: Model) -> None:
@@ -859,7 +888,7 @@ def test_a_callback_that_raises_does_not_stop_the_worker(one: Model, caplog: pyt
 
 
 def test_closing_finishes_what_was_admitted_and_takes_nothing_more(one: Model) -> None:
-    requests = [GenerationRequest(30, seed) for seed in range(MAX_ROWS + 20)]
+    requests = [GenerationRequest(30, seed) for seed in range(MAX_BATCH_SIZE + 20)]
     threads = threading.active_count()
     with stepped(one) as (worker, network):
         futures = [worker.submit(request) for request in requests]
@@ -876,7 +905,7 @@ def test_closing_finishes_what_was_admitted_and_takes_nothing_more(one: Model) -
 
 def test_after_the_deadline_the_rest_ends_with_closing(one: Model) -> None:
     with stepped(one) as (worker, network):
-        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_ROWS + 20)]
+        futures = [worker.submit(GenerationRequest(LONG, seed)) for seed in range(MAX_BATCH_SIZE + 20)]
         network.arrived()
         futures[3].cancel()
         closer = threading.Thread(target=worker.close, args=(0,))
@@ -887,14 +916,14 @@ def test_after_the_deadline_the_rest_ends_with_closing(one: Model) -> None:
         assert all(future.done() for future in futures)
         assert futures[3].cancelled()
         errors = [type(error_of(future)) for future in futures if not future.cancelled()]
-        assert errors == [ShuttingDown] * (MAX_ROWS + 19)
+        assert errors == [ShuttingDown] * (MAX_BATCH_SIZE + 19)
         with pytest.raises(ShuttingDown):
             worker.submit(GenerationRequest(10, seed=1))
 
 
 def test_closing_an_idle_worker_returns(one: Model) -> None:
     for deadline in (0, PATIENCE):
-        worker = Worker(one, 1)
+        worker = Scheduler(one, 1)
         worker.close(deadline)
         with pytest.raises(ShuttingDown):
             worker.submit(GenerationRequest(10, seed=1))

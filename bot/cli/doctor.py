@@ -16,7 +16,7 @@ from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError, Unavailable, WeightsError
-from generator.serving.prose import presentable
+from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""

@@ -26,7 +26,7 @@ from bot.platforms.base import CommandSyncError
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from generator import MAX_SEED, GenerationRequest, SamplingParams, Unavailable, WeightsError
-from generator.serving.prose import presentable
+from generator.prose import presentable
 
 DEFAULT_CONFIG: Final = Path("config.toml")
 log = logging.getLogger(__name__)

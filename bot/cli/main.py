@@ -16,6 +16,7 @@ from bot.config.loader import ConfigError
 from bot.core.parsing import PromptTooLong
 from bot.store.errors import StoreError, StoreUnavailable
 from generator import GeneratorError, InvalidRequest, WeightsError
+from generator.dependencies import how_to_install
 
 _TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
 
@@ -38,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # After 1 systemd starts the service again; 2 is for what somebody has to mend.
         passing = isinstance(error, StoreUnavailable) or not isinstance(error, _TO_BE_MENDED)
         return fail(options.prog, WRONG if passing else UNUSABLE, str(error))
+    except ModuleNotFoundError as error:
+        return fail(options.prog, WRONG, f"{error.name} is not installed; {how_to_install()}")
     except BrokenPipeError:
         # Python flushes standard output once more at exit; let that go nowhere.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

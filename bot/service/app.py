@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -71,7 +70,7 @@ async def run(
     """
     signals = Signals(end_within)
     with signals.installed(), _start_given_up(signals):
-        problem, hanging = "", False
+        problem = ""
         try:
             async with _open(config, platforms, backoff or Backoff()) as service:
                 stop = asyncio.Event()
@@ -79,14 +78,11 @@ async def run(
                 signals.on_reload(service.reloading.ask)
                 await stop.wait()
                 await service.stop()
-                hanging = bool(service.generator.threads().lost)
         except* NoPlatformLeft as refusals:
             problem = str(refusals.exceptions[0])
         if problem:
             raise ConfigError([f"no platform is left: {problem}"])
     log.info("service.stopped")
-    if hanging:  # everything is closed; but beside a thread that hangs in onnxruntime the interpreter ends by an abort
-        os._exit(0)
 
 
 @contextmanager
@@ -149,7 +145,7 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             admin_http.serving(config, health, metrics, reloading, redact) as address,
             reloading.watching(folder),
             supervisor.serving(),
-            watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor, generator), systemd),
+            watchdog.heartbeat(metrics.lagged, lambda: _goes_on(supervisor), systemd),
         ):
             log.info("service.ready http=%s summary=%s", address, commands.summary())
             systemd.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
@@ -157,11 +153,10 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
             yield _Service(commands, generator, supervisor, reloading, health, systemd)
 
 
-def _goes_on(supervisor: Supervisor, generator: Generator) -> bool:
-    """Looks after everything that has to be looked after; whether the process can do its work without a new start."""
+def _goes_on(supervisor: Supervisor) -> bool:
+    """Polls the platforms; whether the process can do its work without a restart."""
     supervisor.poll()
-    generator.look()
-    return not generator.threads().lost
+    return True
 
 
 def _settle() -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from bot.service.supervisor import State, Supervised
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import Generator, Threads
+from generator import Generator, GeneratorStatus
 
 PATIENCE_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
@@ -49,7 +49,7 @@ class Health:
         """How every part is at this moment."""
         service = Part("service", not self._stopping, "stopping" if self._stopping else "running")
         weights = Part("weights", ready=True, detail=self._generator.weights.manifest.version)
-        generator = _generator(self._generator.threads())
+        generator = _generator(self._generator.status())
         return [service, *map(_platform, self._platforms), weights, generator, await self._database()]
 
     async def _database(self) -> Part:
@@ -72,18 +72,16 @@ class Health:
         return Part("store", ready=True, detail="reads and writes")
 
 
-def _generator(threads: Threads) -> Part:
-    """Whether all threads write; of a fault in the past the last one is named."""
-    detail = f"{threads.number} threads write" if threads.number > 1 else "writes"
-    if threads.away:
-        detail = f"the pool is away: {threads.away}"
-    elif threads.lost:
-        detail = f"{threads.lost} of {threads.number} threads hang or are no more; the service has to be restarted"
-    elif threads.resting:
-        detail = f"{threads.resting} of {threads.number} threads begin anew"
-    if threads.faults:
-        detail += f"; faults since the start: {threads.faults}, the last: {threads.last}"
-    return Part("generator", ready=not (threads.away or threads.lost or threads.resting), detail=detail)
+def _generator(status: GeneratorStatus) -> Part:
+    """Whether all threads work; names the last fault."""
+    detail = f"{status.threads} threads work" if status.threads > 1 else "works"
+    if status.unavailable:
+        detail = f"unavailable: {status.unavailable}"
+    elif status.restarting:
+        detail = f"{status.restarting} of {status.restarting + status.threads} threads restart"
+    if status.faults:
+        detail += f"; faults since the start: {status.faults}, the last: {status.last_fault}"
+    return Part("generator", ready=not (status.unavailable or status.restarting), detail=detail)
 
 
 def _platform(supervised: Supervised) -> Part:

@@ -101,13 +101,13 @@ class _CurrentState(Collector):
         self._platforms = platforms
 
     def collect(self) -> Iterator[Metric]:
-        statistics, threads = self._generator.statistics(), self._generator.threads()
-        able = 0 if threads.away else threads.number - threads.resting - threads.lost
+        statistics, status = self._generator.statistics(), self._generator.status()
+        able = 0 if status.unavailable else status.threads
         yield _counter("texts", "Texts generated.", statistics.texts)
         yield _counter("texts_refused", "Texts refused because the queue was full.", statistics.refused)
         yield _counter("texts_failed", "Texts that failed.", statistics.failed)
         yield _counter("characters", "Characters processed, those of prompts included.", statistics.characters)
-        yield _counter("generator_faults", "Generator threads that failed or hung.", threads.faults)
+        yield _counter("generator_faults", "Generator threads that failed or hung.", status.faults)
         yield _counter("log_lines_dropped", "Log lines dropped because standard error was not read.", dropped_lines())
         yield _gauge("generator_threads", "Generator threads that work.", able)
         yield _gauge("queue_length", "Texts in the queue.", statistics.queued + self._commands.waiting)

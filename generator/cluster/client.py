@@ -16,7 +16,7 @@ from typing import Any, Final
 from generator.cluster import protocol
 from generator.cluster.protocol import Answer, Ask, Away, Description, Here, Stop, Work
 from generator.errors import GeneratorError, Overloaded, Unavailable, WeightsError
-from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, Threads, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 from generator.weights.versions import Manifest, Weights
 
 PATIENCE_SECONDS: Final = 30.0
@@ -102,13 +102,11 @@ class Pool:
             raise WeightsError(f"the pool is away: {self._away}")
         return self.weights
 
-    def look(self) -> None:
-        """Nothing to do: Ray Serve looks after the replicas."""
-
-    def threads(self) -> Threads:
-        """The threads of all replicas; `away` tells whether they can be reached."""
+    def status(self) -> GeneratorStatus:
+        """The threads of all replicas, and whether they can be reached."""
         number = sum(replica.threads for replica in self._replicas)
-        return Threads(number, resting=0, lost=0, faults=self._faults, last=self._last, away=self._away)
+        away = f"the pool is away: {self._away}" if self._away else ""
+        return GeneratorStatus(number, unavailable=away, faults=self._faults, last_fault=self._last)
 
     @property
     def _last(self) -> str:

@@ -14,12 +14,13 @@ from typing import Any, Final
 from generator.cluster.protocol import APPLICATION, REPLICA
 from generator.cluster.remote_weights import named_version
 from generator.cluster.replica import DRAIN_SECONDS, WAITING, Replica, trial
+from generator.dependencies import how_to_install
 from generator.errors import Unavailable, WeightsError
-from generator.serving.scheduler import MAX_ROWS
+from generator.serving.scheduler import MAX_BATCH_SIZE
 
 MOST_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
-AIM: Final = MAX_ROWS // 2
+AIM: Final = MAX_BATCH_SIZE // 2
 """Texts in each replica at which autoscaling aims: half full."""
 KNOCK_SECONDS: Final = 5.0
 """How long a cluster's machine may take to let somebody in."""
@@ -52,7 +53,7 @@ def ray_and_serve() -> tuple[Any, Any]:
         import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
         from ray import serve  # noqa: PLC0415
     except ImportError as error:
-        raise Unavailable("a pool needs Ray Serve: pip install 'lstmega[cluster]'") from error
+        raise Unavailable(f"a pool needs Ray Serve, which is not installed; {how_to_install('cluster')}") from error
     return ray, serve
 
 
@@ -101,7 +102,7 @@ def deploy(order: Order) -> str:
         name=REPLICA,
         ray_actor_options={"num_cpus": order.threads},
         user_config={"weights": order.weights, "version": version},
-        max_ongoing_requests=MAX_ROWS + WAITING,
+        max_ongoing_requests=MAX_BATCH_SIZE + WAITING,
         max_queued_requests=MOST_QUEUED,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         graceful_shutdown_wait_loop_s=0.5,

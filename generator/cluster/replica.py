@@ -12,15 +12,15 @@ from typing import Any, Final
 from generator.cluster.protocol import Description, Figures, Result, Work
 from generator.cluster.remote_weights import within_reach
 from generator.errors import GeneratorError, Overloaded, WeightsError
-from generator.serving.scheduler import MAX_ROWS, Worker
-from generator.weights.loader import Model, load_model
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 
-WAITING: Final = MAX_ROWS
+WAITING: Final = MAX_BATCH_SIZE
 """Requests that wait in a replica for a row; what comes beyond waits with whoever asks."""
 DRAIN_SECONDS: Final = 20.0
 """How long a replica that is to go away may finish what it writes."""
-LOOK_SECONDS: Final = 0.5
-"""As `Worker.look` wants it."""
+STALLED_CHECKS: Final = 15
+"""Health checks, which come every `generator.cluster.deploy.HEALTH_SECONDS`."""
 LATE_SECONDS: Final = 5.0
 """Whoever came too late is told to come back after so long."""
 _CURVE: Final = "curve.png"
@@ -34,10 +34,10 @@ class Loaded:
     description: Description
 
 
-def load(source: str, version: str, threads: int = 1) -> Loaded:
+def load(source: str, version: str) -> Loaded:
     """Loads a version, verifies and tests it. Raises `WeightsError`."""
     with within_reach(source, version) as folder:
-        model = load_model(folder, version, threads)
+        model = load_model(folder, version)
         curve = model.weights.beside(_CURVE)
     files = {} if curve is None else {_CURVE: curve}
     return Loaded(model, Description(model.weights.manifest.to_json(), files))
@@ -57,19 +57,19 @@ class Replica:
 
     def __init__(self, threads: int) -> None:
         self._number = threads
-        self._worker: Worker | None = None
+        self._worker: Scheduler | None = None
         self._description: Description | None = None
-        self._looking: asyncio.Task[None] | None = None
+        self._progress: tuple[int | None, ...] = ()
+        self._stalled = 0
 
     async def reconfigure(self, settings: Mapping[str, str]) -> None:
         """Takes up `settings`: `weights`, a folder or URL, and the `version` in it.
 
         Texts in progress finish on the old version. Raises `WeightsError`: Serve then stops the roll-out.
         """
-        loaded = await asyncio.to_thread(load, settings["weights"], settings["version"], self._number)
+        loaded = await asyncio.to_thread(load, settings["weights"], settings["version"])
         if self._worker is None:
-            self._worker = Worker(loaded.model, WAITING, self._number)
-            self._looking = asyncio.create_task(self._look_again_and_again(self._worker))
+            self._worker = Scheduler(loaded.model, WAITING, self._number)
         else:
             self._worker.swap(loaded.model)
         self._description = loaded.description
@@ -104,17 +104,16 @@ class Replica:
         return Figures(worker.model.version, self._number, now.running, now.characters_per_second)
 
     async def check_health(self) -> None:
-        """Raises when a thread hangs or is no more: Serve then puts another replica in this one's place."""
-        if self._worker is not None and (lost := self._worker.threads().lost):
-            raise RuntimeError(f"{lost} threads hang or are no more")
+        """Raises when the same step ran during `STALLED_CHECKS` checks: Serve then replaces this replica."""
+        if self._worker is not None:
+            before, self._progress = self._progress, self._worker.progress()
+            stalls = any(a is not None and a == b for a, b in zip(before, self._progress, strict=False))
+            self._stalled = self._stalled + 1 if stalls else 0
+            if self._stalled >= STALLED_CHECKS:
+                raise RuntimeError("a step of the network hangs")
 
     @property
-    def _ready(self) -> Worker:
+    def _ready(self) -> Scheduler:
         if self._worker is None:
             raise RuntimeError("Serve sends requests only once reconfigure is done")
         return self._worker
-
-    async def _look_again_and_again(self, worker: Worker) -> None:
-        while True:
-            worker.look()
-            await asyncio.sleep(LOOK_SECONDS)

@@ -32,9 +32,9 @@ from generator.process.protocol import (
     ToWorker,
     reply,
 )
-from generator.serving.scheduler import MAX_ROWS, Worker
+from generator.serving.model import Model, load_model
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.types import GenerationRequest
-from generator.weights.loader import Model, load_model
 from generator.weights.versions import MODEL
 
 _PER_THREAD: Final = 160 << 20
@@ -81,8 +81,8 @@ class _Server:
         place = self._folder / self._version
         _limit_memory(self._headroom + self._threads * _PER_THREAD, place / MODEL)
         try:
-            model = await asyncio.to_thread(load_model, self._folder, self._version, self._threads)
-            self._worker = Worker(model, self._queue, self._threads)
+            model = await asyncio.to_thread(load_model, self._folder, self._version)
+            self._worker = Scheduler(model, self._queue, self._threads)
             await asyncio.to_thread(_try, self._worker)
         except MemoryError as error:
             raise WeightsError(f"{place}: needs more memory than its limit") from error
@@ -132,13 +132,13 @@ class _Server:
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _heartbeat(self, stalled: int) -> Heartbeat:
-        threads = self._worker.threads()
+        status = self._worker.status()
         return Heartbeat(
             self._worker.statistics(),
-            threads=threads.number - threads.resting,
-            slots=MAX_ROWS,
-            faults=threads.faults,
-            last_fault=threads.last,
+            threads=status.threads,
+            slots=MAX_BATCH_SIZE,
+            faults=status.faults,
+            last_fault=status.last_fault,
             stalled=stalled,
         )
 
@@ -157,9 +157,9 @@ def _limit_memory(more: int, model: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _try(worker: Worker) -> None:
+def _try(worker: Scheduler) -> None:
     """Generates in every batch size, as users' requests will. Raises `WeightsError`."""
-    for texts in (1, MAX_ROWS):
+    for texts in (1, MAX_BATCH_SIZE):
         asked = [worker.submit(GenerationRequest(_TRIAL_LENGTH + i, seed=i)) for i in range(texts)]
         for future in asked:
             try:

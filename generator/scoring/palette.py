@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-from generator.serving.prose import presented
+from generator.prose import presented
 from generator.types import Surprisal
 
 Colour = tuple[int, int, int]

@@ -1,4 +1,4 @@
-"""The texts that run together on one model, one row each, moved on by one character at a time."""
+"""The texts that run together on one model, one row each, stepped by one character at a time."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from generator.errors import GeneratorError, ModelError
-from generator.scoring.surprisal import ScoringSequence
+from generator.serving.model import Model
 from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
-from generator.serving.sequence import Draft
+from generator.serving.scoring import ScoringSequence
+from generator.serving.sequence import GeneratingSequence
 from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
-from generator.weights.loader import Model
 from generator.weights.session import Logits, State
 
 log = logging.getLogger(__name__)
@@ -25,139 +25,142 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Job:
-    """An admitted request, and the context that it was asked for in, for what is logged about it.
+    """An admitted request, and the context of its caller, for log records about it.
 
-    `over` follows the future, without its lock, as it is looked at for every character: the text was cancelled, or its
-    end has been told.
+    `done` follows the future without its lock, as it is read for every character: cancelled, or resolved.
     """
 
     request: GenerationRequest | ScoringRequest
     model: Model
     future: Future[Any]
-    asked: float = field(default_factory=time.perf_counter)
+    admitted: float = field(default_factory=time.perf_counter)
     context: Context = field(default_factory=copy_context)
-    over: bool = False
+    done: bool = False
 
     def __post_init__(self) -> None:
-        self.future.add_done_callback(self._done)
+        self.future.add_done_callback(self._set_done)
 
-    def _done(self, _: Future[Any]) -> None:
-        self.over = True
+    def _set_done(self, _: Future[Any]) -> None:
+        self.done = True
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Finished:
     """How a text ended."""
 
     job: Job
     result: Generation | Surprisal | Exception
 
-    def tell(self) -> None:
-        """Resolves the future, with an error that the caller can name."""
+    def resolve(self) -> None:
+        """Resolves the future; every error becomes a `GeneratorError`."""
         try:
             if not isinstance(self.result, Exception):
                 self.job.future.set_result(self.result)
             elif isinstance(self.result, GeneratorError):
                 self.job.future.set_exception(self.result)
             else:
-                fault = ModelError(f"writing failed: {type(self.result).__name__}")
-                fault.__cause__ = self.result
-                self.job.future.set_exception(fault)
+                error = ModelError(f"generating failed: {type(self.result).__name__}")
+                error.__cause__ = self.result
+                self.job.future.set_exception(error)
         except InvalidStateError:
-            log.debug("a text was cancelled, or given up, as it ended")
+            log.debug("text.cancelled_at_its_end")
 
 
 class Batch:
-    """The drafts that run on one model, and their states, row by row."""
+    """The sequences that run on one model, and their states, row by row."""
 
-    def __init__(self, model: Model, drafts: list[Draft | ScoringSequence], jobs: list[Job], state: State) -> None:
+    def __init__(
+        self, model: Model, sequences: list[GeneratingSequence | ScoringSequence], jobs: list[Job], state: State
+    ) -> None:
         self.model = model
-        self.drafts = drafts
+        self.sequences = sequences
         self.jobs = jobs
         self.state = state
-        self._settings()
+        self._update()
 
-    def begin(self, job: Job) -> None:
-        """Adds a request's text. Raises `KeyError` when its prompt holds a character that the model does not know."""
-        draft: Draft | ScoringSequence
+    def add(self, job: Job) -> None:
+        """Adds a request's text. Raises `KeyError` when its prompt has a character that the model does not know."""
+        sequence: GeneratingSequence | ScoringSequence
         if isinstance(job.request, ScoringRequest):
-            draft = ScoringSequence(job.request, self.model)
+            sequence = ScoringSequence(job.request, self.model)
         else:
-            draft = Draft(job.request, self.model, job.asked)
-        self.merge(Batch(self.model, [draft], [job], [row[None] for row in draft.rows]))
+            sequence = GeneratingSequence(job.request, self.model, job.admitted)
+        self.merge(Batch(self.model, [sequence], [job], [array[None] for array in sequence.initial_state]))
 
-    def keep(self, rows: list[int]) -> None:
-        """Drops all rows but these."""
+    def merge(self, other: Batch) -> None:
+        """Adds the rows of another batch of the same model."""
+        self.state = [np.concatenate(pair) for pair in zip(self.state, other.state, strict=True)]
+        self.sequences += other.sequences
+        self.jobs += other.jobs
+        self._update()
+
+    def split(self) -> list[Batch]:
+        """Removes all rows; returns a batch of each."""
+        singles = [
+            Batch(self.model, [sequence], [job], [array[row : row + 1].copy() for array in self.state])
+            for row, (sequence, job) in enumerate(zip(self.sequences, self.jobs, strict=True))
+        ]
+        self._keep([])
+        return singles
+
+    def fail(self, error: Exception) -> list[Finished]:
+        """Ends every text with the error."""
+        finished = [Finished(job, error) for job in self.jobs]
+        self._keep([])
+        return finished
+
+    def _keep(self, rows: list[int]) -> None:
         self.state = [array[rows] for array in self.state]
-        self.drafts = [self.drafts[row] for row in rows]
+        self.sequences = [self.sequences[row] for row in rows]
         self.jobs = [self.jobs[row] for row in rows]
-        self._settings()
+        self._update()
 
-    def _settings(self) -> None:
-        self._some_read = True  # their prompts, as far as is known
-        self._sampling = sampling_arrays([draft.sampling for draft in self.drafts])
+    def _update(self) -> None:
+        self._has_prefill = True  # as far as is known
+        self._sampling = sampling_arrays([sequence.sampling for sequence in self.sequences])
 
-    def step(self, *, alone: bool = False) -> list[Outcome]:
-        """Moves every draft on by one character; returns what ended, which then is no longer in the batch.
+    def step(self) -> list[Finished]:
+        """Steps every text by one character; removes and returns those that ended. Cancelled ones leave first.
 
-        `alone`: nothing else runs, so that the step may take all cores.
-        What is over leaves first. Raises `ModelError` when the network cannot run these rows; then none has moved.
+        Raises `ModelError` when the network cannot run these rows; then none has moved.
         """
-        if any([job.over for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
-            self.keep([row for row, job in enumerate(self.jobs) if not job.over])
-        if not self.drafts:
+        if any([job.done for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
+            self._keep([row for row, job in enumerate(self.jobs) if not job.done])
+        if not self.sequences:
             return []
-        fed = np.array([draft.next_character for draft in self.drafts], np.int64)
-        logits, self.state = self.model.network.step(fed, self.state, wide=alone)
-        rows: Sequence[int] = range(len(self.drafts))
-        if self._some_read:
-            rows = [row for row, draft in enumerate(self.drafts) if not draft.reads()]
-            self._some_read = len(rows) < len(self.drafts)
+        fed = np.array([sequence.next_character for sequence in self.sequences], np.int64)
+        logits, self.state = self.model.network.step(fed, self.state)
+        rows: Sequence[int] = range(len(self.sequences))
+        if self._has_prefill:
+            rows = [row for row, sequence in enumerate(self.sequences) if not sequence.prefill()]
+            self._has_prefill = len(rows) < len(self.sequences)
             if not rows:
                 return []
-        ended: dict[int, Generation | Surprisal | Exception] = {}
+        results: dict[int, Generation | Surprisal | Exception] = {}
         for row, character in zip(rows, self._draw(logits, rows), strict=True):
             try:
                 if character == NO_CHARACTER:
                     raise ModelError("the network's logits are no distribution")
-                generation = self.drafts[row].take(character, self.state, row)
+                result = self.sequences[row].append(character, self.state, row)
             except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
-                self.jobs[row].context.run(log.error, "a text failed", exc_info=error)
-                ended[row] = error
+                self.jobs[row].context.run(log.error, "text.failed", exc_info=error)
+                results[row] = error
             else:
-                if generation is not None:
-                    ended[row] = generation
-        outcomes = [Outcome(self.jobs[row], result) for row, result in ended.items()]
-        if ended:
-            self.keep([row for row in range(len(self.drafts)) if row not in ended])
-        return outcomes
+                if result is not None:
+                    results[row] = result
+        finished = [Finished(self.jobs[row], result) for row, result in results.items()]
+        if results:
+            self._keep([row for row in range(len(self.sequences)) if row not in results])
+        return finished
 
     def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
-        drafts, sampling = self.drafts, self._sampling
-        if len(rows) < len(drafts):  # the others still read their prompts
-            drafts = [drafts[row] for row in rows]
+        sequences, sampling = self.sequences, self._sampling
+        if len(rows) < len(sequences):  # the others are in prefill
+            sequences = [sequences[row] for row in rows]
             logits, sampling = logits[rows], {name: column[rows] for name, column in sampling.items()}
-        for draft, its in zip(drafts, logits, strict=True):
-            if draft.guided:
-                draft.guide(its)
-        uniform = np.array([draft.uniform for draft in drafts])
+        for sequence, its_logits in zip(sequences, logits, strict=True):
+            if sequence.constrains_next:
+                sequence.process_logits(its_logits)
+        uniform = np.array([sequence.uniform for sequence in sequences])
         drawn: list[int] = draw(logits, uniform=uniform, **sampling).tolist()
         return drawn
-
-    def merge(self, other: Batch) -> None:
-        """Takes over the rows of another batch of the same model."""
-        self.state = [np.concatenate(pair) for pair in zip(self.state, other.state, strict=True)]
-        self.drafts += other.drafts
-        self.jobs += other.jobs
-        self._settings()
-
-    def alone(self, row: int) -> Batch:
-        """A batch of that row only, as it stands."""
-        state = [array[row : row + 1].copy() for array in self.state]
-        return Batch(self.model, [self.drafts[row]], [self.jobs[row]], state)
-
-    def fail(self, error: Exception) -> list[Outcome]:
-        """Ends every text with the error."""
-        outcomes = [Outcome(job, error) for job in self.jobs]
-        self.keep([])
-        return outcomes

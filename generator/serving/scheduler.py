@@ -1,13 +1,12 @@
-"""Requests in, texts out: a few threads, each of which steps its share of the texts together, character by character.
+"""Requests in, texts out: worker threads, each of which steps its share of the texts together, character by character.
 
-A request joins at the next character and leaves when its text is done; priming happens in the same batches. One thread
-per core, and each step on one thread, but for a lone text, whose steps are spread over the cores: spread steps are a
-fifth faster where nothing else runs, and half as fast where something does (measured), as their threads wait for each
-other.
+A request joins a batch at the next character and leaves when its text is done; prompts are prefilled in the same
+batches. A step runs on one thread. Spreading a step over the cores gains at most a tenth where nothing else runs, and
+costs half of the speed where something does (measured), as its threads wait for each other.
 
-What fails in a step ends the texts that it concerns. What escapes all the same ends the work of its thread, whatever it
-is: its texts end with an error, and after a while it begins anew with nothing. A step that never returns cannot be
-ended; `look` finds it and ends its texts, and the rest is for whoever can start the process anew.
+A fault in a step ends the texts that it concerns. Any other fault in a worker thread ends that thread's texts with an
+error; the thread restarts with none after a pause. A step that never returns cannot be ended from here: `progress`
+shows it, and the parent process ends the whole process.
 """
 
 from __future__ import annotations
@@ -21,26 +20,25 @@ from concurrent.futures import Future
 from typing import Any, Final, overload
 
 from generator.errors import InvalidRequest, ModelError, Overloaded, ShuttingDown
-from generator.serving.batch import Job, Outcome
-from generator.serving.engine import Engine
-from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, Threads, WorkerStatistics
-from generator.weights.loader import Model
+from generator.serving.batch import Finished, Job
+from generator.serving.batches import Batches
+from generator.serving.model import Model
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 
-MAX_ROWS: Final = 24
+MAX_BATCH_SIZE: Final = 24
 """Texts that run at once. Measured on 2 cores with the preset `lstm`: a row in 24 costs a third of what it costs alone;
 32 are written no faster, and each is done later."""
 FULL_ENOUGH: Final = 8
 """Texts that one thread has before another one helps. Measured on 2 cores with the preset `lstm`: four texts are
 written faster on one thread than on two, which read the weights twice; eight a fifth slower, for half of the
 processor's time, which the event loop and the database need."""
-REST_SECONDS: Final = 5.0
-"""After a thread's work ended by a fault. One that comes again and again must not fill the log, nor take a core, and
-whoever asks how the threads are should have a chance to see it."""
+RESTART_PAUSE_SECONDS: Final = 5.0
+"""Between a thread's fault and its restart, so that a fault that repeats neither fills the log nor takes a core."""
 log = logging.getLogger(__name__)
 
 
-class Worker:
-    """Writes texts with `model` on `threads` threads. `queue`: requests that may wait while `MAX_ROWS` run."""
+class Scheduler:
+    """Generates texts with `model` on `threads` threads. `queue`: requests that may wait beyond `MAX_BATCH_SIZE`."""
 
     def __init__(self, model: Model, queue: int, threads: int = 1) -> None:
         self._model = model
@@ -51,17 +49,17 @@ class Worker:
         self._stopping = False
         self._texts = self._refused = self._failed = self._faults = 0
         self._last_fault = ""
-        self._engines = [Engine() for _ in range(threads)]
+        self._batches = [Batches() for _ in range(threads)]
         self._threads = [
-            threading.Thread(target=self._live, args=(engine,), name=f"generator {number}", daemon=True)
-            for number, engine in enumerate(self._engines)
+            threading.Thread(target=self._run, args=(batches,), name=f"generator {number}", daemon=True)
+            for number, batches in enumerate(self._batches)
         ]
         for thread in self._threads:
             thread.start()
 
     @property
     def model(self) -> Model:
-        """What the next request is written with."""
+        """The model of the next request."""
         return self._model
 
     @overload
@@ -69,18 +67,18 @@ class Worker:
     @overload
     def submit(self, request: ScoringRequest) -> Future[Surprisal]: ...
     def submit(self, request: GenerationRequest | ScoringRequest) -> Future[Any]:
-        """Admits a text to write, or one to weigh; cancelling the future frees its place at the next character.
+        """Admits a text to generate or to score. Cancelling the future frees its batch slot at the next character.
 
         Raises `InvalidRequest`, `Overloaded` or `ShuttingDown`, in each case before any work was done.
         """
         future: Future[Any] = Future()
         with self._changed:
-            if self._closing or self._lost:
+            if self._closing:
                 raise ShuttingDown
             self._refuse_unknown_characters(request)
-            if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
-                self._waiting = deque(job for job in self._waiting if not job.over)
-            if len(self._waiting) >= self._queue + MAX_ROWS - self._running:
+            if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
+                self._waiting = deque(job for job in self._waiting if not job.done)
+            if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
                 self._refused += 1
                 raise Overloaded(self._retry_after())
             self._waiting.append(Job(request, self._model, future))
@@ -89,11 +87,11 @@ class Worker:
 
     @property
     def _running(self) -> int:
-        return sum(engine.running for engine in self._engines)
+        return sum(batches.running for batches in self._batches)
 
     @property
     def _speed(self) -> float:
-        return sum(engine.speed for engine in self._engines)
+        return sum(batches.speed for batches in self._batches)
 
     def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
         vocabulary = self._model.weights.manifest.vocabulary
@@ -106,169 +104,142 @@ class Worker:
             raise InvalidRequest(f"prompt: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
 
     def _retry_after(self) -> float:
-        """Seconds until about half of what waits will have been written."""
+        """Seconds until about half of the queue will have been generated."""
         waiting = sum(job.request.characters for job in self._waiting)
         return max(1.0, waiting / 2 / self._speed)
 
     def swap(self, model: Model) -> None:
-        """Requests from now on are written with `model`; texts in progress and in the queue keep theirs."""
+        """Uses `model` for requests from now on; texts that run or wait keep theirs."""
         with self._changed:
             self._model = model
 
     def statistics(self) -> WorkerStatistics:
-        """Counts since the start, and what goes on now."""
+        """Returns counts since the start, and the current load."""
         with self._changed:
             return WorkerStatistics(
                 texts=self._texts,
-                characters=sum(engine.characters for engine in self._engines),
+                characters=sum(batches.characters for batches in self._batches),
                 refused=self._refused,
                 failed=self._failed,
                 running=self._running,
-                queued=sum(not job.over for job in self._waiting),
+                queued=sum(not job.done for job in self._waiting),
                 characters_per_second=self._speed,
             )
 
-    def progress(self) -> tuple[int | None, ...]:
-        """Characters that each thread has fed; `None` for one that has nothing to do. A number that does not change
-        from one heartbeat to the next is a step that hangs."""
-        return tuple(engine.characters if engine.running else None for engine in self._engines)
-
-    def look(self) -> None:
-        """Notices steps that hang, and ends their texts. To be called every half second, by one thread."""
-        for thread, engine in zip(self._threads, self._engines, strict=True):
-            if engine.look():
-                lost = engine.unfinished
-                self._give_up(lost, "its step hangs")
-                told = "%s hangs in a step, which only a new process ends; its texts (%d) are given up"
-                log.critical(told, thread.name, len(lost))
+    def status(self) -> GeneratorStatus:
+        """Returns how many threads work, and the last fault."""
         with self._changed:
-            self._changed.notify_all()  # what was left to one that does not move is another's to take
-        if self._lost:
-            self._tell_of_the_end([])  # nobody will take up what waits
-
-    def threads(self) -> Threads:
-        """How the threads are. Those that hang were seen by `look`."""
-        with self._changed:
-            pairs = zip(self._threads, self._engines, strict=True)
-            return Threads(
-                number=len(self._threads),
-                resting=sum(bool(engine.fault) for engine in self._engines),
-                lost=sum(engine.hangs or not (self._closing or thread.is_alive()) for thread, engine in pairs),
+            restarting = sum(batches.is_restarting for batches in self._batches)
+            return GeneratorStatus(
+                threads=len(self._threads) - restarting,
+                restarting=restarting,
+                unavailable=self._last_fault if restarting == len(self._threads) else "",
                 faults=self._faults,
-                last=self._last_fault,
+                last_fault=self._last_fault,
             )
 
-    @property
-    def _lost(self) -> bool:
-        """Whether every engine hangs."""
-        return all(engine.hangs for engine in self._engines)
-
-    def _give_up(self, jobs: list[Job], why: str) -> None:
-        with self._changed:
-            self._faults += 1
-            self._failed += len(jobs)
-            self._last_fault = why
-            self._changed.notify_all()  # what waits may have room in another engine
-        for job in jobs:
-            Outcome(job, ModelError(f"the text was given up: {why}")).tell()
+    def progress(self) -> tuple[int | None, ...]:
+        """Returns the characters that each thread has fed; `None` for an idle one. A number that does not change
+        from one look to the next is a step that hangs."""
+        return tuple(batches.characters if batches.running else None for batches in self._batches)
 
     def close(self, deadline: float) -> None:
-        """Takes no new request, finishes what was admitted; after `deadline` seconds the rest ends with `ShuttingDown`.
-
-        Does not wait for a step that hangs.
-        """
+        """Refuses new requests, finishes those admitted; after `deadline` seconds ends the rest with `ShuttingDown`."""
         with self._changed:
             self._closing = True
             self._changed.notify_all()
         until = time.monotonic() + deadline
-        pairs = zip(self._threads, self._engines, strict=True)
-        able = [thread for thread, engine in pairs if not engine.hangs]
-        for thread in able:
+        for thread in self._threads:
             thread.join(max(0.0, until - time.monotonic()))
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
-        for thread in able:
+        for thread in self._threads:
             thread.join()
-        self._tell_of_the_end([])  # to those for whom no thread was left
+        self._end_unfinished([])
 
-    # ---- on an engine's thread --------------------------------------------------------------------------------------
+    # ---- on a worker thread -----------------------------------------------------------------------------------------
 
-    def _live(self, engine: Engine) -> None:
+    def _run(self, batches: Batches) -> None:
         while True:
             try:
-                self._work(engine)
-            except BaseException as error:  # noqa: BLE001 - SystemExit too: nobody else would answer for its texts
-                self._recover(engine, error)
+                self._work(batches)
+            except BaseException as error:  # noqa: BLE001 - SystemExit too: its texts must end, and others come
+                self._restart(batches, error)
             else:
                 return
 
-    def _recover(self, engine: Engine, error: BaseException) -> None:
-        with self._changed:
-            engine.fault = type(error).__name__
-            jobs = engine.abandon()
-        self._give_up(jobs, f"its thread failed by {engine.fault}")
-        told = "%s failed; its texts (%d) are given up, and it begins anew"
-        log.critical(told, threading.current_thread().name, len(jobs), exc_info=error)
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing, REST_SECONDS)
-            engine.fault = ""
+    def _work(self, batches: Batches) -> None:
+        while (joining := self._next(batches)) is not None:
+            finished = batches.add(joining) if joining else []
+            finished += batches.step()
+            if finished or batches.rows != batches.running:  # some were cancelled
+                self._count(batches, finished)
+                for text in finished:
+                    text.resolve()
+                batches.jobs = batches.unfinished
+        self._end_unfinished(batches.clear())
 
-    def _work(self, engine: Engine) -> None:
-        while (joining := self._next(engine)) is not None:
-            outcomes = engine.begin(joining) if joining else []
-            outcomes += engine.step(alone=self._running == engine.running)
-            if outcomes or engine.rows != engine.running:  # some were cancelled
-                self._count(engine, outcomes)
-                for outcome in outcomes:
-                    outcome.tell()
-                engine.jobs = engine.unfinished
-        self._tell_of_the_end(engine.abandon())
-
-    def _tell_of_the_end(self, left: list[Job]) -> None:
+    def _restart(self, batches: Batches, error: BaseException) -> None:
+        """Ends the thread's texts with an error, and pauses."""
+        reason = f"its thread failed: {type(error).__name__}"
         with self._changed:
-            left += self._waiting
+            batches.is_restarting = True
+            jobs = batches.clear()
+            self._faults += 1
+            self._failed += len(jobs)
+            self._last_fault = reason
+            self._changed.notify_all()  # another thread may have room for what waits
+        for job in jobs:
+            Finished(job, ModelError(f"the text was abandoned: {reason}")).resolve()
+        name = threading.current_thread().name
+        log.critical("thread.failed thread=%r texts=%d", name, len(jobs), exc_info=error)
+        with self._changed:
+            self._changed.wait_for(lambda: self._closing, RESTART_PAUSE_SECONDS)
+            batches.is_restarting = False
+
+    def _end_unfinished(self, jobs: list[Job]) -> None:
+        with self._changed:
+            jobs += self._waiting
             self._waiting.clear()
-        for job in left:
-            Outcome(job, ShuttingDown()).tell()
+        for job in jobs:
+            Finished(job, ShuttingDown()).resolve()
 
-    def _next(self, engine: Engine) -> list[Job] | None:
-        """Waits until the engine has something to step; returns what joins it, or None when its thread is to end."""
-        if engine.running and not self._waiting and not self._stopping:
-            return []  # seen without the lock, since this is asked for every character; a newcomer joins at the next
+    def _next(self, batches: Batches) -> list[Job] | None:
+        """Waits until there is something to step; returns the jobs that join, or None when the thread is to end."""
+        if batches.running and not self._waiting and not self._stopping:
+            return []  # without the lock, since this runs for every character; a new job joins at the next one
         with self._changed:
-            while not (room := self._room(engine)) and not engine.running:
+            while not (room := self._room(batches)) and not batches.running:
                 if self._closing and not self._waiting:
                     return None
                 self._changed.wait()
             if self._stopping:
                 return None
             joining = list(itertools.islice(self._waiting, room))
-            engine.jobs += joining  # before anything can fail: from here on the engine answers for them
-            engine.running += room
+            batches.jobs += joining  # before anything can fail
+            batches.running += room
             for _ in joining:
                 self._waiting.popleft()
             return joining
 
-    def _room(self, engine: Engine) -> int:
-        """How many of the waiting texts are this engine's to take.
+    def _room(self, batches: Batches) -> int:
+        """Returns how many of the waiting texts this thread takes.
 
-        The engines before it come first, up to `FULL_ENOUGH`; beyond that, all have about as many. One that does not
-        move keeps nothing from the others.
+        The threads before it come first, up to `FULL_ENOUGH`; beyond that, all have about as many.
         """
         if not self._waiting:
             return 0
-        able = [other for other in self._engines if other.able or other is engine]
+        able = [other for other in self._batches if not other.is_restarting]
         waiting, running = len(self._waiting), sum(other.running for other in able)
-        share = max(min(FULL_ENOUGH, MAX_ROWS // len(able)), -(-(running + waiting) // len(able)))
-        for other in able[: able.index(engine)]:
+        share = max(min(FULL_ENOUGH, MAX_BATCH_SIZE // len(able)), -(-(running + waiting) // len(able)))
+        for other in able[: able.index(batches)]:
             waiting -= max(0, share - other.running)
-        return max(0, min(waiting, share - engine.running, MAX_ROWS - running))
+        return max(0, min(waiting, share - batches.running, MAX_BATCH_SIZE - running))
 
-    def _count(self, engine: Engine, outcomes: list[Outcome]) -> None:
+    def _count(self, batches: Batches, finished: list[Finished]) -> None:
         with self._changed:
-            engine.running = engine.rows
-            texts = sum(isinstance(outcome.result, Generation) for outcome in outcomes)
-            self._texts += texts
-            self._failed += sum(isinstance(outcome.result, Exception) for outcome in outcomes)
-            self._changed.notify_all()  # there may be room again
+            batches.running = batches.rows
+            self._texts += sum(isinstance(text.result, Generation) for text in finished)
+            self._failed += sum(isinstance(text.result, Exception) for text in finished)
+            self._changed.notify_all()  # there may be room

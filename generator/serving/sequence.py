@@ -1,4 +1,4 @@
-"""One text while it is being written: what is fed next, what may be drawn, where it may end."""
+"""One text while it is generated: what is fed next, what may be drawn, where it may end."""
 
 from __future__ import annotations
 
@@ -10,183 +10,182 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.serving.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
-from generator.serving.state import KeptState, StateMismatch
+from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
+from generator.serving.model import Model
+from generator.serving.state import SavedState, StateMismatch
 from generator.types import Generation, GenerationRequest, SamplingParams, Timing
-from generator.weights.loader import Model
-from generator.weights.session import Rows, State, row_of
+from generator.weights.session import State, StateRow, state_row
 
 log = logging.getLogger(__name__)
 
 _EARLIEST_END: Final = 0.8
 """Share of the length from which on the first sentence end ends the text."""
-_EARLIEST_RETREAT: Final = 0.5
+_EARLIEST_CUT: Final = 0.5
 """Share of the length to which a text that found no end may be cut back, to its last sentence end."""
-_STOPS_FROM: Final = 0.9
-"""Share of the length from which on sentences are helped to end."""
+_HELP_FROM: Final = 0.9
+"""Share of the length from which on full stops become more probable."""
 _STOP_BONUS: Final = 12.0
-"""Nats by which a full stop is likelier at the very last; the help grows in proportion until then."""
+"""Nats by which a full stop is more probable at the very last; the bonus grows in proportion until then."""
 _OVERRUN: Final = 1.25, 80
 """A text that finds no sentence end stops at this factor of its length plus so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Bookmark:
+class _StopCandidate:
     """A place where the text may be cut: after `length` characters; `pending` is the white space drawn there."""
 
     length: int
-    sentence: bool
-    rows: Rows
+    is_sentence_end: bool
+    state: StateRow
     pending: str
 
 
-class Draft:
+class GeneratingSequence:
     """The text of one request.
 
-    `rows` is the state that it starts from, and `next_character` the index that its row of the batch is fed next.
-    `uniform` is the number in [0, 1) that its next character is drawn with; `guided`: whether `guide` has to see the
-    logits before that. They are read for every character, and so are attributes.
+    `initial_state` is the state that it starts from, and `next_character` the index that its row is fed next.
+    `uniform` is the number in [0, 1) that its next character is drawn with; `constrains_next`: whether `process_logits`
+    has to see the logits before that. They are read for every character, and so are attributes.
     """
 
     __slots__ = (
-        "_asked",
-        "_begins",
-        "_begun",
-        "_bookmark",
+        "_admitted",
+        "_candidate",
         "_characters",
-        "_first",
+        "_first_character",
         "_hard_end",
+        "_help_from",
+        "_is_opening",
         "_prompt",
         "_spaces",
-        "_stops_from",
+        "_started",
         "_uniforms",
         "_written",
-        "guided",
+        "constrains_next",
+        "initial_state",
         "model",
         "next_character",
         "request",
-        "rows",
         "uniform",
     )
 
-    def __init__(self, request: GenerationRequest, model: Model, asked: float) -> None:
-        """`asked`: when the request was admitted, by `time.perf_counter`.
+    def __init__(self, request: GenerationRequest, model: Model, admitted: float) -> None:
+        """`admitted`: when the request was admitted, by `time.perf_counter`.
 
         Raises `KeyError` when the prompt holds a character that is not in the vocabulary.
         """
-        self._asked = asked
-        self._begun = time.perf_counter()
-        self._first: float | None = None
+        self._admitted = admitted
+        self._started = time.perf_counter()
+        self._first_character: float | None = None
         self.request = request
         self.model = model
-        self._characters = model.weights.manifest.vocabulary.characters
+        self._characters = model.vocabulary.characters
         random = np.random.default_rng(request.seed)
-        beginning = model.beginning(random)
+        sentence_start = model.initial_state(random)
         factor, more = _OVERRUN
         self._hard_end = int(request.length * factor) + more
-        self._stops_from = int(request.length * _STOPS_FROM)
+        self._help_from = int(request.length * _HELP_FROM)
         self._uniforms: list[float] = random.random(self._hard_end + 1).tolist()
-        self._bookmark: _Bookmark | None = None
-        self._begins = not request.prompt and request.continuation is None
-        self.rows, prompt, self._written = self._start(beginning)
-        self._spaces = _trailing_spaces(prompt)
+        self._candidate: _StopCandidate | None = None
+        self._is_opening = not request.prompt and request.continuation is None
+        self.initial_state, prompt, self._written = self._start(sentence_start)
+        self._spaces = len(prompt) - len(prompt.rstrip())
         self.uniform = self._uniforms[len(self._written)]
-        self.guided = True
+        self.constrains_next = True
         # The last of the prompt is fed first out of the reversed list.
-        self._prompt = model.weights.manifest.vocabulary.encode(prompt).tolist()[::-1]
+        self._prompt = model.vocabulary.encode(prompt).tolist()[::-1]
         self.next_character: int = self._prompt.pop()
 
-    def _start(self, beginning: KeptState) -> tuple[Rows, str, list[str]]:
-        """The state to start from, what is fed first, and what of that belongs to the text."""
+    def _start(self, sentence_start: SavedState) -> tuple[StateRow, str, list[str]]:
+        """Returns the state to start from, what is fed first, and which of that belongs to the text."""
         request, model = self.request, self.model
-        vocabulary = model.weights.manifest.vocabulary
         if request.continuation is None:
-            return beginning.rows, beginning.pending + request.prompt, []
+            return sentence_start.arrays, sentence_start.pending + request.prompt, []
         try:
-            kept = KeptState.from_bytes(request.continuation.state, model.version, model.network.specs)
-            if kept.pending in vocabulary:
-                return kept.rows, kept.pending, [kept.pending]
-            log.debug("a kept state goes on with a character that is not in the vocabulary")
+            saved = SavedState.from_bytes(request.continuation.state, model.id, model.network.specs)
+            if saved.pending in model.vocabulary:
+                return saved.arrays, saved.pending, [saved.pending]
+            log.debug("continuation.from_tail reason=%r", "its next character is not in the vocabulary")
         except StateMismatch as mismatch:
-            log.debug("going on from the tail: %s", mismatch)
-        # Other weights serve now: they read the end of the text instead, and nobody needs to know.
-        tail = vocabulary.fit(request.continuation.tail).text
+            log.debug("continuation.from_tail reason=%r", str(mismatch))
+        tail = model.vocabulary.fit(request.continuation.tail).text
         if not tail:
-            self._begins = True
-            return beginning.rows, beginning.pending, []
-        # The white space that ended the text's last word was kept in the state.
-        space = [] if tail[-1].isspace() or " " not in vocabulary else [" "]
-        return tuple(row[0] for row in model.network.zero_state(1)), tail + "".join(space), space
+            self._is_opening = True
+            return sentence_start.arrays, sentence_start.pending, []
+        # The white space after the text's last word is in the state, not in the tail.
+        space = [] if tail[-1].isspace() or " " not in model.vocabulary else [" "]
+        return tuple(array[0] for array in model.network.zero_state(1)), tail + "".join(space), space
 
     @property
     def sampling(self) -> SamplingParams:
         """How its characters are drawn."""
         return self.request.sampling
 
-    def reads(self) -> bool:
-        """Goes to the next character of the prompt; false when all of it is fed and a character is to be drawn."""
+    def prefill(self) -> bool:
+        """Moves to the next character of the prompt. False when all of it is fed and a character is to be drawn."""
         if not self._prompt:
             return False
         self.next_character = self._prompt.pop()
         return True
 
-    def guide(self, logits: NDArray[np.float32]) -> None:
-        """Changes, in place, the logits `[vocabulary]` of the next character so that a text comes of it.
+    def process_logits(self, logits: NDArray[np.float32]) -> None:
+        """Changes the logits `[vocabulary]` of the next character in place.
 
         What must not come next is set to −inf: a third white space, and anything but a capital at the beginning. Near
-        the wanted length the full stop becomes likelier from word to word, where the network would end a word anyway.
+        the wanted length the full stop becomes more probable, where the network would end a word anyway.
         """
-        written = len(self._written)
+        written, masks = len(self._written), self.model.masks
         if self._spaces >= PARAGRAPH_BREAK:
-            logits[self.model.alphabet.space] = -np.inf
-        if not written and self._begins:
-            logits[self.model.alphabet.not_first] = -np.inf
-        if written > self._stops_from and self._written[-1].isalnum() and self.model.alphabet.ends_word(logits):
-            late = (written - self._stops_from) / (self._hard_end - self._stops_from)
-            logits[self.model.alphabet.stop] += late * _STOP_BONUS * self.request.sampling.temperature
+            logits[masks.space] = -np.inf
+        if not written and self._is_opening:
+            logits[masks.not_first] = -np.inf
+        if written > self._help_from and self._written[-1].isalnum() and masks.ends_word(logits):
+            late = (written - self._help_from) / (self._hard_end - self._help_from)
+            logits[masks.stop] += late * _STOP_BONUS * self.request.sampling.temperature
 
-    def take(self, drawn: int, state: State, row: int) -> Generation | None:
-        """Adds the character that was drawn from that row of the state. The text when it ends."""
-        if self._first is None:
-            self._first = time.perf_counter()
+    def append(self, drawn: int, state: State, row: int) -> Generation | None:
+        """Adds the character that was drawn after that row of the state. Returns the text when it ends."""
+        if self._first_character is None:
+            self._first_character = time.perf_counter()
         character = self._characters[drawn]
         if character.isspace():
-            if not self._spaces and (end := self._mark(character, state, row)) is not None:
+            if not self._spaces and (end := self._stop_candidate(character, state, row)) is not None:
                 return self._finish(end)
             self._spaces += 1
         else:
             self._spaces = 0
         written = self._written
         if len(written) >= self._hard_end:
-            return self._finish(self._bookmark or _Bookmark(len(written), False, row_of(state, row), character))
+            last = _StopCandidate(len(written), False, state_row(state, row), character)
+            return self._finish(self._candidate or last)
         written.append(character)
         self.next_character = drawn
         self.uniform = self._uniforms[len(written)]
-        self.guided = self._spaces >= PARAGRAPH_BREAK or len(written) > self._stops_from
+        self.constrains_next = self._spaces >= PARAGRAPH_BREAK or len(written) > self._help_from
         return None
 
-    def _mark(self, white_space: str, state: State, row: int) -> _Bookmark | None:
+    def _stop_candidate(self, white_space: str, state: State, row: int) -> _StopCandidate | None:
         """Remembers a word's end where the text may be cut, if it is a better place than the last one.
 
         Returns it when the text ends there.
         """
-        length, wanted, last = len(self._written), self.request.length, self._bookmark
+        length, wanted, last = len(self._written), self.request.length, self._candidate
         if length == 0:
             return None
-        if length >= wanted * _EARLIEST_RETREAT and ends_sentence("".join(self._written[-LOOK_BACK:])):
-            self._bookmark = _Bookmark(length, True, row_of(state, row), white_space)
-            return self._bookmark if length >= wanted * _EARLIEST_END else None
-        if last is None or (not last.sentence and length <= wanted):
-            self._bookmark = _Bookmark(length, False, row_of(state, row), white_space)
+        if length >= wanted * _EARLIEST_CUT and ends_sentence("".join(self._written[-LOOK_BACK:])):
+            self._candidate = _StopCandidate(length, True, state_row(state, row), white_space)
+            return self._candidate if length >= wanted * _EARLIEST_END else None
+        if last is None or (not last.is_sentence_end and length <= wanted):
+            self._candidate = _StopCandidate(length, False, state_row(state, row), white_space)
         return None
 
-    def _finish(self, end: _Bookmark) -> Generation:
-        state = KeptState(self.model.version, end.rows, end.pending)
-        text = "".join(self._written[: end.length])
+    def _finish(self, end: _StopCandidate) -> Generation:
         now = time.perf_counter()
-        timing = Timing(self._begun - self._asked, (self._first or now) - self._asked, now - self._begun)
-        return Generation(text, state.to_bytes(), self.model.version, self.request.seed, timing)
-
-
-def _trailing_spaces(text: str) -> int:
-    return len(text) - len(text.rstrip())
+        first = self._first_character or now
+        return Generation(
+            text="".join(self._written[: end.length]),
+            state=SavedState(end.state, end.pending).to_bytes(self.model.id),
+            version=self.model.version,
+            seed=self.request.seed,
+            timing=Timing(self._started - self._admitted, first - self._admitted, now - self._started),
+        )

@@ -1,61 +1,72 @@
-"""Where a text stopped, as bytes that can be kept and gone on from."""
+"""The saved state: where a text stopped, as bytes that can be stored and continued from."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.weights.session import Rows, StateSpec
+from generator.weights.session import StateRow, StateSpec
 
 _FORMAT: Final = 1
 _MAX_HEADER_BYTES: Final = 4096
 
 
 class StateMismatch(ValueError):
-    """Bytes that are no state of the weights that serve: of another version, or damaged."""
+    """Bytes that are no state of the weights that serve: of other weights, or damaged."""
+
+
+class ModelId(NamedTuple):
+    """Which weights a state belongs to: the name of the version, and the sha256 of its `model.onnx`."""
+
+    version: str
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
-class KeptState:
+class SavedState:
     """The network's state after a text, and the one character that was drawn but not yet fed.
 
-    `rows` has one array per `state.N`, without the batch. Feeding `pending` goes on exactly: nothing is computed twice.
+    `arrays` has one array per `state.N`, without the batch. Feeding `pending` continues exactly: nothing is computed
+    twice.
     """
 
-    version: str
-    rows: Rows
+    arrays: StateRow
     pending: str
 
-    def to_bytes(self) -> bytes:
-        """A JSON line that says what follows, and the arrays' bytes, little-endian."""
-        header = {"format": _FORMAT, "version": self.version, "pending": self.pending}
-        arrays = (np.ascontiguousarray(row, row.dtype.newbyteorder("<")).tobytes() for row in self.rows)
+    def to_bytes(self, model: ModelId) -> bytes:
+        """Returns a JSON line that says what follows, and the arrays' bytes, little-endian."""
+        header = {"format": _FORMAT, "version": model.version, "model": model.sha256, "pending": self.pending}
+        arrays = (np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes() for array in self.arrays)
         return json.dumps(header).encode("ascii") + b"\n" + b"".join(arrays)
 
     @classmethod
-    def from_bytes(cls, content: bytes, version: str, specs: Sequence[StateSpec]) -> KeptState:
-        """Reads a state of that version, whose arrays are as `specs` says. Raises `StateMismatch`."""
+    def from_bytes(cls, content: bytes, model: ModelId, specs: Sequence[StateSpec]) -> SavedState:
+        """Reads a state of that model, whose arrays are as `specs` says. Raises `StateMismatch`.
+
+        The hash decides. States that older versions of this program saved have none; there the name decides.
+        """
         line, _, body = content.partition(b"\n")
         try:
             header = json.loads(line[:_MAX_HEADER_BYTES])
-            form, made_by, pending = header["format"], header["version"], header["pending"]
+            form, version, pending = header["format"], header["version"], header["pending"]
+            matches = header["model"] == model.sha256 if "model" in header else version == model.version
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StateMismatch("not a state") from error
-        if form != _FORMAT or made_by != version or not isinstance(pending, str) or len(pending) != 1:
+        if form != _FORMAT or not matches or not isinstance(pending, str) or len(pending) != 1:
             raise StateMismatch("a state of other weights")
         if len(body) != sum(spec.bytes for spec in specs):
             raise StateMismatch("a state of another size")
-        rows: list[NDArray[Any]] = []
+        arrays: list[NDArray[Any]] = []
         offset = 0
         for spec in specs:
             array = np.frombuffer(body, spec.dtype.newbyteorder("<"), int(np.prod(spec.shape)), offset)
-            rows.append(array.astype(spec.dtype).reshape(spec.shape))
+            arrays.append(array.astype(spec.dtype).reshape(spec.shape))
             offset += spec.bytes
-        if not all(np.isfinite(row).all() for row in rows):
-            raise StateMismatch("a state that holds no numbers")
-        return cls(version, tuple(rows), pending)
+        if not all(np.isfinite(array).all() for array in arrays):
+            raise StateMismatch("a state with numbers that are not finite")
+        return cls(tuple(arrays), pending)

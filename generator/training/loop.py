@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.scoring.measure import bits_per_character
+from generator.scoring.surprisal import bits_per_character
 from generator.training import progress
 from generator.training.architectures import step_model
 from generator.training.architectures.base import FloatWeights

@@ -10,10 +10,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.scoring.measure import nats
-from generator.scoring.surprisal import CONTEXT
-from generator.serving.prose import ends_sentence
+from generator.prose import ends_sentence
+from generator.scoring.surprisal import nats
 from generator.serving.sampling import draw
+from generator.serving.scoring import CONTEXT
 from generator.training.corpus import Corpus
 from generator.types import Surprisal
 from generator.vocabulary import Indices, Vocabulary

@@ -21,7 +21,7 @@ from generator.vocabulary import Indices
 
 State = list[NDArray[Any]]
 """One array per `state.N`, each `[batch, …]`."""
-Rows = tuple[NDArray[Any], ...]
+StateRow = tuple[NDArray[Any], ...]
 """One text's state: one array per `state.N`, without the batch."""
 Logits = NDArray[np.float32]
 
@@ -55,13 +55,12 @@ class Network:
     A model is a program: it may take any memory or time, or crash onnxruntime. The service therefore loads it in a
     child process with limits.
 
-    Steps may run on several threads at once; a wide step runs on `threads` threads itself. The result of a row depends
-    on that row alone, bit for bit: integer products are exact, and everything else works element by element.
+    Steps may run on several threads at once; each runs on its caller's thread. The result of a row depends on that row
+    alone, bit for bit: integer products are exact, and everything else works element by element.
     """
 
-    def __init__(self, model: bytes, symbols: int, threads: int = 1, name: str = "model.onnx") -> None:
-        self._session = _session(model, 1, name)
-        self._wide = _session(model, threads, name) if threads > 1 else self._session
+    def __init__(self, model: bytes, symbols: int, name: str = "model.onnx") -> None:
+        self._session = _session(model, name)
         self.symbols = symbols
         self.specs = self._checked_specs(name)
         self._inputs = [f"state.{i}" for i in range(len(self.specs))]
@@ -93,15 +92,13 @@ class Network:
         """The state at the start of a text, for `batch` rows."""
         return [np.zeros((batch, *spec.shape), spec.dtype) for spec in self.specs]
 
-    def step(self, characters: Indices, state: Sequence[NDArray[Any]], *, wide: bool = False) -> tuple[Logits, State]:
+    def step(self, characters: Indices, state: Sequence[NDArray[Any]]) -> tuple[Logits, State]:
         """Feeds one character to each row: int64 `[batch]` -> logits `[batch, vocabulary]` and the next state.
-
-        `wide`: over several threads, which pays where nothing else runs.
 
         Raises `ModelError` when onnxruntime cannot run the step.
         """
         try:
-            logits, *following = (self._wide if wide else self._session).run(
+            logits, *following = self._session.run(
                 self._outputs, {"char": characters, **dict(zip(self._inputs, state, strict=True))}
             )
         except Exception as error:  # as above
@@ -109,14 +106,14 @@ class Network:
         return logits, following
 
 
-def row_of(state: State, row: int) -> Rows:
+def state_row(state: State, row: int) -> StateRow:
     """A copy of one text's state out of a batch's."""
     return tuple(array[row].copy() for array in state)
 
 
-def _session(model: bytes, threads: int, name: str) -> Any:
+def _session(model: bytes, name: str) -> Any:
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.log_severity_level = _ERRORS_ONLY
     # A constant may refer to another file. There is no folder in which such a file would be found.

@@ -137,7 +137,7 @@ async def test_a_service_that_is_well(site: Site) -> None:
             "service": (True, "running"),
             "telegram": (True, "connected"),
             "weights": (True, "tiny-1"),
-            "generator": (True, "writes"),
+            "generator": (True, "works"),
             "store": (True, "reads and writes"),
         },
     )

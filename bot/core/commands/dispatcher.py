@@ -22,7 +22,7 @@ from bot.core.turns import Turns
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, ShuttingDown, Unavailable, WeightsError
-from generator.serving.scheduler import MAX_ROWS
+from generator.serving.scheduler import MAX_BATCH_SIZE
 
 _UNKNOWN: Final = "unknown"
 """Stands in the log and the metrics for every command that does not exist: what users type is not logged."""
@@ -47,7 +47,7 @@ class Commands:
     ) -> None:
         self._generator = generator
         self._turns = Turns()
-        self._admission = Admission(MAX_ROWS, settings.queue, settings.rest, self._seconds_for)
+        self._admission = Admission(MAX_BATCH_SIZE, settings.queue, settings.rest, self._seconds_for)
         self._context = Context(
             generator, store, settings, self._admission, on_event, self.reload if reload is None else reload
         )

@@ -30,7 +30,7 @@ from generator import (
     ScoringRequest,
     Temperature,
 )
-from generator.serving.prose import presentable
+from generator.prose import presentable
 
 LADDER: Final = tuple(map(Temperature, (0.5, 0.6, 0.7, 0.8, 0.9)))
 TAIL: Final = MAX_PROMPT

@@ -1,15 +1,10 @@
-"""What makes sampled characters a text: where a sentence ends, what may come next, how it is shown."""
+"""Generated characters as prose: where a sentence ends, and how a text is shown."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
-
-from generator.vocabulary import Vocabulary
 
 PARAGRAPH_BREAK: Final = 2
 """Characters of white space in the longest run that a text may hold: an empty line."""
@@ -21,28 +16,6 @@ LOOK_BACK: Final = 40
 _RUN: Final = re.compile(r"\s+|\S+")
 _EMPTY_LINE: Final = re.compile(r"\n[ \t]*\n")
 _LINE_END: Final = re.compile(r"[ \t]*\n[ \t]*")
-
-
-class Alphabet:
-    """Which characters of a vocabulary may stand where, as masks over it, bool `[vocabulary]`."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        characters = vocabulary.characters
-        self.space = _mask(c.isspace() for c in characters)
-        self.stop = _mask(c in ".!?…" for c in characters)
-        self._after_word = _mask(not c.isalnum() for c in characters)
-        capital = _mask(c.isupper() for c in characters)
-        letter = _mask(c.isalpha() for c in characters)
-        first = capital if capital.any() else letter if letter.any() else ~self.space
-        self.not_first = ~first
-        """What a text must not begin with; a vocabulary of nothing but white space forbids nothing."""
-        if self.not_first.all():
-            self.not_first = ~self.not_first
-
-    def ends_word(self, logits: NDArray[np.float32]) -> bool:
-        """Whether the network rather ends the word here than goes on with it, by its logits `[vocabulary]`."""
-        weights = np.exp(logits - logits.max())
-        return bool(weights[self._after_word].sum() > weights.sum() / 2)
 
 
 def ends_sentence(text: str) -> bool:
@@ -82,7 +55,3 @@ def _white_space(run: str, *, hard_wrapped: bool, broken_word: bool) -> str:
     if _EMPTY_LINE.search(run):
         return "\n\n"
     return "" if broken_word and _LINE_END.fullmatch(run) else " "
-
-
-def _mask(flags: object) -> NDArray[np.bool_]:
-    return np.array(list(flags), np.bool_)  # type: ignore[call-overload]
