@@ -37,7 +37,7 @@ settings.load_profile("patient")  # or a machine that has other things to do fai
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job. The processes that the tests start would inherit it, and not hear Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-SETTINGS = BotSection(length=60, rest=0.0, operators=("discord:boss",))
+SETTINGS = BotSection(length=60, cooldown=0.0, operators=("discord:boss",))
 
 
 @pytest.fixture(scope="session")

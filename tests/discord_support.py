@@ -149,7 +149,7 @@ class World:
 async def core_on(folder: Path, database: Path, **settings: Any) -> AsyncIterator[tuple[Core, Store]]:
     """The core and its store."""
     async with Store.open(database) as store, ThreadedGenerator.open(folder) as generator:
-        yield Core(generator, store, BotSection(**({"rest": 0.0, "length": 80} | settings))), store
+        yield Core(generator, store, BotSection(**({"cooldown": 0.0, "length": 80} | settings))), store
 
 
 @asynccontextmanager

@@ -273,7 +273,7 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
         Store.open(folder / f"hostile-{draw.randrange(10**9)}.sqlite3") as store,
         ThreadedGenerator.open(folder, threads=1) as generator,
     ):
-        settings = BotSection(length=30, rest=0.0, operators=("telegram:1",))
+        settings = BotSection(length=30, cooldown=0.0, operators=("telegram:1",))
         reloading = Reloading(generator, metrics.reloaded)
         commands = Commands(
             generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")

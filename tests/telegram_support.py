@@ -99,7 +99,7 @@ def log_lines() -> Iterator[LogLines]:
 
 @pytest.fixture
 def scripted(generator: ThreadedGenerator, store: Store, alice: User) -> ScriptedCommands:
-    settings = BotSection(length=LENGTH, rest=0.0, operators=(f"telegram:{alice.id}",))
+    settings = BotSection(length=LENGTH, cooldown=0.0, operators=(f"telegram:{alice.id}",))
     return ScriptedCommands(generator, store, settings)
 
 

@@ -85,17 +85,17 @@ async def test_the_temperature_is_the_typed_one_else_the_own_one_else_the_defaul
     commands: Commands, store: Store
 ) -> None:
     await say(commands, "/nietzsche")
-    assert await kept_temperature(store) == SETTINGS.temperature
+    assert await kept_temperature(store) == SETTINGS.sampling.temperature
     await say(commands, "/temperature 1,2")
     await say(commands, "/nietzsche The")
     assert await kept_temperature(store) == 1.2
     await say(commands, "/nietzsche 0.4 The")
     assert await kept_temperature(store) == 0.4
     await say(commands, "/nietzsche", person="bob")
-    assert await kept_temperature(store, "bob") == SETTINGS.temperature
+    assert await kept_temperature(store, "bob") == SETTINGS.sampling.temperature
     await say(commands, "/temperature default")
     await say(commands, "/nietzsche")
-    assert await kept_temperature(store) == SETTINGS.temperature
+    assert await kept_temperature(store) == SETTINGS.sampling.temperature
 
 
 async def test_texts_differ_from_draw_to_draw(commands: Commands) -> None:
@@ -107,7 +107,7 @@ async def test_the_settings_reach_the_generator(
     generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 5)
-    commands = Commands(generator, store, BotSection(length=300, temperature=1.5, top_p=0.6, min_p=0.2))
+    commands = Commands(generator, store, BotSection(length=300, sampling=SamplingParams(1.5, 0.6, 0.2)))
     reply = await say(commands, "/nietzsche The")
     alone = await generator.generate(GenerationRequest(300, 5, SamplingParams(1.5, 0.6, 0.2), prompt="The"))
     assert reply.text == presentable("The" + alone.text, hard_wrapped=True)

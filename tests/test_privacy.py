@@ -145,7 +145,7 @@ async def _ready(url: str) -> str:
 
 async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: ThreadedGenerator, store: Store) -> None:
     """Whatever was asked before, in any chat and in any way, is over when /forgetme is answered."""
-    commands = Commands(generator, store, BotSection(length=40, rest=0.0))
+    commands = Commands(generator, store, BotSection(length=40, cooldown=0.0))
     draw = random.Random(7)
     for _ in range(12):
         first = await commands.handle(parse("nietzsche", ""), Where("telegram", "here", "5"))

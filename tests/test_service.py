@@ -47,7 +47,7 @@ def environment(tiny_folder: Path, tmp_path: Path) -> dict[str, str]:
         "LSTMEGA_STORE__PATH": str(tmp_path / "db.sqlite3"),
         "LSTMEGA_HTTP__PORT": str(unused_port()),
         "LSTMEGA_BOT__LENGTH": "60",
-        "LSTMEGA_BOT__REST": "0",
+        "LSTMEGA_BOT__COOLDOWN": "0",
     }
 
 

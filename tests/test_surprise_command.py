@@ -30,7 +30,7 @@ from generator.prose import presentable
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
-SETTINGS = BotSection(length=60, rest=0.0)
+SETTINGS = BotSection(length=60, cooldown=0.0)
 
 
 async def say(commands: Commands, line: str, *, person: str = "ada", chat: str = "here") -> Reply:
@@ -112,7 +112,7 @@ async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is
 
 
 async def test_it_needs_no_rest_after_a_text_but_one_of_its_own(generator: ThreadedGenerator, store: Store) -> None:
-    commands = Commands(generator, store, BotSection(length=60, rest=30.0))
+    commands = Commands(generator, store, BotSection(length=60, cooldown=30.0))
     text = await say(commands, "/nietzsche 0.7 Man")
     assert shaded(await say(commands, "/surprise")) == text.text
     again = await say(commands, "/surprise")
@@ -190,7 +190,7 @@ async def test_the_shipped_weights_are_less_surprised_by_what_they_wrote_cooler(
     weights_folder: Path, store: Store
 ) -> None:
     async with ThreadedGenerator.open(weights_folder) as generator:
-        commands = Commands(generator, store, BotSection(length=200, rest=0.0))
+        commands = Commands(generator, store, BotSection(length=200, cooldown=0.0))
         hard_wrapped = generator.weights.manifest.hard_wrapped
         means = []
         for temperature in (0.3, 1.2):

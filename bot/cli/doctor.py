@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from bot.config.schema import Config, Secret, TelegramSection, redact_url
+from bot.config.schema import Config, Secret, TelegramSection, platform_problems, redact_url
 from bot.net.http_server import is_loopback
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
@@ -20,12 +19,6 @@ from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
-_DISCORD_TOKEN: Final = re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", re.ASCII)
-"""Three parts of URL-safe base64: the account's number, the time of issue, the signature."""
-_TELEGRAM_TOKEN: Final = re.compile(r"\d{5,}:[\w-]{30,}", re.ASCII)
-"""As https://core.telegram.org/bots/api#authorizing-your-bot shows it: number, colon, key."""
-
-_WEBHOOK_SECRET: Final = re.compile(r"[\w-]{1,256}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +44,15 @@ def _wrong(name: str, detail: str) -> Finding:
 async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding]:
     """Looks at everything that a start would need. `source`: the file that the configuration came from."""
     yield _right("configuration", str(source) if source else "no config.toml here, so the defaults hold")
-    yield _token("discord token", config.discord.token, _DISCORD_TOKEN, "copy it anew from the page Bot of your app")
-    yield _token("telegram token", config.telegram.token, _TELEGRAM_TOKEN, "copy it anew from @BotFather")
+    problems = platform_problems(config)
+    for name, token in (("discord token", config.discord.token), ("telegram token", config.telegram.token)):
+        state = "set, and has the right shape" if token else "not set, so that platform stays off"
+        yield _wrong(name, problems[name]) if name in problems else _right(name, state)
     yield _open("http", config.http.host, config.http.port, "who can read health and metrics, but change nothing")
     if config.telegram.webhook_url:
-        yield _webhook(config.telegram)
+        yield _wrong("webhook", problems["webhook"]) if "webhook" in problems else _webhook(config.telegram)
     yield await _weights(config)
     yield await _database(config.database)
-
-
-def _token(name: str, token: Secret, shape: re.Pattern[str], remedy: str) -> Finding:
-    if not token:
-        return _right(name, "not set, so that platform stays off")
-    if shape.fullmatch(token.reveal()):
-        return _right(name, "set, and has the right shape")
-    return _wrong(name, f"does not have the shape of one; {remedy}")
 
 
 def _open(name: str, host: str, port: int, others: str) -> Finding:
@@ -76,15 +63,8 @@ def _open(name: str, host: str, port: int, others: str) -> Finding:
 
 
 def _webhook(section: TelegramSection) -> Finding:
-    """What Telegram asks of a webhook (https://core.telegram.org/bots/api#setwebhook), and to whom its port is open."""
-    secret = section.webhook_secret.reveal()
-    if secret and not _WEBHOOK_SECRET.fullmatch(secret):
-        return _wrong(
-            "webhook", "its secret is not 1 to 256 letters, digits, - and _; leave it out, and one is made up"
-        )
-    if not section.api_url and not section.webhook_url.startswith("https://"):
-        return _wrong("webhook", "Telegram wants [telegram] webhook_url to begin https://; a proxy here can do that")
-    secrecy = "without the secret they get nowhere" if secret else "a secret is made up at each start"
+    """To whom the webhook's port is open."""
+    secrecy = "without the secret they get nowhere" if section.webhook_secret else "a secret is made up at each start"
     return _open("webhook", section.webhook_host, section.webhook_port, secrecy)
 
 

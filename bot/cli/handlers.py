@@ -25,8 +25,9 @@ from bot.core.parsing import fit_prompt
 from bot.platforms.base import CommandSyncError
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
-from generator import MAX_SEED, GenerationRequest, SamplingParams, Unavailable, WeightsError
+from generator import MAX_SEED, GenerationRequest, Unavailable, WeightsError
 from generator.prose import presentable
+from generator.types import SETTINGS
 
 DEFAULT_CONFIG: Final = Path("config.toml")
 log = logging.getLogger(__name__)
@@ -68,14 +69,12 @@ def generate(options: argparse.Namespace) -> int:
     """Writes one text to standard output."""
     config = _config(options)
     settings = config.bot
+    given = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
+    sampling = msgspec.structs.replace(settings.sampling, **given)
     request = GenerationRequest(
         length=settings.length if options.length is None else options.length,
         seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
-        sampling=SamplingParams(
-            temperature=settings.temperature if options.temperature is None else options.temperature,
-            top_p=settings.top_p if options.top_p is None else options.top_p,
-            min_p=settings.min_p if options.min_p is None else options.min_p,
-        ),
+        sampling=sampling,
     )
     if options.weights is not None:
         section = msgspec.structs.replace(config.generator, weights=options.weights, address="")

@@ -1,7 +1,4 @@
-"""What the person who runs the bot decides: a TOML file, overridden by environment variables, checked as a whole.
-
-Every key is documented in `config.example.toml`. A variable `LSTMEGA_<SECTION>__<KEY>` overrides any key.
-"""
+"""Loading of the configuration: a TOML file, overridden by environment variables, checked as a whole."""
 
 from __future__ import annotations
 
@@ -9,15 +6,28 @@ import difflib
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
-from bot.config.schema import DATABASE_URL, SECTIONS, Config, DatabaseUrl, Folder, Secret, keys
+from bot.config.schema import (
+    DATABASE_URL,
+    GROUPS,
+    SECTIONS,
+    Config,
+    DatabaseFile,
+    DatabaseUrl,
+    Folder,
+    InconsistentKeys,
+    Secret,
+    keys,
+)
 
 PREFIX: Final = "LSTMEGA_"
+"""Of a variable: `LSTMEGA_<SECTION>__<KEY>`."""
+FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
+"""Keys of older versions, which are still accepted."""
 _MAX_SHOWN: Final = 40
 """Characters of a wrong value that an error repeats."""
 
@@ -33,9 +43,9 @@ class ConfigError(Exception):
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     """Reads a configuration file (`None`: all defaults) and the environment's overrides.
 
-    Relative paths count from the file's folder, or from the current folder when a variable gives them; `~` is the
-    home folder. Raises `ConfigError` with every problem: each names the file or variable and the key, says what is
-    wrong and what is allowed. No message repeats a token.
+    A relative path is relative to the file's folder, or to the current one if a variable gives it; `~` is the home
+    folder. An empty variable unsets its key. Raises `ConfigError`: each problem names the file or variable and the key,
+    says what is wrong and what is allowed, and repeats no secret.
     """
     reader = _Reader()
     if path is not None:
@@ -43,72 +53,28 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
             reader.read_variable(variable, text)
-    values = reader.values
-    if values["store"].get("path") and values["store"].get("url"):
-        reader.problems.append(
-            "[store]: path and url are both set; leave one of them out: path is a file for one process,"
-            " url a PostgreSQL that several share"
-        )
-    if reader.problems:
-        raise ConfigError(reader.problems)
-    values["store"]["path"] = values["store"].get("path") or _default_database(environment)
-    try:
-        sections: dict[str, Any] = {name: SECTIONS[name](**content) for name, content in values.items()}
-    except ValueError as error:  # of keys that are right each by itself
-        raise ConfigError([f"{path}: {error}" if path else str(error)]) from error
-    return Config(**sections)
+    return reader.config(_default_database(environment))
 
 
 def _default_database(environment: Mapping[str, str]) -> Path:
-    """Where state lives by the XDG base directory specification; a relative `XDG_STATE_HOME` is invalid there."""
+    """As the XDG base directory specification says, where a relative `XDG_STATE_HOME` is invalid."""
     state = Path(environment.get("XDG_STATE_HOME", ""))
     if not state.is_absolute():
         state = Path(environment.get("HOME") or Path.home()) / ".local" / "state"
     return state / "lstmega" / "lstmega.sqlite3"
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """A value for a key that exists. `place` says where it stands, `base` is what a relative path counts from, and
-    `text` that it is text whatever its type is to be."""
-
-    section: str
-    key: str
-    value: Any
-    place: str
-    base: Path
-    text: bool = False
-
-    def convert(self) -> Any:
-        """The value as the key's type. Raises `ValueError`, which says what is allowed."""
-        wanted = keys(self.section)[self.key].type
-        plain = get_args(wanted)[0] if get_origin(wanted) is Annotated else wanted
-        try:
-            if wanted is Folder:
-                return _path(self.value, self.base)
-            if wanted is DatabaseUrl:
-                return _database_url(self.value)
-            if plain is Secret:
-                return _secret(self.value)
-            value = self.value
-            if self.text and get_origin(plain) is tuple:
-                value = [part.strip() for part in value.split(",") if part.strip()]
-            return msgspec.convert(value, wanted, strict=not self.text)
-        except (msgspec.ValidationError, TypeError, ValueError, RuntimeError) as error:
-            allowed = next(str(meta.description) for meta in get_args(wanted)[1:] if meta.description)
-            shown = "that" if plain is Secret else _shown(self.value)
-            raise ValueError(f"{self.place}: must be {allowed}, not {shown}") from error
-
-
 class _Reader:
-    """Collects values, converted to the types of their keys, and all that is wrong with what it is given."""
+    """Collects the values and the problems of every source. A later source overrides an earlier one."""
 
     def __init__(self) -> None:
-        self.values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
         self.problems: list[str] = []
+        self._values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
+        self._places: dict[tuple[str, str], str] = {}
+        """Where each key was set last, for the messages."""
 
     def read_file(self, path: Path) -> None:
-        """Takes every value of a TOML file; relative paths in it count from its folder."""
+        """Reads every value of a TOML file."""
         try:
             content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
         except OSError as error:
@@ -122,66 +88,91 @@ class _Reader:
                 self._read_section(path, section, table)
 
     def _read_section(self, path: Path, section: str, table: Any) -> None:
-        if section not in SECTIONS:
-            self.problems.append(f"{path}: {_unknown_section(section, table)}")
+        if section in SECTIONS and isinstance(table, dict):
+            for key, value in table.items():
+                self._set(section, key, value, f"{path}: [{section}] {_shown_key(key)}", path.parent)
             return
-        if not isinstance(table, dict):
-            self.problems.append(f"{path}: {section} must be a section: a line [{section}], and its keys below")
-            return
-        for key, value in table.items():
-            place = f"{path}: [{section}] {_shown_key(key)}"
-            if key in keys(section):
-                self._take(_Entry(section, key, value, place, path.parent))
-            else:
-                self.problems.append(f"{place}: unknown key; {_nearest(key, section)}")
+        problem = f"[{_shown_key(section)}]: unknown section; {_similar(section, SECTIONS)}"
+        if section in SECTIONS:
+            problem = f"{section} must be a section: a line [{section}], and its keys below"
+        elif not isinstance(table, dict):
+            hint = _section_of(section) or _similar(section, SECTIONS)
+            problem = f"{_shown_key(section)}: is in no section; {hint}"
+        self.problems.append(f"{path}: {problem}")
 
     def read_variable(self, variable: str, text: str) -> None:
-        """Takes the value of one environment variable; a relative path counts from the current folder."""
+        """Reads one environment variable."""
         section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-        if section in SECTIONS and key in keys(section) and variable == variable.upper():
-            self._take(_Entry(section, key, text, variable, Path.cwd(), text=True))
+        if section in SECTIONS and FORMER_KEYS.get((section, key), key) in keys(section) and variable.isupper():
+            self._set(section, key, _unquoted(text), variable, None)
         else:
-            self.problems.append(f"{variable[:80]}: unknown variable; {_near(variable.upper(), _variables())}")
+            known = [f"{PREFIX}{name}__{key}".upper() for name in SECTIONS for key in keys(name)]
+            self.problems.append(f"{variable[:80]}: unknown variable; {_similar(variable.upper(), known)}")
 
-    def _take(self, entry: _Entry) -> None:
-        try:
-            self.values[entry.section][entry.key] = entry.convert()
-        except ValueError as error:
-            self.problems.append(str(error))
+    def _set(self, section: str, key: str, value: Any, place: str, base: Path | None) -> None:
+        """Converts a value to the type of its key. `base`: the folder of the file; `None`: the value is a variable."""
+        key = FORMER_KEYS.get((section, key), key)
+        known = keys(section)
+        if key not in known:
+            self.problems.append(f"{place}: unknown key; {_section_of(key) or _similar(key, known)}")
+        elif base is None and not value:
+            self._values[section].pop(key, None)
+        else:
+            self._places[section, key] = place
+            try:
+                self._values[section][key] = _converted(known[key], value, base)
+            except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
+                meta = get_args(known[key])[1:]
+                allowed = next(str(each.description) for each in meta if each.description)
+                shown = "that" if get_args(known[key])[0] is Secret else _shown(value)
+                self.problems.append(f"{place}: must be {allowed}, not {shown}")
+
+    def config(self, default_database: Path) -> Config:
+        """Returns the configuration of everything that was read. Raises `ConfigError`."""
+        store = self._values["store"]
+        if store.get("path") and store.get("url"):
+            self.problems.append(
+                f"{self._places['store', 'url']}: path and url are both set; leave one of them out: path is a file for"
+                " one process, url a PostgreSQL that several share"
+            )
+        store["path"] = store.get("path") or default_database
+        sections: dict[str, Any] = {}
+        for name, section in SECTIONS.items():
+            values = self._values[name]
+            for group, kind in GROUPS.items():
+                if group in section.__struct_fields__:
+                    values[group] = kind(**{key: values.pop(key) for key in kind.__struct_fields__ if key in values})
+            try:
+                sections[name] = section(**values)
+            except InconsistentKeys as error:
+                self.problems.append(f"{self._places[name, error.key]}: {error}")
+        if self.problems:
+            raise ConfigError(self.problems)
+        return Config(**sections)
 
 
-def _unknown_section(name: str, table: Any) -> str:
-    if isinstance(table, dict):
-        return f"[{_shown_key(name)}]: unknown section; {_near(name, SECTIONS)}"
-    return f"{_shown_key(name)}: is in no section; {_home(name) or _near(name, SECTIONS)}"
+def _converted(kind: Any, value: Any, base: Path | None) -> Any:
+    """Raises an error of msgspec, `TypeError`, `ValueError`, or `RuntimeError` for an unknown home folder."""
+    if kind in (Folder, DatabaseFile):
+        if "\0" in value or (kind is DatabaseFile and value.strip() == ":memory:"):
+            raise ValueError("no path")
+        return (base or Path.cwd()).absolute() / Path(value).expanduser() if value.strip() else None
+    if get_args(kind)[0] is Secret:
+        word = _unquoted(value).removeprefix("Bot ").strip()
+        if re.search(r"\s", word) or (kind is DatabaseUrl and word and not DATABASE_URL.fullmatch(word)):
+            raise ValueError("not one word, or no address")
+        return Secret(word)
+    if base is None and get_origin(get_args(kind)[0]) is tuple:
+        value = [part.strip() for part in value.split(",") if part.strip()]
+    return msgspec.convert(value, kind, strict=base is not None)
 
 
-def _home(key: str) -> str:
-    """The sections that do have a key of this name."""
-    homes = [f"[{section}]" for section in SECTIONS if key in keys(section)]
-    return f"it belongs below {' or '.join(homes)}" if homes else ""
-
-
-def _secret(value: Any) -> Secret:
-    if not isinstance(value, str) or re.search(r"\s", value.strip()):
-        raise TypeError("not one word")
-    return Secret(value.strip())
-
-
-def _database_url(value: Any) -> Secret:
-    secret = _secret(value)
-    if secret and not DATABASE_URL.fullmatch(secret.reveal()):
-        raise ValueError("not the address of a PostgreSQL")
-    return secret
-
-
-def _path(value: Any, base: Path) -> Path | None:
-    """Raises `TypeError` for no text, `ValueError` for a null byte, `RuntimeError` for an unknown home folder."""
-    if not isinstance(value, str):
+def _unquoted(text: str) -> str:
+    """Takes off the quotes that Docker's --env-file leaves. Raises `TypeError` for no text."""
+    if not isinstance(text, str):
         raise TypeError("not a text")
-    if "\0" in value:
-        raise ValueError("a path holds no null byte")
-    return base.absolute() / Path(value).expanduser() if value.strip() else None
+    text = text.strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
 def _shown(value: Any) -> str:
@@ -190,19 +181,17 @@ def _shown(value: Any) -> str:
 
 
 def _shown_key(key: str) -> str:
-    """A key that nobody knows may be a token pasted into the wrong place: a long one is not repeated whole."""
+    """An unknown key may be a token pasted into the wrong place, so a long one is not repeated whole."""
     return key if len(key) <= 20 else key[:8] + "…"
 
 
-def _variables() -> list[str]:
-    return [f"{PREFIX}{section}__{key}".upper() for section in SECTIONS for key in keys(section)]
+def _section_of(key: str) -> str:
+    """Names the sections that have a key of this name; empty when there is none."""
+    sections = [f"[{name}]" for name in SECTIONS if key in keys(name)]
+    return f"it belongs below {' or '.join(sections)}" if sections else ""
 
 
-def _nearest(key: str, section: str) -> str:
-    return _home(key) or _near(key, keys(section))
-
-
-def _near(word: str, known: Iterable[str]) -> str:
+def _similar(word: str, known: Iterable[str]) -> str:
     known = list(known)
     match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
     if match:

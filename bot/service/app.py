@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.config.schema import Config
+from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
@@ -68,6 +68,8 @@ async def run(
     Raises `ConfigError` (also when no platform takes its token, or the port is in use), `WeightsError` or `StoreError`
     when it cannot start.
     """
+    if problems := platform_problems(config):
+        raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
     signals = Signals(end_within)
     with signals.installed(), _start_given_up(signals):
         problem = ""

@@ -71,7 +71,7 @@ def test_tokens_of_the_wrong_shape(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", DISCORD)
     found = check(capsys, 1)
     assert found["discord token"] == (
-        False, "does not have the shape of one; copy it anew from the page Bot of your app"
+        False, "does not have the shape of one; copy it again from the page Bot of your app"
     )  # fmt: skip
     assert not found["telegram token"][0]
 

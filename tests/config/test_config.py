@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
-from bot.config.loader import ConfigError, load
-from bot.config.schema import SECTIONS, Secret, keys, redact_url
+from bot.cli.main import main
+from bot.config.loader import PREFIX, ConfigError, load
+from bot.config.schema import SECTIONS, Secret, keys, platform_problems, redact_url
+from generator.types import SamplingParams
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 HOME = {"HOME": "/home/ada"}
@@ -34,7 +37,7 @@ def problem(path: Path | None, environment: dict[str, str] | None = None) -> str
 
 def test_without_a_file_everything_has_a_default() -> None:
     config = load(None, HOME)
-    assert config.bot.temperature == 0.7
+    assert config.bot.sampling.temperature == 0.7
     assert config.bot.length == 400
     assert config.bot.operators == ("console:local",)
     assert not config.discord.token
@@ -63,7 +66,7 @@ def test_the_file_is_used_and_the_environment_wins(file: Path) -> None:
             "LSTMEGA_GENERATOR__THREADS": "2",
         },
     )
-    assert config.bot.temperature == 1.0
+    assert config.bot.sampling.temperature == 1.0
     assert config.bot.length == 200
     assert config.bot.operators == ("discord:1", "telegram:2")
     assert config.discord.token.reveal() == "from.the.environment"
@@ -156,7 +159,9 @@ def test_an_address_of_a_database_that_is_none_is_not_repeated(file: Path, url: 
 def test_a_file_and_an_address_are_one_database_too_many(file: Path) -> None:
     file.write_text('[store]\npath = "here.sqlite3"\nurl = "postgresql://ada:hush@db.example/bot"\n')
     line = problem(file)
-    assert "path and url are both set; leave one of them out" in line
+    assert line.startswith(f"{file}: [store] url: path and url are both set; leave one of them out")
+    line = problem(None, {"LSTMEGA_STORE__PATH": "here", "LSTMEGA_STORE__URL": "postgresql://ada:hush@db.example/bot"})
+    assert line.startswith("LSTMEGA_STORE__URL: path and url are both set")
     assert "hush" not in line
     assert isinstance(load(file, HOME | {"LSTMEGA_STORE__PATH": ""}).database, Secret)
     assert load(file, HOME | {"LSTMEGA_STORE__URL": ""}).database == file.parent / "here.sqlite3"
@@ -173,8 +178,13 @@ def test_a_file_and_an_address_are_one_database_too_many(file: Path) -> None:
         ("[bot]\nlength = 0", "[bot] length", "a whole number from 1 to 4000, not 0"),
         ("[bot]\nlength = 10.5", "[bot] length", "a whole number from 1 to 4000"),
         ("[bot]\ntop_p = 0", "[bot] top_p", "above 0, up to 1"),
-        ("[bot]\nmin_p = -1", "[bot] min_p", "from 0 (off) to 1"),
+        ("[bot]\nmin_p = -1", "[bot] min_p", "a number from 0.0 to 1.0"),
         ('[bot]\noperators = "console:local"', "[bot] operators", 'a list of "platform:person"'),
+        ('[bot]\noperators = ["telegram:@bob"]', "[bot] operators", "the number of the account, not a name"),
+        ("[bot]\ntop_k = -1", "[bot] top_k", "a whole number from 0 to 10000"),
+        ("[bot]\nrest = -1", "[bot] rest", "a number from 0.0 to 3600.0"),
+        ("[store]\nkeep_days = 0.5", "[store] keep_days", "a whole number from 0 to 36500"),
+        ('[store]\npath = ":memory:"', "[store] path", "must be the path of a file, in quotes"),
         ('[bot]\noperators = ["ada"]', "[bot] operators", 'a list of "platform:person"'),
         ('[discord]\napi_url = "discord.com"', "[discord] api_url", "begins http:// or https://"),
         ('[discord]\ngateway_url = "http://x"', "[discord] gateway_url", "begins ws:// or wss://"),
@@ -209,9 +219,11 @@ def test_a_mistake_in_the_file_is_named_with_what_is_allowed(file: Path, text: s
     [
         ("LSTMEGA_BOT__TEMPERATURE", "hot", "a number from 0.1 to 2.0, not 'hot'"),
         ("LSTMEGA_BOT__TEMPERATURE", "nan", "a number from 0.1 to 2.0"),
-        ("LSTMEGA_BOT__TEMPERATURE", "", "a number from 0.1 to 2.0"),
         ("LSTMEGA_HTTP__PORT", "http", "a whole number from 0 to 65535"),
         ("LSTMEGA_BOT__OPERATORS", "ada,bob", 'a list of "platform:person"'),
+        ("LSTMEGA_BOT__OPERATORS", "discord:alice", "the number of the account, not a name, not 'discord:alice'"),
+        ("LSTMEGA_DISCORD__SHARD_IDS", "0", "say how many shards there are in all, in shard_count"),
+        ("LSTMEGA_STORE__PATH", ":memory:", "must be the path of a file"),
         ("LSTMEGA_DISCORD__TOKN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
         ("LSTMEGA_DISCORD_TOKEN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
         ("LSTMEGA_bot__length", "100", "did you mean LSTMEGA_BOT__LENGTH?"),
@@ -222,6 +234,64 @@ def test_a_mistake_in_the_environment_is_named(variable: str, value: str, allowe
     line = problem(None, {variable: value})
     assert line.startswith(f"{variable}: ")
     assert allowed in line
+
+
+@pytest.mark.parametrize("text", ["", "  ", '""', "''"])
+def test_an_empty_variable_unsets_its_key(file: Path, text: str) -> None:
+    """As `${NAME:-}` in a compose file gives. The old code refused it for numbers."""
+    file.write_text("[bot]\ntemperature = 1.0\nlength = 100\n")
+    variables = {f"{PREFIX}{section}__{key}".upper(): text for section in SECTIONS for key in keys(section)}
+    assert load(None, HOME | variables) == load(file, HOME | variables) == load(None, HOME)
+
+
+@pytest.mark.parametrize(
+    "text", ['"MTIz.secret.token"', "'MTIz.secret.token'", "Bot MTIz.secret.token", ' "Bot MTIz.secret.token" ']
+)
+def test_what_is_round_a_token_is_taken_off(file: Path, text: str) -> None:
+    """Docker's --env-file keeps quotes; "Bot" is copied from a header."""
+    assert load(None, HOME | {"LSTMEGA_DISCORD__TOKEN": text}).discord.token.reveal() == "MTIz.secret.token"
+    file.write_text(f"[discord]\ntoken = {json.dumps(text)}\n")
+    assert load(file, HOME).discord.token.reveal() == "MTIz.secret.token"
+    assert load(None, HOME | {"LSTMEGA_BOT__LENGTH": '"300"'}).bot.length == 300
+
+
+def test_the_former_name_of_the_cooldown_is_accepted(file: Path) -> None:
+    file.write_text("[bot]\nrest = 5\n")
+    assert load(file, HOME).bot.cooldown == 5.0
+    assert load(file, HOME | {"LSTMEGA_BOT__REST": "2"}).bot.cooldown == 2.0
+
+
+def test_a_sampling_setting_is_a_key_of_the_bot(file: Path) -> None:
+    file.write_text("[bot]\ntemperature = 0.5\ntop_p = 0.9\nmin_p = 0.1\ntop_k = 20\n")
+    assert load(file, HOME).bot.sampling == SamplingParams(0.5, 0.9, 0.1, 20)
+    assert set(SamplingParams.__struct_fields__) <= set(keys("bot"))
+
+
+DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
+TELEGRAM = ":".join(("123456789", "hush" * 9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "found"),
+    [
+        ({}, {}),
+        ({"DISCORD__TOKEN": DISCORD, "TELEGRAM__TOKEN": TELEGRAM}, {}),
+        ({"DISCORD__TOKEN": "abc"}, {"discord token": "copy it again from the page Bot"}),
+        ({"DISCORD__TOKEN": "abc", "DISCORD__API_URL": "http://x"}, {"discord token": "copy it again"}),
+        ({"DISCORD__TOKEN": "a.b.c"}, {"discord token": "copy it again"}),
+        ({"DISCORD__TOKEN": "a.b.c", "DISCORD__API_URL": "http://x"}, {}),
+        ({"TELEGRAM__TOKEN": DISCORD}, {"telegram token": "copy it again from @BotFather"}),
+        ({"TELEGRAM__WEBHOOK_SECRET": "a"}, {"webhook": "4 to 256 letters"}),
+        ({"TELEGRAM__WEBHOOK_URL": "http://x"}, {"webhook": "https://"}),
+        ({"TELEGRAM__WEBHOOK_URL": "http://x", "TELEGRAM__API_URL": "http://x"}, {}),
+    ],
+)
+def test_what_a_platform_would_refuse(settings: dict[str, str], found: dict[str, str]) -> None:
+    problems = platform_problems(load(None, HOME | {PREFIX + key: value for key, value in settings.items()}))
+    assert problems.keys() == found.keys()
+    for name, part in found.items():
+        assert part in problems[name]
+        assert "hush" not in problems[name]
 
 
 def test_all_mistakes_are_told_at_once(file: Path) -> None:
@@ -242,3 +312,19 @@ def test_a_file_that_cannot_be_read(file: Path, tmp_path: Path) -> None:
 def test_a_file_saved_by_notepad_with_a_byte_order_mark_is_read(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf[bot]\r\nlength = 123\r\n")
     assert load(file, HOME).bot.length == 123
+
+
+@pytest.mark.parametrize("variable", ["DISCORD__TOKEN", "TELEGRAM__TOKEN"])
+def test_run_refuses_what_check_calls_wrong(
+    variable: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The old code went on-line with it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv(PREFIX + variable, "abc")
+    assert main(["run"]) == 2
+    line = capsys.readouterr().err.splitlines()[-1]
+    assert line.startswith(
+        f"python -m bot run: {variable.partition('__')[0].lower()} token: does not have the shape of one"
+    )
+    assert list(tmp_path.iterdir()) == []

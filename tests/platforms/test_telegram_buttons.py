@@ -49,7 +49,7 @@ async def test_nobody_else_may_press(group: Chat, alice: User, bob: User) -> Non
 async def test_old_buttons_work_after_a_restart(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:
-    settings = BotSection(length=LENGTH, rest=0.0)
+    settings = BotSection(length=LENGTH, cooldown=0.0)
     async with serving(Telegram(section(server), Commands(generator, store, settings))):
         message = await first_text(chat, alice)
     press = await alice.press(message, "Continue")

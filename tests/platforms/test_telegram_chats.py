@@ -193,7 +193,7 @@ async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store
 async def test_a_long_text_goes_on_in_the_next_message(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, group: Chat, bob: User
 ) -> None:
-    commands = Commands(generator, store, BotSection(length=3000, rest=0.0))
+    commands = Commands(generator, store, BotSection(length=3000, cooldown=0.0))
     async with serving(Telegram(section(server), commands, limits=FAST)):
         typed = await group.send("/ladder The", by=bob)
         while "Continue" not in (await group.next_message()).labels:

@@ -45,7 +45,7 @@ async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Told]:
         Store.open(tmp_path / "pictures.sqlite3") as store,
         ThreadedGenerator.open(tiny_folder, threads=1) as generator,
     ):
-        yield Told(generator, store, BotSection(length=60, rest=0.0))
+        yield Told(generator, store, BotSection(length=60, cooldown=0.0))
 
 
 @pytest.fixture

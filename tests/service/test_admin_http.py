@@ -97,7 +97,7 @@ async def served(
     ):
         metrics = Metrics()
         reloading = Reloading(generator, metrics.reloaded)
-        settings = BotSection(length=40, rest=0.0, operators=("telegram:boss",))
+        settings = BotSection(length=40, cooldown=0.0, operators=("telegram:boss",))
         commands = Commands(
             generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
         )

@@ -327,7 +327,7 @@ async def say(commands: Commands, line: str) -> Reply:
 async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing_is_kept(
     address: Secret, generator: ThreadedGenerator, before: str, line: str, after: str
 ) -> None:
-    settings = BotSection(length=60, rest=0.0)
+    settings = BotSection(length=60, cooldown=0.0)
     slow = SlowWriter(generator)
     async with Store.open(address) as one, Store.open(address) as other:
         first, second = Commands(slow, one, settings), Commands(generator, other, settings)

@@ -47,7 +47,7 @@ class Commands:
     ) -> None:
         self._generator = generator
         self._turns = Turns()
-        self._admission = Admission(MAX_BATCH_SIZE, settings.queue, settings.rest, self._seconds_for)
+        self._admission = Admission(MAX_BATCH_SIZE, settings.queue, settings.cooldown, self._seconds_for)
         self._context = Context(
             generator, store, settings, self._admission, on_event, self.reload if reload is None else reload
         )
@@ -95,7 +95,7 @@ class Commands:
         except StoreError as error:
             log.error("suggest.failed reason=%s", error)
             own = None
-        return messages.suggestions(own, self._context.settings.temperature)
+        return messages.suggestions(own, self._context.settings.sampling.temperature)
 
     async def reload(self) -> str:
         """Loads the weights that CURRENT names and returns a sentence about it. Raises `WeightsError`."""

@@ -34,7 +34,7 @@ def _parse(arguments: str) -> ShowTemperature | SetTemperature:
 )
 async def temperature(context: Context, ask: ShowTemperature | SetTemperature, where: Where) -> Reply:
     """Shows, sets or clears the user's own temperature."""
-    default = context.settings.temperature
+    default = context.settings.sampling.temperature
     if isinstance(ask, ShowTemperature):
         own = await context.store.temperature(where.platform, where.user)
         return Reply.answer(messages.your_temperature(own, default), private=True)

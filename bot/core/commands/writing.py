@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
+import msgspec
+
 from bot.core import buttons, messages
 from bot.core.ask import Again, Continue, Ladder, Where, Write
 from bot.core.commands.registry import Context, OptionNote, command
@@ -81,7 +83,7 @@ async def write(context: Context, ask: Write, where: Where) -> Reply:
             where.platform, where.user
         )  # before what is stored about them: see `_last`
         own = await context.store.temperature(where.platform, where.user)
-        temperature = Temperature(context.settings.temperature if own is None else own)
+        temperature = Temperature(context.settings.sampling.temperature if own is None else own)
     return await _write(context, where, user_id, prompt, [temperature], length=ask.length)
 
 
@@ -255,7 +257,7 @@ async def _save(context: Context, where: Where, user_id: int | None, conversatio
 
 
 def _sampling(context: Context, temperature: float) -> SamplingParams:
-    return SamplingParams(temperature, context.settings.top_p, context.settings.min_p)
+    return msgspec.structs.replace(context.settings.sampling, temperature=float(temperature))
 
 
 def _conversation(generation: Generation, prompt: str, temperature: float, written: ScoringRequest) -> Conversation:
