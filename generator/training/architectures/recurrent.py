@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from generator.training import native
 from generator.training.backend import keras
 
 ops = keras.ops
@@ -98,6 +99,35 @@ def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) ->
         return d_projected, d_recurrent, zeros, zeros
 
     return (hiddens, ops.cast(hiddens[-1], "float32"), last_cell), grad
+
+
+@_backward_written_out
+def _native_lstm(
+    inputs: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
+) -> Any:
+    """The whole layer, input product included, in C (`native.py`): `inputs` `[steps, batch, inputs]` in bfloat16.
+
+    `hidden` and `cell` `[batch, units]` are float32, everything else bfloat16.
+    """
+    import tensorflow as tf  # noqa: PLC0415 (only where it is the backend)
+
+    dtype = inputs.dtype
+    taken = [inputs, kernel, recurrent, ops.cast(bias, "float32"), ops.cast(hidden, dtype), cell]
+    given = tf.numpy_function(native.forward, taken, [dtype, tf.float32, dtype], stateful=False)
+    units = recurrent.shape[0]
+    for tensor, width in zip(given, (units, units, 4 * units), strict=True):
+        tensor.set_shape((*inputs.shape[:2], width))
+    hiddens, cells, _ = given
+
+    def grad(*upstream: Tensor) -> Any:
+        needed = [*taken[:3], *taken[4:], *given, ops.cast(upstream[0], dtype)]
+        gradients = tf.numpy_function(native.backward, needed, [dtype, *[tf.float32] * 3], stateful=False)
+        for gradient, value in zip(gradients, (inputs, kernel, recurrent, bias), strict=True):
+            gradient.set_shape(value.shape)
+        zeros = ops.zeros_like(cell)
+        return *(ops.cast(gradient, dtype) for gradient in gradients), zeros, zeros
+
+    return (hiddens, ops.cast(hiddens[-1], "float32"), cells[-1]), grad
 
 
 @_backward_written_out
@@ -213,7 +243,7 @@ class StatefulLayer(keras.layers.Layer):
         raise NotImplementedError
 
     def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """From the inputs' products `[steps, batch, gates·units]` to the hidden states and the last states."""
+        """From the inputs `[steps, batch, features]` to the hidden states and the last states."""
         raise NotImplementedError
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -222,14 +252,14 @@ class StatefulLayer(keras.layers.Layer):
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 (Keras's signature)
         """Hidden states `[batch, steps, units]`; leaves the last states in place for the next call."""
-        products = ops.matmul(ops.transpose(inputs, (1, 0, 2)), self.kernel)
+        inputs = ops.transpose(inputs, (1, 0, 2))
         recurrent = ops.cast(self.recurrent_kernel, self.compute_dtype)
         if training and self.dropconnect:
             recurrent = keras.random.dropout(recurrent, self.dropconnect, seed=self.seed_generator)
         carried = [getattr(self, name) for name in self.states]
         # Copies: on PyTorch the assignment below would change what the backward pass still needs.
         first = [ops.copy(state.value) if self.carried else ops.zeros_like(state.value) for state in carried]
-        hiddens, last = self.recurrence(products, recurrent, first)
+        hiddens, last = self.recurrence(inputs, recurrent, first)
         if self.carried:
             for state, value in zip(carried, last, strict=True):
                 state.assign(value)
@@ -254,7 +284,14 @@ class StatefulLSTM(StatefulLayer):
 
     def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """As `StatefulLayer` says."""
-        hiddens, *last = _lstm(inputs + self.bias, recurrent, *states)
+        kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (self.kernel, self.bias))
+        batch, features = inputs.shape[1:]
+        if keras.backend.backend() == "tensorflow" and native.available(
+            batch, features, self.units, keras.backend.standardize_dtype(inputs.dtype)
+        ):
+            hiddens, *last = _native_lstm(inputs, kernel, recurrent, bias, *states)
+        else:
+            hiddens, *last = _lstm(ops.matmul(inputs, kernel) + bias, recurrent, *states)
         return hiddens, last
 
 
@@ -271,7 +308,7 @@ class StatefulGRU(StatefulLayer):
     def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
         """As `StatefulLayer` says."""
         bias = ops.cast(self.bias, self.compute_dtype)
-        hiddens, *last = _gru(inputs + bias[0], recurrent, bias[1], *states)
+        hiddens, *last = _gru(ops.matmul(inputs, self.kernel) + bias[0], recurrent, bias[1], *states)
         return hiddens, last
 
 
