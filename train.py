@@ -86,7 +86,7 @@ def train(run: Run, out: Path, *, make_current: bool) -> None:
 
     # Training, or fine-tuning, on the corpus.
     config = replace(preset.training if start is None else preset.fine_tuning, epochs=settings.epochs)
-    stage = Stage(corpus.training, preset.fitted(len(corpus.training)), config, run.folder)
+    stage = Stage(corpus.training, preset.fitted(len(corpus.training)), config, run.folder, run.rehearsal_text)
     state = learn(stage, settings, corpus, start)
 
     # The version: exported, measured, and added to the weights folder by one rename.

@@ -17,6 +17,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import wait
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,8 +25,10 @@ import numpy as np
 from benchmarks.training_extra import keras, onnx
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
+from generator.training.architectures import architecture_of
 from generator.training.architectures.stacked import stacked_layers
-from generator.training.model import from_bytes
+from generator.training.model import build_model, from_bytes, set_float_weights
+from generator.training.presets import PRESETS
 from generator.types import GenerationRequest, SamplingParams
 from generator.weights.session import cores
 from generator.weights.versions import FLOAT_WEIGHTS, shipped_folder
@@ -96,18 +99,7 @@ def main() -> int:
 
 def classic_loop(model: Model) -> Callable[[], float]:
     """The loop of the old examples, with the same weights: one call of the stateful Keras model per character."""
-    weights = from_bytes((model.weights.folder / FLOAT_WEIGHTS).read_bytes())
-    layers = stacked_layers("lstm", weights)
-    network = keras.Sequential(
-        [
-            keras.Input(batch_shape=(1, 1), dtype="int32"),
-            keras.layers.Embedding(*weights["embedding"].shape),
-            *(keras.layers.LSTM(len(recurrent), return_sequences=True, stateful=True) for _, recurrent, _ in layers),
-            keras.layers.Dense(len(weights["output_bias"])),
-        ]
-    )
-    parts = itertools.chain.from_iterable(layers)
-    network.set_weights([weights["embedding"], *parts, weights["output_kernel"], weights["output_bias"]])
+    network = keras_network(model)
     random = keras.random.SeedGenerator(0)
 
     def measure() -> float:
@@ -119,6 +111,28 @@ def classic_loop(model: Model) -> Callable[[], float]:
         return CLASSIC_CHARACTERS / (time.perf_counter() - began)
 
     return measure
+
+
+def keras_network(model: Model) -> keras.Model:
+    """The version's network in Keras, one character at a time: of Keras's own layers if it has no others."""
+    weights = from_bytes((model.weights.folder / FLOAT_WEIGHTS).read_bytes(), model.weights.model)
+    if architecture_of(weights).name != "lstm":
+        preset = replace(PRESETS[model.weights.manifest.preset], batch=1, steps=1)
+        network = build_model(preset, preset.training, len(weights["output_bias"]), 1, seed=0)
+        set_float_weights(network, weights)
+        return network
+    layers = stacked_layers("lstm", weights)
+    network = keras.Sequential(
+        [
+            keras.Input(batch_shape=(1, 1), dtype="int32"),
+            keras.layers.Embedding(*weights["embedding"].shape),
+            *(keras.layers.LSTM(len(recurrent), return_sequences=True, stateful=True) for _, recurrent, _ in layers),
+            keras.layers.Dense(len(weights["output_bias"])),
+        ]
+    )
+    parts = itertools.chain.from_iterable(layers)
+    network.set_weights([weights["embedding"], *parts, weights["output_kernel"], weights["output_bias"]])
+    return network
 
 
 def characters_per_second(worker: Scheduler, streams: int) -> float:

@@ -20,11 +20,19 @@ from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.surprisal import bits_per_character
 from generator.serving.model import load_model
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model
+from generator.training.architectures.ngram import CONSTANTS
 from generator.training.architectures.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
 from generator.training.backend import keras
 from generator.training.corpus import read_corpus
 from generator.training.dataset import batches
-from generator.training.model import FloatWeights, build_model, float_weights, parameters, set_float_weights
+from generator.training.model import (
+    FloatWeights,
+    assign_symbols,
+    build_model,
+    float_weights,
+    parameters,
+    set_float_weights,
+)
 from generator.training.onnx_export import WEIGHT_LIMIT
 from generator.training.presets import PRESETS, WINDOW_LENGTH, Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
@@ -35,11 +43,13 @@ NIETZSCHE = "\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijkl
 """The characters of nietzsche.txt."""
 SYMBOLS = 13
 READING = TrainingConfig(epochs=1, learning_rate=1e-2)
+NGRAMS = (("2", 6), ("3", 5), ("word", 4), ("words", 6))
 TINY = {
     preset.architecture: preset
     for preset in (
         Preset("tiny-lstm", "", 5, 7, 2, 3, 11, READING, READING, READING),
         Preset("tiny-gru", "", 5, 7, 2, 3, 11, READING, READING, READING, architecture="gru"),
+        Preset("tiny-ngram", "", 5, 7, 2, 3, 11, READING, READING, READING, "ngram", ngram_bits=NGRAMS, ngram_width=5),
         replace(PRESETS["window"], units=7, dense=(5, 6), batch=3),
     )
 }
@@ -53,6 +63,9 @@ def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> t
     model = build_model(preset, preset.training, symbols, 100, seed=3)
     random = np.random.default_rng(1)
     weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
+    if architecture == "ngram":
+        assign_symbols(model, Vocabulary.of(NIETZSCHE[:symbols]))
+        weights |= {name: array for name, array in float_weights(model).items() if name in CONSTANTS}
     set_float_weights(model, weights)
     return model, weights
 
@@ -205,7 +218,9 @@ def test_the_served_graph_is_standard_onnx_with_7_bit_integers(
 @EVERY
 def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(architecture: str) -> None:
     rows, steps = 33, 12
-    sizes = {"lstm": {"units": 48}, "gru": {"units": 48}, "window": {"units": 128}}[architecture]
+    sizes = {"lstm": {"units": 48}, "gru": {"units": 48}, "ngram": {"units": 48}, "window": {"units": 128}}[
+        architecture
+    ]
     model = step_model(random_network(architecture, 57, **sizes)[1], quantised=True)
     random = np.random.default_rng(5)
     characters = random.integers(57, size=(steps, rows))
@@ -273,6 +288,7 @@ def shrunken(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, sizes in {
         "lstm": {"embedding": 8, "units": 24, "steps": 20},
         "gru": {"embedding": 8, "units": 24, "steps": 20},
+        "ngram": {"embedding": 8, "units": 24, "steps": 20, "ngram_width": 8},
         "window": {"units": 24},
     }.items():
         monkeypatch.setitem(PRESETS, name, replace(PRESETS[name], sample_length=30, **sizes))
@@ -290,7 +306,7 @@ def run(preset: str, book: Path, out: Path, name: str, *more: str) -> int:
 
 
 @pytest.mark.usefixtures("shrunken")
-@pytest.mark.parametrize("preset", ["lstm", "gru", "window"])
+@pytest.mark.parametrize("preset", ["lstm", "gru", "ngram", "window"])
 async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_start_from(
     preset: str, book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -179,7 +179,7 @@ def test_its_model_is_small_and_holds_nothing_but_finite_numbers(weights: Weight
 def test_its_float_weights_are_those_that_are_served(weights: Weights) -> None:
     floats = (weights.folder / "weights.safetensors").read_bytes()
     assert sum(array.size for array in load(floats).values()) == SHIPPED[weights.manifest.version]
-    again, served = constants(step_model(from_bytes(floats), quantised=True)), constants(weights.model)
+    again, served = constants(step_model(from_bytes(floats, weights.model), quantised=True)), constants(weights.model)
     assert again.keys() == served.keys()
     for name, array in served.items():
         np.testing.assert_array_equal(again[name], array, err_msg=name)

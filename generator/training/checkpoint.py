@@ -24,7 +24,10 @@ _NOTES: Final = "progress"
 
 
 class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
-    """The figures of one epoch. Training bits include dropout; validation bits are of the served form."""
+    """The figures of one epoch. Training bits include dropout; validation bits are of the served form.
+
+    `characters` were read.
+    """
 
     epoch: int
     train_bits_per_character: float
@@ -32,6 +35,7 @@ class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
     learning_rate: float
     seconds: float
     train_accuracy: float | None = None
+    characters: int = 0
 
 
 class _Notes(msgspec.Struct, frozen=True):
@@ -56,6 +60,11 @@ class TrainingState:
     def seconds(self) -> float:
         """How long the epochs took."""
         return sum(row.seconds for row in self.history)
+
+    @property
+    def characters(self) -> int:
+        """How many characters the epochs read."""
+        return sum(row.characters for row in self.history)
 
     @property
     def epochs(self) -> int:

@@ -31,6 +31,7 @@ class Options:
     temperatures: tuple[float, ...] | None
     pretrain: tuple[Path, ...]
     pretrain_epochs: int | None
+    rehearse: tuple[Path, ...]
     start_from: Path | None
     from_scratch: bool
     out: Path
@@ -90,6 +91,11 @@ def _parser(about: str) -> argparse.ArgumentParser:
     )  # fmt: skip
     add("--pretrain", "texts to train on first", type=Path, nargs="+", default=[], metavar="FILE")
     add("--pretrain-epochs", "passes over those texts (default: the preset's)", type=_positive, metavar="N")
+    add(
+        "--rehearse",
+        "texts read again beside the corpus, a tenth in each epoch, so that they are not forgotten",
+        type=Path, nargs="+", default=[], metavar="FILE",
+    )  # fmt: skip
     start = parser.add_mutually_exclusive_group()
     start.add_argument(
         "--from",

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.presets import SHUFFLE_BUFFER, WINDOW_STRIDE, Order, Preset
+from generator.training.presets import SHUFFLE_BUFFER, WINDOW_STRIDE, Order, Preset, TrainingConfig
 from generator.vocabulary import Indices
 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -32,6 +32,13 @@ def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
     if order == "windows":
         return len(range(0, characters - preset.steps, WINDOW_STRIDE)) // preset.batch
     return (_stream_length(characters, preset) - 1) // preset.steps
+
+
+def part_for_epoch(text: Indices, config: TrainingConfig, epoch: int) -> Indices:
+    """Returns what the epoch, counted from 1, reads: the whole text, or its next part when it is read once."""
+    if config.order != "once":
+        return text
+    return text[(epoch - 1) * len(text) // config.epochs : epoch * len(text) // config.epochs]
 
 
 def _shuffled(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +18,9 @@ from generator.training.architectures.base import FloatWeights
 from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus
-from generator.training.dataset import Batch, batches, steps_per_epoch
+from generator.training.dataset import Batch, batches, part_for_epoch, steps_per_epoch
 from generator.training.model import (
+    assign_symbols,
     averaged_weights,
     build_model,
     fill_missing,
@@ -38,12 +39,23 @@ _TIMED_STEPS: Final = 2
 
 @dataclass(frozen=True)
 class Stage:
-    """A text to train on, how it is read, and the folder of its checkpoints."""
+    """A text to train on, how it is read, and the folder of its checkpoints.
+
+    `rehearsal` is an earlier text; each epoch also reads a tenth of it, so that it is not forgotten.
+    """
 
     text: Indices
     preset: Preset
     config: TrainingConfig
     folder: Path
+    rehearsal: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+
+    def text_of_epoch(self, epoch: int) -> Indices:
+        """Returns what the epoch, counted from 1, reads."""
+        tenth = len(self.rehearsal) // 10
+        first = (epoch - 1) % 10 * tenth
+        text = part_for_epoch(self.text, self.config, epoch)
+        return np.concatenate([self.rehearsal[first : first + tenth], text]) if tenth else text
 
 
 def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeights | None) -> TrainingState:
@@ -51,20 +63,24 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
 
     Validation is on the corpus's own split. Raises `RunError` or `WeightsError`.
     """
-    text, preset, config, vocabulary = stage.text, stage.preset, stage.config, corpus.vocabulary
-    per_epoch = steps_per_epoch(len(text), preset, config.order)
+    preset, config, vocabulary = stage.preset, stage.config, corpus.vocabulary
+    first_text = stage.text_of_epoch(1)
+    per_epoch = steps_per_epoch(len(first_text), preset, config.order)
     # The same prompt after every epoch shows how the texts improve.
     prompt = random_prompt(vocabulary.decode(corpus.training), np.random.default_rng(settings.seed))
 
     keras.utils.set_random_seed(settings.seed)
     model = build_model(preset, config, len(vocabulary), per_epoch * config.epochs, settings.seed)
+    assign_symbols(model, vocabulary)
     if start is not None:
         set_float_weights(model, fill_missing(start, float_weights(model)))
     state = load_checkpoint(stage.folder, model)
     if state.epochs >= config.epochs:
         return state
-    seconds = seconds_per_step(model, next(iter(batches(text, preset, config.order, np.random.default_rng()))))
-    progress.print_stage(len(text), preset, config, per_epoch, seconds * per_epoch * (config.epochs - state.epochs))
+    seconds = seconds_per_step(model, next(iter(batches(first_text, preset, config.order, np.random.default_rng()))))
+    progress.print_stage(
+        len(stage.text), preset, config, per_epoch, seconds * per_epoch * (config.epochs - state.epochs)
+    )
 
     with progress.training_bar(per_epoch, config.epochs, state.epochs) as bar:
         for epoch in range(state.epochs + 1, config.epochs + 1):
@@ -73,14 +89,16 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
                 break
             began = time.perf_counter()
             random = np.random.default_rng([settings.seed, epoch])
-            bits, accuracy = one_epoch(model, batches(text, preset, config.order, random), bar)
+            bits, accuracy = one_epoch(model, batches(stage.text_of_epoch(epoch), preset, config.order, random), bar)
             weights = averaged_weights(model)
             served = Network(step_model(weights, quantised=True), len(vocabulary))
             validated = bits_per_character(served, corpus.validation)
             if config.keep == "last" or validated < state.best_validation:
                 state.best_epoch, state.best = epoch, weights
             rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
-            state.history.append(Epoch(epoch, bits, validated, rate, time.perf_counter() - began, accuracy))
+            characters = per_epoch * preset.batch * preset.steps
+            seconds = time.perf_counter() - began
+            state.history.append(Epoch(epoch, bits, validated, rate, seconds, accuracy, characters))
             save_checkpoint(stage.folder, model, state)
             texts = samples(served, vocabulary, prompt, settings.temperatures, random, length=preset.sample_length)
             bar.epoch_done(state, prompt, texts, settings.temperatures)

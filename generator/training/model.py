@@ -1,6 +1,7 @@
 """A preset as a Keras model, its weights by name, and how a version stores them.
 
-A version stores float16 in safetensors: half the size, and nothing executable in it. The served form and the float
+A version stores float16 in safetensors: half the size, and nothing executable in it. The table of n-gram embeddings,
+which is most of a network that has one, is stored once, as the int8 of `model.onnx`. The served form and the float
 figures of the manifest are both made from what is stored, so that either can be made again from the version alone.
 """
 
@@ -10,17 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
+import onnx.numpy_helper
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from generator.errors import WeightsError
 from generator.training.architectures import ARCHITECTURES, architecture_of
 from generator.training.architectures.base import FloatWeights
+from generator.training.architectures.ngram import CONSTANTS, TABLE, quantised_table
+from generator.training.architectures.ngram_embedding import TABLE_SCALE, NGramEmbedding, symbols_of
 from generator.training.architectures.recurrent import StatefulLayer
 from generator.training.backend import keras
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
-from generator.weights.versions import FLOAT_WEIGHTS, load_weights
+from generator.weights.versions import FLOAT_WEIGHTS, MODEL, load_weights
 
 
 def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_steps: int, seed: int) -> keras.Model:
@@ -39,7 +44,17 @@ def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_step
         # Step by step, JAX takes four times as long here; TensorFlow runs a graph in any case.
         jit_compile=keras.backend.backend() == "jax",
     )
+    for layer in model.layers:
+        if isinstance(layer, NGramEmbedding):
+            layer.learning_rate = lambda: model.optimizer.learning_rate * config.ngram_rate
     return model
+
+
+def assign_symbols(model: keras.Model, vocabulary: Vocabulary) -> None:
+    """Tells the n-gram embeddings of the model, if it has any, which character each index is."""
+    for layer in model.layers:
+        if isinstance(layer, NGramEmbedding):
+            layer.symbols.assign(symbols_of(vocabulary))
 
 
 def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
@@ -71,7 +86,7 @@ def _learning_rate(config: TrainingConfig, total_steps: int) -> Any:
 def reset_states(model: keras.Model) -> None:
     """Sets every carried state to zero, for the start of a text."""
     for layer in model.layers:
-        if isinstance(layer, StatefulLayer):
+        if isinstance(layer, StatefulLayer | NGramEmbedding):
             layer.reset_states()
 
 
@@ -105,18 +120,30 @@ def _variables(model: keras.Model) -> dict[str, Any]:
 
 def parameters(weights: FloatWeights) -> int:
     """Returns the number of trained parameters."""
-    return sum(array.size for array in weights.values())
+    return sum(array.size for name, array in weights.items() if name not in CONSTANTS)
+
+
+def as_stored(weights: FloatWeights) -> FloatWeights:
+    """Returns the weights rounded to what a version stores of them."""
+    rounded = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items() if name != TABLE}
+    if TABLE in weights:
+        rounded[TABLE] = quantised_table(weights[TABLE]) * TABLE_SCALE
+    return rounded
 
 
 def to_bytes(weights: FloatWeights) -> bytes:
     """Returns the content of `weights.safetensors`."""
-    content: bytes = save({name: array.astype(np.float16) for name, array in weights.items()})
+    content: bytes = save({name: array.astype(np.float16) for name, array in weights.items() if name != TABLE})
     return content
 
 
-def from_bytes(content: bytes) -> FloatWeights:
-    """Returns what `to_bytes` stored, as float32."""
-    return {name: array.astype(np.float32) for name, array in load(content).items()}
+def from_bytes(content: bytes, model: bytes) -> FloatWeights:
+    """Returns the weights of a version, as float32, from its `weights.safetensors` and its `model.onnx`."""
+    weights = {name: array.astype(np.float32) for name, array in load(content).items()}
+    for tensor in onnx.load_model_from_string(model).graph.initializer:
+        if tensor.name == TABLE:
+            weights[TABLE] = onnx.numpy_helper.to_array(tensor) * TABLE_SCALE
+    return weights
 
 
 def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
@@ -127,7 +154,7 @@ def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     """
     known = load_weights(version.parent, version.name).manifest.vocabulary
     try:
-        old = from_bytes((version / FLOAT_WEIGHTS).read_bytes())
+        old = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), (version / MODEL).read_bytes())
         per_symbol = architecture_of(old).per_symbol
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(

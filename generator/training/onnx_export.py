@@ -62,16 +62,21 @@ class StepGraph:
             self.node("QuantizeLinear", [state, "hidden.scale", "hidden.zero_point"], [out])
         return out
 
-    def product(self, inputs: str, name: str, matrix: NDArray[np.float32]) -> str:
-        """inputs @ matrix, float32, `inputs` being what `hidden` gave; returns the name of the result."""
+    def product(self, inputs: str, name: str, matrix: NDArray[np.float32], scale: np.float32 = HIDDEN_SCALE) -> str:
+        """inputs @ matrix, float32; returns the name of the result.
+
+        `inputs` is what `hidden` returned or, in a quantised graph, other uint8 values of that scale and the same zero
+        point.
+        """
         out = f"{name}.product"
         if not self._quantised:
             self.constant(f"{name}.matrix", matrix)
             self.node("MatMul", [inputs, f"{name}.matrix"], [out])
             return out
-        integers, scale = quantise(matrix)
+        integers, columns = quantise(matrix)
         self.constant(f"{name}.matrix.int8", integers)
-        self.constant(f"{name}.matrix.scale", HIDDEN_SCALE * scale)
+        self.constant(f"{name}.matrix.scale", scale * columns)
+        self.constant("hidden.zero_point", np.array(HIDDEN_ZERO_POINT))
         self.node("MatMulInteger", [inputs, f"{name}.matrix.int8", "hidden.zero_point"], [f"{out}.int32"])
         self.node("Cast", [f"{out}.int32"], [f"{out}.integers"], to=TensorProto.FLOAT)
         self.node("Mul", [f"{out}.integers", f"{name}.matrix.scale"], [out])

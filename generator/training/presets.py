@@ -9,14 +9,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
-Order = Literal["shuffled", "contiguous", "windows"]
+Order = Literal["shuffled", "contiguous", "windows", "once"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0.0)]
 Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 _LEAST_STEPS: Final = 40
 _USUAL_STEPS: Final = 84
 """In an epoch of nietzsche.txt, read in 64 rows by 100 characters."""
-_GATES: Final = {"lstm": 4, "gru": 3, "window": 4}
+_GATES: Final = {"lstm": 4, "gru": 3, "window": 4, "ngram": 4}
 SHUFFLE_BUFFER: Final = 10_000
 """Sequences in the shuffle buffer, as in the classic recipe's `Dataset.shuffle(10000)`."""
 WINDOW_LENGTH: Final = 40
@@ -33,12 +33,15 @@ class TrainingConfig:
     """How a text is read. Dropouts are fractions, `clip_norm` is the largest gradient norm (0: no clipping).
 
     `order`: `shuffled` sequences, `contiguous` streams, or overlapping `windows` in random order, of which only the
-    character after the last one is predicted. `carry_state`: each row of a batch continues from the state of the same
-    row in the batch before; else from zero. `warmup` is the fraction of all steps over which the learning rate rises;
-    it then falls along a cosine to a hundredth. Without warm-up the rate is constant. `patience`: epochs without a
-    better validation after which training stops (0: never); the number of epochs is then fitted to the length of the
-    text. `weight_decay` is AdamW's (0: the plain `optimizer`). `average` is the momentum of a running average of the
-    weights, which is what is validated and kept (0: no average).
+    character after the last one is predicted. With `once`, each epoch reads the next part of the text, so that all
+    epochs together read it one time, from its beginning to its end. `carry_state`: each row of a batch continues from
+    the state of the same row in the batch before; else from zero. `warmup` is the fraction of all steps over which
+    the learning rate rises; it then falls along a cosine to a hundredth. Without warm-up the rate is constant.
+    `patience`: epochs without a better validation after which training stops (0: never); the number of epochs is then
+    fitted to the length of the text. `weight_decay` is AdamW's (0: the plain `optimizer`). `average` is the momentum
+    of a running average of the weights, which is what is validated and kept (0: no average). `ngram_dropout` is the
+    fraction of n-grams that are not looked up; their embeddings are trained by Adagrad at `ngram_rate` times the
+    learning rate.
     """
 
     epochs: Count
@@ -56,6 +59,8 @@ class TrainingConfig:
     output_dropout: Fraction = 0.0
     optimizer: Literal["adam", "rmsprop"] = "adam"
     carry_state: bool = True
+    ngram_dropout: Fraction = 0.0
+    ngram_rate: Rate = 10.0
 
     def epochs_for(self, steps_per_epoch: int) -> int:
         """Returns how often to read a text: with `patience`, for about as many steps as nietzsche.txt."""
@@ -71,7 +76,9 @@ class Preset:
 
     `training` is for a new network; `pretraining` for the texts of `--pretrain`; `fine_tuning` for the corpus when the
     network has read those, or starts from a version. `architecture` is one of `architectures.ARCHITECTURES`; `dense`
-    are the widths of the layers that `window` has between its recurrent layer and its output. `lowercase`: the text is
+    are the widths of the layers that `window` has between its recurrent layer and its output. `ngram_bits`
+    are the n-grams that `ngram` looks up, and the bits of their hashes; `ngram_width` is the width of their embeddings.
+    `lowercase`: the text is
     lower-cased. `accuracy`: training also reports the fraction of characters that were predicted. After every epoch it
     writes `sample_length` characters at each of the `temperatures`.
     """
@@ -88,6 +95,8 @@ class Preset:
     fine_tuning: TrainingConfig
     architecture: str = "lstm"
     dense: tuple[Count, ...] = ()
+    ngram_bits: tuple[tuple[str, Count], ...] = ()
+    ngram_width: Annotated[int, Meta(ge=0)] = 0
     lowercase: bool = False
     accuracy: bool = False
     temperatures: tuple[float, ...] = (0.2, 0.5, 1.0, 1.2)
@@ -102,7 +111,7 @@ class Preset:
     def multiply_adds(self, symbols: int) -> int:
         """Returns about how many multiply-adds one character costs in training, forwards."""
         gates = _GATES[self.architecture]
-        inputs = (self.embedding or symbols) + self.units + (self.layers - 1) * 2 * self.units
+        inputs = (self.embedding or symbols) + self.ngram_width + self.units + (self.layers - 1) * 2 * self.units
         recurrent = gates * self.units * inputs
         return recurrent * (self.steps // WINDOW_STRIDE if self.architecture == "window" else 1) + self.units * symbols
 
@@ -193,6 +202,34 @@ PRESETS: Final = {
             ),
             pretraining=_PRETRAINING,
             fine_tuning=_TUNING,
+        ),
+        Preset(
+            name="ngram",
+            description="two layers with n-gram embeddings, made to read a library once",
+            architecture="ngram",
+            embedding=128,
+            units=512,
+            layers=2,
+            batch=128,
+            steps=64,
+            ngram_bits=(("2", 14), ("3", 15), ("4", 16), ("5", 17), ("word", 16), ("words", 17)),
+            ngram_width=64,
+            training=TrainingConfig(
+                epochs=24,
+                learning_rate=3e-3,
+                patience=4,
+                warmup=0.05,
+                clip_norm=1.0,
+                weight_decay=0.02,
+                average=0.98,
+                embedding_dropout=0.2,
+                hidden_dropout=0.3,
+                dropconnect=0.3,
+                output_dropout=0.4,
+                ngram_dropout=0.1,
+            ),
+            pretraining=replace(_PRETRAINING, order="once", epochs=12, learning_rate=4e-3),
+            fine_tuning=replace(_TUNING, ngram_dropout=0.1),
         ),
         Preset(
             name="lstm",

@@ -41,6 +41,8 @@ def print_start(version: Path, vocabulary: Vocabulary) -> None:
 def print_stage(characters: int, preset: Preset, config: TrainingConfig, per_epoch: int, seconds: float) -> None:
     """Prints what is about to be read, and how long all of it takes, in `seconds`."""
     times = f"up to {config.epochs} times" if config.patience else f"{config.epochs} times"
+    if config.order == "once":
+        times = f"once, in {config.epochs} parts"
     _print(f"reads {characters:,} characters {times}, in {per_epoch} steps of {preset.batch} × {preset.steps}")
     less = f"; less if validation does not improve for {config.patience} epochs" if config.patience else ""
     _print(f"takes about {duration(seconds)} on this machine{less}")

@@ -11,10 +11,11 @@ from typing import Final
 from generator.scoring.surprisal import bits_per_character
 from generator.training import progress
 from generator.training.architectures import ARCHITECTURES, step_model
+from generator.training.architectures.ngram import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
 from generator.training.corpus import SPLIT, Corpus
-from generator.training.model import from_bytes, parameters, to_bytes
+from generator.training.model import as_stored, parameters, to_bytes
 from generator.training.presets import Preset
 from generator.training.report import curve_png, history_csv
 from generator.training.run import RunSettings
@@ -28,6 +29,7 @@ _LICENSES: Final = {
     ),
 }
 """By the sha256 of the corpus. This program knows no other text's license, and the manifest says so."""
+_SIZES: Final = ("embedding", "units", "layers", "dense", "batch", "steps", "ngram_bits", "ngram_width")
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
@@ -39,14 +41,13 @@ def publish(  # noqa: PLR0917 (the parts of a run, in its order)
     `preset` is as it was used. Both the served form and the float figures are made from the float weights as they are
     stored. Raises `WeightsError`.
     """
-    stored = to_bytes(state.best)
-    weights = from_bytes(stored)
+    weights = as_stored(state.best)
     served = step_model(weights, quantised=True)
     metrics = _measure(served, corpus, "") | _measure(step_model(weights, quantised=False), corpus, "float_")
     architecture = ARCHITECTURES[preset.architecture].describe(preset)
     files = {
         MODEL: served,
-        FLOAT_WEIGHTS: stored,
+        FLOAT_WEIGHTS: to_bytes(weights),
         "history.csv": history_csv(state.history),
         "curve.png": curve_png(
             state.history,
@@ -58,7 +59,7 @@ def publish(  # noqa: PLR0917 (the parts of a run, in its order)
         ),
     }
     recipe = {
-        **{name: getattr(preset, name) for name in ("embedding", "units", "layers", "dense", "batch", "steps")},
+        **{name: getattr(preset, name) for name in _SIZES},
         **dataclasses.asdict(preset.training),
     }
     manifest = Manifest(
@@ -79,6 +80,10 @@ def publish(  # noqa: PLR0917 (the parts of a run, in its order)
             "pretrain": [Path(name).name for name in settings.pretrain],
             "pretraining": dataclasses.asdict(preset.pretraining) if settings.pretrain else None,
             "pretraining_seconds": round(pretrained.seconds),
+            "texts": [_text_note(Path(name)) for name in dict.fromkeys((*settings.pretrain, *settings.rehearse))],
+            "rehearse": [Path(name).name for name in settings.rehearse],
+            "characters_read": {"pretraining": pretrained.characters, "corpus": state.characters},
+            "ngrams": ngram_note(weights),
             "start_from": Path(settings.start_from).name if settings.start_from else None,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
@@ -89,6 +94,15 @@ def publish(  # noqa: PLR0917 (the parts of a run, in its order)
         hard_wrapped=corpus.hard_wrapped,
     )
     return manifest, add_version(out, files, manifest)
+
+
+def _text_note(path: Path) -> dict[str, str | int]:
+    content = path.read_bytes()
+    return {
+        "name": path.name,
+        "characters": len(content.decode("utf-8-sig")),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def _measure(model: bytes, corpus: Corpus, prefix: str) -> dict[str, float]:

@@ -25,7 +25,7 @@ RUNS: Final = ".training"
 BASE: Final = "nietzsche-best"
 """The shipped version from which training on another text starts: it knows English spelling."""
 _SETTINGS: Final = "settings.json"
-_SHAPE: Final = ("embedding", "units", "layers", "dense")
+_SHAPE: Final = ("embedding", "units", "layers", "dense", "ngram_bits", "ngram_width")
 _TRAINING_EFFICIENCY: Final = 0.6
 """Share of the speed of large matrix products that a training step reaches (docs/training.md)."""
 
@@ -51,6 +51,7 @@ class RunSettings(msgspec.Struct, frozen=True, kw_only=True):
     pretrain_epochs: int
     start_from: str | None
     overrides: dict[str, str] = {}
+    rehearse: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class Run:
     folder: Path
     resumed: bool = False
     pretraining_text: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
+    rehearsal_text: Indices = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def save_settings(self) -> None:
         """Creates the folder of a new run, with its settings. Raises `RunError`."""
@@ -90,8 +92,9 @@ class Run:
         ]
         characters = len(self.corpus.training) * settings.epochs
         if len(self.pretraining_text):
-            lines.append(f"pretraining: {len(self.pretraining_text):,} characters, {settings.pretrain_epochs} times")
-            characters += len(self.pretraining_text) * settings.pretrain_epochs
+            passes = 1 if self.preset.pretraining.order == "once" else settings.pretrain_epochs
+            lines.append(f"pretraining: {len(self.pretraining_text):,} characters, {passes} times")
+            characters += len(self.pretraining_text) * passes
         lines.append(f"corpus: {len(self.corpus.training):,} characters, up to {settings.epochs} times")
         operations = 6 * self.preset.multiply_adds(symbols) * characters  # forwards 2, backwards 4
         speed = _matrix_speed() * (2 if settings.dtype == "bfloat16" else 1) * _TRAINING_EFFICIENCY
@@ -127,8 +130,11 @@ def new_run(options: Options, download_bar: DownloadBar) -> Run:
         pretrain_epochs=options.pretrain_epochs or preset.pretraining.epochs,
         start_from=None if start_from is None else str(start_from.resolve()),
         overrides=overrides,
+        rehearse=tuple(str(path.resolve()) for path in options.rehearse),
     )
-    return Run(settings, preset, corpus, options.out / RUNS / name, pretraining_text=pretraining_text)
+    rehearsal_text = read_together(options.rehearse, corpus.vocabulary)
+    folder = options.out / RUNS / name
+    return Run(settings, preset, corpus, folder, pretraining_text=pretraining_text, rehearsal_text=rehearsal_text)
 
 
 def resumed_run(options: Options, download_bar: DownloadBar) -> Run:
@@ -154,7 +160,16 @@ def resumed_run(options: Options, download_bar: DownloadBar) -> Run:
     if corpus.sha256 != settings.corpus_sha256:
         raise RunError(f"{path}: not the text that the run started with; start a new run")
     pretraining_text = read_together([Path(name) for name in settings.pretrain], corpus.vocabulary)
-    return Run(settings, preset, corpus, folder, resumed=True, pretraining_text=pretraining_text)
+    rehearsal_text = read_together([Path(name) for name in settings.rehearse], corpus.vocabulary)
+    return Run(
+        settings,
+        preset,
+        corpus,
+        folder,
+        resumed=True,
+        pretraining_text=pretraining_text,
+        rehearsal_text=rehearsal_text,
+    )
 
 
 def duration(seconds: float) -> str:

@@ -8,10 +8,11 @@ from __future__ import annotations
 from typing import Final
 
 from generator.training.architectures.base import Architecture, FloatWeights
+from generator.training.architectures.ngram import NGRAM
 from generator.training.architectures.stacked import GRU, LSTM
 from generator.training.architectures.window import WINDOW
 
-ARCHITECTURES: Final = {architecture.name: architecture for architecture in (LSTM, GRU, WINDOW)}
+ARCHITECTURES: Final = {architecture.name: architecture for architecture in (LSTM, GRU, NGRAM, WINDOW)}
 
 
 def architecture_of(weights: FloatWeights) -> Architecture:

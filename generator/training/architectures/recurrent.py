@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
-from generator.training import native
+from generator.training.architectures import amx
 from generator.training.backend import keras
 
 ops = keras.ops
@@ -102,10 +102,10 @@ def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) ->
 
 
 @_backward_written_out
-def _native_lstm(
+def _amx_lstm(  # noqa: PLR0917 (differentiated by position)
     inputs: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> Any:
-    """The whole layer, input product included, in C (`native.py`): `inputs` `[steps, batch, inputs]` in bfloat16.
+    """The whole layer, input product included, in C (`amx.py`): `inputs` `[steps, batch, inputs]` in bfloat16.
 
     `hidden` and `cell` `[batch, units]` are float32, everything else bfloat16.
     """
@@ -113,7 +113,7 @@ def _native_lstm(
 
     dtype = inputs.dtype
     taken = [inputs, kernel, recurrent, ops.cast(bias, "float32"), ops.cast(hidden, dtype), cell]
-    given = tf.numpy_function(native.forward, taken, [dtype, tf.float32, dtype], stateful=False)
+    given = tf.numpy_function(amx.forward, taken, [dtype, tf.float32, dtype], stateful=False)
     units = recurrent.shape[0]
     for tensor, width in zip(given, (units, units, 4 * units), strict=True):
         tensor.set_shape((*inputs.shape[:2], width))
@@ -121,7 +121,7 @@ def _native_lstm(
 
     def grad(*upstream: Tensor) -> Any:
         needed = [*taken[:3], *taken[4:], *given, ops.cast(upstream[0], dtype)]
-        gradients = tf.numpy_function(native.backward, needed, [dtype, *[tf.float32] * 3], stateful=False)
+        gradients = tf.numpy_function(amx.backward, needed, [dtype, *[tf.float32] * 3], stateful=False)
         for gradient, value in zip(gradients, (inputs, kernel, recurrent, bias), strict=True):
             gradient.set_shape(value.shape)
         zeros = ops.zeros_like(cell)
@@ -286,10 +286,10 @@ class StatefulLSTM(StatefulLayer):
         """As `StatefulLayer` says."""
         kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (self.kernel, self.bias))
         batch, features = inputs.shape[1:]
-        if keras.backend.backend() == "tensorflow" and native.available(
+        if keras.backend.backend() == "tensorflow" and amx.available(
             batch, features, self.units, keras.backend.standardize_dtype(inputs.dtype)
         ):
-            hiddens, *last = _native_lstm(inputs, kernel, recurrent, bias, *states)
+            hiddens, *last = _amx_lstm(inputs, kernel, recurrent, bias, *states)
         else:
             hiddens, *last = _lstm(ops.matmul(inputs, kernel) + bias, recurrent, *states)
         return hiddens, last

@@ -30,7 +30,7 @@ def _stacked(name: str, layer: type[StatefulLayer], step: Callable[[FloatWeights
     return Architecture(
         name=name,
         logits=partial(_logits, layer, name),
-        variables=partial(_variables, name),
+        variables=partial(layer_variables, name),
         step=step,
         per_symbol=_PER_SYMBOL,
         describe=lambda preset: f"embedding {preset.embedding}, {preset.layers} × {name.upper()} {preset.units}",
@@ -48,24 +48,24 @@ def _logits(  # noqa: PLR0917 (an architecture's `logits`, after layer and name)
 ) -> Any:
     """The Keras layers; logits float32 `[batch, steps, symbols]`."""
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
-    x = _dropout(config.embedding_dropout, seed + 1)(x)
+    x = dropout(config.embedding_dropout, seed + 1)(x)
     for n in range(preset.layers):
         if n:
-            x = _dropout(config.hidden_dropout, seed + 100 + n)(x)
+            x = dropout(config.hidden_dropout, seed + 100 + n)(x)
         x = layer(
             preset.units, config.dropconnect, carried=config.carry_state, seed=seed + 2 + 10 * n, name=f"{name}_{n}"
         )(x)
-    x = _dropout(config.output_dropout, seed + 3)(x)
+    x = dropout(config.output_dropout, seed + 3)(x)
     # The loss wants its logits in float32 whatever the products are computed in.
     return keras.layers.Dense(symbols, dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)
 
 
-def _dropout(rate: float, seed: int) -> Any:
-    """One mask along the whole sequence (Gal & Ghahramani 2016)."""
+def dropout(rate: float, seed: int) -> Any:
+    """A dropout layer with one mask along the whole sequence (Gal & Ghahramani 2016)."""
     return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
 
 
-def _variables(name: str, model: Any) -> dict[str, Any]:
+def layer_variables(name: str, model: Any) -> dict[str, Any]:
     """Its trained variables by name."""
     layers = [layer for layer in model.layers if isinstance(layer, StatefulLayer)]
     return {
@@ -92,18 +92,33 @@ def gather_table(
     return "0.added"
 
 
-def add_output(graph: StepGraph, weights: FloatWeights, hidden: str) -> None:
-    """From the topmost hidden state to the logits."""
+def add_output(graph: StepGraph, weights: FloatWeights, hidden: str, logits: str = "logits") -> str:
+    """From the topmost hidden state to the logits, whose name is returned."""
     graph.constant("output.bias", weights["output_bias"])
     product = graph.product(graph.hidden(hidden), "output", weights["output_kernel"])
-    graph.node("Add", [product, "output.bias"], ["logits"])
+    graph.node("Add", [product, "output.bias"], [logits])
+    return logits
 
 
 def _lstm_step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001 (an architecture's `step`)
     """Layer n has its hidden state in `state.{2n}`, its cell state in `state.{2n + 1}`, float32 `[batch, units]`."""
     graph = StepGraph(quantised=quantised)
+    sizes = add_lstm_layers(graph, stacked_layers("lstm", weights), partial(gather_table, graph, weights))
+    add_output(graph, weights, f"next_state.{len(sizes) - 2}")
+    return graph.model(sizes, len(weights["output_bias"]))
+
+
+def add_lstm_layers(
+    graph: StepGraph,
+    layers: list[tuple[NDArray[np.float32], ...]],
+    add_input: Callable[[NDArray[np.float32], NDArray[np.float32]], str],
+) -> list[int]:
+    """Adds the layers from the lowest, with states as in `_lstm_step`; returns the sizes of the states.
+
+    `add_input` (kernel, bias) adds what the gates of the lowest layer get besides its own state, and returns its name.
+    """
     sizes: list[int] = []
-    for n, layer in enumerate(stacked_layers("lstm", weights)):
+    for n, layer in enumerate(layers):
         units = layer[1].shape[0]
         sizes += [units, units]
         # One sigmoid over input, forget and output gate wants the candidate last.
@@ -111,7 +126,7 @@ def _lstm_step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001
         kernel, recurrent, bias = (part[..., order] for part in layer)
         hidden, cell = f"state.{2 * n}", f"state.{2 * n + 1}"
         if n == 0:
-            added = gather_table(graph, weights, kernel, bias)
+            added = add_input(kernel, bias)
             product = graph.product(graph.hidden(hidden), "0", recurrent)
         else:
             # What comes from below and from the step before, through one product.
@@ -131,8 +146,7 @@ def _lstm_step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001
         graph.node("Add", [f"{n}.kept", f"{n}.written"], [f"next_{cell}"])
         graph.node("Tanh", [f"next_{cell}"], [f"{n}.squashed"])
         graph.node("Mul", [f"{n}.o", f"{n}.squashed"], [f"next_{hidden}"])
-    add_output(graph, weights, f"next_state.{len(sizes) - 2}")
-    return graph.model(sizes, len(weights["output_bias"]))
+    return sizes
 
 
 LSTM: Final = _stacked("lstm", StatefulLSTM, _lstm_step)

@@ -37,7 +37,7 @@ def available(batch: int, inputs: int, units: int, dtype: str) -> bool:
     return dtype == "bfloat16" and fits and _library() is not None
 
 
-def forward(
+def forward(  # noqa: PLR0917 (what TensorFlow passes on)
     inputs: Array, kernel: Array, recurrent: Array, bias: Array, hidden: Array, cell: Array
 ) -> tuple[Array, Array, Array]:
     """Hidden states `[steps, batch, units]`, cell states, and gates `[steps, batch, 4·units]`.
@@ -58,7 +58,7 @@ def forward(
     return hiddens, cells, gates
 
 
-def backward(
+def backward(  # noqa: PLR0917 (what TensorFlow passes on)
     inputs: Array,
     kernel: Array,
     recurrent: Array,
@@ -82,8 +82,7 @@ def backward(
 
     rows = steps * batch
     d_inputs = np.empty_like(inputs)
-    arrays = (d_projected, _packed(kernel, transposed=True), None, d_inputs)
-    _parallel("product", rows, (rows, depth, width), *arrays)
+    _parallel("product", rows, (rows, depth, width), d_projected, _packed(kernel, transposed=True), None, d_inputs)
     d_bias = np.empty(width, np.float32)
     _parallel("column_sums", width, (rows, width), d_projected, d_bias)
     entering = np.empty((depth + units, rows), inputs.dtype)
@@ -122,7 +121,7 @@ def _parallel(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | N
 
 
 def _in_parts(kernel: Callable[..., Any], extent: int, *arrays: Array | None) -> None:
-    """Calls a kernel on parts of its rows or columns, side by side; ctypes releases the interpreter's lock meanwhile."""
+    """Calls a kernel on parts of its rows or columns, in parallel: ctypes releases the interpreter's lock."""
     workers = len(os.sched_getaffinity(0))
     size = max(_ROWS, extent // workers // _ROWS * _ROWS)
     pointers = [_pointer(array) for array in arrays]
@@ -142,13 +141,15 @@ def _long(value: int) -> ctypes.c_long:
 def _pointer(array: Array | None) -> ctypes.c_void_p:
     if array is None:
         return ctypes.c_void_p(None)
-    assert array.flags.c_contiguous
+    if not array.flags.c_contiguous:
+        raise ValueError("the kernels take contiguous arrays only")
     return ctypes.c_void_p(array.ctypes.data)
 
 
 def _required() -> ctypes.CDLL:
     library = _library()
-    assert library is not None
+    if library is None:
+        raise RuntimeError("this machine has no AMX, or no C compiler")
     return library
 
 
@@ -163,7 +164,8 @@ def _library() -> ctypes.CDLL | None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             partial_path = path.with_suffix(f".{os.getpid()}.part")
-            subprocess.run([*_COMPILE, "-o", str(partial_path), str(_SOURCE)], check=True, capture_output=True)
+            command = [*_COMPILE, "-o", str(partial_path), str(_SOURCE)]
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 (a constant command)
             partial_path.replace(path)
         library = ctypes.CDLL(str(path))
     except (OSError, subprocess.CalledProcessError):

@@ -120,36 +120,41 @@ static inline void product(long depth, const bf16 *left, long stride, const bf16
  * -> hiddens [steps, batch, units], cells, gates [steps, batch, 4 units]. Columns of all gates are grouped: 32 units of each gate after the other. */
 void lstm_amx_forward(long steps, long batch, long units, long first, long last, const bf16 *projected, const bf16 *packed, const bf16 *hidden,
                       const float *cell, bf16 *hiddens, float *cells, bf16 *gates) {
-    float z[ROWS * 4 * GROUP] __attribute__((aligned(64)));
+    float *sums = aligned_alloc(64, (last - first) * 4 * GROUP * sizeof(float));
     configure();
     for (long t = 0; t < steps; t++) {
         const bf16 *h = t ? hiddens + (t - 1) * batch * units : hidden;
         const float *c = t ? cells + (t - 1) * batch * units : cell;
-        for (long u = 0; u < units; u += GROUP)
-            for (long row = first; row < last; row += ROWS) {
-                for (long gate = 0; gate < 4; gate++) {
-                    const bf16 *b = packed + (4 * u + gate * GROUP) * units;
-                    product(units, h + row * units, units, b, b + TILE * units, z + gate * GROUP, 4 * GROUP);
-                }
-                for (long r = 0; r < ROWS; r++)
-                    for (long half = 0; half < GROUP; half += TILE) {
-                        const long at = (t * batch + row + r) * units + u + half;
-                        const long at4 = ((t * batch + row + r) * units + u) * 4 + half;
-                        const bf16 *x = projected + at4;
-                        const float *s = z + r * 4 * GROUP + half;
-                        const __m512 i = sigmoid(_mm512_add_ps(_mm512_load_ps(s), load(x)));
-                        const __m512 f = sigmoid(_mm512_add_ps(_mm512_load_ps(s + GROUP), load(x + GROUP)));
-                        const __m512 g = tanh_(_mm512_add_ps(_mm512_load_ps(s + 2 * GROUP), load(x + 2 * GROUP)));
-                        const __m512 o = sigmoid(_mm512_add_ps(_mm512_load_ps(s + 3 * GROUP), load(x + 3 * GROUP)));
-                        const __m512 n = _mm512_fmadd_ps(f, _mm512_loadu_ps(c + (row + r) * units + u + half), _mm512_mul_ps(i, g));
-                        bf16 *y = gates + at4;
-                        _mm512_storeu_ps(cells + at, n);
-                        store(hiddens + at, _mm512_mul_ps(o, tanh_(n)));
-                        store(y, i); store(y + GROUP, f); store(y + 2 * GROUP, g); store(y + 3 * GROUP, o);
-                    }
+        for (long u = 0; u < units; u += GROUP) {
+            /* All rows with one gate's columns, which fit the first-level cache, before the next gate. */
+            for (long gate = 0; gate < 4; gate++) {
+                const bf16 *b = packed + (4 * u + gate * GROUP) * units;
+                for (long row = first; row < last; row += ROWS)
+                    product(units, h + row * units, units, b, b + TILE * units, sums + (row - first) * 4 * GROUP + gate * GROUP, 4 * GROUP);
             }
+            for (long row = first; row < last; row++) {
+                const bf16 *ahead = projected + ((t * batch + row + 8) * units + u) * 4;
+                for (long line = 0; line < 4 * GROUP; line += GROUP) _mm_prefetch(ahead + line, _MM_HINT_T0);
+                for (long half = 0; half < GROUP; half += TILE) {
+                    const long at = (t * batch + row) * units + u + half;
+                    const long at4 = ((t * batch + row) * units + u) * 4 + half;
+                    const bf16 *x = projected + at4;
+                    const float *s = sums + (row - first) * 4 * GROUP + half;
+                    const __m512 i = sigmoid(_mm512_add_ps(_mm512_load_ps(s), load(x)));
+                    const __m512 f = sigmoid(_mm512_add_ps(_mm512_load_ps(s + GROUP), load(x + GROUP)));
+                    const __m512 g = tanh_(_mm512_add_ps(_mm512_load_ps(s + 2 * GROUP), load(x + 2 * GROUP)));
+                    const __m512 o = sigmoid(_mm512_add_ps(_mm512_load_ps(s + 3 * GROUP), load(x + 3 * GROUP)));
+                    const __m512 n = _mm512_fmadd_ps(f, _mm512_loadu_ps(c + row * units + u + half), _mm512_mul_ps(i, g));
+                    bf16 *y = gates + at4;
+                    _mm512_storeu_ps(cells + at, n);
+                    store(hiddens + at, _mm512_mul_ps(o, tanh_(n)));
+                    store(y, i); store(y + GROUP, f); store(y + 2 * GROUP, g); store(y + 3 * GROUP, o);
+                }
+            }
+        }
     }
     _tile_release();
+    free(sums);
 }
 
 /* packed: the transpose of recurrent, [4 units, units]; upstream [steps, batch, units]: the gradient at the hidden states; d_cell [batch, units]:
@@ -168,7 +173,9 @@ void lstm_amx_backward(long steps, long batch, long units, long first, long last
                     product(4 * units, d_projected + ((t + 1) * batch + row) * 4 * units, 4 * units, b, b + TILE * 4 * units, z, GROUP);
                 else
                     memset(z, 0, sizeof z);
-                for (long r = 0; r < ROWS; r++)
+                for (long r = 0; r < ROWS; r++) {
+                    const bf16 *ahead = gates + ((t * batch + row + r + 8) * units + u) * 4;
+                    for (long line = 0; line < 4 * GROUP; line += GROUP) _mm_prefetch(ahead + line, _MM_HINT_T0);
                     for (long half = 0; half < GROUP; half += TILE) {
                         const long at = (t * batch + row + r) * units + u + half;
                         const long at4 = ((t * batch + row + r) * units + u) * 4 + half;
@@ -186,6 +193,7 @@ void lstm_amx_backward(long steps, long batch, long units, long first, long last
                         store(d + 3 * GROUP, _mm512_mul_ps(_mm512_mul_ps(dh, s), _mm512_mul_ps(o, _mm512_sub_ps(one, o))));
                         _mm512_storeu_ps(dcp, _mm512_mul_ps(dc, f));
                     }
+                }
             }
         }
     }

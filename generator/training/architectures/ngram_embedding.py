@@ -1,0 +1,255 @@
+"""Hashed n-gram embeddings: what the last characters, and the last words, look up in a table.
+
+Beside the current character, a network is given the sum of a few rows of one table: those of the last 2, 3, 4 and 5
+characters, of the word so far, and of the word so far with the word before it. So it does not have to spend its units
+on spelling (`shared/levers.md` has the measurements). Which rows, integers alone decide: the same in training, in
+numpy, and in the served graph, which keeps the last characters and the two words' hashes in its state.
+
+A character's code is made of its code point, so that a table means the same under another vocabulary. Code 0 stands
+for "nothing yet", which is what a state of zeros holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from generator.training.backend import keras
+from generator.vocabulary import Vocabulary
+
+ops = keras.ops
+
+CHARACTERS: Final = 5
+"""Codes that the state keeps, the latest last. After them it keeps the hashes of the word so far and the one before."""
+STATE: Final = CHARACTERS + 2
+_CODES: Final = 2039
+"""Fewer than 2048, below which float16 holds every integer."""
+WORD_MODULUS: Final = 1 << 24
+"""Below it float32, which the state is kept in, holds every integer."""
+WORD_FACTOR: Final = 0x5BD1E9
+HASH_MODULUS: Final = 1 << 32
+_FACTORS: Final = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD6E8FEB9, 0xA2B3C1D5, 0xF1357AEB)
+"""Odd numbers (xxHash's primes and others), one for each of `_INPUTS`; each feature turns them by its own amount."""
+_INPUTS: Final = CHARACTERS + 3
+"""What a hash is made of: the codes, the latest first; the word so far; the one before; the code of no letter."""
+_WORD, _BEFORE, _OTHER = CHARACTERS, CHARACTERS + 1, CHARACTERS + 2
+
+FEATURES: Final[Mapping[str, tuple[int, ...]]] = {
+    **{str(order): tuple(range(order)) for order in range(2, CHARACTERS + 1)},
+    "word": (_WORD, _OTHER),
+    "words": (_WORD, _BEFORE, _OTHER),
+}
+"""By name: which of `_INPUTS` its hash is made of."""
+
+TABLE_SCALE: Final = np.float32(1 / 64)
+SUM_SCALE: Final = np.float32(1 / 32)
+"""Of the served form's integers: rows as int8, their sum as uint8 with zero point 128."""
+
+
+@dataclass(frozen=True, slots=True)
+class NGrams:
+    """The features of a network, and how many bits the hash of each has: 2^bits rows of the table."""
+
+    bits: Mapping[str, int]
+    width: int
+
+    @classmethod
+    def of(cls, table: NDArray[np.float32], bits: NDArray[np.float32]) -> NGrams:
+        """Those of a table `[rows, width]` and of the bits as `NGramEmbedding.bits` has them."""
+        return cls({name: int(n) for name, n in zip(FEATURES, bits, strict=True) if n}, table.shape[1])
+
+    @property
+    def rows(self) -> int:
+        """Rows of the table, of all features together."""
+        return sum(1 << bits for bits in self.bits.values())
+
+    @property
+    def multipliers(self) -> NDArray[np.int64]:
+        """`[_INPUTS, features]`: inputs @ multipliers, modulo `HASH_MODULUS`, are the hashes."""
+        matrix = np.zeros((_INPUTS, len(self.bits)), np.int64)
+        for column, name in enumerate(self.bits):
+            turn = list(FEATURES).index(name)
+            for place in FEATURES[name]:
+                matrix[place, column] = _FACTORS[place] * (2 * turn + 1) * 0x2545F491 % HASH_MODULUS | 1
+        return matrix
+
+    @property
+    def divisors(self) -> NDArray[np.int64]:
+        """`[features]`: hash // divisor is the row within the feature's part of the table."""
+        return np.array([HASH_MODULUS >> bits for bits in self.bits.values()], np.int64)
+
+    @property
+    def offsets(self) -> NDArray[np.int64]:
+        """`[features]`: where each feature's part begins."""
+        sizes = np.array([1 << bits for bits in self.bits.values()], np.int64)
+        return np.cumsum(sizes) - sizes
+
+    def note(self) -> dict[str, Any]:
+        """For the manifest: all that the hash functions are made of."""
+        return {
+            "bits": dict(self.bits),
+            "width": self.width,
+            "multipliers": self.multipliers.T.tolist(),
+            "hash_modulus": HASH_MODULUS,
+            "word_factor": WORD_FACTOR,
+            "word_modulus": WORD_MODULUS,
+        }
+
+
+def symbols_of(vocabulary: Vocabulary) -> NDArray[np.float32]:
+    """`[vocabulary, 2]`: each character's code, and the code of its lower case if it is a letter, else 0."""
+    pairs = [(_code(c), _code(c.lower()[0]) if c.isalpha() else 0) for c in vocabulary.characters]
+    return np.array(pairs, np.float32)
+
+
+def _code(character: str) -> int:
+    return 1 + ord(character) % _CODES
+
+
+def indices(ngrams: NGrams, codes: Any, letters: Any, state: Any) -> tuple[Any, Any]:
+    """Rows of the table for every position, int64 `[batch, steps, features]`, and the state after the last one.
+
+    `codes` and `letters` are the columns of `symbols_of` for characters int64 `[batch, steps]`; `state` int64
+    `[batch, STATE]`.
+    """
+    steps = codes.shape[1]
+    extended = ops.concatenate([state[:, :CHARACTERS], codes], axis=1)
+    latest = [extended[:, CHARACTERS - back : CHARACTERS - back + steps] for back in range(CHARACTERS)]
+    words, before = _words(letters, state[:, CHARACTERS], state[:, CHARACTERS + 1])
+    other = ops.where(letters > 0, ops.zeros_like(codes), codes)
+    inputs = [*latest, words, before, other]
+    found = []
+    for column, factors in enumerate(ngrams.multipliers.T.tolist()):
+        key = sum(value * factor for value, factor in zip(inputs, factors, strict=True) if factor)
+        found.append(key % HASH_MODULUS // int(ngrams.divisors[column]) + int(ngrams.offsets[column]))
+    after = ops.concatenate([extended[:, -CHARACTERS:], words[:, -1:], before[:, -1:]], axis=1)
+    return ops.stack(found, axis=-1), after
+
+
+def _words(letters: Any, word: Any, before: Any) -> tuple[Any, Any]:
+    """The hashes of the word so far and of the word before it, int64 `[batch, steps]`, from those carried `[batch]`.
+
+    Without a loop: word[t] = Σ letter[j] · factor^(t−j) over the letters since the last other character, modulo 2^24,
+    is a difference of running sums times a power, for the factor is odd and so has an inverse.
+    """
+    steps = letters.shape[1]
+    inverse = pow(WORD_FACTOR, -1, WORD_MODULUS)
+    powers = np.array([pow(WORD_FACTOR, t, WORD_MODULUS) for t in range(steps)], np.int64)
+    inverses = np.array([pow(inverse, t, WORD_MODULUS) for t in range(steps)], np.int64)
+    places = ops.broadcast_to(ops.arange(steps, dtype="int64")[None], letters.shape)
+    none = -ops.ones_like(letters)
+
+    # Sum since the last character that is no letter; before the first of those, the carried word goes on.
+    running = ops.cumsum(letters * inverses, axis=1)
+    last_other = _running_maximum(ops.where(letters > 0, none, places))
+    carried = word[:, None] * WORD_FACTOR % WORD_MODULUS
+    since = ops.where(
+        last_other < 0,
+        running + carried,
+        running - ops.take_along_axis(running, ops.maximum(last_other, 0), axis=1),
+    )
+    words = since % WORD_MODULUS * powers % WORD_MODULUS
+
+    # A word becomes the word before at the character that ends it.
+    earlier = ops.concatenate([word[:, None], words[:, :-1]], axis=1)
+    ended = _running_maximum(ops.where(ops.logical_and(letters == 0, earlier > 0), places, none))
+    befores = ops.where(ended < 0, before[:, None], ops.take_along_axis(earlier, ops.maximum(ended, 0), axis=1))
+    return words, befores
+
+
+def _running_maximum(values: Any) -> Any:
+    # TensorFlow's graph forgets the shape.
+    return ops.reshape(ops.associative_scan(ops.maximum, values, axis=1), values.shape)
+
+
+class NGramEmbedding(keras.layers.Layer):
+    """Characters int32 `[batch, steps]` -> the sums of their n-grams' rows, float32 `[batch, steps, width]`.
+
+    The optimiser does not train the table: a dense gradient of it would cost more than the rest of the step. The
+    backward pass itself updates the rows that the batch touched, by Adagrad (Duchi et al. 2011); a row that no text
+    touched stays zero. `learning_rate` is set when the model is compiled. `dropout` is the fraction of looked-up rows
+    that training leaves out. On other backends than TensorFlow the optimiser trains the table as any other weight.
+    """
+
+    def __init__(self, ngrams: NGrams, symbols: int, dropout: float = 0.0, *, seed: int, **options: Any) -> None:
+        super().__init__(dtype="float32", **options)
+        self.ngrams = ngrams
+        self.symbols_known = symbols
+        self.dropout = dropout
+        self.seed_generator = keras.random.SeedGenerator(seed)
+        self.learning_rate: Any = lambda: 0.0
+
+    def build(self, input_shape: tuple[int, ...]) -> None:
+        """Makes the table, what Adagrad remembers of it, and the carried state."""
+        shape = (self.ngrams.rows, self.ngrams.width)
+
+        def kept(name: str, shape: tuple[int, ...], *, trainable: bool = False) -> Any:
+            return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
+
+        self.table = kept("table", shape, trainable=not self._updates_rows)
+        self.squares = kept("squares", shape)
+        self.symbols = kept("symbols", (self.symbols_known, 2))
+        self.bits = kept("bits", (len(FEATURES),))
+        self.bits.assign([float(self.ngrams.bits.get(name, 0)) for name in FEATURES])
+        self.state = self.add_weight(
+            shape=(input_shape[0], STATE), initializer="zeros", trainable=False, dtype="int64", name="state"
+        )
+        # The backward pass comes here for its gradient, which is zero.
+        self.hook = self.add_weight(shape=(), initializer="zeros", name="hook")
+
+    @property
+    def _updates_rows(self) -> bool:
+        return bool(keras.backend.backend() == "tensorflow")
+
+    def call(self, characters: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras's signature)
+        """Looks up, and leaves the state for the next call."""
+        pairs = ops.cast(ops.take(self.symbols, characters, axis=0), "int64")
+        found, after = indices(self.ngrams, pairs[..., 0], pairs[..., 1], ops.copy(self.state.value))
+        self.state.assign(after)
+        kept = ops.ones(found.shape, "float32")
+        if training and self.dropout:
+            kept = keras.random.dropout(kept, self.dropout, seed=self.seed_generator)
+        return self._summed(found, kept)
+
+    def _summed(self, found: Any, kept: Any) -> Any:
+        """The sum of the rows, each times what is kept of it; its gradient updates the rows."""
+        if not self._updates_rows:
+            return ops.sum(ops.take(self.table, found, axis=0) * kept[..., None], axis=-2)
+        import tensorflow as tf  # noqa: PLC0415 (the update of single rows is TensorFlow's)
+
+        table, squares = self.table.value, self.squares.value
+        width = self.ngrams.width
+
+        @tf.custom_gradient
+        def look_up(hook: Any) -> Any:
+            rows = tf.gather(table, found) * kept[..., None]
+
+            def gradient(upstream: Any) -> Any:
+                spread = tf.reshape(upstream[..., None, :] * kept[..., None], (-1, width))
+                touched, place = tf.unique(tf.reshape(found, (-1,)))
+                summed = tf.math.unsorted_segment_sum(spread, place, tf.size(touched))
+                tf.raw_ops.ResourceSparseApplyAdagradV2(
+                    var=table.handle,
+                    accum=squares.handle,
+                    lr=tf.cast(self.learning_rate(), tf.float32),
+                    epsilon=1e-10,
+                    grad=summed,
+                    indices=touched,
+                )
+                return tf.zeros_like(hook)
+
+            return tf.reduce_sum(rows, axis=-2) + hook, gradient
+
+        return look_up(self.hook.value)
+
+    def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """`[batch, steps]` -> `[batch, steps, width]`."""
+        return (*input_shape, self.ngrams.width)
+
+    def reset_states(self) -> None:
+        """The next call begins a new text."""
+        self.state.assign(ops.zeros_like(self.state.value))
