@@ -80,9 +80,13 @@ class Methods(World):
         document = params.raw.get("document")
         if not document:
             raise ApiError(400, "there is no document in the request")
-        return self._post(chat, params, _caption(params), document if isinstance(document, bytes) else b"")
+        return self._post(
+            chat, params, _caption(params), document if isinstance(document, bytes) else b"", is_document=True
+        )
 
-    def _post(self, chat: Chat, params: Params, text: str, photo: bytes | None = None) -> Json:
+    def _post(
+        self, chat: Chat, params: Params, text: str, photo: bytes | None = None, *, is_document: bool = False
+    ) -> Json:
         buttons = checked_buttons(params)
         thread = params.integer("message_thread_id") or None
         if thread is not None and thread not in chat.topics:
@@ -99,10 +103,11 @@ class Methods(World):
             text=text,
             buttons=buttons,
             silent=params.flag("disable_notification"),
-            preview=not (params.json("link_preview_options", "link preview options") or {}).get("is_disabled"),
+            preview_options=params.json("link_preview_options", "link preview options") or {},
             reply_to=reply_to,
             thread=thread,
             photo=photo,
+            is_document=is_document,
             at=self._clock.time(),
         )
         chat.sent[int(sent.id)] = sent
@@ -137,7 +142,8 @@ class Methods(World):
         if (text, buttons) == (sent.text, sent.buttons):
             raise ApiError(400, NOT_MODIFIED)
         sent.text, sent.buttons = text, buttons
-        sent.preview = not (params.json("link_preview_options", "link preview options") or {}).get("is_disabled")
+        sent.preview_options = params.json("link_preview_options", "link preview options") or {}
+        sent.edited = True
         sent.edits.put(text)
         return True if sent.chat is None else sent.chat.message_json(sent)
 
@@ -145,7 +151,7 @@ class Methods(World):
         sent, buttons = self._edited(params), checked_buttons(params)
         if buttons == sent.buttons:
             raise ApiError(400, NOT_MODIFIED)
-        sent.buttons = buttons
+        sent.buttons, sent.edited = buttons, True
         return True if sent.chat is None else sent.chat.message_json(sent)
 
     async def _answer_callback_query(self, params: Params) -> bool:

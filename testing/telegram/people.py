@@ -12,7 +12,14 @@ from testing.telegram.api import Json, Params
 if TYPE_CHECKING:
     from testing.telegram.world import World
 
-_PHOTO: Final = {"file_id": "photo", "file_unique_id": "photo", "width": 1, "height": 1}
+_PHOTO: Final = {"file_id": "photo", "file_unique_id": "photo", "file_size": 1, "width": 1, "height": 1}
+_DOCUMENT: Final = {
+    "file_id": "document",
+    "file_unique_id": "document",
+    "file_size": 1,
+    "file_name": "picture.png",
+    "mime_type": "image/png",
+}
 
 
 @dataclass(eq=False)
@@ -24,12 +31,19 @@ class Sent:
     text: str
     buttons: list[list[Json]]
     silent: bool = False
-    preview: bool = True
+    preview_options: Json = field(default_factory=dict)
     reply_to: int | None = None
     thread: int | None = None
     photo: bytes | None = None
+    is_document: bool = False
+    edited: bool = False
     at: float = 0.0
     edits: Inbox[str] = field(default_factory=lambda: Inbox("edit"))
+
+    @property
+    def preview(self) -> bool:
+        """Whether Telegram may show a preview of links."""
+        return not self.preview_options.get("is_disabled")
 
     @property
     def labels(self) -> list[str]:
@@ -188,11 +202,25 @@ class Chat:
         return {"id": self.id, "type": self.kind, "title": "A group"} | ({"is_forum": True} if self.forum else {})
 
     def message_json(self, sent: Sent) -> Json:
-        content = {"text": sent.text} if sent.photo is None else {"caption": sent.text, "photo": [_PHOTO]}
-        message = {"message_id": sent.id, "date": int(time.time()), "chat": self.json(), "from": self.server.me()}
+        """The `Message` object of a message of the bot's."""
+        message: Json = {
+            "message_id": sent.id,
+            "from": self.server.bot_user(),
+            "chat": self.json(),
+            "date": int(time.time()),
+        }
+        if sent.edited:
+            message["edit_date"] = int(time.time())
         if sent.thread is not None:
             message |= {"message_thread_id": sent.thread, "is_topic_message": True}
-        return message | content | ({"reply_markup": {"inline_keyboard": sent.buttons}} if sent.buttons else {})
+        if sent.photo is None:
+            message["text"] = sent.text
+        else:
+            message |= {"document": _DOCUMENT} if sent.is_document else {"photo": [_PHOTO]}
+            message |= {"caption": sent.text} if sent.text else {}
+        if sent.preview_options:
+            message["link_preview_options"] = sent.preview_options
+        return message | ({"reply_markup": {"inline_keyboard": sent.buttons}} if sent.buttons else {})
 
     def typed_message(self, text: str, by: User | None, extra: Json) -> Json:
         writer = by or self.owner

@@ -61,6 +61,11 @@ class TelegramServer(Methods, Faults):
         await self.down()
 
     @property
+    def methods(self) -> set[str]:
+        """The methods of the Bot API that it has."""
+        return {name for name, _ in self._methods.values()}
+
+    @property
     def url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 

@@ -168,7 +168,8 @@ class Updates:
         info = {"url": self.webhook.url, "has_custom_certificate": False, "pending_update_count": self.pending}
         if not self.webhook.url:
             return info
-        return info | {"max_connections": self.webhook.max_connections} | self._last_error
+        info |= {"max_connections": self.webhook.max_connections, "allowed_updates": self.allowed_updates}
+        return info | self._last_error
 
     async def _deliver(self, webhook: Webhook) -> None:
         headers = {SECRET_HEADER: webhook.secret} if webhook.secret else {}

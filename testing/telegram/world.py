@@ -27,10 +27,20 @@ class World(Updates):
         """Return a number that nothing else has."""
         return next(self._numbers)
 
-    def me(self) -> Json:
-        rights = {"can_join_groups": True, "can_read_all_group_messages": True, "supports_inline_queries": True}
+    def bot_user(self) -> Json:
+        """The bot, as the sender of its messages."""
         number = int(self.token.split(":", maxsplit=1)[0])
-        return {"id": number, "is_bot": True, "first_name": "Bot", "username": self.username} | rights
+        return {"id": number, "is_bot": True, "first_name": "Bot", "username": self.username}
+
+    def me(self) -> Json:
+        """The bot, with what only getMe tells."""
+        return self.bot_user() | {
+            "can_join_groups": True,
+            "can_read_all_group_messages": False,
+            "supports_inline_queries": True,
+            "can_connect_to_business": False,
+            "has_main_web_app": False,
+        }
 
     def user(self, name: str) -> User:
         return User(self, self.number(), name)
