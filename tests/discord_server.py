@@ -64,6 +64,10 @@ class DiscordServer:
         self.replay_everything = False
         """Whether a session that goes on is told all its events again, not only what it has missed."""
         self.silent_heart = 0
+        self.ignore_resume = False
+        """Whether RESUME is left without an answer."""
+        self.resumes = 0
+        """How many RESUMEs came."""
         self._acknowledged: dict[str, list[str] | None] = {}
         """By interaction, what its original response shows; `None` while that says that the bot thinks."""
         self._nonces: dict[str, list[str]] = {}
@@ -109,6 +113,10 @@ class DiscordServer:
     async def op(self, op: int, data: Any = None) -> None:
         """An operation of the gateway."""
         await self._sockets[-1].send_json({"op": op, "d": data})
+
+    async def close(self, code: int) -> None:
+        """Closes the connection to the gateway with a close code."""
+        await self._sockets[-1].close(code=code)
 
     def cut(self) -> None:
         """The connection to the gateway is gone, without a word."""
@@ -238,6 +246,11 @@ class DiscordServer:
             if message.type is WSMsgType.TEXT and message.json()["op"] == HEARTBEAT and not silent:
                 await socket.send_json({"op": ACKNOWLEDGED})
             if message.type is WSMsgType.TEXT and message.json()["op"] == RESUME:
+                self.resumes += 1
+                self.changed.set()
+                if self.ignore_resume:
+                    self._sockets.append(socket)
+                    continue
                 self._sockets.append(socket)
                 self._transports.append(request.transport)
                 missed = 0 if self.replay_everything else message.json()["d"]["seq"]

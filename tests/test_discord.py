@@ -18,9 +18,9 @@ from simcord.backend.errors import OptionError, SetupError
 from simcord.results import InteractionResult
 
 from bot.core import messages
-from bot.core.ask import Write
+from bot.core.ask import Where, Write
 from bot.core.commands import COMMANDS, operator_commands, user_commands
-from bot.core.reply import Action, Passage, Picture, Reply
+from bot.core.reply import Action, Passage, Picture, Reply, Suggestion
 from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.render import MAX_MESSAGE
@@ -180,6 +180,26 @@ async def test_what_is_typed_is_offered_first_however_it_is_written(here: World)
         assert len({choice["value"] for choice in offered}) == len(offered)
 
 
+async def test_suggestions_are_read_once_while_one_types(here: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = 0
+    suggest = here.core.suggest
+
+    async def counted(where: Where) -> list[Suggestion]:
+        nonlocal reads
+        reads += 1
+        return await suggest(where)
+
+    monkeypatch.setattr(here.core, "suggest", counted)
+    for typed in ("0", "0,", "0,9"):
+        await here.alice.autocomplete(here.channel, "nietzsche", "temperature", typed)
+    assert reads == 1
+    await here.alice.slash(here.channel, "temperature", value="0.85")
+    offered = await here.alice.autocomplete(here.channel, "nietzsche", "temperature", "")
+    assert offered[0]["value"] == 0.85
+    await here.bob.autocomplete(here.channel, "nietzsche", "temperature", "")
+    assert reads == 3
+
+
 async def test_what_is_no_temperature_is_not_offered(here: World) -> None:
     usual = await here.alice.autocomplete(here.channel, "nietzsche", "temperature", "")
     for typed in ("warm", "9", "-", "nan"):
@@ -256,7 +276,7 @@ async def test_the_ids_of_buttons_fit_and_nothing_is_kept_for_them(here: World) 
     assert not here.client.persistent_views
     assert not here.client._connection._view_store._synced_message_views
     assert not here.client._connection._view_store._views
-    assert not here.client._taken
+    assert not here.client._replying
 
 
 # Where it works
@@ -400,6 +420,25 @@ async def test_a_mention_where_the_bot_may_not_write_ends_in_the_log(
     await here.alice.send(here.channel, f"<@{here.bot_id}> The philosopher")
     assert "status=403 code=50013" in caplog.text
     assert "philosopher" not in caplog.text
+
+
+async def test_a_mention_where_the_bot_may_not_write_costs_no_text(
+    here: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    denied = discord.PermissionOverwrite(send_messages=False)
+    silent = here.guild.create_text_channel("silent", overwrites={here.guild.default_role: denied})
+    await here.person("admin", administrator=True).send(silent, f"<@{here.bot_id}> The philosopher")
+    assert not here.core.seen
+    assert "discord.mention_ignored" in caplog.text
+
+
+async def test_a_mention_where_the_bot_may_not_read_is_answered_without_a_reference(here: World) -> None:
+    denied = discord.PermissionOverwrite(read_message_history=False)
+    unread = here.guild.create_text_channel("unread", overwrites={here.guild.default_role: denied})
+    await here.alice.send(unread, f"<@{here.bot_id}> The philosopher")
+    [body] = here.sent("POST", r"/messages$")
+    assert "message_reference" not in body
 
 
 # Length, markup
@@ -580,18 +619,46 @@ async def test_a_late_picture_is_attached_to_the_announcement(here: World) -> No
 
 
 @pytest.mark.usefixtures("at_once")
-async def test_a_private_reply_that_comes_late_is_private_all_the_same(here: World) -> None:
+@pytest.mark.parametrize("name", ["temperature", "forgetme", "help", "nosuch"])
+async def test_what_is_always_private_is_deferred_privately(here: World, name: str) -> None:
     gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "temperature", value="0.8")
+    data = {"id": "1", "name": name, "type": 1}
+    result = await here.interaction(here.alice, SLASH, data, here.channel.id)
+    assert result.deferred
+    assert result.ephemeral
+    gate.set()
+    await here.env.settle()
+    assert not here.channel.history(viewer=here.bob)
+    assert result.response is not None
+    assert result.response.content
+    assert not result.followups
+    assert not here.sent("DELETE", "")
+    assert len(here.env.errors) == (name == "nosuch")
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_late_refusal_of_a_public_command_is_private_all_the_same(here: World) -> None:
+    gate = here.core.hold()
+    result = await here.alice.slash(here.channel, "continue")
     assert result.deferred
     gate.set()
     await here.env.settle()
-    assert result.response is None  # the announcement is gone
+    assert result.response is None  # the placeholder is deleted
     [said] = result.followups
     assert said.ephemeral
-    assert as_shown(said.content) == messages.temperature_set(0.8)
+    assert as_shown(said.content) == messages.NOTHING_TO_CONTINUE
     assert not here.channel.history(viewer=here.bob)
     assert here.sent("PATCH", "/@original$")[0]["content"] == EMPTY
+
+
+@pytest.mark.usefixtures("at_once")
+async def test_a_placeholder_that_cannot_be_deleted_is_no_error_for_the_user(here: World) -> None:
+    gate = here.core.hold()
+    result = await here.alice.slash(here.channel, "continue")
+    here.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=500, times=None)
+    gate.set()
+    await here.env.settle()
+    assert [as_shown(said.content) for said in result.followups] == [messages.NOTHING_TO_CONTINUE]
 
 
 async def test_a_refusal_that_is_there_at_once_is_never_announced(here: World) -> None:
@@ -728,7 +795,7 @@ async def test_a_command_of_another_form_is_answered(here: World, caplog: pytest
     data["options"] = [{"name": "more", "type": 1, "options": []}]
     result = await here.interaction(here.alice, SLASH, data, here.alice.user.dm_channel.id)
     assert result.ephemeral
-    assert "not understood" in caplog.text
+    assert "discord.command_not_understood" in caplog.text
     assert here.env.errors
 
 
@@ -744,11 +811,11 @@ async def test_commands_are_told_once_and_again_only_when_they_change(
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
-    assert not await here.client.synchronise(force=False)
+    assert not await here.client.sync_commands(force=False)
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
-    assert await here.client.synchronise(force=True)
+    assert await here.client.sync_commands(force=True)
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
 
 
@@ -758,7 +825,7 @@ async def test_when_discord_does_not_take_the_commands_the_bot_serves_and_tries_
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     here.env.inject_error("PUT", "/applications/*/commands", status=500)
     await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
-    assert "could not be synchronised" in caplog.text
+    assert "discord.sync_failed" in caplog.text
     assert not (await here.alice.slash(here.channel, "nietzsche")).ephemeral
     await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -47,7 +48,8 @@ def platform(server: DiscordServer, core: tuple[Core, Any], *, token: str = TOKE
 
 @asynccontextmanager
 async def serving(bot: Discord, server: DiscordServer) -> AsyncIterator[asyncio.Task[None]]:
-    task = asyncio.create_task(bot.serve())
+    # In a context of its own: simcord leaves its way to answer interactions in that of the tests.
+    task = asyncio.create_task(bot.serve(), context=contextvars.Context())
     task.add_done_callback(lambda _: server.changed.set())
     try:
         await server.until(lambda: server.identified > 0 or task.done())
@@ -160,7 +162,7 @@ async def test_a_gateway_that_is_away_is_no_endless_recursion(
 async def test_a_gateway_that_does_not_answer_holds_nobody_up(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(client, "CLOSE_SECONDS", 0.05)
     server.deaf = True
     async with asyncio.timeout(5), serving(platform(server, core), server):
         pass

@@ -16,8 +16,10 @@ from discord_support import Core, core_on
 from test_discord_connection import platform, ready, serving
 
 from bot.core import messages
-from bot.platforms.discord import responder
+from bot.platforms.discord import client, responder
 
+INVALID_SEQUENCE = 4007
+"""Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
 START = "I write in the manner of"
 
 
@@ -102,6 +104,38 @@ async def test_a_gateway_that_does_not_hear_the_heart_is_left_and_taken_up_again
         await server.slash("start", number=902)
         await server.until(lambda: len(server.shown) == 2)
     assert answers(server) == {"901": 1, "902": 1}
+
+
+async def test_a_session_that_is_not_acknowledged_is_not_connected(
+    server: DiscordServer, core: tuple[Core, Any]
+) -> None:
+    server.ignore_resume = True
+    bot = platform(server, core)
+    async with serving(bot, server):
+        await ready(bot)
+        await server.close(INVALID_SEQUENCE)
+        await server.until(lambda: server.resumes == 1)
+        assert not bot.connected
+        await server.slash("start", number=901)  # an event is no acknowledgement
+        await server.until(lambda: len(server.shown) == 1)
+        assert not bot.connected
+
+
+async def test_a_session_that_is_not_acknowledged_in_time_is_replaced(
+    server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(client, "SESSION_SECONDS", 0.2)
+    server.ignore_resume = True
+    bot = platform(server, core)
+    async with serving(bot, server):
+        await ready(bot)
+        await server.close(INVALID_SEQUENCE)
+        await server.until(lambda: server.identified == 2, patience=30)
+        await server.slash("start", number=901)
+        await server.until(lambda: len(server.shown) == 1)
+        assert bot.connected
+    assert answers(server) == {"901": 1}
+    assert "discord.session_not_acknowledged shard=0" in caplog.text
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut after", 500, 502])

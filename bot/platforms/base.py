@@ -1,7 +1,4 @@
-"""What every chat platform has in common. An adapter turns each update into an `Ask`, and shows the `Reply`.
-
-No rule about texts, temperatures or people lives here.
-"""
+"""What every adapter to a chat platform provides."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import Protocol
 
 
 class BadToken(Exception):
-    """The platform refuses the token: trying again changes nothing."""
+    """The platform refuses the token: a retry changes nothing."""
 
 
 class CommandSyncError(Exception):
@@ -17,14 +14,14 @@ class CommandSyncError(Exception):
 
 
 class Platform(Protocol):
-    """An adapter to a chat platform."""
+    """An adapter to a chat platform: turns events into `Ask`s, and shows `Reply`s."""
 
     name: str
-    """As people's and operators' names begin: "discord", "telegram"."""
+    """Prefix of users' and operators' names: "discord", "telegram"."""
 
     @property
     def connected(self) -> bool:
-        """Whether updates arrive at this moment."""
+        """Whether it receives events at this moment."""
 
     @property
     def problem(self) -> str:
@@ -33,8 +30,8 @@ class Platform(Protocol):
     async def serve(self) -> None:
         """Connects and serves until it is cancelled.
 
-        Raises `BadToken`, or any other exception when it makes sense to try again later.
+        Raises `BadToken`, or any other exception when a retry makes sense.
         """
 
     async def drain(self) -> None:
-        """Returns when everything that was taken has been answered."""
+        """Returns when every event that was received is answered."""

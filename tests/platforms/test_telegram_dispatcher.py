@@ -14,7 +14,7 @@ from telegram_support import (
 )
 
 from bot.core import admission, messages
-from bot.platforms.dedup import Seen
+from bot.platforms.dedup import Deduplicator
 from bot.platforms.telegram import dispatcher
 from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
@@ -266,7 +266,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
 
 
 def test_updates_are_remembered_for_a_while() -> None:
-    seen = Seen()
+    seen = Deduplicator()
     assert all(seen.add(number) for number in range(5000))
     assert not seen.add(4999)
     assert len(seen._ids) < 5000

@@ -16,6 +16,7 @@ from bot.core.reply import Reply
     parse=lambda _: ForgetMe(confirmed=True),
     asks=(ForgetMe,),
     exclusive=True,
+    private=True,
 )
 async def forget_me(context: Context, _: ForgetMe, where: Where) -> Reply:
     """Deletes every row about the user."""

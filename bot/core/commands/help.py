@@ -8,7 +8,15 @@ from bot.core.commands.registry import Context, command, operator_commands, user
 from bot.core.reply import Reply
 
 
-@command(name="help", usage="/help", purpose="this list", portuguese="esta lista", parse=lambda _: Help(), asks=(Help,))
+@command(
+    name="help",
+    usage="/help",
+    purpose="this list",
+    portuguese="esta lista",
+    parse=lambda _: Help(),
+    asks=(Help,),
+    private=True,
+)
 async def show_help(context: Context, _: Help, where: Where) -> Reply:
     """Lists the commands that the user has."""
     specs = user_commands() | (operator_commands() if context.is_operator(where) else {})

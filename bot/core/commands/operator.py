@@ -15,6 +15,7 @@ from bot.core.reply import Reply
     portuguese="carrega os pesos que CURRENT nomeia",
     parse=lambda _: Reload(),
     asks=(Reload,),
+    private=True,
     for_operators=True,
 )
 async def reload(context: Context, _ask: Reload, _where: Where) -> Reply:
@@ -29,6 +30,7 @@ async def reload(context: Context, _ask: Reload, _where: Where) -> Reply:
     portuguese="o que o gerador está fazendo",
     parse=lambda _: Stats(),
     asks=(Stats,),
+    private=True,
     for_operators=True,
 )
 async def stats(context: Context, _ask: Stats, _where: Where) -> Reply:

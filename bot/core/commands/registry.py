@@ -50,6 +50,7 @@ class CommandSpec:
 
     `parse` makes an `Ask` of what follows the command and raises `ValueError` where it cannot; `asks` are the kinds
     that `run` handles. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them.
+    `private`: only the user sees the reply, whatever it says.
     """
 
     name: str
@@ -61,6 +62,7 @@ class CommandSpec:
     run: Handler
     options: Mapping[str, OptionNote]
     exclusive: bool
+    private: bool
     for_operators: bool
 
 
@@ -78,13 +80,14 @@ def command(
     asks: tuple[type[Any], ...],
     options: Mapping[str, OptionNote] = MappingProxyType({}),
     exclusive: bool = False,
+    private: bool = False,
     for_operators: bool = False,
 ) -> Callable[[Handler], Handler]:
     """Registers the decorated handler as a command; see `CommandSpec`."""
 
     def register(run: Handler) -> Handler:
         COMMANDS[name] = CommandSpec(
-            name, usage, purpose, portuguese, parse, asks, run, options, exclusive, for_operators
+            name, usage, purpose, portuguese, parse, asks, run, options, exclusive, private, for_operators
         )
         return run
 
@@ -99,6 +102,11 @@ def user_commands() -> dict[str, CommandSpec]:
 def operator_commands() -> dict[str, CommandSpec]:
     """Returns the commands that operators have besides, by name."""
     return {name: spec for name, spec in COMMANDS.items() if spec.for_operators}
+
+
+def is_private(ask: Ask) -> bool:
+    """Returns whether only the user sees the reply to `ask`, whatever it says."""
+    return isinstance(ask, Unknown | Invalid) or COMMANDS[name_of(ask)].private
 
 
 def parse(name: str, arguments: str) -> Ask:

@@ -31,6 +31,7 @@ def _parse(arguments: str) -> ShowTemperature | SetTemperature:
     parse=_parse,
     asks=(ShowTemperature, SetTemperature),
     exclusive=True,
+    private=True,
 )
 async def temperature(context: Context, ask: ShowTemperature | SetTemperature, where: Where) -> Reply:
     """Shows, sets or clears the user's own temperature."""

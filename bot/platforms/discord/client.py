@@ -1,4 +1,4 @@
-"""discord.py's client for this bot: what Discord tells becomes invocations, what the core replies becomes answers."""
+"""discord.py's client for this bot: events in, replies out."""
 
 from __future__ import annotations
 
@@ -6,31 +6,38 @@ import asyncio
 import logging
 import re
 import sys
+import time
 from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, Final
 
 import discord
 import yarl
-from discord import app_commands
 
 from bot.core import messages
-from bot.core.ask import Ask, Invalid, Where
-from bot.core.commands import Commands, parse
+from bot.core.ask import Ask, Where
+from bot.core.commands import Commands, is_private, parse
 from bot.core.reply import Reply, Suggestion
-from bot.platforms.dedup import Seen
+from bot.platforms.dedup import Deduplicator
+from bot.platforms.discord.command_tree import CommandTree
 from bot.platforms.discord.endpoints import Http
 from bot.platforms.discord.responder import PREFIX, InteractionResponder, MentionResponder, Responder, respond
 from bot.platforms.discord.slash_commands import Portuguese, commands, definition
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import InvalidRequest
 
 PLATFORM: Final = "discord"
-GOODBYE_SECONDS: Final = 2.0
-"""How long a gateway may take to confirm that a connection ends; the library would wait for half a minute."""
+CLOSE_SECONDS: Final = 2.0
+"""How long a gateway may take to confirm that a connection closes; discord.py would wait for half a minute."""
 LAUNCH_SECONDS: Final = 60.0
 """A shard that has not connected by then counts as a failure of the platform."""
+SESSION_SECONDS: Final = 90.0
+"""How long a gateway may take to acknowledge a session. More than 86.4, since Discord allows 1,000 new sessions a day
+(https://discord.com/developers/docs/events/gateway#session-start-limit-object)."""
+SUGGESTION_SECONDS: Final = 30.0
+"""How long suggestions are kept while a user types: Discord asks for them at every key."""
+_MAX_SUGGESTIONS: Final = 1024
+"""Users."""
 log = logging.getLogger(__name__)
 
 
@@ -45,58 +52,11 @@ class Shards:
 ALL_SHARDS: Final = Shards()
 
 
-class Tree(app_commands.CommandTree["Client"]):
-    """The slash commands. Usable on servers, in direct messages and wherever a user who installed the app writes."""
-
-    def __init__(self, client: Client) -> None:
-        super().__init__(
-            client,
-            allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
-            allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
-        )
-
-    async def interaction_check(self, interaction: discord.Interaction[Client], /) -> bool:
-        """Whether it is new: a session that goes on may be told again what it has heard."""
-        return self.client.seen.add(interaction.id)
-
-    async def _call(self, interaction: discord.Interaction[Client]) -> None:
-        """The library's own step from an interaction to a command.
-
-        Options of a form that it does not expect break it, and asyncio would log that with the words in them; so that
-        becomes an error of the one kind that `on_error` is told of.
-        """
-        try:
-            await super()._call(interaction)
-        except app_commands.AppCommandError:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it is, `on_error` tells of it
-            raise app_commands.AppCommandError(type(error).__name__) from None
-
-    async def on_error(self, interaction: discord.Interaction, error: app_commands.AppCommandError, /) -> None:
-        """For a command that Discord knows in another form than this version of the bot, and for mistakes of ours.
-
-        What was typed stands in some of these errors, so of those only the kind is logged.
-        """
-        if isinstance(error, app_commands.CommandInvokeError) and isinstance(error.original, InvalidRequest):
-            await self.client.ask(interaction, Invalid(error.command.name, error.original))
-            return
-        if isinstance(error, app_commands.CommandInvokeError):
-            log.error("a slash command failed", exc_info=error.original)
-        else:
-            log.warning("a slash command was not understood: %s", type(error).__name__)
-        if interaction.type is discord.InteractionType.autocomplete:
-            return
-        if isinstance(error, app_commands.CommandNotFound):
-            await self.client.ask(interaction, parse(error.name, ""))
-        else:
-            await self.client.send_error(interaction)
-
-
 class Client(discord.AutoShardedClient):
-    """One connection, from log-in to close; a new one is made for the next.
+    """One connection from log-in to close; the next one needs a new client.
 
-    `for_operators`: whether the operators' commands are told to Discord. `sync_commands`: whether logging in
-    registers commands that changed. `shards`: which connect here.
+    `for_operators`: whether the operators' commands are registered. `sync_on_login`: whether commands that changed are
+    registered at log-in. `shards`: those that connect here.
     """
 
     def __init__(
@@ -106,7 +66,7 @@ class Client(discord.AutoShardedClient):
         *,
         for_operators: bool,
         gateway_url: str = "",
-        sync_commands: bool = True,
+        sync_on_login: bool = True,
         shards: Shards = ALL_SHARDS,
     ) -> None:
         super().__init__(
@@ -114,145 +74,186 @@ class Client(discord.AutoShardedClient):
             shard_count=shards.count or None,
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=discord.AllowedMentions.none(),
-            max_messages=None,  # nothing is looked up in messages of the past, so none are kept
+            max_messages=None,  # no event needs a message of the past
             member_cache_flags=discord.MemberCacheFlags.none(),
         )
-        # The library makes its HTTP client itself. The tree takes it over from here.
+        # discord.py makes its HTTP client itself, and offers no way to give it one. The tree takes it from here.
         self.http = self._connection.http = Http(self.loop, gateway_url)
         self._core = core
         self._store = store
-        self._sync_commands = sync_commands
-        self._taken: set[asyncio.Task[Any]] = set()
-        self._lost: set[int] = set()
-        self.seen = Seen()
-        """Interactions and mentions."""
-        self.tree = Tree(self)
-        for command in commands(self.ask, self._suggest, for_operators=for_operators):
+        self._sync_on_login = sync_on_login
+        self._replying: set[asyncio.Task[Any]] = set()
+        self._unacknowledged: dict[int, asyncio.Event] = {}
+        """By shard, set when Discord acknowledges the session."""
+        self._events = Deduplicator()
+        self._suggestions: dict[int, tuple[float, list[Suggestion]]] = {}
+        """By user, with the time when they expire."""
+        self.tree = CommandTree(self, is_new=self._events.add, handle=self.handle, send_error=self._send_error)
+        for command in commands(self.handle, self._suggest, for_operators=for_operators):
             self.tree.add_command(command)
 
     async def setup_hook(self) -> None:
-        """After the log-in, before the first event. Without its commands told anew the bot still serves the old."""
+        """Registers commands that changed, after the log-in. If that fails, the bot serves with the old ones."""
         await self.tree.set_translator(Portuguese())
-        if self._sync_commands:
+        if self._sync_on_login:
             try:
-                await self.synchronise(force=False)
+                await self.sync_commands(force=False)
             except (discord.DiscordException, StoreError) as error:
-                log.error("the commands could not be synchronised: %s", " ".join(str(error).split()))
+                log.error("discord.sync_failed reason=%s", " ".join(str(error).split()))
 
-    async def synchronise(self, *, force: bool) -> bool:
-        """Tells Discord about the commands, if they changed or `force`; returns whether that was so.
+    async def sync_commands(self, *, force: bool) -> bool:
+        """Registers the commands if they changed, or if `force`; returns whether it did.
 
         Raises `discord.DiscordException` or `StoreError`.
         """
         key, now = f"discord.commands.{self.application_id}", await definition(self.tree)
         if not force and await self._store.setting(key) == now:
             return False
-        told = await self.tree.sync()
+        registered = await self.tree.sync()
         await self._store.set_setting(key, now)
-        log.info("%d commands synchronised", len(told))
+        log.info("discord.commands_synced count=%d", len(registered))
         return True
-
-    @property
-    def connected(self) -> bool:
-        """Whether every shard is."""
-        shards = self.shards.values()
-        return self.is_ready() and not self.is_closed() and not any(shard.is_closed() for shard in shards)
 
     async def drain(self, *, cancel: bool = False) -> None:
         """Waits for the replies in progress; `cancel`: cancels them first."""
-        await asyncio.sleep(0)  # what arrived in this turn of the loop has a task by now, but has not begun
-        taken = self._taken.copy()
+        await asyncio.sleep(0)  # an event that has just arrived has a task by now, but that has not begun
+        replying = self._replying.copy()
         if cancel:
-            for task in taken:
+            for task in replying:
                 task.cancel()
-        if taken:
-            await asyncio.wait(taken)
+        if replying:
+            await asyncio.wait(replying)
 
-    async def ask(self, interaction: discord.Interaction, ask: Ask) -> None:
-        """A slash command."""
-        await self._answer(InteractionResponder(interaction), self._core.handle(ask, _where(interaction)))
+    # ---- requests -------------------------------------------------------------------------------------------------
 
-    async def send_error(self, interaction: discord.Interaction) -> None:
-        """For something that went wrong before the core was asked."""
+    async def handle(self, interaction: discord.Interaction[Any], ask: Ask) -> None:
+        """Answers a slash command."""
+        self._suggestions.pop(interaction.user.id, None)
+        responder = InteractionResponder(interaction, private=is_private(ask))
+        await self._respond(responder, self._core.handle(ask, _where(interaction)))
 
-        async def apology() -> Reply:
-            return Reply.refusal(messages.UNEXPECTED)
-
-        await self._answer(InteractionResponder(interaction), apology())
-
-    async def on_interaction(self, interaction: discord.Interaction) -> None:
-        """A button; the tree takes the other kinds."""
+    async def on_interaction(self, interaction: discord.Interaction[Any]) -> None:
+        """Answers a button; the tree answers the other kinds."""
         custom_id = interaction.custom_id or ""
         if interaction.type is not discord.InteractionType.component or not custom_id.startswith(PREFIX):
             return
-        if self.seen.add(interaction.id):
+        if self._events.add(interaction.id):
             data = custom_id.removeprefix(PREFIX)
-            await self._answer(InteractionResponder(interaction), self._core.press(data, _where(interaction)))
+            await self._respond(InteractionResponder(interaction), self._core.press(data, _where(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
-        """A message that begins with the bot's name, which Discord delivers without a privileged intent.
+        """Answers a message that begins with a mention of the bot, which Discord delivers without a privileged intent.
 
         Others arrive without their text, except those in direct messages.
         """
         if message.author.bot or self.user is None:
             return
         mention = re.match(rf"\s*<@!?{self.user.id}>", message.content)
-        if mention is not None and self.seen.add(message.id):
-            typed = message.content[mention.end() :].strip()
-            where = Where(PLATFORM, str(message.channel.id), str(message.author.id))
-            await self._answer(MentionResponder(message), self._core.handle(parse("nietzsche", typed), where))
+        if mention is None or not self._events.add(message.id):
+            return
+        responder = MentionResponder(message, self.user.id)
+        if not responder.may_write:
+            log.info("discord.mention_ignored reason=missing_permission")
+            return
+        ask = parse("nietzsche", message.content[mention.end() :].strip())
+        where = Where(PLATFORM, str(message.channel.id), str(message.author.id))
+        await self._respond(responder, self._core.handle(ask, where))
+
+    async def _send_error(self, interaction: discord.Interaction[Any]) -> None:
+        async def error() -> Reply:
+            return Reply.refusal(messages.UNEXPECTED)
+
+        await self._respond(InteractionResponder(interaction), error())
+
+    async def _respond(self, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
+        """Sends the reply, in the task that discord.py made for the event; `drain` waits for it."""
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
+        self._replying.add(task)
+        try:
+            await respond(responder, work, lambda: self._core.undelivered(PLATFORM))
+        finally:
+            self._replying.discard(task)
+
+    async def _suggest(self, interaction: discord.Interaction[Any]) -> list[Suggestion]:
+        user, now = interaction.user.id, time.monotonic()
+        expires, suggestions = self._suggestions.get(user, (now, []))
+        if expires <= now:
+            suggestions = await self._core.suggest(_where(interaction))
+            if len(self._suggestions) >= _MAX_SUGGESTIONS:
+                self._suggestions.clear()
+            self._suggestions[user] = (now + SUGGESTION_SECONDS, suggestions)
+        return suggestions
+
+    # ---- connections ----------------------------------------------------------------------------------------------
+
+    @property
+    def connected(self) -> bool:
+        """Whether Discord has acknowledged the session of every shard, and its connection is open."""
+        closed = self.is_closed() or any(shard.is_closed() for shard in self.shards.values())
+        return self.is_ready() and not closed and not self._unacknowledged
+
+    async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
+        """Connects a shard. Raises `TimeoutError` where discord.py would retry for ever, one call deeper each time."""
+        async with asyncio.timeout(LAUNCH_SECONDS):
+            await super().launch_shard(gateway, shard_id, initial=initial)
+        self.dispatch("shard_launched", shard_id)
+
+    async def on_shard_launched(self, shard_id: int) -> None:
+        """Waits for the first session of a shard."""
+        await self._await_session(shard_id)
 
     async def on_shard_disconnect(self, shard_id: int) -> None:
-        """Told once; the library tries again and again."""
-        if shard_id not in self._lost and not self.is_closed():
-            self._lost.add(shard_id)
-            log.warning("shard %d has lost its connection", shard_id)
+        """Logs a lost connection, once while discord.py retries, and waits for the next session."""
+        if shard_id not in self._unacknowledged and not self.is_closed():
+            log.warning("discord.shard_disconnected shard=%d", shard_id)
+            await self._await_session(shard_id)
+            log.warning("discord.shard_connected shard=%d", shard_id)
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """A new session."""
-        self._found(shard_id)
+        """Notes that Discord has begun a session."""
+        self._acknowledge(shard_id)
 
     async def on_shard_resumed(self, shard_id: int) -> None:
-        """The session of before."""
-        self._found(shard_id)
+        """Notes that Discord has resumed a session."""
+        self._acknowledge(shard_id)
+
+    def _acknowledge(self, shard_id: int) -> None:
+        if shard_id in self._unacknowledged:
+            self._unacknowledged.pop(shard_id).set()
+
+    async def _await_session(self, shard_id: int) -> None:
+        """Returns when Discord acknowledges the session of a shard, or the client closes.
+
+        A gateway that keeps a connection open without doing so gets a new one, with a new session.
+        """
+        acknowledged = self._unacknowledged[shard_id] = asyncio.Event()
+        while not acknowledged.is_set():
+            try:
+                async with asyncio.timeout(SESSION_SECONDS):
+                    await acknowledged.wait()
+            except TimeoutError:
+                shard = self.get_shard(shard_id)
+                if shard is not None and not shard.is_closed():
+                    log.warning("discord.session_not_acknowledged shard=%d seconds=%g", shard_id, SESSION_SECONDS)
+                    await shard.reconnect()
 
     async def on_error(self, event_method: str, /, *_args: Any, **_named: Any) -> None:
-        """What no handler expected. The event itself is not logged: it may be somebody's message."""
-        log.error("%s failed", event_method, exc_info=sys.exception())
+        """Logs an unexpected error of a handler, without the event: it may be a user's message."""
+        log.error("discord.event_failed event=%s", event_method, exc_info=sys.exception())
 
     async def close(self) -> None:
-        """Leaves the gateway, and hangs up on one that does not answer."""
+        """Closes the connections, and the sockets of a gateway that does not answer."""
+        for shard_id in [*self._unacknowledged]:
+            self._acknowledge(shard_id)
         closing = asyncio.create_task(super().close())
-        done, _ = await asyncio.wait({closing}, timeout=GOODBYE_SECONDS)
+        done, _ = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
         if not done:
             await self.http.close()
         await closing
 
-    async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
-        """Raises `TimeoutError` where the library would try for ever, one call deeper every time."""
-        async with asyncio.timeout(LAUNCH_SECONDS):
-            await super().launch_shard(gateway, shard_id, initial=initial)
 
-    def _found(self, shard_id: int) -> None:
-        if shard_id in self._lost:
-            self._lost.discard(shard_id)
-            log.warning("shard %d is connected again", shard_id)
-
-    async def _answer(self, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
-        """Answers, in the task that the library made for the event; until then `drain` knows about it."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - for the type checker: a coroutine runs in a task
-        self._taken.add(task)
-        try:
-            await respond(responder, work, lambda: self._core.undelivered(PLATFORM))
-        finally:
-            self._taken.discard(task)
-
-    async def _suggest(self, interaction: discord.Interaction) -> list[Suggestion]:
-        return await self._core.suggest(_where(interaction))
-
-
-def _where(interaction: discord.Interaction) -> Where:
-    """The channel is the chat; where Discord names none that the library knows, the user is."""
+def _where(interaction: discord.Interaction[Any]) -> Where:
+    """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
     user = str(interaction.user.id)
     return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))

@@ -88,21 +88,21 @@ class Discord:
         """
         try:
             with endpoints.using(self._settings.api_url):
-                async with self._new_client(sync_commands=False) as client:
+                async with self._new_client(sync_on_login=False) as client:
                     await client.login(self._settings.token.reveal())
-                    return await client.synchronise(force=force)
+                    return await client.sync_commands(force=force)
         except discord.LoginFailure:
             raise BadToken(_REFUSED) from None
         except (discord.DiscordException, OSError) as error:
             raise CommandSyncError(f"Discord was not told: {format_error(error)}") from error
 
-    def _new_client(self, *, sync_commands: bool = True) -> Client:
+    def _new_client(self, *, sync_on_login: bool = True) -> Client:
         return Client(
             self._commands,
             self._store,
             gateway_url=self._settings.gateway_url,
             for_operators=self._operated,
-            sync_commands=sync_commands,
+            sync_on_login=sync_on_login,
             shards=Shards(self._settings.shard_ids, self._settings.shard_count),
         )
 

@@ -236,10 +236,18 @@ class InteractionResponder:
 
 
 class MentionResponder:
-    """Answers a message that mentions the bot. A reply that is private elsewhere is public here."""
+    """Answers a message that mentions the bot, whose user ID is `me`. Every reply is public here."""
 
-    def __init__(self, message: discord.Message) -> None:
+    def __init__(self, message: discord.Message, me: int) -> None:
         self._message = message
+        self._permissions = _permissions(message, me)
+
+    @property
+    def may_write(self) -> bool:
+        """Whether the bot may answer there, as far as it can know."""
+        if isinstance(self._message.channel, discord.Thread):
+            return self._permissions.send_messages_in_threads
+        return self._permissions.send_messages
 
     async def defer(self) -> None:
         """Shows the bot typing, for ten seconds. A failure does not matter."""
@@ -259,10 +267,21 @@ class MentionResponder:
         """Discord posts messages of one nonce once, within minutes; at most 25 characters
         (https://discord.com/developers/docs/resources/message#create-message)."""
         details = extras()
-        if number == 1:
+        if number == 1 and self._permissions.read_message_history:  # which a reference needs
             details["reference"] = self._message.to_reference(fail_if_not_exists=False)
         nonce = f"{self._message.id}.{number}"
         await self._message.channel.send(text, suppress_embeds=True, nonce=nonce, **details)
+
+
+def _permissions(message: discord.Message, me: int) -> discord.Permissions:
+    """Returns the permissions of the user `me` where a message stands; all of them where that is not known."""
+    member = None if message.guild is None else message.guild.get_member(me)
+    if member is None or isinstance(message.channel, discord.PartialMessageable):
+        return discord.Permissions.all()
+    try:
+        return message.channel.permissions_for(member)
+    except discord.ClientException:  # a thread in an unknown channel
+        return discord.Permissions.all()
 
 
 def _extras(reply: Reply, *, as_file: bool = False) -> dict[str, Any]:

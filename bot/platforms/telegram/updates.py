@@ -18,7 +18,7 @@ from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import Commands, parse
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
-from bot.platforms.dedup import Seen
+from bot.platforms.dedup import Deduplicator
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.inline import InlineHandler, inline_where, is_wait_button
@@ -64,7 +64,7 @@ class UpdateHandler:
         self._username = username.lower()
         self._clock = clock
         self._inline = InlineHandler(commands, sender)
-        self._seen = Seen()
+        self._seen = Deduplicator()
         self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
         """The chat and the number of messages that were refused, oldest first."""
 
