@@ -131,7 +131,7 @@ async def _replicas(running: Cluster, number: int, weights: Path) -> AsyncIterat
     served = await asyncio.to_thread(running.serve, "--replicas", str(number), "--weights", str(weights))
     if served.returncode:
         raise SystemExit(served.stderr)
-    async with Pool.open("auto", start=PATIENCE) as pool:
+    async with Pool.open("auto", start_seconds=PATIENCE) as pool:
         _pin(running.replicas())
         await _latencies(pool, 2.0)
         yield pool

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from generator.cluster.deploy import Order, connect, deploy
+from generator.cluster.deploy import DeploymentSpec, connect, deploy
 from generator.errors import GeneratorError
 from generator.weights.versions import MANIFEST, shipped_folder
 
@@ -49,14 +49,14 @@ def _count(typed: str) -> int:
     return int(typed)
 
 
-def _order(options: argparse.Namespace) -> Order:
+def _spec(options: argparse.Namespace) -> DeploymentSpec:
     weights, version = options.weights, options.version
     if "://" not in weights:
         path = Path(weights).expanduser().resolve()
         if (path / MANIFEST).is_file():
             path, version = path.parent, version or path.name
         weights = str(path)
-    return Order(weights, version, options.replicas, options.most, options.threads)
+    return DeploymentSpec(weights, version, options.replicas, options.most, options.threads)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -69,9 +69,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.most is not None and options.most < options.replicas:
         parser.error("--most must be at least --replicas")
     try:
-        order = _order(options)
+        spec = _spec(options)
         started = connect(options.address, or_start=True)
-        version = deploy(order)
+        version = deploy(spec)
     except GeneratorError as error:
         print(f"python -m generator serve: {error}", file=sys.stderr)
         return _WRONG
@@ -80,7 +80,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "python -m generator serve: no longer waits; what was asked of a cluster it goes on with", file=sys.stderr
         )
         return _INTERRUPTED
-    print(f"{version} serves on {order.replicas} replicas", flush=True)
+    print(f"{version} serves on {spec.replicas} replicas", flush=True)
     if started:
         print("The cluster was started here, and ends with Ctrl-C.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

@@ -224,7 +224,7 @@ async def test_who_comes_to_a_full_pool_is_told_when_to_come_back(pool: Pool) ->
 @needs_ray
 async def test_a_text_that_comes_too_late_is_refused(running: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", running.address)
-    async with Pool.open("auto", patience=0.0) as pool:
+    async with Pool.open("auto", request_seconds=0.0) as pool:
         with pytest.raises(Overloaded):
             await pool.generate(requests(1)[0])
 
@@ -311,7 +311,7 @@ async def test_fifty_chats_of_three_bots_are_all_answered_when_a_replica_is_kill
 
 @needs_ray
 async def test_a_replica_that_hangs_costs_its_own_texts_alone_and_is_replaced(running: Cluster, pool: Pool) -> None:
-    async with Pool.open("auto", patience=10.0) as impatient:
+    async with Pool.open("auto", request_seconds=10.0) as impatient:
         tasks = [asyncio.create_task(impatient.generate(request)) for request in requests(50, 4000)]
         await until(lambda: pool.statistics().running > 10)
         hanging = running.replicas()[0]
@@ -532,7 +532,7 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
 async def test_without_a_cluster_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(Unavailable, match="is not there"):
-        async with Pool.open("auto", start=5.0):
+        async with Pool.open("auto", start_seconds=5.0):
             pass
 
 

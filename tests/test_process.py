@@ -147,17 +147,17 @@ async def test_other_weights_by_current_by_signal_and_by_asking(bot: Installatio
     async with bot.service() as service:
         add_tiny_version(bot.weights, "tiny-2", 2)
         activate(bot.weights, "tiny-2")
-        await service.log.next("weights (CURRENT changed): tiny-2 serves now, in place of tiny-1.")
+        await service.log.next("reload.done trigger='CURRENT' version=tiny-2 before=tiny-1")
         assert "tiny-2" in await asked(alice, "/about")
 
         service.tell(signal.SIGHUP)
-        await service.log.next("weights (SIGHUP): tiny-2 serves already")
+        await service.log.next("reload.done trigger='SIGHUP' version=tiny-2 before=tiny-2")
         assert await bot.command("reload") == (0, "tiny-2 serves already; CURRENT names no other.\n", "")
 
         (add_tiny_version(bot.weights, "bad", 3) / "model.onnx").write_bytes(b"no network")
         (bot.weights / "CURRENT").write_text("bad\n")
         why = "model.onnx: its sha256 is not the one that manifest.json gives"
-        assert why in await service.log.next("weights (CURRENT changed)")
+        assert why in await service.log.next("reload.refused trigger='CURRENT'")
         status, out, err = await bot.command("reload")
         assert (status, out) == (1, "")
         assert why in err
@@ -203,7 +203,7 @@ async def test_training_ends_while_twenty_people_type(bot: Installation, tmp_pat
                 async with asyncio.timeout(2 * PATIENCE):
                     said, _ = await training.communicate()
                 assert training.returncode == 0, said.decode()
-                await service.log.next("weights (CURRENT changed): cats serves now, in place of tiny-1.")
+                await service.log.next("reload.done trigger='CURRENT' version=cats before=tiny-1")
             finally:
                 done.set()
         assert "cats" in await asked(everybody[0], "/about")

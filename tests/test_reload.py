@@ -1,9 +1,10 @@
-"""Other weights while the service runs."""
+"""Hot reload."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ Add = Callable[[Path, str, int], Path]
 
 
 @pytest.fixture(autouse=True)
-def _told(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
+def _info(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
     with caplog.at_level(logging.INFO, "bot.service.reload"):
         yield
 
@@ -66,10 +67,10 @@ async def test_when_current_changes_the_new_version_serves(tiny_folder: Path, ad
         assert not outcomes.more
 
 
-async def test_a_bad_version_changes_nothing_and_the_operator_is_told_once(
+async def test_a_bad_version_changes_nothing_and_is_logged_once(
     tiny_folder: Path, add_tiny_version: Add, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)  # CURRENT is read again and again meanwhile
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)  # CURRENT is read again and again meanwhile
     bad = add_tiny_version(tiny_folder, "bad", 2)
     (bad / "model.onnx").write_bytes(b"no network")
     async with reloadable(tiny_folder) as (reloading, generator, outcomes), reloading.watching(tiny_folder):
@@ -79,14 +80,37 @@ async def test_a_bad_version_changes_nothing_and_the_operator_is_told_once(
         add_tiny_version(tiny_folder, "good", 3)
         activate(tiny_folder, "good")
         assert await outcomes.next() == "loaded"
-    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert len(told) == 1
-    assert told[0].startswith("weights (CURRENT changed): ")
-    assert "model.onnx: its sha256 is not the one" in told[0]
-    assert told[0].endswith("tiny-1 goes on serving")
+    (line,) = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert line.startswith("reload.refused trigger='CURRENT' serving=tiny-1 reason=")
+    assert "model.onnx: its sha256 is not the one" in line
 
 
-async def test_a_current_that_disappears_is_told_and_found_again(
+async def test_a_version_that_was_still_being_copied_is_tried_again(
+    tiny_folder: Path,
+    tmp_path: Path,
+    add_tiny_version: Add,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
+    elsewhere = add_tiny_version(tmp_path / "elsewhere", "tiny-2", 2)
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), reloading.watching(tiny_folder):
+        (tiny_folder / "CURRENT").write_text("tiny-2\n")
+        assert await outcomes.next() == "refused"
+        (tiny_folder / "tiny-2").mkdir()
+        shutil.copy(elsewhere / "model.onnx", tiny_folder / "tiny-2")
+        assert await outcomes.next() == "refused"  # the same, so it is not logged as an error again
+        assert reloading.refusal.endswith("tiny-2/manifest.json: no such file or directory; copy the version anew")
+        for name in ("weights.safetensors", "manifest.json"):
+            shutil.copy(elsewhere / name, tiny_folder / "tiny-2")
+        while await outcomes.next() != "loaded":
+            pass
+        assert serving(generator) == "tiny-2"
+        assert reloading.refusal == ""
+    assert 1 <= len([record for record in caplog.records if record.levelno == logging.ERROR]) <= 2
+
+
+async def test_a_current_that_disappears_is_logged_and_found_again(
     tiny_folder: Path, add_tiny_version: Add, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
@@ -103,7 +127,7 @@ async def test_where_no_change_is_reported_it_is_seen_all_the_same(
     tiny_folder: Path, add_tiny_version: Add, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a network file system; and when CURRENT changed just before the watching began."""
-    monkeypatch.setattr(module, "LOOK_SECONDS", 0.05)
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.05)
     async with reloadable(tiny_folder) as (reloading, generator, outcomes):
         add_tiny_version(tiny_folder, "tiny-2", 2)
         activate(tiny_folder, "tiny-2")
@@ -112,7 +136,7 @@ async def test_where_no_change_is_reported_it_is_seen_all_the_same(
             assert serving(generator) == "tiny-2"
 
 
-async def test_asking_several_times_at_once_loads_once_and_tells_why_not(
+async def test_asking_several_times_at_once_loads_once_and_logs_why_not(
     tiny_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with reloadable(tiny_folder) as (reloading, _, outcomes), reloading.watching(None):
@@ -123,7 +147,7 @@ async def test_asking_several_times_at_once_loads_once_and_tells_why_not(
         (tiny_folder / "CURRENT").write_text("../../etc\n")
         reloading.ask()
         assert await outcomes.next() == "refused"
-    assert "weights (SIGHUP): tiny-1 serves already" in caplog.text
+    assert "reload.done trigger='SIGHUP' version=tiny-1 before=tiny-1" in caplog.text
     assert "is not the name of a version" in caplog.text
 
 
@@ -158,19 +182,19 @@ async def test_a_defect_while_loading_leaves_the_service_as_it_is(
             await tried.wait()
         reloading.ask()
         assert await outcomes.next() == "unchanged"
-    assert "the old ones go on serving" in caplog.text
+    assert "reload.failed trigger='SIGHUP'" in caplog.text
 
 
-async def test_a_folder_that_cannot_be_watched_is_told_and_asking_still_works(
+async def test_a_folder_that_cannot_be_watched_is_logged_and_asking_still_works(
     tiny_folder: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with reloadable(tiny_folder) as (reloading, _, outcomes), reloading.watching(tmp_path / "nowhere"):
         reloading.ask()
         assert await outcomes.next() == "unchanged"
-    assert "nowhere/CURRENT cannot be watched" in caplog.text
+    assert "reload.not_watched" in caplog.text
 
 
-async def test_whoever_asks_gets_the_reason(tiny_folder: Path) -> None:
+async def test_a_refusal_is_raised_with_its_reason(tiny_folder: Path) -> None:
     async with reloadable(tiny_folder) as (reloading, _, outcomes):
         (tiny_folder / "CURRENT").write_text("gone\n")
         with pytest.raises(WeightsError, match=r"gone/manifest\.json"):

@@ -18,9 +18,9 @@ from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
 from bot.cli.exit_codes import UNUSABLE
-from bot.cli.reload_client import ask_to_reload
+from bot.cli.reload_client import request_reload
 from bot.config.loader import ConfigError, load
-from bot.config.schema import Config, HttpSection
+from bot.config.schema import Config
 from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Kind
@@ -199,10 +199,10 @@ async def test_sighup_takes_up_other_weights(
     add_tiny_version(tiny_folder, "tiny-2", 2)
     async with running(config, platform):
         tell(signal.SIGHUP)
-        await told.line("weights (SIGHUP): tiny-1 serves already")
+        await told.line("reload.done trigger='SIGHUP' version=tiny-1 before=tiny-1")
         (tiny_folder / "CURRENT").write_text("tiny-2\n")
         tell(signal.SIGHUP)
-        await told.line("weights (SIGHUP): tiny-2 serves")  # "now" or "already": CURRENT is watched as well
+        await told.line("reload.done trigger='SIGHUP' version=tiny-2")
         assert "tiny-2" in (await platform.type("about")).text
         tell(signal.SIGTERM)
 
@@ -216,7 +216,7 @@ async def test_weights_that_the_configuration_pins_stay(
     async with running(config, platform):
         add_tiny_version(tiny_folder, "tiny-2", 2)
         activate(tiny_folder, "tiny-2")
-        answer = await asyncio.to_thread(ask_to_reload, HttpSection(port=config.http.port))
+        answer = await asyncio.to_thread(request_reload, config)
         assert answer.message == "tiny-1 serves already; CURRENT names no other."
         tell(signal.SIGTERM)
 

@@ -1,44 +1,28 @@
-"""A thread that writes fails, or hangs for good: it is noticed, told of, counted; nobody waits in vain; it goes on."""
+"""The worker process crashes or hangs while users type: their texts end with an error, and a new worker serves."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
-import socket
 import time
 from pathlib import Path
 
-from service_process import PATIENCE, TYPED, Installation, ServiceProcess, heard, people
+from service_process import PATIENCE, TYPED, Installation, ServiceProcess, people
 from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
 
-from bot.core import messages
 from generator.weights.versions import activate
 from testing.telegram import Chat
 
 WENT_WRONG = "That text went wrong while I wrote it. Try again."
-MORTAL = """
-import ctypes, signal, sys, threading
-from bot.cli.main import main
-
-def kill(*_):
-    "The fault: in every thread that writes, SystemExit is raised wherever it is."
-    for thread in threading.enumerate():
-        if thread.name.startswith("generator"):
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit))
-
-signal.signal(signal.SIGUSR1, kill)
-sys.exit(main(["run", *sys.argv[1:]]))
-"""
-"""`python -m bot run`, with a way to end its threads from outside."""
-HASTY = """
+IMPATIENT = """
 import sys
 from bot.cli.main import main
-from generator.serving import engine
-engine.STUCK_LOOKS = 6
+from generator.process import remote
+remote.STEP_SECONDS = 3.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
-"""`python -m bot run`, which takes a step of three seconds for one that hangs; else for thirty. Its door stands open to
-loops: no network that it lets in ever hangs, and whatever hangs all the same has to be told of."""
+"""`python -m bot run`, which waits three seconds for a step of the network, not fifteen."""
 
 
 async def answer(chat: Chat) -> str:
@@ -47,7 +31,7 @@ async def answer(chat: Chat) -> str:
 
 async def until_ready(service: ServiceProcess) -> None:
     async with asyncio.timeout(PATIENCE):
-        while (await service.ready())[0] != 200:  # noqa: ASYNC110 - of another process, which tells nobody
+        while (await service.ready())[0] != 200:  # noqa: ASYNC110 - another process makes it true
             await asyncio.sleep(0.1)
 
 
@@ -56,51 +40,55 @@ async def figure(service: ServiceProcess, name: str) -> float:
     return float(line.split()[1])
 
 
-async def test_threads_that_are_killed_while_they_write_are_told_of_and_write_again(
-    bot: Installation, weights_folder: Path
-) -> None:
-    crowd = people(bot, 8)
-    more = {"LSTMEGA_GENERATOR__WEIGHTS": str(weights_folder), "LSTMEGA_GENERATOR__THREADS": "2"}
-    async with bot.service(program=("-c", MORTAL), LSTMEGA_BOT__LENGTH="2000", **more) as service:
+def worker_of(service: ServiceProcess) -> int:
+    """The process ID of the service's worker, its one child."""
+    threads = Path(f"/proc/{service.process_id}/task").iterdir()
+    (worker,) = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    return worker
+
+
+async def test_a_worker_that_is_killed_while_it_generates_is_replaced(bot: Installation, weights_folder: Path) -> None:
+    chats = people(bot, 8)
+    more = {"LSTMEGA_GENERATOR__WEIGHTS": str(weights_folder), "LSTMEGA_BOT__LENGTH": "2000"}
+    async with bot.service(**more) as service:
+        await chats[0].send(f"/nietzsche {TYPED}")
+        assert (await answer(chats[0])).startswith(TYPED)
         with bot.server.gathered():
-            for chat in crowd:
+            for chat in chats:
                 await chat.send(f"/ladder {TYPED}")
         async with asyncio.timeout(PATIENCE):
             while await figure(service, "lstmega_batch_size") < 8:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
-        service.tell(signal.SIGUSR1)
-        await service.log.next("generator 0 failed; its texts")
+        os.kill(worker_of(service), signal.SIGSEGV)
+        await service.log.next("worker.ended reason=the worker process was killed by SIGSEGV")
         status, parts = await service.ready()
         assert (status, parts["generator"]) == (503, False)
-        for chat in crowd:
-            said = await answer(chat)
-            assert said == WENT_WRONG or TYPED in said
+        for chat in chats:
+            assert await answer(chat) == WENT_WRONG
         await until_ready(service)
-        faults = await figure(service, "lstmega_generator_faults_total")
-        assert faults >= 1
-        assert await figure(service, "lstmega_generator_threads") == 2
-        assert "SystemExit" in "".join(service.log.lines)
         with bot.server.gathered():
-            for chat in crowd:
+            for chat in chats:
                 await chat.send(f"/nietzsche Again {TYPED}")
-        for chat in crowd:
-            while not (await answer(chat)).startswith(f"Again {TYPED}"):
-                pass
-        assert await figure(service, "lstmega_generator_faults_total") == faults
+        for chat in chats:
+            assert (await answer(chat)).startswith(f"Again {TYPED}")
+        assert await figure(service, "lstmega_generator_faults_total") == 1
+        assert await figure(service, "lstmega_worker_restarts_total") == 1
+        assert await figure(service, "lstmega_texts_total") == 9  # of both workers
         assert await figure(service, "lstmega_batch_size") == 0
         await service.stop()
 
 
-async def test_threads_that_are_killed_while_nobody_asks_write_for_the_next_who_does(bot: Installation) -> None:
+async def test_a_worker_that_is_killed_while_nobody_asks_is_replaced_before_somebody_does(bot: Installation) -> None:
     (alice,) = people(bot, 1)
-    async with bot.service(program=("-c", MORTAL)) as service:
-        service.tell(signal.SIGUSR1)
-        for _ in range(3):
+    async with bot.service() as service:
+        for _ in range(2):
+            os.kill(worker_of(service), signal.SIGKILL)
+            await service.log.next("worker.ended")
+            await service.log.next("worker.ready")
             await alice.send(f"/nietzsche {TYPED}")
             assert (await answer(alice)).startswith(TYPED)
         await until_ready(service)
         await service.stop()
-    assert len(alice.sent) == 3
 
 
 async def test_a_text_at_which_onnxruntime_fails_ends_alone(bot: Installation) -> None:
@@ -121,44 +109,31 @@ async def test_a_text_at_which_onnxruntime_fails_ends_alone(bot: Installation) -
         await service.stop()
 
 
-async def test_a_step_that_never_ends_is_noticed_and_the_watchdog_hears_nothing_more(
-    bot: Installation, tmp_path: Path
-) -> None:
+async def test_a_step_that_never_ends_is_ended_and_the_next_text_is_generated(bot: Installation) -> None:
     add_trapped_version(bot.weights, "trapped", endless)
     activate(bot.weights, "trapped")
     unlucky, alice = people(bot, 2)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
-        systemd.bind(str(tmp_path / "notify"))
-        systemd.setblocking(False)
-        more = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "LSTMEGA_GENERATOR__THREADS": "2"}
-        async with bot.service(program=("-c", HASTY), **more) as service:
-            assert heard(systemd)
-            await unlucky.send(f"/nietzsche {TRAP}")
-            assert await answer(unlucky) == WENT_WRONG
-            await service.log.next("hangs in a step")
-            status, parts = await service.ready()
-            assert (status, parts["generator"]) == (503, False)
-            assert await figure(service, "lstmega_generator_faults_total") == 1
-            assert await figure(service, "lstmega_generator_threads") == 1
-            heard(systemd)
-            # The other thread writes on, until somebody starts the process anew.
-            await alice.send(f"/nietzsche {TYPED}")
-            assert (await answer(alice)).startswith(TYPED)
-            await asyncio.sleep(2)
-            assert b"WATCHDOG=1" not in heard(systemd)
-            began = time.monotonic()
-            await service.stop()
-            assert time.monotonic() - began < 10
-
-
-async def test_when_all_threads_hang_people_are_told_to_come_back(bot: Installation) -> None:
-    add_trapped_version(bot.weights, "trapped", endless)
-    activate(bot.weights, "trapped")
-    unlucky, alice = people(bot, 2)
-    async with bot.service(program=("-c", HASTY), LSTMEGA_GENERATOR__THREADS="1") as service:
+    async with bot.service(program=("-c", IMPATIENT)) as service:
         await unlucky.send(f"/nietzsche {TRAP}")
+        await service.log.next("worker.ended reason=it did not answer, or a step of it hung, for 3 s")
         assert await answer(unlucky) == WENT_WRONG
         await alice.send(f"/nietzsche {TYPED}")
-        assert await answer(alice) == messages.RESTARTING
-        service.tell(signal.SIGTERM)
-        await service.ended()
+        assert (await answer(alice)).startswith(TYPED)
+        assert await figure(service, "lstmega_generator_faults_total") == 1
+        await until_ready(service)
+        await service.stop()
+
+
+async def test_a_step_that_hangs_does_not_keep_the_service_from_ending(bot: Installation) -> None:
+    add_trapped_version(bot.weights, "trapped", endless)
+    activate(bot.weights, "trapped")
+    (unlucky,) = people(bot, 1)
+    async with bot.service() as service:
+        await unlucky.send(f"/nietzsche {TRAP}")
+        async with asyncio.timeout(PATIENCE):
+            while await figure(service, "lstmega_batch_size") < 1:  # noqa: ASYNC110 - likewise
+                await asyncio.sleep(0.01)
+        worker, began = worker_of(service), time.monotonic()
+        await service.stop()
+        assert time.monotonic() - began < 22
+        assert not await asyncio.to_thread(Path(f"/proc/{worker}").exists)

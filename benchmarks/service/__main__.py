@@ -13,7 +13,7 @@ from typing import Final
 from benchmarks.service.parts import PARTS, Run
 from benchmarks.service.process import Bench
 from benchmarks.service.table import Table
-from bot.service.generator_factory import place
+from bot.service.generator_factory import weights_location
 from generator.weights.session import cores
 from generator.weights.versions import load_weights, shipped_folder
 
@@ -52,7 +52,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
 
-    folder, version = place(_weights(arguments.weights))
+    folder, version = weights_location(_weights(arguments.weights))
     weights = load_weights(folder, version)
     print(f"weights {weights.manifest.version}, {cores()} cores, {arguments.seconds:g} s of each load\n", flush=True)
     table = Table()

@@ -1,9 +1,9 @@
-"""Whether the service can do its work: each part of it, looked at when somebody asks."""
+"""Readiness: whether each part of the service works, checked on request."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,7 +12,7 @@ from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, GeneratorStatus
 
-PATIENCE_SECONDS: Final = 2.0
+TIMEOUT_SECONDS: Final = 2.0
 """A database that answers later than this is not ready."""
 CHECK_SECONDS: Final = 5.0
 """How long the result of a check of the database is shown again."""
@@ -22,7 +22,7 @@ _NOBODY: Final = ("", "")
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One part of the service: whether it is ready, and a word on how it is."""
+    """One part of the service: whether it is ready, and what its state is."""
 
     part: str
     ready: bool
@@ -30,27 +30,40 @@ class Part:
 
 
 class Health:
-    """The parts of one service."""
+    """The parts of one service. `refused_reload` returns why the last reload was refused, empty if it was not."""
 
-    def __init__(self, platforms: Iterable[Supervised], generator: Generator, store: Store) -> None:
+    def __init__(
+        self,
+        platforms: Iterable[Supervised],
+        generator: Generator,
+        store: Store,
+        refused_reload: Callable[[], str] = lambda: "",
+    ) -> None:
         self._platforms = tuple(platforms)
         self._generator = generator
         self._store = store
+        self._refused_reload = refused_reload
         self._stopping = False
         self._database_lock = asyncio.Lock()
         self._database_part: Part | None = None
         self._database_checked = 0.0
 
     def stop(self) -> None:
-        """From now on nothing is ready: the service takes no more work."""
+        """Makes the service not ready from now on."""
         self._stopping = True
 
     async def parts(self) -> list[Part]:
-        """How every part is at this moment."""
+        """Returns the state of every part."""
         service = Part("service", not self._stopping, "stopping" if self._stopping else "running")
-        weights = Part("weights", ready=True, detail=self._generator.weights.manifest.version)
         generator = _generator(self._generator.status())
-        return [service, *map(_platform, self._platforms), weights, generator, await self._database()]
+        return [service, *map(_platform, self._platforms), self._weights(), generator, await self._database()]
+
+    def _weights(self) -> Part:
+        """Returns what serves. A refused reload is a warning: the old weights still serve."""
+        detail = self._generator.weights.manifest.version
+        if refusal := self._refused_reload():
+            detail += f"; the last reload was refused: {refusal}"
+        return Part("weights", ready=True, detail=detail)
 
     async def _database(self) -> Part:
         """Returns the last check's result for `CHECK_SECONDS`: a check writes, and every GET may ask for one."""
@@ -62,18 +75,18 @@ class Health:
 
     async def _check_database(self) -> Part:
         try:
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await self._store.temperature(*_NOBODY)
                 await self._store.check_writable()
         except StoreError as error:
             return Part("store", ready=False, detail=str(error))
         except TimeoutError:
-            return Part("store", ready=False, detail=f"no answer within {PATIENCE_SECONDS:g} s")
+            return Part("store", ready=False, detail=f"no answer within {TIMEOUT_SECONDS:g} s")
         return Part("store", ready=True, detail="reads and writes")
 
 
 def _generator(status: GeneratorStatus) -> Part:
-    """Whether all threads work; names the last fault."""
+    """Returns whether all threads work, and the last fault."""
     detail = f"{status.threads} threads work" if status.threads > 1 else "works"
     if status.unavailable:
         detail = f"unavailable: {status.unavailable}"
@@ -85,7 +98,7 @@ def _generator(status: GeneratorStatus) -> Part:
 
 
 def _platform(supervised: Supervised) -> Part:
-    """As the supervisor last saw it, and as the platform says now."""
+    """Returns what the supervisor last saw, corrected by what the platform says now."""
     if supervised.platform.connected:
         return Part(supervised.name, ready=True, detail=State.CONNECTED.value)
     state = State.DOWN if supervised.state is State.CONNECTED else supervised.state

@@ -1,9 +1,10 @@
-"""Other weights while the service runs: on SIGHUP, when somebody asks over HTTP, and when CURRENT names others."""
+"""Hot reload: on SIGHUP, on request, and when CURRENT or a refused version changes."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,8 +17,8 @@ from bot.core import messages
 from generator import Generator, WeightsError
 from generator.weights.versions import CURRENT, current_version
 
-LOOK_SECONDS: Final = 5.0
-"""How often CURRENT is read even though no change was reported: network file systems report none."""
+POLL_SECONDS: Final = 5.0
+"""How often CURRENT is read although no change was reported: network file systems report none."""
 log = logging.getLogger(__name__)
 
 
@@ -32,46 +33,60 @@ class Reloaded:
         return messages.reloaded(self.before, self.now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What CURRENT names, or why that cannot be said; and that version's files, each with size and time of change."""
+
+    named: str
+    files: frozenset[tuple[str, int, int]]
+
+
 class Reloading:
-    """Takes up weights for one generator. `on_outcome` is told "loaded", "unchanged" or "refused" each time."""
+    """Reloads one generator. `on_outcome` is called with "loaded", "unchanged" or "refused" each time."""
 
     def __init__(self, generator: Generator, on_outcome: Callable[[str], None] = lambda _outcome: None) -> None:
         self._generator = generator
         self._on_outcome = on_outcome
         self._asked = asyncio.Event()
-        self._seen = generator.weights.manifest.version
+        self._tried = self._last = _Seen(generator.weights.manifest.version, frozenset())
+        """What CURRENT was when it was last tried, and at the last poll."""
+        self.refusal = ""
+        """Why the last attempt was refused; empty if it was not."""
 
-    async def reload(self, occasion: str) -> Reloaded:
-        """Loads, verifies and tests what CURRENT names while the old weights serve, then swaps.
+    async def reload(self, trigger: str) -> Reloaded:
+        """Loads what CURRENT names while the old weights serve, then switches to it.
 
-        `occasion` says in the log who wanted it. Raises `WeightsError`, which is logged; then the old ones stay.
+        `trigger` says in the log what asked for it. Raises `WeightsError`, which is logged; then the old weights stay.
         """
         before = self._generator.weights.manifest.version
         try:
             weights = await self._generator.reload()
         except WeightsError as error:
             self._on_outcome("refused")
-            log.error("weights (%s): %s; %s goes on serving", occasion, error, before)
+            level = logging.DEBUG if str(error) == self.refusal and trigger == _RETRY else logging.ERROR
+            log.log(level, "reload.refused trigger=%r serving=%s reason=%s", trigger, before, error)
+            self.refusal = str(error)
             raise
-        done = Reloaded(before, weights.manifest.version)
-        self._on_outcome("unchanged" if done.before == done.now else "loaded")
-        log.info("weights (%s): %s", occasion, done)
-        return done
+        self.refusal = ""
+        now = weights.manifest.version
+        self._on_outcome("unchanged" if before == now else "loaded")
+        log.info("reload.done trigger=%r version=%s before=%s", trigger, now, before)
+        return Reloaded(before, now)
 
     def ask(self) -> None:
-        """Wants a reload soon, from whatever cannot wait for it: a signal. Several at once make one."""
+        """Asks for a reload from where nothing can wait for it: a signal handler. Several requests make one reload."""
         self._asked.set()
 
     @asynccontextmanager
     async def watching(self, folder: Path | None) -> AsyncIterator[None]:
-        """While the block runs, does what `ask` wants, and what CURRENT in `folder` says (`None`: nobody watches)."""
+        """While the block runs, reloads when `ask` is called, and when CURRENT in `folder` changes (`None`: pinned)."""
         stop = asyncio.Event()
         async with asyncio.TaskGroup() as group:
-            endless = [group.create_task(self._obey())]
+            endless = [group.create_task(self._on_request())]
             if folder is not None:
-                group.create_task(self._follow(folder, stop))
-                endless.append(group.create_task(self._look_again_and_again(folder)))
-                await asyncio.sleep(0)  # its first step: from here on the kernel notes what changes
+                group.create_task(self._watch(folder, stop))
+                endless.append(group.create_task(self._poll_again_and_again(folder)))
+                await asyncio.sleep(0)  # its first step: from here on the kernel reports what changes
             try:
                 yield
             finally:
@@ -80,50 +95,62 @@ class Reloading:
                 for task in endless:
                     task.cancel()
 
-    async def _obey(self) -> None:
+    async def _on_request(self) -> None:
         while True:
             await self._asked.wait()
             self._asked.clear()
             await self._try("SIGHUP")
 
-    async def _follow(self, folder: Path, stop: asyncio.Event) -> None:
-        """Looks whenever the kernel says that CURRENT changed."""
+    async def _watch(self, folder: Path, stop: asyncio.Event) -> None:
+        """Polls whenever the kernel reports that CURRENT changed."""
 
         def names_current(_: Change, path: str) -> bool:
             return Path(path).name == CURRENT
 
         try:
             async for _ in awatch(folder, watch_filter=names_current, stop_event=stop, recursive=False):
-                await self._look(folder)
+                await self._poll(folder)
         except (OSError, RuntimeError) as error:  # no such folder; the kernel's limit of watches is reached
-            log.warning("%s cannot be watched (%s); it is read every %g s", folder / CURRENT, error, LOOK_SECONDS)
+            log.warning("reload.not_watched path=%s poll_s=%g error=%s", folder / CURRENT, POLL_SECONDS, error)
 
-    async def _look_again_and_again(self, folder: Path) -> None:
-        """Looks without being told: file systems of other machines tell nothing, and a start may miss a change."""
+    async def _poll_again_and_again(self, folder: Path) -> None:
         while True:
-            await asyncio.sleep(LOOK_SECONDS)
-            await self._look(folder)
+            await asyncio.sleep(POLL_SECONDS)
+            await self._poll(folder)
 
-    async def _look(self, folder: Path) -> None:
-        """Takes up what CURRENT names if that has changed; what was refused is tried again when it changes."""
-        named = await asyncio.to_thread(_named, folder)
-        if named != self._seen:
-            self._seen = named
-            if named != self._generator.weights.manifest.version:
-                await self._try("CURRENT changed")
+    async def _poll(self, folder: Path) -> None:
+        """Reloads when CURRENT names another version, or when the files of one that was refused have changed and are at
+        rest: it may still have been copied."""
+        seen, last = await asyncio.to_thread(_look, folder), self._last
+        self._last = seen
+        if seen.named != self._tried.named:
+            self._tried = seen
+            if seen.named != self._generator.weights.manifest.version:
+                await self._try(CURRENT)
+        elif self.refusal and seen != self._tried and seen == last:
+            self._tried = seen
+            await self._try(_RETRY)
 
-    async def _try(self, occasion: str) -> None:
+    async def _try(self, trigger: str) -> None:
         try:
-            await self.reload(occasion)
+            await self.reload(trigger)
         except WeightsError:
-            return  # `reload` has told it
+            return  # `reload` has logged it
         except Exception:  # a defect of ours, or no memory: the old weights serve, and so does everything else
-            log.exception("weights (%s): taking them up failed; the old ones go on serving", occasion)
+            log.exception("reload.failed trigger=%r", trigger)
 
 
-def _named(folder: Path) -> str:
-    """What CURRENT names, or why that cannot be said: both are something new when they change."""
+_RETRY: Final = "version changed"
+
+
+def _look(folder: Path) -> _Seen:
     try:
-        return current_version(folder)
+        named = current_version(folder)
     except WeightsError as error:
-        return str(error)
+        return _Seen(str(error), frozenset())
+    try:
+        with os.scandir(folder / named) as entries:
+            found = [(entry.name, entry.stat(follow_symlinks=False)) for entry in entries]
+    except OSError:
+        found = []
+    return _Seen(named, frozenset((name, status.st_size, status.st_mtime_ns) for name, status in found))

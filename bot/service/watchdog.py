@@ -55,10 +55,10 @@ class Systemd:
 
 @asynccontextmanager
 async def heartbeat(
-    on_lag: Callable[[float], None], check: Callable[[], bool], systemd: Systemd, period: float = PERIOD_SECONDS
+    on_lag: Callable[[float], None], check: Callable[[], object], systemd: Systemd, period: float = PERIOD_SECONDS
 ) -> AsyncIterator[None]:
     """While the block runs, every `period` seconds: reports the loop's lag in seconds to `on_lag`, calls `check`, and
-    if that returns true, tells systemd that the service is alive. An exception in them ends the block."""
+    tells systemd that the service is alive. An exception in them ends the block."""
     beats, stopped = threading.Event(), threading.Event()
     monitor = threading.Thread(
         target=_monitor, args=(beats, stopped, period, threading.get_ident()), name="loop-monitor", daemon=True
@@ -74,8 +74,8 @@ async def heartbeat(
             on_lag(lag)
             if lag >= LAG_WARNING_SECONDS:
                 log.warning("event_loop.lagged seconds=%.1f reason=blocked, or the process was stopped", lag)
-            if check():
-                systemd.notify(ALIVE)
+            check()
+            systemd.notify(ALIVE)
             due = loop.time() + period
             await asyncio.sleep(period)
 

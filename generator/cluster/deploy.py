@@ -1,6 +1,6 @@
-"""Puts the pool onto a Ray cluster; done again, it takes up other weights or another number of replicas.
+"""Deploys the pool to a Ray cluster. Deploying again changes its weights or its number of replicas.
 
-Serve rolls other weights out itself, replica by replica, and stops when one does not take them.
+Serve rolls other weights out replica by replica, and stops when one refuses them.
 """
 
 from __future__ import annotations
@@ -11,30 +11,33 @@ import socket
 from dataclasses import dataclass
 from typing import Any, Final
 
-from generator.cluster.protocol import APPLICATION, REPLICA
 from generator.cluster.remote_weights import named_version
-from generator.cluster.replica import DRAIN_SECONDS, WAITING, Replica, trial
+from generator.cluster.replica import DRAIN_SECONDS, QUEUE, Replica, preflight
 from generator.dependencies import how_to_install
 from generator.errors import Unavailable, WeightsError
 from generator.serving.scheduler import MAX_BATCH_SIZE
 
-MOST_QUEUED: Final = 160
+APPLICATION: Final = "lstmega"
+"""The name of the application on the cluster."""
+REPLICA: Final = "Replica"
+"""The name of its one deployment."""
+MAX_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
-AIM: Final = MAX_BATCH_SIZE // 2
+TARGET_CONCURRENCY: Final = MAX_BATCH_SIZE // 2
 """Texts in each replica at which autoscaling aims: half full."""
-KNOCK_SECONDS: Final = 5.0
-"""How long a cluster's machine may take to let somebody in."""
+CONNECT_SECONDS: Final = 5.0
+"""How long a machine of the cluster may take to accept a connection."""
 HEALTH_SECONDS: Final = 2.0
-"""How often Serve asks each replica whether it is well."""
-HEALTH_PATIENCE_SECONDS: Final = 5.0
-"""How long it may take to answer. One that does not three times in a row is replaced: by Serve's own patience of 30 s,
-one whose process hangs would take texts for a minute and a half."""
+"""How often Serve checks each replica."""
+HEALTH_TIMEOUT_SECONDS: Final = 5.0
+"""How long a check may take. A replica that fails three in a row is replaced: by Serve's own timeout of 30 s, one whose
+process hangs would take texts for a minute and a half."""
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What is to be deployed: `replicas` of `threads` threads each, up to `most` of them when there is much to do.
+class DeploymentSpec:
+    """What to deploy: `replicas` of `threads` threads each, up to `most` of them under load.
 
     `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names).
     """
@@ -48,7 +51,6 @@ class Order:
 
 def ray_and_serve() -> tuple[Any, Any]:
     """The modules `ray` and `ray.serve`. Raises `Unavailable`, which names the extra that brings them."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would tell its makers
     try:
         import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
         from ray import serve  # noqa: PLC0415
@@ -67,7 +69,7 @@ def connect(address: str, *, or_start: bool = False) -> bool:
     settings = {"log_to_driver": False, "logging_level": logging.ERROR}
     named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     try:
-        _knock(named)
+        _check_port(named)
         ray.init(address=named, **settings)
     except (OSError, RuntimeError, ValueError) as error:
         if not (or_start and named == "auto" and isinstance(error, ConnectionError)):
@@ -77,49 +79,51 @@ def connect(address: str, *, or_start: bool = False) -> bool:
     return False
 
 
-def _knock(address: str) -> None:
-    """Raises `OSError` where nobody listens: Ray would try for minutes, in silence."""
+def _check_port(address: str) -> None:
+    """Raises `OSError` where nothing listens: Ray would try for minutes, without a word."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdecimal() and int(port) < 2**16:  # else Ray says what is wrong with it
-        socket.create_connection((host.strip("[]"), int(port)), KNOCK_SECONDS).close()
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def deploy(order: Order) -> str:
+def deploy(spec: DeploymentSpec) -> str:
     """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
 
     The version is loaded and tested on the cluster first. Raises `WeightsError` when that or the roll-out fails.
     """
     ray, serve = ray_and_serve()
-    version = order.version or named_version(order.weights)
-    if trouble := ray.get(ray.remote(trial).options(num_cpus=0).remote(order.weights, version)):
+    version = spec.version or named_version(spec.weights)
+    if trouble := ray.get(ray.remote(preflight).options(num_cpus=0).remote(spec.weights, version)):
         raise WeightsError(f"{trouble}; nothing was changed")
-    amount: dict[str, Any] = {"num_replicas": order.replicas}
-    if order.most is not None:
-        scaling = {"min_replicas": order.replicas, "max_replicas": order.most, "target_ongoing_requests": AIM}
+    amount: dict[str, Any] = {"num_replicas": spec.replicas}
+    if spec.most is not None:
+        scaling = {
+            "min_replicas": spec.replicas,
+            "max_replicas": spec.most,
+            "target_ongoing_requests": TARGET_CONCURRENCY,
+        }
         amount = {"autoscaling_config": scaling}
     deployment = serve.deployment(
         Replica,
         name=REPLICA,
-        ray_actor_options={"num_cpus": order.threads},
-        user_config={"weights": order.weights, "version": version},
-        max_ongoing_requests=MAX_BATCH_SIZE + WAITING,
-        max_queued_requests=MOST_QUEUED,
+        ray_actor_options={"num_cpus": spec.threads},
+        user_config={"weights": spec.weights, "version": version},
+        max_ongoing_requests=MAX_BATCH_SIZE + QUEUE,
+        max_queued_requests=MAX_QUEUED,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
         graceful_shutdown_wait_loop_s=0.5,
         health_check_period_s=HEALTH_SECONDS,
-        health_check_timeout_s=HEALTH_PATIENCE_SECONDS,
+        health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **amount,
     )
-    cores, wanted = ray.cluster_resources().get("CPU", 0.0), order.replicas * order.threads
+    cores, wanted = ray.cluster_resources().get("CPU", 0.0), spec.replicas * spec.threads
     if wanted > cores:
-        log.warning(
-            "%d replicas need %d cores, and the cluster has %g: waiting for more", order.replicas, wanted, cores
-        )
+        log.warning("%d replicas need %d cores, and the cluster has %g: waiting for more", spec.replicas, wanted, cores)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
     try:
-        serve.run(deployment.bind(order.threads), name=APPLICATION, route_prefix=None)
+        serve.run(deployment.bind(spec.threads), name=APPLICATION, route_prefix=None)
     except RuntimeError as error:
         raise WeightsError(f"{version}: the roll-out stopped: {_why(serve) or error}") from error
     return version

@@ -27,7 +27,7 @@ from generator.process.protocol import (
     request,
 )
 from generator.process.spawn import ChildProcess
-from generator.types import WorkerStatistics
+from generator.types import GeneratorStatus, WorkerStatistics
 from generator.weights.versions import Weights
 
 _FIRST_GUESS: Final = 2_000.0
@@ -63,7 +63,7 @@ class WorkerClient:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # somebody may wait no more
         self.weights: Weights | None = None
-        self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), threads=0, slots=1)
+        self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), GeneratorStatus(0), slots=1)
         self.missing = 0
         """Heartbeats that have not come."""
         self.ended = ""

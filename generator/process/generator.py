@@ -39,14 +39,12 @@ class ProcessGenerator(RemoteGenerator):
     is ready, so weights that crash it or make it hang do no harm to the one that serves.
     """
 
-    def __init__(
-        self, folder: Path, version: str | None, numbers: tuple[int, ...], load_seconds: float, backoff: Backoff
-    ) -> None:
-        """`numbers`: the worker's threads, queue and memory."""
-        super().__init__(load_seconds, RESTART_WAIT_SECONDS, backoff)
+    def __init__(self, folder: Path, version: str | None, threads: int, queue: int) -> None:
+        super().__init__(LOAD_SECONDS, RESTART_WAIT_SECONDS, BACKOFF)
         self._folder = folder
         self._version = version
-        self._numbers = numbers
+        self._threads = threads
+        self._queue = queue
         self._place = folder
         """The folder of the version that is started."""
 
@@ -60,15 +58,12 @@ class ProcessGenerator(RemoteGenerator):
         threads: int = 0,
         queue: int = 64,
         drain: float = DRAIN_SECONDS,
-        load_seconds: float = LOAD_SECONDS,
-        backoff: Backoff = BACKOFF,
     ) -> AsyncIterator[ProcessGenerator]:
         """Starts a worker on a version of the weights folder; the parameters are those of `ThreadedGenerator.open`.
 
         Raises `WeightsError`.
         """
-        numbers = (threads or cores(), queue, HEADROOM_BYTES)
-        generator = cls(folder, version, numbers, load_seconds, backoff)
+        generator = cls(folder, version, threads or cores(), queue)
         async with generator._serving(drain):
             await generator.reload()
             yield generator
@@ -93,7 +88,8 @@ class ProcessGenerator(RemoteGenerator):
         if version is None:
             version = await asyncio.to_thread(current_version, self._folder)
         self._place = self._folder / version
-        numbers = (*self._numbers, logging.getLogger("generator").getEffectiveLevel())
+        level = logging.getLogger("generator").getEffectiveLevel()
+        numbers = (self._threads, self._queue, HEADROOM_BYTES, level)
         return await ChildProcess.start(
             "generator.process.worker", os.fspath(self._folder), version, *map(str, numbers)
         )

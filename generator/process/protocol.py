@@ -14,7 +14,14 @@ from typing import Any, Final
 import msgspec
 
 from generator.errors import GeneratorError, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable
-from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal, WorkerStatistics
+from generator.types import (
+    Generation,
+    GenerationRequest,
+    GeneratorStatus,
+    ScoringRequest,
+    Surprisal,
+    WorkerStatistics,
+)
 
 HEARTBEAT_SECONDS: Final = 1.0
 Work = GenerationRequest | ScoringRequest
@@ -105,10 +112,8 @@ class Heartbeat(_Message, frozen=True):
     one step of the network ran."""
 
     statistics: WorkerStatistics
-    threads: int
+    status: GeneratorStatus
     slots: int
-    faults: int = 0
-    last_fault: str = ""
     stalled: int = 0
 
 

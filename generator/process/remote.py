@@ -105,9 +105,10 @@ class RemoteGenerator(ABC):
         return await (await self._ready_worker()).request(work)
 
     async def _ready_worker(self) -> WorkerClient:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._wait_seconds):
-                await self._available.wait()
+        if not self._available.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._wait_seconds):
+                    await self._available.wait()
         if self._closing:
             raise ShuttingDown
         if self._worker is None or self._worker.ended:
@@ -116,9 +117,10 @@ class RemoteGenerator(ABC):
 
     def status(self) -> GeneratorStatus:
         """Says whether texts are generated now, and what went wrong since the start."""
-        worker, unavailable = self._worker, self._unavailable
-        return GeneratorStatus(
-            threads=0 if worker is None or unavailable else worker.heartbeat.threads,
+        unavailable, worker = self._unavailable, self._worker
+        status = GeneratorStatus(0) if worker is None or unavailable else worker.heartbeat.status
+        return replace(
+            status,
             unavailable=unavailable,
             faults=self._faults,
             last_fault=self._last_fault,
@@ -173,7 +175,9 @@ class RemoteGenerator(ABC):
 
         Raises the error of `_refusal`, or `WeightsError`: nothing has changed then.
         """
-        old, self._worker = self._worker, await self._start(again=again)
+        new = await self._start(again=again)
+        old, self._worker = self._worker, new
+        self._restarts += old is not None and bool(old.ended)
         self._available.set()
         version, number = self.weights.manifest.version, self._worker.child.process_id
         log.info("worker.ready version=%s process=%d", version, number)
@@ -221,10 +225,10 @@ class RemoteGenerator(ABC):
                 async with self._starting:
                     if self._worker is None or self._worker.ended:  # else a reload has started one
                         await self._replace_worker(again=True)
-                        self._restarts += 1
             except GeneratorError as error:
+                level = logging.DEBUG if str(error) == self._last_fault else logging.ERROR
+                log.log(level, "worker.start_failed attempt=%d reason=%s", self._failures, error)
                 self._last_fault = str(error)
-                log.error("worker.restart_failed attempt=%d reason=%s", self._failures, error)
 
     def _on_report(self, worker: WorkerClient, report: Report) -> None:
         match report:
@@ -237,9 +241,9 @@ class RemoteGenerator(ABC):
             case Heartbeat():
                 if worker.unreachable:
                     log.info("worker.reachable")
-                if more := report.faults - worker.heartbeat.faults:
+                if more := report.status.faults - worker.heartbeat.status.faults:
                     self._faults += more
-                    self._last_fault = report.last_fault
+                    self._last_fault = report.status.last_fault
 
     async def _watch(self) -> None:
         """Ends workers that hang. It counts heartbeats, not seconds: a process that was stopped, or a machine that

@@ -82,8 +82,8 @@ class _Server:
         _limit_memory(self._headroom + self._threads * _PER_THREAD, place / MODEL)
         try:
             model = await asyncio.to_thread(load_model, self._folder, self._version)
-            self._worker = Scheduler(model, self._queue, self._threads)
-            await asyncio.to_thread(_try, self._worker)
+            self._scheduler = Scheduler(model, self._queue, self._threads)
+            await asyncio.to_thread(_try, self._scheduler)
         except MemoryError as error:
             raise WeightsError(f"{place}: needs more memory than its limit") from error
         return model
@@ -100,13 +100,13 @@ class _Server:
         os._exit(0)  # the parent has ended, or wants this process to
 
     async def _drain(self, seconds: float) -> None:
-        await asyncio.to_thread(self._worker.close, seconds)
+        await asyncio.to_thread(self._scheduler.close, seconds)
         await self._exit_with(self._heartbeat(0))
 
     def _begin(self, asked: Generate | Score) -> None:
         REQUEST_NUMBER.set(asked.number)
         try:
-            future: Future[Any] = self._worker.submit(asked.work)
+            future: Future[Any] = self._scheduler.submit(asked.work)
         except GeneratorError as error:
             self._channel.send(reply(asked.number, error))
         else:
@@ -125,22 +125,14 @@ class _Server:
         before: tuple[int | None, ...] = ()
         stalled = 0
         while True:
-            progress = self._worker.progress()
+            progress = self._scheduler.progress()
             same = any(a is not None and a == b for a, b in zip(progress, before, strict=False))
             stalled, before = (stalled + 1 if same else 0), progress
             self._channel.send(self._heartbeat(stalled))
             await asyncio.sleep(HEARTBEAT_SECONDS)
 
     def _heartbeat(self, stalled: int) -> Heartbeat:
-        status = self._worker.status()
-        return Heartbeat(
-            self._worker.statistics(),
-            threads=status.threads,
-            slots=MAX_BATCH_SIZE,
-            faults=status.faults,
-            last_fault=status.last_fault,
-            stalled=stalled,
-        )
+        return Heartbeat(self._scheduler.statistics(), self._scheduler.status(), MAX_BATCH_SIZE, stalled)
 
     async def _exit_with(self, last: Refused | Heartbeat) -> NoReturn:
         self._channel.send(last)
@@ -157,15 +149,15 @@ def _limit_memory(more: int, model: Path) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
 
 
-def _try(worker: Scheduler) -> None:
+def _try(scheduler: Scheduler) -> None:
     """Generates in every batch size, as users' requests will. Raises `WeightsError`."""
     for texts in (1, MAX_BATCH_SIZE):
-        asked = [worker.submit(GenerationRequest(_TRIAL_LENGTH + i, seed=i)) for i in range(texts)]
+        asked = [scheduler.submit(GenerationRequest(_TRIAL_LENGTH + i, seed=i)) for i in range(texts)]
         for future in asked:
             try:
                 future.result()
             except ModelError as error:
-                raise WeightsError(f"{worker.model.weights.folder / MODEL}: self-test failed: {error}") from error
+                raise WeightsError(f"{scheduler.model.weights.folder / MODEL}: self-test failed: {error}") from error
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import signal
 import subprocess
@@ -197,11 +198,12 @@ async def test_restarts_that_fail_are_repeated_and_a_reload_ends_them(
     tiny_folder: Path, add_tiny_version: Add, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RESTART_WAIT_SECONDS", 0.05)
-    backoff = Backoff(first=0.01, longest=0.01)
-    async with ProcessGenerator.open(tiny_folder, threads=1, backoff=backoff) as generator:
+    caplog.set_level(logging.DEBUG)
+    monkeypatch.setattr(module, "BACKOFF", Backoff(first=0.01, longest=0.01))
+    async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
         (tiny_folder / "tiny-1").rename(tiny_folder / "away")
         os.kill(process_of(generator), signal.SIGKILL)
-        await until(lambda: caplog.text.count("worker.restart_failed") >= 2)
+        await until(lambda: caplog.text.count("worker.start_failed") >= 2)
         with pytest.raises(Unavailable, match="restarting"):
             await generator.generate(GenerationRequest(10, 1))
         assert "tiny-1/manifest.json: no such file" in generator.status().unavailable
@@ -248,7 +250,7 @@ async def test_what_the_worker_logs_about_a_request_is_logged_in_its_context(
         with pytest.raises(ModelError):
             await generator.generate(GenerationRequest(10, 1, prompt=TRAP))
     (record,) = [record for record in caplog.records if record.name == "generator.serving.batch"]
-    assert record.getMessage() == "a text failed"
+    assert record.getMessage() == "text.failed"
     assert record.exc_text is not None
     assert "ModelError: the network's logits are no distribution [batch.py:" in record.exc_text
     assert users == ["Alice"]

@@ -227,7 +227,7 @@ async def test_a_database_that_another_program_holds_is_told_soon(site: Site, mo
 async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("bot.service.health.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
     async with site.store._database.transaction():
         assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
     assert (await site.ready())[0] == 200
@@ -252,7 +252,7 @@ async def test_the_database_is_written_once_however_often_its_state_is_requested
 
 
 async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.service.health.PATIENCE_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
 
     async def never(*_: str) -> None:
         await asyncio.Event().wait()

@@ -102,7 +102,7 @@ async def test_an_operator_goes_back_to_older_weights(
     async with bot.service() as service:
         await asked(ada, "/nietzsche 0.7 Ada")
         (tiny_folder / "CURRENT").write_text("tiny-1\n")  # as `echo tiny-1 > weights/CURRENT` does
-        await service.log.next("weights (CURRENT changed): tiny-1 serves now, in place of tiny-2.")
+        await service.log.next("reload.done trigger='CURRENT' version=tiny-1 before=tiny-2")
         assert "tiny-1" in await asked(ada, "/about")
         assert await asked(ada, "/continue") not in {messages.NOTHING_TO_CONTINUE, ""}
         await service.stop()
