@@ -15,7 +15,6 @@ import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from discord_server import RECONNECT, TOKEN, DiscordServer
 from discord_support import Core, core_on
 
 from bot.config.schema import DiscordSection, Secret
@@ -24,6 +23,7 @@ from bot.platforms.base import BadToken, Platform
 from bot.platforms.discord import client, responder
 from bot.platforms.discord.endpoints import rest_url
 from bot.platforms.discord.platform import Discord
+from testing.discord import RECONNECT, TOKEN, DiscordServer
 
 VIA = {"Via": "1.1 google"}
 """The header by which discord.py knows that a 429 is Discord's own."""

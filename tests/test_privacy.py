@@ -10,7 +10,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from discord_server import TOKEN, DiscordServer
 from service_process import PATIENCE, Installation, asked
 
 from bot.config.schema import BotSection, Secret
@@ -19,6 +18,7 @@ from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.discord import TOKEN, DiscordServer
 from testing.telegram import TelegramServer, User
 
 NAME, WORD, OTHER = "Wilhelmine Marked", "Zarathustrian", "Leave this here"

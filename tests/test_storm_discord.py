@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from discord_server import INVALID, RECONNECT, DiscordServer
 from discord_support import Core, core_on
 from test_discord_connection import platform, ready, serving
 
 from bot.core import messages
 from bot.platforms.discord import client, responder
+from testing.discord import INVALID, RECONNECT, DiscordServer
 
 INVALID_SEQUENCE = 4007
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""

@@ -16,21 +16,13 @@ from typing import Any, Final
 from aiohttp import web
 
 from benchmarks.service.people import Kind
-from tests.discord_server import BOT, DiscordServer
+from testing.discord import DiscordServer, command, interaction_token, json_response, message
 
 _MESSAGE: Final = 4
 """https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-response-object-interaction-callback-type"""
-_NUMBER, _TEXT_COMMAND = 10, 1
 _PLACEHOLDER: Final = "…"
 """What the bot fills a public announcement with, before it says something privately."""
-_NOTHING: Final[dict[str, list[object]]] = {
-    name: [] for name in ("mentions", "mention_roles", "attachments", "embeds", "components")
-}
-_MESSAGE_SENT: Final = json.dumps(
-    {"id": "50", "channel_id": "5", "type": 0, "author": BOT, "content": "", "flags": 0, "edited_timestamp": None}
-    | {"timestamp": "2024-01-01T00:00:00+00:00", "tts": False, "mention_everyone": False, "pinned": False}
-    | _NOTHING
-).encode()
+_MESSAGE_SENT: Final = json.dumps(message("50", "")).encode()
 """What a webhook answers. What was said is not repeated, since the bot does not look at it."""
 
 
@@ -46,29 +38,31 @@ class LoadedDiscord(DiscordServer):
         """Somebody uses /nietzsche in a channel; returns when the whole text was there, its length and kind."""
         number = str(next(self._numbers))
         answer: asyncio.Future[tuple[float, int, Kind]] = asyncio.get_running_loop().create_future()
-        self._waiting[f"token-{number}"] = answer
+        self._waiting[interaction_token(number)] = answer
         try:
-            await self.send("INTERACTION_CREATE", _interaction(number, person, channel))
+            await self.send(
+                "INTERACTION_CREATE", command("nietzsche", number, person, channel, options={"temperature": 0.7})
+            )
             return await answer
         finally:
-            del self._waiting[f"token-{number}"]
+            del self._waiting[interaction_token(number)]
 
-    async def _rest(self, request: web.Request) -> web.Response:
+    async def handle(self, request: web.Request) -> web.Response:
+        """Answers one request; what answers a user is not recorded."""
         path = request.match_info["path"].split("/")
         if path[0] not in {"interactions", "webhooks"}:
-            return await super()._rest(request)
+            return await super().handle(request)
         body = await request.json() if request.content_type == "application/json" else {}
         match path:
             case ["interactions", number, token, "callback"]:
                 if body["type"] == _MESSAGE:
                     self._tell(token, body["data"])
-                given = {"interaction": {"id": number, "type": 2, "response_message_id": "50"}}
-                return web.Response(body=json.dumps(given).encode(), content_type="application/json")
+                return json_response({"interaction": {"id": number, "type": 2, "response_message_id": "50"}})
             case ["webhooks", _, token, *_]:
                 if body.get("content", _PLACEHOLDER) != _PLACEHOLDER:
                     self._tell(token, body)
                 return web.Response(body=_MESSAGE_SENT, content_type="application/json")
-        return await super()._rest(request)
+        return await super().handle(request)
 
     def _tell(self, token: str, message: dict[str, Any]) -> None:
         answer = self._waiting.get(token)
@@ -93,25 +87,3 @@ class DiscordPerson:
 def in_channels(server: LoadedDiscord, count: int, each: int = 1) -> list[DiscordPerson]:
     """People, `each` so many in a channel."""
     return [DiscordPerson(server, str(10_000 + n), str(500_000 + n // each)) for n in range(count)]
-
-
-def _interaction(number: str, person: str, channel: str) -> dict[str, Any]:
-    """/nietzsche in a direct message, as the gateway tells it."""
-    user = {"id": person, "username": f"person{person}", "discriminator": "0", "avatar": None}
-    options = [{"name": "temperature", "type": _NUMBER, "value": 0.7}]
-    return {
-        "id": number,
-        "application_id": BOT["id"],
-        "type": 2,
-        "token": f"token-{number}",
-        "version": 1,
-        "data": {"id": "1", "name": "nietzsche", "type": _TEXT_COMMAND, "options": options},
-        "channel_id": channel,
-        "channel": {"id": channel, "type": 1, "recipients": [user], "last_message_id": None},
-        "user": user,
-        "locale": "en-US",
-        "entitlements": [],
-        "context": 1,
-        "authorizing_integration_owners": {"1": person},
-        "attachment_size_limit": 1,
-    }

@@ -19,8 +19,8 @@ from aiohttp import ClientSession
 
 from benchmarks.service.discord import LoadedDiscord
 from benchmarks.service.people import PATIENCE
+from testing.discord import TOKEN
 from testing.telegram import TelegramServer
-from tests.discord_server import TOKEN
 
 ROOT: Final = Path(__file__).resolve().parent.parent.parent
 LIFTED: Final = """
