@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
+from generator.serving.logits_processors import RepeatedNgrams, forbid
 from generator.serving.model import Model
 from generator.serving.state import SavedState, StateMismatch
 from generator.types import Generation, GenerationRequest, SamplingParams, Timing
@@ -18,16 +19,20 @@ from generator.weights.session import State, StateRow, state_row
 
 log = logging.getLogger(__name__)
 
-_EARLIEST_END: Final = 0.8
-"""Share of the length from which on the first sentence end ends the text."""
+_MARGIN: Final = 45
+"""Characters before the wanted length from which on the first sentence end ends the text. Half of the texts then end
+before the wanted length, measured on the shipped network."""
+_SHORTEST: Final = 12
+"""Characters of the shortest text that is a sentence."""
+_STOP_BONUS: Final = 0.07
+"""Nats by which full stops become more probable with each character after that, where the network would end a word."""
+_SHORT: Final = 90
+"""Characters. The bonus of a shorter text grows faster, in proportion, up to `_MAX_HURRY` times as fast."""
+_MAX_HURRY: Final = 2.0
+_OVERRUN: Final = 150
+"""A text that finds no sentence end stops so many characters after the wanted length."""
 _EARLIEST_CUT: Final = 0.5
 """Share of the length to which a text that found no end may be cut back, to its last sentence end."""
-_HELP_FROM: Final = 0.9
-"""Share of the length from which on full stops become more probable."""
-_STOP_BONUS: Final = 12.0
-"""Nats by which a full stop is more probable at the very last; the bonus grows in proportion until then."""
-_OVERRUN: Final = 1.25, 80
-"""A text that finds no sentence end stops at this factor of its length plus so many characters."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +57,16 @@ class GeneratingSequence:
         "_admitted",
         "_candidate",
         "_characters",
+        "_earliest_cut",
+        "_earliest_end",
         "_first_character",
         "_hard_end",
-        "_help_from",
         "_is_opening",
         "_prompt",
+        "_repeated",
         "_spaces",
         "_started",
+        "_stop_bonus",
         "_uniforms",
         "_written",
         "constrains_next",
@@ -82,14 +90,17 @@ class GeneratingSequence:
         self._characters = model.vocabulary.characters
         random = np.random.default_rng(request.seed)
         sentence_start = model.initial_state(random)
-        factor, more = _OVERRUN
-        self._hard_end = int(request.length * factor) + more
-        self._help_from = int(request.length * _HELP_FROM)
+        self._earliest_end = max(_SHORTEST, request.length - _MARGIN)
+        self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / request.length), _MAX_HURRY)
+        self._earliest_cut = min(request.length * _EARLIEST_CUT, self._earliest_end)
+        self._hard_end = max(_SHORTEST, request.length) + _OVERRUN
         self._uniforms: list[float] = random.random(self._hard_end + 1).tolist()
         self._candidate: _StopCandidate | None = None
         self._is_opening = not request.prompt and request.continuation is None
         self.initial_state, prompt, self._written = self._start(sentence_start)
         self._spaces = len(prompt) - len(prompt.rstrip())
+        before = prompt if request.continuation is None else request.continuation.tail
+        self._repeated = RepeatedNgrams(model.masks, [*before, *self._written])
         self.uniform = self._uniforms[len(self._written)]
         self.constrains_next = True
         # The last of the prompt is fed first out of the reversed list.
@@ -131,17 +142,22 @@ class GeneratingSequence:
     def process_logits(self, logits: NDArray[np.float32]) -> None:
         """Changes the logits `[vocabulary]` of the next character in place.
 
-        What must not come next is set to −inf: a third white space, and anything but a capital at the beginning. Near
-        the wanted length the full stop becomes more probable, where the network would end a word anyway.
+        What must not come next is forbidden: a third white space, what would complete the last word of the prompt,
+        anything but a capital at the beginning of a text, a repetition of four words. From near the wanted length on
+        the full stop becomes more probable, where the network would end a word anyway.
         """
         written, masks = len(self._written), self.model.masks
+        if not written:
+            if self._is_opening:
+                forbid(logits, masks.not_first)
+            elif self.request.prompt[-1:].isalnum():
+                forbid(logits, masks.not_after_prompt)
         if self._spaces >= PARAGRAPH_BREAK:
-            logits[masks.space] = -np.inf
-        if not written and self._is_opening:
-            logits[masks.not_first] = -np.inf
-        if written > self._help_from and self._written[-1].isalnum() and masks.ends_word(logits):
-            late = (written - self._help_from) / (self._hard_end - self._help_from)
-            logits[masks.stop] += late * _STOP_BONUS * self.request.sampling.temperature
+            forbid(logits, masks.space)
+        if self._repeated.is_active:
+            self._repeated.process(logits)
+        if written > self._earliest_end and self._written[-1].isalnum() and masks.ends_word(logits):
+            logits[masks.stop] += (written - self._earliest_end) * self._stop_bonus
 
     def append(self, drawn: int, state: State, row: int) -> Generation | None:
         """Adds the character that was drawn after that row of the state. Returns the text when it ends."""
@@ -159,9 +175,12 @@ class GeneratingSequence:
             last = _StopCandidate(len(written), False, state_row(state, row), character)
             return self._finish(self._candidate or last)
         written.append(character)
+        self._repeated.append(character)
         self.next_character = drawn
         self.uniform = self._uniforms[len(written)]
-        self.constrains_next = self._spaces >= PARAGRAPH_BREAK or len(written) > self._help_from
+        self.constrains_next = (
+            self._repeated.is_active or self._spaces >= PARAGRAPH_BREAK or len(written) > self._earliest_end
+        )
         return None
 
     def _stop_candidate(self, white_space: str, state: State, row: int) -> _StopCandidate | None:
@@ -172,9 +191,9 @@ class GeneratingSequence:
         length, wanted, last = len(self._written), self.request.length, self._candidate
         if length == 0:
             return None
-        if length >= wanted * _EARLIEST_CUT and ends_sentence("".join(self._written[-LOOK_BACK:])):
+        if length >= self._earliest_cut and ends_sentence("".join(self._written[-LOOK_BACK:])):
             self._candidate = _StopCandidate(length, True, state_row(state, row), white_space)
-            return self._candidate if length >= wanted * _EARLIEST_END else None
+            return self._candidate if length >= self._earliest_end else None
         if last is None or (not last.is_sentence_end and length <= wanted):
             self._candidate = _StopCandidate(length, False, state_row(state, row), white_space)
         return None
