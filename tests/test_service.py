@@ -17,7 +17,7 @@ import pytest
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot.cli.exit_codes import UNUSABLE
+from bot.cli.exit_codes import USAGE
 from bot.cli.reload_client import request_reload
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
@@ -344,7 +344,7 @@ def test_the_unit_gives_the_service_the_time_that_it_takes() -> None:
     assert app.CLOSE_SECONDS > GENERATOR_DRAIN_SECONDS
     assert int(unit["TimeoutStopSec"]) > app.DRAIN_SECONDS + app.CLOSE_SECONDS
     assert int(unit["WatchdogSec"]) > 10 * PERIOD_SECONDS
-    assert unit["RestartPreventExitStatus"] == str(UNUSABLE)
+    assert unit["RestartPreventExitStatus"] == str(USAGE)
     assert unit["SuccessExitStatus"] == "130 143"
     state = load(None, {"XDG_STATE_HOME": unit["Environment"].removeprefix("XDG_STATE_HOME=")}).database
     assert state.parent == Path("/var/lib") / unit["StateDirectory"]

@@ -1,7 +1,9 @@
-"""What is right and what is wrong with an installation, one finding after the other."""
+"""`check`: says what is right and what is wrong with an installation, and changes nothing."""
 
 from __future__ import annotations
 
+import asyncio
+import http.client
 import os
 import time
 from collections.abc import AsyncIterator
@@ -10,7 +12,8 @@ from pathlib import Path
 from typing import Final
 
 from bot.config.schema import Config, Secret, TelegramSection, platform_problems, redact_url
-from bot.net.http_server import is_loopback
+from bot.net.addresses import explain_listen_error, is_loopback, loopback_of
+from bot.service.admin_api import MARK
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -19,11 +22,13 @@ from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
+_PROBE_SECONDS: Final = 2.0
+"""How long a program on the service's port may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that was looked at: its name, whether it is right, and what was seen or what to do."""
+    """One thing that was checked: its name, whether it is right, and what was found or what to do."""
 
     right: bool
     name: str
@@ -42,34 +47,56 @@ def _wrong(name: str, detail: str) -> Finding:
 
 
 async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding]:
-    """Looks at everything that a start would need. `source`: the file that the configuration came from."""
+    """Checks everything that a start needs. `source`: the file that the configuration came from."""
     yield _right("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     problems = platform_problems(config)
     for name, token in (("discord token", config.discord.token), ("telegram token", config.telegram.token)):
         state = "set, and has the right shape" if token else "not set, so that platform stays off"
         yield _wrong(name, problems[name]) if name in problems else _right(name, state)
-    yield _open("http", config.http.host, config.http.port, "who can read health and metrics, but change nothing")
-    if config.telegram.webhook_url:
-        yield _wrong("webhook", problems["webhook"]) if "webhook" in problems else _webhook(config.telegram)
+    running = await asyncio.to_thread(_is_running, config.http.host, config.http.port)
+    others = "who can read health and metrics, but change nothing"
+    yield await _port("http", config.http.host, config.http.port, others, running=running)
+    if "webhook" in problems:
+        yield _wrong("webhook", problems["webhook"])
+    elif config.telegram.webhook_url:
+        yield await _webhook(config.telegram, running=running)
     yield await _weights(config)
     yield await _database(config.database)
 
 
-def _open(name: str, host: str, port: int, others: str) -> Finding:
-    """To whom a port is open. `others`: what that means when it is to other machines."""
+def _is_running(host: str, port: int) -> bool:
+    """Returns whether the service answers on its port."""
+    connection = http.client.HTTPConnection(loopback_of(host), port, timeout=_PROBE_SECONDS)
+    try:
+        connection.request("GET", "/healthz")
+        return connection.getresponse().getheader(MARK) is not None
+    except (OSError, http.client.HTTPException):
+        return False
+    finally:
+        connection.close()
+
+
+async def _port(name: str, host: str, port: int, others: str, *, running: bool) -> Finding:
+    """Checks that the service can listen there. `others`: what it means that other machines reach the port."""
+    try:
+        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
+        server.close()
+    except (OSError, OverflowError, UnicodeError) as error:
+        if not running:
+            return _wrong(name, explain_listen_error(host, port, error))
+    state = "; the service is running" if running else ""
     if is_loopback(host):
-        return _right(name, f"{host}, port {port}: open to this machine alone")
-    return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out")
+        return _right(name, f"{host}, port {port}: open to this machine alone{state}")
+    return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out{state}")
 
 
-def _webhook(section: TelegramSection) -> Finding:
-    """To whom the webhook's port is open."""
-    secrecy = "without the secret they get nowhere" if section.webhook_secret else "a secret is made up at each start"
-    return _open("webhook", section.webhook_host, section.webhook_port, secrecy)
+async def _webhook(section: TelegramSection, *, running: bool) -> Finding:
+    others = "without the secret they get nowhere" if section.webhook_secret else "a secret is made up at each start"
+    return await _port("webhook", section.webhook_host, section.webhook_port, others, running=running)
 
 
 async def _weights(config: Config) -> Finding:
-    """Loads what would serve, which verifies the hashes and tests the network, and writes a text with it."""
+    """Loads the weights, which verifies their hashes and tests the network, and generates a text."""
     try:
         async with open_generator(config.generator) as generator:
             manifest = generator.weights.manifest
@@ -91,21 +118,24 @@ async def _weights(config: Config) -> Finding:
     )
 
 
-def _absent(path: Path) -> Finding | None:
-    """What to say about a database that is not there; `None` when it is."""
-    if path.exists():
-        return None
-    home = next(folder for folder in path.parents if folder.exists())
-    if home.is_dir() and os.access(home, os.W_OK | os.X_OK):
-        return _right("database", f"{path}: not there yet; the first start makes it")
-    return _wrong("database", f"{path}: cannot be made: {home} cannot be written; change [store] path")
-
-
 async def _database(place: Path | Secret) -> Finding:
-    """Inspects the database if there is one; otherwise says whether a start could make it."""
+    """Inspects the database if there is one; otherwise checks whether a start could create it."""
     name = redact_url(place) if isinstance(place, Secret) else place
     try:
-        absent = _absent(place) if isinstance(place, Path) else None
-        return absent or _right("database", f"{name}: {await Store.inspect(place)}")
+        if isinstance(place, Path) and (finding := _database_file(place)) is not None:
+            return finding
+        return _right("database", f"{name}: {await Store.inspect(place)}")
     except StoreError as error:
         return _wrong("database", str(error))
+
+
+def _database_file(path: Path) -> Finding | None:
+    """Checks that a service of this user could write the database; `None` when there is one that it could."""
+    folder = next(folder for folder in path.parents if folder.exists())
+    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
+        return _wrong("database", f"{path}: {folder} cannot be written; change [store] path")
+    if not path.exists():
+        return _right("database", f"{path}: not there yet; the first start creates it")
+    if not os.access(path, os.R_OK | os.W_OK):
+        return _wrong("database", f"{path}: cannot be written; change its owner or [store] path")
+    return None

@@ -1,22 +1,22 @@
-"""How the process ends: the exit status of every command, and what stands on standard error beside it."""
+"""The exit codes of every command."""
 
 from __future__ import annotations
 
 import sys
 from typing import Final
 
-WRONG: Final = 1
-"""Something went wrong, or `check` found it."""
-UNUSABLE: Final = 2
-"""Wrong usage, configuration, weights or database."""
+FAILURE: Final = 1
+"""The command failed, or `check` found a problem. systemd restarts the service."""
+USAGE: Final = 2
+"""Wrong usage, configuration, weights or database: somebody has to change something first."""
 INTERRUPTED: Final = 128 + 2
-"""Ctrl-C. As a shell reports a process that SIGINT ended."""
-UNREAD: Final = 128 + 13
-"""Nobody reads the output any more. As a shell reports a process that SIGPIPE ended."""
+"""Ctrl-C, as a shell reports a process that SIGINT ended."""
+BROKEN_PIPE: Final = 128 + 13
+"""The reader of the output is gone, as a shell reports a process that SIGPIPE ended."""
 
 
-def fail(program: str, status: int, *lines: str) -> int:
-    """Says why on standard error, in the name of the program and its command; returns the status."""
+def fail(program: str, code: int, *lines: str) -> int:
+    """Prints each line on standard error, after the program's name; returns the exit code."""
     for line in lines:
         print(f"{program}: {line}", file=sys.stderr)
-    return status
+    return code

@@ -1,4 +1,4 @@
-"""What each command of the command line does: from its options to an exit status."""
+"""The commands: each takes its options and returns an exit code. Its docstring is its help text."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import os
 import secrets
 import sys
 from collections.abc import Callable, Coroutine
-from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -17,7 +16,9 @@ from typing import Final
 
 import msgspec
 
-from bot.cli.exit_codes import UNUSABLE, WRONG, fail
+from bot import logs
+from bot.cli.exit_codes import FAILURE, USAGE, fail
+from bot.cli.reload_client import NoService, request_reload
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config, Secret, redact_url
 from bot.core import messages
@@ -29,63 +30,76 @@ from generator import MAX_SEED, GenerationRequest, Unavailable, WeightsError
 from generator.prose import presentable
 from generator.types import SETTINGS
 
+# Functions import what loads an optional or heavy library: SQLite's, those of the platforms, the web server.
+
 DEFAULT_CONFIG: Final = Path("config.toml")
 log = logging.getLogger(__name__)
 
 
 def _source(options: argparse.Namespace) -> Path | None:
+    """Returns the configuration file, or `None` when there is none."""
     named: Path | None = options.config
-    if named is None and DEFAULT_CONFIG.is_file():
-        return DEFAULT_CONFIG
-    return named
+    return DEFAULT_CONFIG if named is None and DEFAULT_CONFIG.is_file() else named
 
 
 def _config(options: argparse.Namespace) -> Config:
-    """The configuration, with logging set as it says. Raises `ConfigError`."""
+    """Loads the configuration and sets the log level. Raises `ConfigError`."""
     config = load(_source(options), os.environ)
     logging.basicConfig(level=config.log.level.upper(), format="lstmega: %(levelname)s: %(message)s")
     return config
 
 
 def chat(options: argparse.Namespace) -> int:
-    """Talks in this terminal."""
-    asyncio.run(_talk(_config(options)))
+    """The bot in this terminal.
+
+    Then type /nietzsche 0.7, or /help. Ctrl-C stops a text, Ctrl-D leaves. In a pipe it answers line by line:
+      echo '/nietzsche 0.7 The philosopher' | {prog} chat
+    """
+    asyncio.run(_chat(_config(options)))
     return 0
 
 
-async def _talk(config: Config) -> None:
-    # Only the commands that need the database load its library.
+async def _chat(config: Config) -> None:
     from bot.core.commands import Commands  # noqa: PLC0415
     from bot.platforms.terminal.chat import chat  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
-    async with AsyncExitStack() as stack:
-        store = await stack.enter_async_context(Store.open(config.database, keep_days=config.store.keep_days))
-        generator = await stack.enter_async_context(open_generator(config.generator))
+    async with (
+        Store.open(config.database, keep_days=config.store.keep_days) as store,
+        open_generator(config.generator) as generator,
+    ):
         await chat(Commands(generator, store, config.bot), config.folder)
 
 
 def generate(options: argparse.Namespace) -> int:
-    """Writes one text to standard output."""
+    """Writes one text to standard output.
+
+    examples:
+      {prog} generate
+      {prog} generate --temperature 0.5 --length 800 'The philosopher'
+      {prog} generate --seed 7        (the same text each time)
+
+    The configuration sets what is not given.
+    """
+    if options.text and options.prompt is not None:
+        return fail(options.prog, USAGE, "give the prompt once, as TEXT or with --prompt")
     config = _config(options)
-    settings = config.bot
-    given = {name: value for name in SETTINGS if (value := getattr(options, name, None)) is not None}
-    sampling = msgspec.structs.replace(settings.sampling, **given)
+    given = {name: value for name in SETTINGS if (value := getattr(options, name)) is not None}
     request = GenerationRequest(
-        length=settings.length if options.length is None else options.length,
+        length=config.bot.length if options.length is None else options.length,
         seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
-        sampling=sampling,
+        sampling=msgspec.structs.replace(config.bot.sampling, **given),
     )
     if options.weights is not None:
         section = msgspec.structs.replace(config.generator, weights=options.weights, address="")
         config = msgspec.structs.replace(config, generator=section)
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
         print(f"seed {request.seed}", file=sys.stderr)
-    print(asyncio.run(_write(config, request, options.prompt)))
+    print(asyncio.run(_generate(config, request, options.prompt or " ".join(options.text))))
     return 0
 
 
-async def _write(config: Config, request: GenerationRequest, typed: str) -> str:
+async def _generate(config: Config, request: GenerationRequest, typed: str) -> str:
     async with open_generator(config.generator) as generator:
         manifest = generator.weights.manifest
         prompt = fit_prompt(typed, manifest)
@@ -96,68 +110,75 @@ async def _write(config: Config, request: GenerationRequest, typed: str) -> str:
 
 
 def check(options: argparse.Namespace) -> int:
-    """Tells line by line what is right and wrong."""
-    return asyncio.run(_look(_config(options), _source(options)))
+    """Says line by line what is right and wrong: configuration, tokens, weights, database. Changes nothing.
+
+    Exit status: 0 all is right, 1 something is wrong, 2 the configuration cannot be read.
+    """
+    return asyncio.run(_check(_config(options), _source(options)))
 
 
-async def _look(config: Config, source: Path | None) -> int:
-    from bot.cli.doctor import findings  # noqa: PLC0415 - loads the database library, as in `_talk`
+async def _check(config: Config, source: Path | None) -> int:
+    from bot.cli.doctor import findings  # noqa: PLC0415
 
-    right = True
+    code = 0
     async for finding in findings(config, source):
         print(finding, flush=True)
-        right = right and finding.right
-    return 0 if right else WRONG
+        code = code if finding.right else FAILURE
+    return code
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serves until it is told to stop."""
+    """The bot on every platform whose token is set.
+
+    SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP, or a change of
+    CURRENT, reloads the weights.
+    """
     config = load(_source(options), os.environ)
     if not config.discord.token and not config.telegram.token:
         variables = "LSTMEGA_DISCORD__TOKEN or LSTMEGA_TELEGRAM__TOKEN"
-        return fail(options.prog, UNUSABLE, f"no platform has a token: set {variables}; `chat` needs none")
-    return _logged(
-        options,
-        config,
-        lambda service: service.run(config, end_within=service.DRAIN_SECONDS + service.CLOSE_SECONDS),
-    )
+        return fail(options.prog, USAGE, f"no platform has a token: set {variables}; `chat` needs none")
+    return _logged(options, config, lambda app: app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS))
 
 
 def sync(options: argparse.Namespace) -> int:
-    """Tells Discord about the commands."""
+    """Registers the commands with Discord, even if they have not changed."""
     config = load(_source(options), os.environ)
     if not config.discord.token:
-        return fail(options.prog, UNUSABLE, "Discord has no token: set LSTMEGA_DISCORD__TOKEN")
-    return _logged(options, config, lambda service: service.sync(config))
+        return fail(options.prog, USAGE, "Discord has no token: set LSTMEGA_DISCORD__TOKEN")
+    return _logged(options, config, lambda app: app.sync(config))
 
 
 def _logged(
     options: argparse.Namespace, config: Config, work: Callable[[ModuleType], Coroutine[None, None, None]]
 ) -> int:
-    """Runs what the module `bot.service.app` is to do. Nothing that it logs, or fails with, shows a token."""
-    # Only `run` and `sync` need the platforms, the web server and what they bring.
-    from bot import logs  # noqa: PLC0415
-    from bot.service import app as service  # noqa: PLC0415
+    """Runs a coroutine of `bot.service.app`, with its log, in which and in whose errors no secret is shown."""
+    from bot.service import app  # noqa: PLC0415
 
     redact = logs.Redaction.of(config)
     logs.set_up(config.log.level, options.log_format, redact)
     try:
-        asyncio.run(work(service))
+        asyncio.run(work(app))
     except ConfigError as error:
-        return fail(options.prog, UNUSABLE, *map(redact, error.problems))
+        return fail(options.prog, USAGE, *map(redact, error.problems))
     except CommandSyncError as error:
-        return fail(options.prog, WRONG, redact(str(error)))
-    except (Unavailable, WeightsError, StoreError):
-        raise  # `main` tells these in one line
-    except Exception:  # a defect, or the machine's trouble: one line, as for every event, with no token in it
-        log.critical("%s failed", options.prog, exc_info=True)
-        return WRONG
+        return fail(options.prog, FAILURE, redact(str(error)))
+    except (Unavailable, WeightsError, StoreError, ModuleNotFoundError):
+        raise  # `main` reports these
+    except Exception:
+        log.critical("service.failed command=%s", options.prog.rpartition(" ")[2], exc_info=True)
+        return FAILURE
     return 0
 
 
 def backup(options: argparse.Namespace) -> int:
-    """Copies the database into a file."""
-    from bot.store.backup import back_up_file, back_up_postgres  # noqa: PLC0415 - loads the database library, as in `_talk`
+    """Copies the database into a new file, while the service runs.
+
+    To restore it: stop the service, put the copy in the database's place, delete the files beside it that end in -wal
+    and -shm, start the service. Weights are copied as folders.
+
+    The copy of a PostgreSQL ([store] url) is an SQLite file as well; `{prog} import` is its way back.
+    """
+    from bot.store.backup import back_up_file, back_up_postgres  # noqa: PLC0415
 
     source, target = _config(options).database, options.file
     if isinstance(source, Secret):
@@ -169,30 +190,38 @@ def backup(options: argparse.Namespace) -> int:
     return 0
 
 
-def bring(options: argparse.Namespace) -> int:
-    """Copies a file into the PostgreSQL."""
-    from bot.store.importing import import_file  # noqa: PLC0415 - loads the database library, as in `_talk`
+def import_database(options: argparse.Namespace) -> int:
+    """Copies everything in a database's file into the PostgreSQL that [store] url names.
+
+    For moving there from [store] path, and for restoring a backup. The PostgreSQL must not hold data yet, and no bot
+    may have the file open; the file stays as it is. Says how many rows of each table there were.
+    Exit status: 0 everything is copied; 1 nothing is, PostgreSQL is unavailable, so try again; 2 nothing is, and the
+    line says what to change.
+    """
+    from bot.store.importing import import_file  # noqa: PLC0415
 
     target = _config(options).database
     if isinstance(target, Path):
-        return fail(options.prog, UNUSABLE, "no PostgreSQL is configured to copy into: set [store] url")
+        return fail(options.prog, USAGE, "no PostgreSQL is configured to copy into: set [store] url")
     rows = asyncio.run(import_file(options.file, target))
-    place = redact_url(target)
-    print(f"{place} holds all of {options.file} now: {', '.join(f'{table} {rows[table]:,}' for table in rows)}")
+    counts = ", ".join(f"{table} {number:,}" for table, number in rows.items())
+    print(f"{redact_url(target)} holds all of {options.file} now: {counts}")
     print("Start the bots with this [store] url. The file is as it was, but /forgetme does not reach it any more:")
     print("once the bots run, delete it, and what ends in -wal or -shm beside it.")
     return 0
 
 
 def reload(options: argparse.Namespace) -> int:
-    """Asks the running service to take up other weights."""
-    from bot.cli.reload_client import NoService, request_reload  # noqa: PLC0415 - an HTTP client, for nothing else
+    """Asks the running service to load the weights that CURRENT names.
 
+    Finds it by [http] host and port, and its token in the folder of [store] path. Exit status: 0 they serve now, 1 they
+    are refused, and the old ones continue to serve, 2 no service answers there.
+    """
     try:
         answer = request_reload(_config(options))
     except NoService as error:
-        return fail(options.prog, UNUSABLE, str(error))
+        return fail(options.prog, USAGE, str(error))
     if not answer.reloaded:
-        return fail(options.prog, WRONG, answer.message)
+        return fail(options.prog, FAILURE, answer.message)
     print(answer.message)
     return 0

@@ -1,49 +1,69 @@
-"""The command line. Exit status: 0 done, 1 something went wrong, or `check` found it, or a database's server is away, 2
-wrong usage, configuration, weights or database, 130 Ctrl-C, 141 nobody reads the output any more."""
+"""The entry point of the command line: runs one command, and turns every error into one line and an exit code."""
 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from bot.cli.exit_codes import INTERRUPTED, UNREAD, UNUSABLE, WRONG, fail
-from bot.cli.parser import parser
+from bot.cli.exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, fail
+from bot.cli.parser import parse_arguments
 from bot.config.loader import ConfigError
 from bot.core.parsing import PromptTooLong
 from bot.store.errors import StoreError, StoreUnavailable
 from generator import GeneratorError, InvalidRequest, WeightsError
 from generator.dependencies import how_to_install
 
-_TO_BE_MENDED: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
+_PERMANENT: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
+"""Errors that another attempt would meet again."""
+_REPORTED: Final = (ConfigError, GeneratorError, StoreError, PromptTooLong, ModuleNotFoundError)
+_OUTPUT_FAILED: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command and returns the exit status. `arguments`: those after the program's name."""
+    """Runs one command and returns the exit code. `arguments`: those after the program's name."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal that knows no “ gets a question mark, not a crash
-    options = parser().parse_args(arguments)
-    run: Callable[[argparse.Namespace], int] = options.run
+            stream.reconfigure(errors="replace")  # a terminal that has no “ gets a question mark, not a crash
+    options = parse_arguments(arguments)
     try:
-        status = run(options)
-        if sys.stdout is not None:
-            sys.stdout.flush()
-        return status
-    except ConfigError as error:
-        return fail(options.prog, UNUSABLE, *error.problems)
-    except (GeneratorError, StoreError, PromptTooLong) as error:
-        # After 1 systemd starts the service again; 2 is for what somebody has to mend.
-        passing = isinstance(error, StoreUnavailable) or not isinstance(error, _TO_BE_MENDED)
-        return fail(options.prog, WRONG if passing else UNUSABLE, str(error))
-    except ModuleNotFoundError as error:
-        return fail(options.prog, WRONG, f"{error.name} is not installed; {how_to_install()}")
+        return _run(options)
+    except _REPORTED as error:
+        return _report(options.prog, error)
     except BrokenPipeError:
-        # Python flushes standard output once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return UNREAD
+        _discard_output()
+        return BROKEN_PIPE
+    except OSError as error:
+        if error.filename is not None or error.errno not in _OUTPUT_FAILED:
+            raise
+        _discard_output()
+        return fail(options.prog, FAILURE, f"cannot write the output: {(error.strerror or '').lower()}")
     except KeyboardInterrupt:
         return INTERRUPTED
+
+
+def _run(options: argparse.Namespace) -> int:
+    run: Callable[[argparse.Namespace], int] = options.run
+    code = run(options)
+    if sys.stdout is not None:
+        sys.stdout.flush()
+    return code
+
+
+def _report(prog: str, error: Exception) -> int:
+    """Prints why a command failed; returns the exit code."""
+    if isinstance(error, ConfigError):
+        return fail(prog, USAGE, *error.problems)
+    if isinstance(error, ModuleNotFoundError):
+        return fail(prog, FAILURE, f"{error.name} is not installed; {how_to_install()}")
+    temporary = isinstance(error, StoreUnavailable) or not isinstance(error, _PERMANENT)
+    return fail(prog, FAILURE if temporary else USAGE, str(error))
+
+
+def _discard_output() -> None:
+    """Redirects standard output to nowhere: Python flushes it again at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

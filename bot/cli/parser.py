@@ -1,135 +1,111 @@
-"""The options of the command line, and how each is typed."""
+"""The options of every command."""
 
 from __future__ import annotations
 
 import argparse
+import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 from typing import NoReturn
 
 from bot.cli import handlers
-from bot.cli.exit_codes import UNUSABLE
+from bot.cli.exit_codes import USAGE
 from bot.core.parsing import TemperatureError, parse_temperature
-from generator import MAX_LENGTH
-from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE, SETTINGS
+
+
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses a command line. `run` of the result is the command's function, `prog` its name for error messages.
+
+    Exits after `--help` and `--version`, and with `USAGE` and one line for a mistake.
+    """
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    options.prog = options.parser.prog
+    return options
 
 
 class _Parser(argparse.ArgumentParser):
-    """Tells of a mistake in one line, instead of the whole usage and a line."""
+    """Reports a mistake in one line, without the usage."""
 
     def error(self, message: str) -> NoReturn:
-        self.exit(UNUSABLE, f"{self.prog}: {message}; see {self.prog} --help\n")
+        self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def parser() -> argparse.ArgumentParser:
-    """Reads the arguments; the `run` of what it gives does the work, `prog` is the name to fail under."""
+def _parser() -> argparse.ArgumentParser:
     prog = "lstmega" if Path(sys.argv[0]).stem == "lstmega" else "python -m bot"
-    whole = _Parser(
+    parser = _Parser(
         prog=prog,
         description="LSTMega writes in the manner of a book, one character after another.",
         epilog=f"Begin with: {prog} chat",
     )
-    commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    parser.add_argument("--version", action="version", version=f"lstmega {_version()}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], summary: str, more: str = ""
-    ) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
+    def command(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        summary, _, details = (inspect.getdoc(run) or "").partition("\n\n")
+        added = commands.add_parser(
             name,
-            help=summary[0].lower() + summary[1:].removesuffix("."),
+            help=summary[:1].lower() + summary[1:].removesuffix("."),
             description=summary,
-            epilog=more.format(prog=prog),
+            epilog=details.replace("{prog}", prog),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
-        sub.set_defaults(run=run, prog=f"{prog} {name}")
-        sub.add_argument(
+        added.set_defaults(run=run, parser=added)
+        added.add_argument(
             "--config", type=Path, metavar="FILE", help="configuration (default: config.toml, if there is one here)"
         )
-        return sub
+        return added
 
-    command(
-        "chat",
-        handlers.chat,
-        "The bot in this terminal.",
-        "Then type /nietzsche 0.7, or /help. Ctrl-C stops a text, Ctrl-D leaves. In a pipe it answers line by line:\n"
-        "  echo '/nietzsche 0.7 The philosopher' | {prog} chat",
-    )
-    logged = (
-        command(
-            "run",
-            handlers.run,
-            "The bot on every platform whose token is set.",
-            "Stops at Ctrl-C or SIGTERM once everybody has their answer; a second one stops it at once. SIGHUP, or a\n"
-            "change of CURRENT, takes up the weights that CURRENT names.",
-        ),
-        command("sync", handlers.sync, "Tells Discord about the commands, even if they have not changed."),
-    )
-    for sub in logged:
-        sub.add_argument(
-            "--log-format", choices=["human", "json"], default="human", help="of the lines on standard error"
+    command("chat", handlers.chat)
+    for service in (command("run", handlers.run), command("sync", handlers.sync)):
+        service.add_argument(
+            "--log-format", choices=["human", "json"], default="human", help="of the log on standard error"
         )
-    generate = command(
-        "generate",
-        handlers.generate,
-        "Writes one text to standard output.",
-        "examples:\n"
-        "  {prog} generate\n"
-        "  {prog} generate --temperature 0.5 --length 800 --prompt 'The philosopher'\n"
-        "  {prog} generate --seed 7        (the same text each time)\n\n"
-        "What is not given is taken from the configuration.",
-    )
-    generate.add_argument(
-        "--temperature", type=_temperature, metavar="T", help=f"{MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild)"
-    )
-    generate.add_argument(
+    _add_generate_options(command("generate", handlers.generate))
+    command("check", handlers.check)
+    backup = command("backup", handlers.backup)
+    backup.add_argument("file", type=Path, metavar="FILE", help="the copy; must not exist yet")
+    restore = command("import", handlers.import_database)
+    restore.add_argument("file", type=Path, metavar="FILE", help="an SQLite file of this bot, or an older version's")
+    command("reload", handlers.reload)
+    return parser
+
+
+def _add_generate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("text", nargs="*", type=_text, metavar="TEXT", help="the prompt, as --prompt")
+    parser.add_argument("--prompt", type=_text, metavar="TEXT", help="how the text begins")
+    for name, setting in SETTINGS.items():
+        kind = _temperature if name == "temperature" else _whole if setting.kind is int else _real
+        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=setting.range.title)
+    parser.add_argument(
         "--length", type=_whole, metavar="N", help=f"about so many characters, 1 to {MAX_LENGTH}; ends with a sentence"
     )
-    generate.add_argument("--prompt", default="", metavar="TEXT", help="how the text begins")
-    generate.add_argument(
-        "--seed", type=_whole, metavar="N", help="the same seed and options give the same text (default: a random one)"
+    parser.add_argument("--seed", type=_whole, metavar="N", help="the same seed and options give the same text")
+    parser.add_argument(
+        "--weights", type=Path, metavar="FOLDER", help="a weights folder, or one version's folder in it"
     )
-    generate.add_argument(
-        "--top-p", type=_real, metavar="P", help="draw from the likeliest characters that make up P; 1 is off"
-    )
-    generate.add_argument(
-        "--min-p", type=_real, metavar="P", help="draw characters at least P as likely as the likeliest; 0 is off"
-    )
-    generate.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="a weights folder, or the folder of one version in it"
-    )
-    generate.add_argument("--verbose", action="store_true", help="tell the seed on standard error")
-    command(
-        "check",
-        handlers.check,
-        "Says line by line what is right and wrong: configuration, tokens, weights, database.",
-        "Exit status: 0 all is right, 1 something is wrong, 2 the configuration cannot be read.",
-    )
-    command(
-        "backup",
-        handlers.backup,
-        "Copies the database into a new file, while the service runs.",
-        "To restore it: stop the service, put the copy in the database's place, delete the files beside it that end\n"
-        "in -wal and -shm, start the service. Weights are copied as folders.\n\n"
-        "The copy of a PostgreSQL ([store] url) is an SQLite file as well; `{prog} import` is its way back.",
-    ).add_argument("file", type=Path, metavar="FILE", help="the copy; must not be there yet")
-    command(
-        "import",
-        handlers.bring,
-        "Copies everything in a database's file into the PostgreSQL that [store] url names.",
-        "For moving there from [store] path, and for restoring a backup. The PostgreSQL must hold nobody's data yet,\n"
-        "and no bot may have the file open; the file stays as it is. Says how many rows of each table there were.\n"
-        "Exit status: 0 all of it is there; 1 nothing is, PostgreSQL is away, so try again; 2 nothing is, and the\n"
-        "line says what to mend.",
-    ).add_argument("file", type=Path, metavar="FILE", help="an SQLite file of the bot, of this version or an older one")
-    command(
-        "reload",
-        handlers.reload,
-        "Asks the running service to take up the weights that CURRENT names.",
-        "Finds it at [http] host and port. Exit status: 0 they serve now, 1 they cannot be served, and the old ones\n"
-        "serve on, 2 no service answers there.",
-    )
-    return whole
+    parser.add_argument("--verbose", action="store_true", help="print the seed on standard error")
+
+
+def _version() -> str:
+    try:
+        return metadata.version("lstmega")
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
+
+
+def _text(typed: str) -> str:
+    """Refuses bytes that are not text in the terminal's encoding, which Python passes as lone surrogates."""
+    for character in typed:
+        if "\udc80" <= character <= "\udcff":
+            encoding = sys.getfilesystemencoding()
+            raise argparse.ArgumentTypeError(f"the byte 0x{ord(character) - 0xDC00:02x} is not {encoding} text")
+    return typed
 
 
 def _temperature(typed: str) -> float:

@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 
 from bot.config.schema import Config
+from bot.net.addresses import loopback_of
 from bot.service.admin_api import MARK, RELOAD, Answer, token_file
 
 TIMEOUT_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""
-_ANY_ADDRESS: Final = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a service that listens there listens on loopback
 _MAX_ANSWER_BYTES: Final = 65536
 
 
@@ -29,7 +29,7 @@ def request_reload(config: Config, timeout: float = TIMEOUT_SECONDS) -> Answer:
     section = config.http
     if section.port == 0:
         raise NoService("[http] port is 0, so the service's port is not known; give it a port, or send SIGHUP")
-    host = _ANY_ADDRESS.get(section.host, section.host)
+    host = loopback_of(section.host)
     place = f"{host}, port {section.port}"
     path = token_file(config.folder, section.port)
     connection = http.client.HTTPConnection(host, section.port, timeout=timeout)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -81,16 +80,3 @@ async def _log_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         stack = format_stack(traceback.extract_tb(error.__traceback__))
         log.error("http.request_failed error=%s stack=%s", type(error).__name__, stack)
         return web.Response(status=500, text="failed; the log says why\n")
-
-
-def is_loopback(address: str | None) -> bool:
-    """Returns whether only this machine has, and reaches, that address or host name."""
-    if address == "localhost":
-        return True
-    try:
-        number = ipaddress.ip_address(address or "")
-    except ValueError:
-        return False
-    if isinstance(number, ipaddress.IPv6Address) and number.ipv4_mapped is not None:
-        return number.ipv4_mapped.is_loopback
-    return number.is_loopback

@@ -8,7 +8,6 @@ POST /reload    loads the weights that CURRENT names: 200, or 409 and the reason
 
 from __future__ import annotations
 
-import errno
 import hmac
 import json
 from collections.abc import AsyncIterator
@@ -19,10 +18,10 @@ from typing import Final
 from aiohttp import web
 
 from bot.config.loader import ConfigError
-from bot.config.schema import Config, HttpSection
+from bot.config.schema import Config
 from bot.logs import Redaction
 from bot.net import http_server
-from bot.net.http_server import is_loopback
+from bot.net.addresses import explain_listen_error, is_loopback
 from bot.service.admin_api import MARK, RELOAD, reload_token
 from bot.service.health import Health
 from bot.service.metrics import Metrics
@@ -90,7 +89,7 @@ async def serving(
         try:
             address = await stack.enter_async_context(port)
         except (OSError, OverflowError, UnicodeError) as error:
-            raise ConfigError([_explain(section, error)]) from error
+            raise ConfigError([f"[http] {explain_listen_error(section.host, section.port, error)}"]) from error
         host, number = address
         endpoints.token = stack.enter_context(reload_token(config.folder, number))
         yield f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
@@ -106,11 +105,3 @@ async def _marked(request: web.Request, handler: http_server.Handler) -> web.Str
         raise
     response.headers[MARK] = "1"
     return response
-
-
-def _explain(section: HttpSection, error: Exception) -> str:
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"[http] port: {section.port} on {section.host} is taken by another program; choose another, or stop it"
-    if isinstance(error, OSError) and error.errno == errno.EACCES:
-        return f"[http] port: {section.port} is not for this user; choose one above 1023"
-    return f"[http] host: cannot listen on {section.host}: {' '.join(str(error).split())}"

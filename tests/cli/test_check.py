@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import sqlite3
 from pathlib import Path
 
 import pytest
+from aiohttp import web
+from service_process import unused_port
 
 from bot.cli.main import main
+from bot.service.admin_api import MARK
+from bot.store.migrations import MIGRATIONS
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
 TELEGRAM = ":".join(("123456789", "hush" * 9))
@@ -24,6 +30,8 @@ def database(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("LSTMEGA_STORE__PATH", str(path))
     monkeypatch.setenv("LSTMEGA_GENERATOR__WEIGHTS", str(tiny_folder))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LSTMEGA_HTTP__PORT", str(unused_port()))
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__WEBHOOK_PORT", str(unused_port()))
     return path
 
 
@@ -49,7 +57,7 @@ def test_a_fresh_installation_is_right(capsys: pytest.CaptureFixture[str], datab
     assert "not set" in found["discord token"][1]
     assert "tiny-1: hashes right; wrote " in found["weights"][1]
     assert "not there yet" in found["database"][1]
-    assert not database.parent.exists(), "looking changes nothing"
+    assert not database.parent.exists(), "`check` changes nothing"
 
 
 def test_everything_set_up_and_right(
@@ -77,13 +85,59 @@ def test_tokens_of_the_wrong_shape(capsys: pytest.CaptureFixture[str], monkeypat
 
 
 def test_to_whom_the_port_is_open(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert check(capsys, 0)["http"][1] == "127.0.0.1, port 8080: open to this machine alone"
-    for host in ("0.0.0.0", "::", "192.168.1.2", "bot.example"):  # noqa: S104
+    port = os.environ["LSTMEGA_HTTP__PORT"]
+    assert check(capsys, 0)["http"][1] == f"127.0.0.1, port {port}: open to this machine alone"
+    ipv6 = has_ipv6()
+    for host in ("0.0.0.0", *["::"] * ipv6):  # noqa: S104
         monkeypatch.setenv("LSTMEGA_HTTP__HOST", host)
         assert "open to OTHER MACHINES" in check(capsys, 0)["http"][1]
-    for host in ("::1", "127.0.0.2", "localhost"):
+    for host in ("192.0.2.1", "bot.invalid"):
+        monkeypatch.setenv("LSTMEGA_HTTP__HOST", host)
+        assert f"host: cannot listen on {host}" in check(capsys, 1)["http"][1]
+    for host in ("127.0.0.2", "localhost", *["::1"] * ipv6):
         monkeypatch.setenv("LSTMEGA_HTTP__HOST", host)
         assert "this machine alone" in check(capsys, 0)["http"][1]
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.create_server(("::1", 0), family=socket.AF_INET6):
+            return True
+    except OSError:
+        return False
+
+
+@pytest.mark.parametrize("key", ["HTTP__PORT", "TELEGRAM__WEBHOOK_PORT"])
+def test_a_port_that_another_program_has(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__WEBHOOK_URL", "https://bot.example/hook")
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        other.settimeout(0.1)
+        monkeypatch.setattr("bot.cli.doctor._PROBE_SECONDS", 0.1)
+        port = other.getsockname()[1]
+        monkeypatch.setenv(f"LSTMEGA_{key}", str(port))
+        found = check(capsys, 1, "webhook")["http" if key.startswith("HTTP") else "webhook"]
+    assert found == (False, f"port: {port} on 127.0.0.1 is taken by another program; choose another, or stop it")
+
+
+async def test_the_port_of_the_running_service(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def alive(_: web.Request) -> web.Response:
+        return web.Response(headers={MARK: "1"})
+
+    app = web.Application()
+    app.router.add_get("/healthz", alive)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", port := unused_port()).start()
+        monkeypatch.setenv("LSTMEGA_HTTP__PORT", str(port))
+        found = await asyncio.to_thread(check, capsys, 0)
+    finally:
+        await runner.cleanup()
+    assert found["http"][1].endswith("open to this machine alone; the service is running")
 
 
 @pytest.mark.parametrize(
@@ -155,6 +209,38 @@ def test_a_database_where_none_can_be(
     right, detail = check(capsys, 1)["database"]
     assert not right
     assert "change [store] path" in detail
+
+
+@pytest.mark.parametrize(
+    ("denied", "detail"),
+    [
+        ("state", "state cannot be written; change [store] path"),
+        ("lstmega.sqlite3", "cannot be written; change its owner"),
+    ],
+)
+def test_a_database_that_cannot_be_written(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, denied: str, detail: str
+) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    assert main(["chat"]) == 0
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != denied and access(path, mode))
+    right, said = check(capsys, 1)["database"]
+    assert not right
+    assert detail in said
+
+
+def test_an_old_database_is_not_migrated(capsys: pytest.CaptureFixture[str], database: Path) -> None:
+    database.parent.mkdir()
+    with sqlite3.connect(database) as old:
+        for statement in (*MIGRATIONS[0], "PRAGMA user_version = 1"):
+            old.execute(statement)
+    old.close()
+    before = {path.name: path.read_bytes() for path in database.parent.iterdir()}
+    right, detail = check(capsys, 0)["database"]
+    assert right
+    assert "will be migrated from 1 to " in detail
+    assert {path.name: path.read_bytes() for path in database.parent.iterdir()} == before
 
 
 def test_a_configuration_that_cannot_be_read_is_another_status(capsys: pytest.CaptureFixture[str]) -> None:

@@ -83,7 +83,23 @@ def test_the_same_seed_and_options_give_the_same_text(run: Run) -> None:
     assert run.text("generate") != run.text("generate")
 
 
-def test_the_seed_can_be_asked_for_and_used_again(run: Run) -> None:
+def test_the_prompt_may_stand_alone(run: Run) -> None:
+    expected = run.text("generate", "--seed", "7", "--prompt", "The soul")
+    assert expected.startswith("The soul")
+    assert run.text("generate", "The soul", "--seed", "7") == expected
+    assert run.text("generate", "--seed", "7", "The", "soul") == expected
+
+
+def test_top_k_is_applied(run: Run) -> None:
+    options = ("generate", "--seed", "7", "--temperature", "1.9")
+    assert run.text(*options, "--top-k", "3") != run.text(*options)
+
+
+def test_the_version(run: Run) -> None:
+    assert run.text("--version").startswith("lstmega ")
+
+
+def test_the_seed_can_be_shown_and_used_again(run: Run) -> None:
     status, first, err = run("generate", "--verbose")
     assert status == 0
     word, seed = err.split()
@@ -91,7 +107,7 @@ def test_the_seed_can_be_asked_for_and_used_again(run: Run) -> None:
     assert run.text("generate", "--seed", seed) == first
 
 
-def test_what_was_left_out_of_the_prompt_is_told_beside_the_text(run: Run) -> None:
+def test_what_was_left_out_of_the_prompt_is_reported_on_standard_error(run: Run) -> None:
     status, out, err = run("generate", "--prompt", " The 😀 café ")
     assert status == 0
     assert out.startswith("The cafe")
@@ -128,7 +144,11 @@ def test_the_configuration_gives_what_the_options_do_not(run: Run, place: Path) 
         (["--prompt", "a" * 1001], "the prompt has 1001 characters; at most 1000"),
         (["--weights", "/nowhere"], "/nowhere/CURRENT: no such file"),
         (["--config", "missing.toml"], "missing.toml: cannot be read: no such file"),
-        (["--frobnicate"], "unrecognized arguments: --frobnicate; see python -m bot"),
+        (["--frobnicate"], "unrecognized arguments: --frobnicate; see python -m bot generate --help"),
+        (["--top-k", "-1"], "top_k must be a whole number from 0"),
+        (["--prompt", "The \udcff"], "--prompt: the byte 0xff is not utf-8 text"),
+        (["The \udcff"], "TEXT: the byte 0xff is not utf-8 text"),
+        (["The", "--prompt", "The"], "give the prompt once"),
     ],
 )
 def test_a_bad_value_gets_one_line(run: Run, arguments: list[str], said: str) -> None:
@@ -148,7 +168,7 @@ def test_every_command_has_help_and_takes_a_configuration(run: Run, command: str
     assert "missing.toml: cannot be read" in run.refusal(command, "--config", "missing.toml")
 
 
-def test_every_mistake_in_the_configuration_is_told(run: Run, place: Path) -> None:
+def test_every_mistake_in_the_configuration_is_reported(run: Run, place: Path) -> None:
     (place / "config.toml").write_text("[bot]\ntemperature = 9\nlenght = 3\n")
     status, out, err = run("generate")
     assert (status, out) == (2, "")
@@ -173,7 +193,7 @@ def test_the_weights_that_ship_are_the_default(run: Run, weights_folder: Path, m
     assert run.text("generate", "--seed", "1", "--prompt", "The philosopher", "--weights", str(weights_folder)) == text
 
 
-def test_run_says_what_it_lacks(run: Run) -> None:
+def test_run_without_a_token_names_the_variables(run: Run) -> None:
     said = run.refusal("run")
     assert "LSTMEGA_DISCORD__TOKEN" in said
     assert "LSTMEGA_TELEGRAM__TOKEN" in said
@@ -217,7 +237,7 @@ def test_generate_loads_no_library_that_it_does_not_need() -> None:
     assert done.stdout.splitlines()[-1] == "set()"
 
 
-def test_when_nobody_reads_the_text_it_ends_quietly() -> None:
+def test_when_the_reader_is_gone_it_ends_silently() -> None:
     reading, writing = os.pipe()
     os.close(reading)
     done = subprocess.run(
@@ -228,7 +248,18 @@ def test_when_nobody_reads_the_text_it_ends_quietly() -> None:
     assert (done.returncode, done.stderr) == (141, b"")
 
 
-def test_a_terminal_that_knows_few_characters_gets_question_marks() -> None:
+@pytest.mark.parametrize("command", ["generate", "check", "chat"])
+def test_a_full_disk_is_reported_in_one_line(command: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "bot", command], env=os.environ | {"PYTHONPATH": str(ROOT)}, stdout=full,
+            stderr=subprocess.PIPE, input=b"/about\n", timeout=60, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert done.stderr.decode() == f"python -m bot {command}: cannot write the output: no space left on device\n"
+
+
+def test_a_terminal_with_few_characters_gets_question_marks() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "bot", "chat"],
         env=os.environ | {"PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"},
