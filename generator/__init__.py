@@ -1,6 +1,7 @@
 """Text from weights: loads a trained network and writes with it, for many at once. Knows nothing of chats."""
 
 import os
+from typing import TYPE_CHECKING
 
 # Before onnxruntime and Ray are imported anywhere in the process. onnxruntime's official wheels send usage data from
 # 1.29 on (its Privacy.md); the API call `disable_telemetry_events` comes too late for its first event. Ray sends usage
@@ -18,7 +19,6 @@ from generator.errors import (
     Unavailable,
     WeightsError,
 )
-from generator.serving.generator import ThreadedGenerator
 from generator.types import (
     MAX_LENGTH,
     MAX_PROMPT,
@@ -39,6 +39,9 @@ from generator.types import (
 )
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights.versions import Manifest, Weights
+
+if TYPE_CHECKING:
+    from generator.serving.generator import ThreadedGenerator
 
 __all__ = [
     "MAX_LENGTH",
@@ -70,3 +73,12 @@ __all__ = [
     "WeightsError",
     "WorkerStatistics",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Imports `ThreadedGenerator` when it is used: the parent of a worker process does not need onnxruntime."""
+    if name == "ThreadedGenerator":
+        from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415
+
+        return ThreadedGenerator
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

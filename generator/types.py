@@ -259,11 +259,13 @@ class WorkerStatistics:
 class GeneratorStatus:
     """Whether texts can be generated now, and what went wrong since the start.
 
-    `threads` work, `restarting` will in a moment. `unavailable`: why no text can be generated; empty when it can.
+    `threads` work, `restarting` will in a moment; they run `slots` texts at once at most. `unavailable`: why no text
+    can be generated; empty when it can.
     `faults`, and what the last one was; `restarts` of the worker process, and its ID, if there is one.
     """
 
     threads: int
+    slots: int = 0
     restarting: int = 0
     unavailable: str = ""
     faults: int = 0

@@ -19,10 +19,10 @@ IMPATIENT = """
 import sys
 from bot.cli.main import main
 from generator.process import remote
-remote.STEP_SECONDS = 3.0
+remote.HANG_SECONDS = 3.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
-"""`python -m bot run`, which waits three seconds for a step of the network, not fifteen."""
+"""`python -m bot run`, which waits three seconds for progress, not fifteen."""
 
 
 async def answer(chat: Chat) -> str:
@@ -115,7 +115,7 @@ async def test_a_step_that_never_ends_is_ended_and_the_next_text_is_generated(bo
     unlucky, alice = people(bot, 2)
     async with bot.service(program=("-c", IMPATIENT)) as service:
         await unlucky.send(f"/nietzsche {TRAP}")
-        await service.log.next("worker.ended reason=it did not answer, or a step of it hung, for 3 s")
+        await service.log.next("worker.ended reason=the worker process made no progress for 3 s")
         assert await answer(unlucky) == WENT_WRONG
         await alice.send(f"/nietzsche {TYPED}")
         assert (await answer(alice)).startswith(TYPED)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from bot.config.schema import GeneratorSection
-from generator import Generator, ThreadedGenerator
+from generator import Generator
 from generator.process.generator import ProcessGenerator
 from generator.weights.versions import MANIFEST, shipped_folder
 
@@ -44,5 +44,8 @@ def open_generator(section: GeneratorSection, *, child: bool = False) -> Abstrac
 
         return Pool.open(section.address)
     folder, version = weights_location(section.weights)
-    kind = ProcessGenerator if child else ThreadedGenerator
-    return kind.open(folder, version=version, threads=section.threads, queue=_QUEUE)
+    if child:
+        return ProcessGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
+    from generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
+
+    return ThreadedGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)

@@ -29,11 +29,10 @@ _CURVE: Final = "curve.png"
 
 @dataclass(frozen=True, slots=True)
 class ReplicaStatus:
-    """One replica now. `slots`: texts that it runs at once at most."""
+    """One replica now."""
 
     version: str
     threads: int
-    slots: int
     statistics: WorkerStatistics
 
 
@@ -104,7 +103,7 @@ class Replica:
     async def status(self) -> ReplicaStatus:
         """Returns what it does now."""
         scheduler = self._ready
-        return ReplicaStatus(scheduler.model.version, self._threads, MAX_BATCH_SIZE, scheduler.statistics())
+        return ReplicaStatus(scheduler.model.version, self._threads, scheduler.statistics())
 
     async def check_health(self) -> None:
         """Raises when the same step ran during `STALLED_CHECKS` checks: Serve then replaces this replica."""

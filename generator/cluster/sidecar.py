@@ -32,6 +32,7 @@ from generator.process.protocol import (
     Unreachable,
     reply,
 )
+from generator.serving.scheduler import MAX_BATCH_SIZE
 from generator.types import GeneratorStatus, WorkerStatistics
 
 ANSWER_SECONDS: Final = 2.0
@@ -145,7 +146,7 @@ def _total(replicas: Sequence[ReplicaStatus]) -> Heartbeat:
     counts = [asdict(replica.statistics) for replica in replicas]
     statistics = WorkerStatistics(**{name: sum(count[name] for count in counts) for name in counts[0]})
     threads = sum(replica.threads for replica in replicas)
-    return Heartbeat(statistics, GeneratorStatus(threads), sum(replica.slots for replica in replicas))
+    return Heartbeat(statistics, GeneratorStatus(threads, slots=len(replicas) * MAX_BATCH_SIZE))
 
 
 async def _run(connected: socket.socket, address: str) -> None:

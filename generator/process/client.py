@@ -63,7 +63,7 @@ class WorkerClient:
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # somebody may wait no more
         self.weights: Weights | None = None
-        self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), GeneratorStatus(0), slots=1)
+        self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), GeneratorStatus(0))
         self.missing = 0
         """Heartbeats that have not come."""
         self.ended = ""

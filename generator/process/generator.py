@@ -17,7 +17,6 @@ from generator.process.protocol import Ready
 from generator.process.remote import RemoteGenerator
 from generator.process.spawn import ChildProcess
 from generator.types import WorkerStatistics
-from generator.weights.session import cores
 from generator.weights.versions import Manifest, Weights, current_version
 
 LOAD_SECONDS: Final = 60.0
@@ -63,7 +62,7 @@ class ProcessGenerator(RemoteGenerator):
 
         Raises `WeightsError`.
         """
-        generator = cls(folder, version, threads or cores(), queue)
+        generator = cls(folder, version, threads, queue)
         async with generator._serving(drain):
             await generator.reload()
             yield generator
@@ -80,7 +79,7 @@ class ProcessGenerator(RemoteGenerator):
     def statistics(self) -> WorkerStatistics:
         """Counts since the start, and what is generated now."""
         in_flight = sum(len(worker.in_flight) for worker in self._running)
-        running = min(in_flight, self._worker.heartbeat.slots if self._worker else 0)
+        running = min(in_flight, self._worker.heartbeat.status.slots if self._worker else 0)
         return replace(super().statistics(), running=running, queued=in_flight - running)
 
     async def _spawn(self, *, again: bool) -> ChildProcess:

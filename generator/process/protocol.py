@@ -108,13 +108,10 @@ class Failed(_Message, frozen=True):
 
 
 class Heartbeat(_Message, frozen=True):
-    """What the worker does now. `slots`: texts that run at once at most; `stalled`: heartbeats in a row during which
-    one step of the network ran."""
+    """What the worker does now. Sent every `HEARTBEAT_SECONDS`, unless a step of the network has taken that long."""
 
     statistics: WorkerStatistics
     status: GeneratorStatus
-    slots: int
-    stalled: int = 0
 
 
 class Unreachable(_Message, frozen=True):

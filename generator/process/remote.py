@@ -27,8 +27,10 @@ RETIRE_SECONDS: Final = 60.0
 """How long a worker that was replaced may finish its texts."""
 STEADY_SECONDS: Final = 60.0
 """After a worker ran this long, the first restart comes at once again."""
-STEP_SECONDS: Final = 15.0
-"""A step of the network that takes longer than this hangs."""
+HANG_SECONDS: Final = 15.0
+"""A worker that made no progress for so long hangs."""
+_LATE_SECONDS: Final = 3.0
+"""After so long without progress a worker is reported as unavailable."""
 _GRACE_SECONDS: Final = 1.0
 log = logging.getLogger(__name__)
 
@@ -132,7 +134,9 @@ class RemoteGenerator(ABC):
     def _unavailable(self) -> str:
         if self._worker is None or self._worker.ended:
             return f"the worker process is restarting: {self._last_fault}"
-        return "a step of the network hangs" if self._worker.heartbeat.stalled > 1 else self._worker.unreachable
+        if self._worker.missing * HEARTBEAT_SECONDS >= _LATE_SECONDS:
+            return "the worker process makes no progress"
+        return self._worker.unreachable
 
     def statistics(self) -> WorkerStatistics:
         """Counts since the start, and what the worker does now."""
@@ -253,5 +257,5 @@ class RemoteGenerator(ABC):
             for worker in self._running:
                 if worker.ready.done():
                     worker.missing += 1
-                    if max(worker.missing, worker.heartbeat.stalled) * HEARTBEAT_SECONDS > STEP_SECONDS:
-                        worker.child.kill(f"it did not answer, or a step of it hung, for {STEP_SECONDS:g} s")
+                    if worker.missing * HEARTBEAT_SECONDS >= HANG_SECONDS:
+                        worker.child.kill(f"the worker process made no progress for {HANG_SECONDS:g} s")

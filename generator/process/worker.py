@@ -35,6 +35,7 @@ from generator.process.protocol import (
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.types import GenerationRequest
+from generator.weights.session import cores
 from generator.weights.versions import MODEL
 
 _PER_THREAD: Final = 160 << 20
@@ -49,7 +50,7 @@ def main(arguments: Sequence[str]) -> None:
     descriptor, parent, folder, version, threads, queue, headroom, level = arguments
     isolate(int(parent))
     logging.getLogger().setLevel(int(level))
-    server = _Server(Path(folder), version, int(threads), int(queue), int(headroom))
+    server = _Server(Path(folder), version, int(threads) or cores(), int(queue), int(headroom))
     asyncio.run(server.run(socket.socket(fileno=int(descriptor))))
 
 
@@ -73,7 +74,7 @@ class _Server:
                 model = await self._load()
             except WeightsError as error:
                 await self._exit_with(Refused(str(error)))
-            self._channel.send(self._heartbeat(0))
+            self._channel.send(self._heartbeat())
             self._channel.send(Ready(model.weights.manifest.to_json()))
             group.create_task(self._report())
 
@@ -101,7 +102,7 @@ class _Server:
 
     async def _drain(self, seconds: float) -> None:
         await asyncio.to_thread(self._scheduler.close, seconds)
-        await self._exit_with(self._heartbeat(0))
+        await self._exit_with(self._heartbeat())
 
     def _begin(self, asked: Generate | Score) -> None:
         REQUEST_NUMBER.set(asked.number)
@@ -121,18 +122,17 @@ class _Server:
             self._channel.send(reply(number, future.exception() or future.result()))
 
     async def _report(self) -> None:
-        """Sends heartbeats, and counts those in which a thread made no step."""
+        """Sends heartbeats while every busy thread makes progress. The parent ends a worker that sends none."""
         before: tuple[int | None, ...] = ()
-        stalled = 0
         while True:
-            progress = self._scheduler.progress()
-            same = any(a is not None and a == b for a, b in zip(progress, before, strict=False))
-            stalled, before = (stalled + 1 if same else 0), progress
-            self._channel.send(self._heartbeat(stalled))
             await asyncio.sleep(HEARTBEAT_SECONDS)
+            progress = self._scheduler.progress()
+            if not any(a is not None and a == b for a, b in zip(progress, before, strict=False)):
+                self._channel.send(self._heartbeat())
+            before = progress
 
-    def _heartbeat(self, stalled: int) -> Heartbeat:
-        return Heartbeat(self._scheduler.statistics(), self._scheduler.status(), MAX_BATCH_SIZE, stalled)
+    def _heartbeat(self) -> Heartbeat:
+        return Heartbeat(self._scheduler.statistics(), self._scheduler.status())
 
     async def _exit_with(self, last: Refused | Heartbeat) -> NoReturn:
         self._channel.send(last)

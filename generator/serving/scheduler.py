@@ -132,6 +132,7 @@ class Scheduler:
             restarting = sum(batches.is_restarting for batches in self._batches)
             return GeneratorStatus(
                 threads=len(self._threads) - restarting,
+                slots=MAX_BATCH_SIZE,
                 restarting=restarting,
                 unavailable=self._last_fault if restarting == len(self._threads) else "",
                 faults=self._faults,

@@ -217,10 +217,10 @@ async def test_restarts_that_fail_are_repeated_and_a_reload_ends_them(
 async def test_a_worker_that_is_stopped_is_ended_and_replaced(
     generator: ProcessGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "STEP_SECONDS", 2.0)
+    monkeypatch.setattr(remote, "HANG_SECONDS", 2.0)
     async with in_flight(generator) as running:
         os.kill(process_of(generator), signal.SIGSTOP)
-        with pytest.raises(ModelError, match="did not answer"):
+        with pytest.raises(ModelError, match="made no progress"):
             await running
     assert await generator.generate(GenerationRequest(10, 1))
 
@@ -228,12 +228,12 @@ async def test_a_worker_that_is_stopped_is_ended_and_replaced(
 async def test_a_step_that_hangs_is_ended_and_the_status_says_so_before(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "STEP_SECONDS", 4.0)
+    monkeypatch.setattr(remote, "HANG_SECONDS", 6.0)
     add_trapped_version(tiny_folder, "trapped", endless)
     async with ProcessGenerator.open(tiny_folder, version="trapped", threads=2) as generator:
         async with in_flight(generator, GenerationRequest(10, 1, prompt=TRAP)) as running:
-            await until(lambda: generator.status().unavailable == "a step of the network hangs")
-            with pytest.raises(ModelError, match="a step of it hung"):
+            await until(lambda: generator.status().unavailable == "the worker process makes no progress")
+            with pytest.raises(ModelError, match="made no progress"):
                 await running
         assert await generator.generate(GenerationRequest(10, 1))
 
