@@ -17,7 +17,7 @@ from bot.core import admission, messages
 from bot.platforms.dedup import Deduplicator
 from bot.platforms.telegram import dispatcher
 from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request
-from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits, Rate
+from bot.platforms.telegram.rate_limit import ALLOWED, Limits, Rate, RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.platforms.text import utf16_length
 from testing.clock import ManualClock, settle
@@ -251,7 +251,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         refused.append(reason)
 
     async with asyncio.TaskGroup() as group:
-        requests = Dispatcher(group, ChatRateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
+        requests = Dispatcher(group, RateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
         for _ in range(MAX_PENDING_PER_USER + 1):
             requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))

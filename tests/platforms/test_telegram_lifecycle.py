@@ -110,14 +110,18 @@ async def test_a_network_that_fails_while_polling_is_told_once_and_waited_for(
     assert server.token not in "\n".join(log_lines.inbox.all)
 
 
-async def test_a_429_for_polling_is_waited_for(server: TelegramServer, scripted: ScriptedCommands, chat: Chat) -> None:
-    flood = server.flood(retry_after=1, method="getUpdates")
-    telegram = Telegram(section(server), scripted)
-    async with serving(telegram):
-        await chat.send("/start")
-        await chat.next_message()
-        assert connected(telegram)
-    assert flood.hits == 1
+async def test_a_429_for_polling_is_waited_for(scripted: ScriptedCommands) -> None:
+    clock = ManualClock()
+    async with TelegramServer(clock=clock) as server:
+        chat = server.private(server.user("Alice"))
+        flood = server.flood(retry_after=20, method="getUpdates")
+        telegram = Telegram(section(server), scripted, clock=clock)
+        async with serving(telegram):
+            await chat.send("/start")
+            await flood.met()
+            await clock.pass_until(chat.next_message())
+            assert connected(telegram)
+        assert flood.hits == 1
 
 
 async def test_two_processes_with_one_token_are_reported_once_and_poll_rarely(

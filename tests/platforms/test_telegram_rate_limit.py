@@ -16,7 +16,7 @@ from telegram_support import (
 )
 
 from bot.platforms.telegram import rate_limit
-from bot.platforms.telegram.rate_limit import ALLOWED, MAX_WAIT_SECONDS, ChatRateLimiter, Limits, Rate
+from bot.platforms.telegram.rate_limit import ALLOWED, MAX_WAIT_SECONDS, Limits, Rate, RateLimiter
 from testing.clock import ManualClock, settle
 
 
@@ -70,19 +70,18 @@ class Sends:
 
     def __init__(self, limits: Limits = ALLOWED) -> None:
         self.clock = ManualClock()
-        self.limiter = ChatRateLimiter(limits, self.clock)
+        self.limiter = RateLimiter(limits, self.clock)
         self.times: dict[Any, list[float]] = {}
         self.fail: dict[int | None, list[RetryAfter]] = {}
 
-    async def send(self, chat: int | None, endpoint: str = "sendMessage") -> None:
+    async def send(self, chat: int | None) -> None:
         async def request() -> bool:
             if self.fail.get(chat):
                 raise self.fail[chat].pop()
             self.times.setdefault(chat, []).append(self.clock.time() - START)
             return True
 
-        data = {} if chat is None else {"chat_id": chat}
-        assert await self.limiter.process_request(request, (), {}, endpoint, data, None)
+        assert await self.limiter.send(chat, request)
 
     async def together(self, *chats: int | None) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -119,22 +118,20 @@ async def test_the_whole_is_kept_to_in_any_period() -> None:
 
 async def test_when_very_many_wait_typing_is_not_shown_to_all() -> None:
     sends = Sends(Limits(typing=Rate(3, 2.0)))
-    for chat in range(3):
-        await sends.send(chat, "sendChatAction")
-    with pytest.raises(RetryAfter):
-        await sends.send(4, "sendChatAction")
+    assert all(sends.limiter.may_type(chat) for chat in range(3))
+    assert not sends.limiter.may_type(4)
     await sends.send(4)  # a message is another matter
     await sends.clock.advance(2.0)
-    await sends.send(4, "sendChatAction")
+    assert sends.limiter.may_type(4)
 
 
 async def test_how_long_a_chat_would_have_to_wait_is_known_beforehand() -> None:
     sends = Sends(Limits(chat=Rate(2, 10.0), group=Rate(3, 60.0)))
-    assert [round(sends.limiter.chat_delay(1, ahead)) for ahead in range(5)] == [0, 0, 10, 10, 20]
-    assert [round(sends.limiter.chat_delay(-1, ahead)) for ahead in range(5)] == [0, 0, 10, 60, 60]
+    assert [round(sends.limiter.delay(1, ahead)) for ahead in range(5)] == [0, 0, 10, 10, 20]
+    assert [round(sends.limiter.delay(-1, ahead)) for ahead in range(5)] == [0, 0, 10, 60, 60]
     await sends.send(-1)
-    assert [round(sends.limiter.chat_delay(-1, ahead)) for ahead in range(6)] == [0, 10, 60, 60, 60, 120]
-    assert [round(sends.limiter.overall_delay(ahead)) for ahead in (0, 28, 29, 59, 89)] == [0, 0, 1, 2, 3]
+    assert [round(sends.limiter.delay(-1, ahead)) for ahead in range(6)] == [0, 10, 60, 60, 60, 120]
+    assert [round(sends.limiter.delay(None, ahead)) for ahead in (0, 28, 29, 59, 89)] == [0, 0, 1, 2, 3]
 
 
 async def test_messages_that_were_next_wait_for_a_429_too() -> None:
@@ -151,8 +148,9 @@ async def test_a_429_for_the_whole_bot_stops_every_chat() -> None:
     sends.fail = {1: [RetryAfter(30)], 2: [RetryAfter(30)]}
     sending = asyncio.gather(sends.send(1), sends.send(2))
     await settle()
-    assert sends.limiter.overall_delay(0) > 29
-    await sends.clock.run(asyncio.gather(sending, sends.send(3), sends.send(None, "answerCallbackQuery")))
+    assert sends.limiter.delay(None, 0) > 29
+    assert not sends.limiter.may_type(3)
+    await sends.clock.run(asyncio.gather(sending, sends.send(3)))
     assert min(time for times in sends.times.values() for time in times) >= 30
 
 

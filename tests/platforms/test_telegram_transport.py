@@ -14,7 +14,6 @@ from telegram.error import NetworkError, TelegramError, TimedOut
 from bot.config.schema import Secret, TelegramSection
 from bot.platforms.telegram import transport as transport_module
 from bot.platforms.telegram.bot_client import format_error, new_bot
-from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter
 from bot.platforms.telegram.transport import MayHaveArrived, Transport, proxy_for
 from testing.telegram import TOKEN, TelegramServer
 
@@ -74,7 +73,7 @@ async def test_requests_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch) ->
     await site.start()
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{runner.addresses[0][1]}")
     try:
-        async with new_bot(section("http://telegram.invalid"), ChatRateLimiter(ALLOWED)) as bot:
+        async with new_bot(section("http://telegram.invalid")) as bot:
             assert bot.username == "lstmega_bot"
     finally:
         await runner.cleanup()

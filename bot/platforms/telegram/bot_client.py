@@ -6,12 +6,10 @@ import logging
 import os
 from typing import Any, Final
 
-from telegram import Update
+from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
-from telegram.ext import ExtBot
 
 from bot.config.schema import TelegramSection
-from bot.platforms.telegram.rate_limit import ChatRateLimiter
 from bot.platforms.telegram.transport import Transport, proxy_for
 
 OFFICIAL_API: Final = "https://api.telegram.org"
@@ -29,7 +27,7 @@ log = logging.getLogger(__name__)
 os.environ.setdefault("PTB_TIMEDELTA", "1")
 
 
-class BotClient(ExtBot[None]):
+class BotClient(Bot):
     """The library's bot, in which an update that the library cannot read does not stop the others."""
 
     async def updates(self, *, offset: int, wait: int, allowed: tuple[str, ...], limit: int = 100) -> list[Update]:
@@ -56,7 +54,7 @@ class BotClient(ExtBot[None]):
             return Update(update_id)
 
 
-def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> BotClient:
+def new_bot(settings: TelegramSection) -> BotClient:
     """Returns a bot that is not connected yet: `async with` it. Raises `InvalidToken` for what cannot be a token."""
     logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
     url = (settings.api_url or OFFICIAL_API).rstrip("/")
@@ -66,7 +64,6 @@ def new_bot(settings: TelegramSection, limiter: ChatRateLimiter) -> BotClient:
         base_url=f"{url}/bot",
         request=Transport(read_timeout=READ_SECONDS, connections=_CONNECTIONS, proxy=proxy),
         get_updates_request=Transport(read_timeout=READ_SECONDS, connections=2, proxy=proxy),
-        rate_limiter=limiter,
     )
 
 

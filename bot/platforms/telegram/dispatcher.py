@@ -21,7 +21,7 @@ from bot import logs
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
 from bot.platforms.telegram.bot_client import format_error, is_token_rejected
-from bot.platforms.telegram.rate_limit import ChatRateLimiter
+from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_PENDING_PER_USER: Final = 20
 """Requests of one user, in all chats, that are not answered. A person types fewer before the first is; a program may
@@ -73,7 +73,7 @@ class Dispatcher:
     def __init__(
         self,
         group: asyncio.TaskGroup,
-        limiter: ChatRateLimiter,
+        limiter: RateLimiter,
         *,
         token: str,
         on_failure: Callable[[], None],
@@ -107,7 +107,7 @@ class Dispatcher:
         The delay because of all chats counts each active user once, since their requests are done one at a time. One
         who has been active for longer does not wait to be sent something, but for the generator or their own chat.
         """
-        if request.refuse is not None and self._limiter.overall_delay(len(self._active)) > MAX_OVERALL_DELAY_SECONDS:
+        if request.refuse is not None and self._limiter.delay(None, len(self._active)) > MAX_OVERALL_DELAY_SECONDS:
             if _OVERLOADED not in self._refused:
                 self._refused.add(_OVERLOADED)
                 log.warning("requests.overloaded active_users=%d", len(self._active))
@@ -122,7 +122,7 @@ class Dispatcher:
             self._enqueue(request)
 
     def _chat_delay(self, chat: int | None) -> float:
-        return 0.0 if chat is None else self._limiter.chat_delay(chat, self._pending[chat])
+        return 0.0 if chat is None else self._limiter.delay(chat, self._pending[chat])
 
     def _refuse(self, request: Request, reason: str, recipient: Hashable) -> None:
         """Says why a request is not done, beside what is being done."""

@@ -17,7 +17,7 @@ from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.command_menu import set_menu
 from bot.platforms.telegram.dispatcher import Dispatcher
 from bot.platforms.telegram.polling import Polling
-from bot.platforms.telegram.rate_limit import ALLOWED, ChatRateLimiter, Limits
+from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
 from bot.platforms.telegram.webhook import Webhook
@@ -58,12 +58,11 @@ class Telegram:
 
         `OSError`: the webhook's port is taken.
         """
-        limiter = ChatRateLimiter(self._limits, self._clock)
         try:
-            async with new_bot(self._settings, limiter) as bot:
+            async with new_bot(self._settings) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
                 await set_menu(bot)
-                await self._receive(bot, limiter)
+                await self._receive(bot)
         except InvalidToken as error:
             if is_token_rejected(error):
                 raise BadToken(REJECTED) from None  # the library's own words have the token in them
@@ -86,8 +85,9 @@ class Telegram:
         self._receiver = None
         await dispatcher.join()
 
-    async def _receive(self, bot: BotClient, limiter: ChatRateLimiter) -> None:
+    async def _receive(self, bot: BotClient) -> None:
         """Receives and answers updates until cancelled, also after `drain` has ended the receiving."""
+        limiter, signer = RateLimiter(self._limits, self._clock), CallbackSigner(bot.token)
         try:
             async with asyncio.TaskGroup() as group:
                 dispatcher = Dispatcher(
@@ -97,8 +97,7 @@ class Telegram:
                     on_failure=lambda: self._commands.undelivered(PLATFORM),
                     clock=self._clock,
                 )
-                signer = CallbackSigner(bot.token)
-                sender = Sender(bot, self._commands.moved, signer, clock=self._clock)
+                sender = Sender(bot, limiter, signer, self._commands.moved, clock=self._clock)
                 handler = UpdateHandler(
                     self._commands, sender, dispatcher, signer, username=bot.username, clock=self._clock
                 )

@@ -1,19 +1,18 @@
 """Telegram's limits on what a bot sends, kept for each chat: one that has to wait never delays another.
 
-The library's own `AIORateLimiter` halts every request of the bot when one chat answers 429, so this takes its place.
+The library's `AIORateLimiter` halts every request of the bot when one chat answers 429, so this takes its place.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from telegram.constants import FloodLimit
 from telegram.error import RetryAfter
-from telegram.ext import BaseRateLimiter
 
 from bot.core.clock import MONOTONIC, Clock
 
@@ -23,10 +22,7 @@ RETRY_MARGIN_SECONDS: Final = 0.1
 """On top of `retry_after`, which is a whole number and may be rounded down."""
 _SWEEP_AT: Final = 1024
 """Chats that are remembered before idle ones are evicted; then twice as many as are left."""
-_MESSAGE_METHODS: Final = ("send", "edit")
-"""How the methods begin that the limits count. Answers to queries are not messages."""
-_CHAT_ACTION: Final = "sendChatAction"
-"""Never waits: sent later than now, "typing" would be wrong."""
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,14 +68,18 @@ class _Bucket:
         """The time at which one more message is allowed after `ahead` others."""
         return max([now, self.blocked_until, *(_earliest(now, ahead, *window) for window in self._windows)])
 
-    def reserve(self, now: float, max_wait: float = MAX_WAIT_SECONDS) -> float:
+    def reserve(self, now: float) -> float:
         """Reserves the earliest time for one more message. Raises `RetryAfter` when that is too far away."""
         at = self.earliest(now)
-        if at - now > max_wait:
+        if at - now > MAX_WAIT_SECONDS:
             raise RetryAfter(timedelta(seconds=at - now))
         for _, times in self._windows:
             times.append(at)
         return at
+
+    def try_reserve(self, now: float) -> bool:
+        """Reserves `now` if one more message is allowed; returns whether it is."""
+        return self.earliest(now) <= now and self.reserve(now) == now
 
     def is_idle(self, now: float) -> bool:
         return self.blocked_until <= now and all(
@@ -98,7 +98,7 @@ def _earliest(now: float, ahead: int, rate: Rate, times: deque[float]) -> float:
     return at + full_periods * rate.seconds
 
 
-class ChatRateLimiter(BaseRateLimiter[None]):
+class RateLimiter:
     """Sends the messages of each chat at its own pace, in the order in which they were requested.
 
     A 429 blocks the chat that it was answered for, for its `retry_after`; then the message is sent again. When a
@@ -111,102 +111,82 @@ class ChatRateLimiter(BaseRateLimiter[None]):
         self._overall = _Bucket(limits.overall)
         self._typing = _Bucket(limits.typing)
         self._refusals = _Bucket(limits.refusals)
-        self._chats: dict[object, _Bucket] = {}
+        self._chats: dict[int | str, _Bucket] = {}
         self._sweep_at = _SWEEP_AT
-        self._refused: set[object] = set()
+        self._refused: set[int | str] = set()
         """Chats that got a 429 since a message was last accepted."""
 
-    async def initialize(self) -> None:
-        """Nothing to open."""
+    async def send(self, chat: int | str | None, request: Callable[[], Awaitable[T]]) -> T:
+        """Makes a request that sends or edits a message, when the limits allow it; again after a 429.
 
-    async def shutdown(self) -> None:
-        """Nothing to close: requests that wait are cancelled with their tasks."""
-
-    async def process_request(  # noqa: PLR0917 - the signature is the library's
-        self,
-        callback: Callable[..., Coroutine[Any, Any, Any]],
-        args: Any,
-        kwargs: dict[str, Any],
-        endpoint: str,
-        data: dict[str, Any],
-        rate_limit_args: None,  # noqa: ARG002 - likewise
-    ) -> Any:
-        """Calls `callback` when it is allowed. Raises what it raises; `RetryAfter` only when the wait is too long."""
-        key = data.get("chat_id", data.get("inline_message_id"))
-        chat = _Bucket() if key is None else self._chat(key)  # a request about no chat waits for itself
-        counted = key is not None and endpoint.startswith(_MESSAGE_METHODS) and endpoint != _CHAT_ACTION
+        `chat`: its number, or the identifier of an inline message; `None` for a request that is no message. Raises
+        what the request raises; `RetryAfter` only when the wait is too long.
+        """
         while True:
-            if endpoint == _CHAT_ACTION:
-                self._take_chat_action(chat)
-            else:
-                await self._acquire(chat, counted=counted)
+            if chat is not None:
+                await self._acquire(self._chat(chat))
             try:
-                result = await callback(*args, **kwargs)
+                result = await request()
             except RetryAfter as error:
                 wait = seconds(error.retry_after) + RETRY_MARGIN_SECONDS
-                self._block(chat, key if counted else None, wait)
-                if endpoint == _CHAT_ACTION or wait > MAX_WAIT_SECONDS:
+                if chat is not None:
+                    self._block(chat, wait)
+                if wait > MAX_WAIT_SECONDS:
                     raise
+                if chat is None:
+                    await self._clock.sleep(wait)
             else:
-                if counted:
+                if chat is not None:
                     self._refused.clear()
                 return result
 
-    def chat_delay(self, chat: int, ahead: int) -> float:
-        """Seconds until one more message could be sent to that chat after `ahead` others that are still to come."""
-        now = self._clock.time()
-        return (self._chats.get(chat) or self._new_chat(chat)).earliest(now, ahead) - now
+    def delay(self, chat: int | None, ahead: int) -> float:
+        """Returns the seconds until one more message could be sent to a chat after `ahead` others.
 
-    def overall_delay(self, ahead: int) -> float:
-        """As `chat_delay`, for a chat that had no message for a while: because of all the others."""
+        `None`: to a chat that had no message for a while, so because of all the others.
+        """
         now = self._clock.time()
-        return self._overall.earliest(now, ahead) - now
+        bucket = self._overall if chat is None else self._chats.get(chat) or self._new_chat(chat)
+        return bucket.earliest(now, ahead) - now
 
     def may_refuse(self) -> bool:
-        """Returns whether one more refusal may be sent now, and count it."""
-        try:
-            self._refusals.reserve(self._clock.time(), max_wait=0.0)
-        except RetryAfter:
-            return False
-        return True
+        """Returns whether one more refusal may be sent now, and counts it."""
+        return self._refusals.try_reserve(self._clock.time())
 
-    async def _acquire(self, chat: _Bucket, *, counted: bool) -> None:
-        """Waits until a request may be sent. The chat's wait comes first, so that it holds no share of the whole."""
+    def may_type(self, chat: int) -> bool:
+        """Returns whether "typing" may be shown in a chat now, and counts it. Later than now it would be wrong."""
+        now = self._clock.time()
+        blocked = max(self._chat(chat).blocked_until, self._overall.blocked_until) > now
+        return not blocked and self._typing.try_reserve(now)
+
+    async def _acquire(self, chat: _Bucket) -> None:
+        """Waits until a message may be sent. The chat's wait comes first, so that it holds no share of the whole."""
         while True:
             for bucket in (chat, self._overall):
                 now = self._clock.time()
-                at = bucket.reserve(now) if counted else bucket.blocked_until
-                await self._clock.sleep(at - now)
+                await self._clock.sleep(bucket.reserve(now) - now)
             if max(chat.blocked_until, self._overall.blocked_until) <= self._clock.time():
                 return
 
-    def _take_chat_action(self, chat: _Bucket) -> None:
-        """Counts a chat action. Raises `RetryAfter` when it would have to wait."""
-        now = self._clock.time()
-        blocked = max(chat.blocked_until, self._overall.blocked_until) - now
-        if blocked > 0:
-            raise RetryAfter(timedelta(seconds=blocked))
-        self._typing.reserve(now, max_wait=0.0)
-
-    def _block(self, chat: _Bucket, key: object, wait: float) -> None:
-        """Sends nothing to the chat for so long; nor to any other if it is not the chat's own limit."""
+    def _block(self, chat: int | str, wait: float) -> None:
+        """Lets nothing be sent to the chat for so long; nor to any other if it is not the chat's own limit."""
         until = self._clock.time() + wait
-        chat.blocked_until = max(chat.blocked_until, until)
-        if key is not None:
-            self._refused.add(key)
-            if len(self._refused) > 1:
-                self._overall.blocked_until = max(self._overall.blocked_until, until)
+        bucket = self._chat(chat)
+        bucket.blocked_until = max(bucket.blocked_until, until)
+        self._refused.add(chat)
+        if len(self._refused) > 1:
+            self._overall.blocked_until = max(self._overall.blocked_until, until)
 
-    def _chat(self, key: object) -> _Bucket:
+    def _chat(self, chat: int | str) -> _Bucket:
         if len(self._chats) >= self._sweep_at:
             now = self._clock.time()
-            self._chats = {key: chat for key, chat in self._chats.items() if not chat.is_idle(now)}
+            self._chats = {chat: bucket for chat, bucket in self._chats.items() if not bucket.is_idle(now)}
             self._sweep_at = max(_SWEEP_AT, 2 * len(self._chats))
-        return self._chats.setdefault(key, self._new_chat(key))
+        return self._chats.setdefault(chat, self._new_chat(chat))
 
-    def _new_chat(self, key: object) -> _Bucket:
+    def _new_chat(self, chat: int | str) -> _Bucket:
         # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
-        is_group = isinstance(key, int) and key < 0
+        is_group = isinstance(chat, int) and chat < 0
         return _Bucket(self._limits.chat, self._limits.group) if is_group else _Bucket(self._limits.chat)
 
 

@@ -27,6 +27,7 @@ from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Cause, Kind, Picture, Reply
 from bot.platforms.telegram.callback_signature import CallbackSigner
+from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, keyboard, render
 from bot.platforms.telegram.transport import MayHaveArrived
 from bot.platforms.text import shorten, split, utf16_length
@@ -72,21 +73,23 @@ class Place:
 class Sender:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
-    `on_moved` gets platform, old and new number of a group that turns out to have become a supergroup. `signer` signs
-    the buttons under inline messages.
+    `signer` signs the buttons under inline messages. `on_moved` gets platform, old and new number of a group that turns
+    out to have become a supergroup.
     """
 
     def __init__(
         self,
         bot: Bot,
-        on_moved: Callable[[str, str, str], Awaitable[None]],
+        limiter: RateLimiter,
         signer: CallbackSigner,
+        on_moved: Callable[[str, str, str], Awaitable[None]],
         *,
         clock: Clock = MONOTONIC,
     ) -> None:
         self._bot = bot
-        self._on_moved = on_moved
+        self._limiter = limiter
         self._signer = signer
+        self._on_moved = on_moved
         self._clock = clock
 
     async def send(self, place: Place, reply: Reply) -> None:
@@ -108,6 +111,7 @@ class Sender:
         markup = keyboard(self._signer.sign(inline_message_id, reply.actions))
         with _ignoring(_NOT_MODIFIED):
             await self._retry(
+                inline_message_id,
                 lambda: self._bot.edit_message_text(
                     text,
                     inline_message_id=inline_message_id,
@@ -126,7 +130,7 @@ class Sender:
         """Ends the wait of a pressed button, with a text for that user alone. Too late is not an error."""
         shown = shorten(text, MAX_ALERT) or None
         with _ignoring(_TOO_OLD):
-            await self._retry(lambda: query.answer(shown, show_alert=alert), idempotent=True)
+            await self._retry(None, lambda: query.answer(shown, show_alert=alert), idempotent=True)
 
     @asynccontextmanager
     async def typing(self, place: Place | None) -> AsyncIterator[None]:
@@ -145,7 +149,8 @@ class Sender:
         await self._clock.sleep(TYPING_AFTER_SECONDS)
         while True:
             try:
-                await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+                if self._limiter.may_type(place.chat):
+                    await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
             except TelegramError as error:  # perhaps the next one will be shown
                 log.debug("typing.failed error=%s", type(error).__name__)
             await self._clock.sleep(TYPING_EVERY_SECONDS)
@@ -187,19 +192,24 @@ class Sender:
     async def _follow(self, place: Place, send: Callable[[int], Awaitable[object]]) -> Place:
         """Sends to the chat, or to the supergroup that it has become; returns where that was."""
         try:
-            await self._retry(lambda: send(place.chat))
+            await self._retry(place.chat, lambda: send(place.chat))
         except ChatMigrated as moved:
             await self._on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
             place = replace(place, chat=moved.new_chat_id)
-            await self._retry(lambda: send(place.chat))
+            await self._retry(place.chat, lambda: send(place.chat))
         return place
 
-    async def _retry(self, request: Callable[[], Awaitable[T]], *, idempotent: bool = False) -> T:
-        """Makes a request until the network lets it through. `idempotent`: twice does no more than once."""
+    async def _retry(
+        self, chat: int | str | None, request: Callable[[], Awaitable[T]], *, idempotent: bool = False
+    ) -> T:
+        """Makes a request until the network lets it through. `chat`: as in `RateLimiter.send`.
+
+        `idempotent`: twice does no more than once.
+        """
         give_up_at = self._clock.time() + GIVE_UP_SECONDS
         for failures in itertools.count(1):
             try:
-                return await request()
+                return await self._limiter.send(chat, request)
             except BadRequest:
                 raise  # a `NetworkError` by its class only: Telegram understood, and refuses
             except NetworkError as error:
