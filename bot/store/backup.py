@@ -47,12 +47,12 @@ async def back_up_postgres(address: Secret, target: Path) -> None:
                 file.execute("BEGIN")
                 for statement in statements(0, schema):
                     file.execute(statement)
-                for table in tables(schema):
-                    cursor, columns = f"every_{table.name}", ", ".join(table.columns)
-                    await source.run(f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {columns} FROM {table.name}")
+                for table, names in tables(schema).items():
+                    columns, marks = ", ".join(names), ", ".join("?" * len(names))
+                    cursor = f"every_{table}"  # asyncpg prepares a statement once, so each table needs its own
+                    await source.run(f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {columns} FROM {table}")
                     while rows := await source.read(f"FETCH {ROWS} FROM {cursor}"):
-                        marks = ", ".join("?" * len(table.columns))
-                        file.executemany(f"INSERT INTO {table} VALUES ({marks})", map(tuple, rows))
+                        file.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", map(tuple, rows))
                 file.execute("COMMIT")
 
 

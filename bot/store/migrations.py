@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from bot.store.errors import StoreError
 
@@ -79,16 +79,6 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
 )
 
 
-class Table(NamedTuple):
-    """A table: its name, and the declared types of its columns by their names, in order."""
-
-    name: str
-    columns: dict[str, str]
-
-    def __str__(self) -> str:
-        return f"{self.name} ({', '.join(self.columns)})"
-
-
 def statements(applied: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
     """Yields the statements that migrate an SQLite file from one schema to another."""
     for number, migration in enumerate(MIGRATIONS[applied:wanted], applied + 1):
@@ -96,14 +86,14 @@ def statements(applied: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
         yield f"PRAGMA user_version = {number}"
 
 
-def tables(schema: int = len(MIGRATIONS)) -> list[Table]:
-    """Returns every table of a schema; a table comes after those that its rows refer to."""
+def tables(schema: int = len(MIGRATIONS)) -> dict[str, list[str]]:
+    """Returns every table of a schema and its columns; a table comes after those that its rows refer to."""
     with closing(sqlite3.connect(":memory:")) as empty:
         for statement in statements(0, schema):
             empty.execute(statement)
         names = empty.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
-        columns = "SELECT name, type FROM pragma_table_info(?)"
-        return [Table(name, dict(empty.execute(columns, (name,)))) for (name,) in names]
+        columns = "SELECT name FROM pragma_table_info(?)"
+        return {name: [column for (column,) in empty.execute(columns, (name,))] for (name,) in names}
 
 
 def refuse_newer(place: Path | str, schema: int, key: str) -> None:

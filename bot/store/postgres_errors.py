@@ -20,7 +20,7 @@ def translated_errors(place: str) -> Iterator[None]:
     """
     try:
         yield
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, ValueError) as error:
+    except _ERRORS as error:
         temporary = isinstance(error, _TEMPORARY) and not isinstance(error, ssl.SSLCertVerificationError)
         problem = next(_EXPLANATIONS[kind] for kind in type(error).__mro__ if kind in _EXPLANATIONS)
         # https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -28,6 +28,14 @@ def translated_errors(place: str) -> Iterator[None]:
         raise (StoreUnavailable if temporary else StoreError)(place, f"{problem} ({code})") from None
 
 
+_ERRORS: Final = (
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TypeError,  # of a value that is to be copied
+    ValueError,
+)
 _TEMPORARY: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -36,6 +44,7 @@ _TEMPORARY: Final = (
 )
 _NO_ANSWER: Final = "does not answer; see that PostgreSQL runs there and that this machine may reach it"
 _BUSY: Final = "is held by another program or overloaded; try again"
+_WRONG_VALUE: Final = "does not accept a value as it is"
 _REFUSED: Final = "refuses the user or the password of [store] url"
 _EXPLANATIONS: Final[dict[type[Exception], str]] = {
     asyncpg.InvalidAuthorizationSpecificationError: _REFUSED,
@@ -49,7 +58,8 @@ _EXPLANATIONS: Final[dict[type[Exception], str]] = {
     asyncpg.LockNotAvailableError: _BUSY,
     asyncpg.QueryCanceledError: _BUSY,
     asyncpg.DeadlockDetectedError: _BUSY,
-    asyncpg.DataError: "does not accept a value as it is",
+    asyncpg.DataError: _WRONG_VALUE,
+    TypeError: _WRONG_VALUE,
     asyncpg.DiskFullError: "the disk is full; make room on it",
     asyncpg.CannotConnectNowError: "starts or stops just now; try again",
     asyncpg.OperatorInterventionError: "starts or stops just now; try again",

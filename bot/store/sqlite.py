@@ -21,7 +21,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -34,8 +34,8 @@ BUSY_TIMEOUT_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
 WRITE_CHECK_SECONDS: Final = 1.0
 """The same for `Database.check_writable`."""
-ERASE_RETRY_SECONDS: Final = 60.0
-"""Pause after a failed erasure, for instance on a full disk."""
+ERASE_INTERVAL_SECONDS: Final = 60.0
+"""Pause between two attempts to erase what is left, for instance after one on a full disk."""
 SMALL_BYTES: Final = 4 << 20
 """A file of this size is vacuumed in about 0.03 s, and checked in less."""
 ERASE_HOUR: Final = 4
@@ -44,7 +44,7 @@ SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT
 WRITE_CHECK: Final = "probe"
 """Key of the setting that `check_writable` writes."""
 _ERASE: Final = "scrub"
-"""Key of the setting that marks an erasure as due. Its value is unique to the deletion."""
+"""Key of the setting that says that bytes are to be erased. Its value is unique to the last deletion."""
 _RETRY_SECONDS: Final = 0.02
 log = logging.getLogger(__name__)
 
@@ -93,12 +93,7 @@ class Database:
         self._busy_timeout = busy_timeout
         self._write_lock = asyncio.Lock()
         """Held for one transaction: concurrent tasks share the connection."""
-        self._erase_requested = asyncio.Event()
-        self._erased: asyncio.Future[None] | None = None
-        """Done when the requested erasure has ended; shared by those who wait for it."""
-        self._vacuum_due = False
         self._vacuuming = False
-        self._nightly: asyncio.TimerHandle | None = None
 
     @classmethod
     @asynccontextmanager
@@ -114,9 +109,7 @@ class Database:
             async with _connected(path, busy_timeout) as reader:
                 await reader.read("PRAGMA query_only = ON")
                 database = cls(path, writer, reader, busy_timeout)
-                if await database.read("SELECT 1 FROM notes WHERE key = $1", _ERASE):
-                    database._erase_requested.set()  # the last process ended before it was done
-                eraser = asyncio.create_task(database._erase_on_request())
+                eraser = asyncio.create_task(database._erase_marked())
                 try:
                     yield database
                 finally:
@@ -157,51 +150,40 @@ class Database:
             finally:
                 await self._writer.read(f"PRAGMA busy_timeout = {self._busy_timeout * 1000:.0f}")
 
-    async def erase_deleted(self) -> None:
-        """Erases the bytes of deleted rows; returns when that is done or has failed. Concurrent calls share the work.
+    async def erase_deleted(self, *, at_night: bool = False) -> None:
+        """Erases the bytes of the rows that `mark_deleted` was about. A failure is logged; the mark stays until later."""
+        try:
+            await self._erase(at_night=at_night)
+        except Exception as error:  # noqa: BLE001 - or one failure would end `_erase_marked`
+            log.error("store.erase_failed retry_seconds=%g error=%s", ERASE_INTERVAL_SECONDS, error)
+        finally:
+            self._vacuuming = False
 
-        A failure is logged, and retried later.
-        """
-        if self._erased is None:
-            self._erased = asyncio.get_running_loop().create_future()
-            self._erase_requested.set()
-        await asyncio.shield(self._erased)
-
-    async def _erase_on_request(self) -> None:
+    async def _erase_marked(self) -> None:
+        """Erases what the last process left, what failed before, and at night what a large file still holds."""
         while True:
-            await self._erase_requested.wait()
-            self._erase_requested.clear()
-            done, self._erased = self._erased, None  # a later deletion waits for the next erasure
-            try:
-                await self._erase()
-            except Exception as error:  # noqa: BLE001 - or each later /forgetme would wait for ever
-                log.error("store.erase_failed retry_seconds=%g error=%s", ERASE_RETRY_SECONDS, error)
-                asyncio.get_running_loop().call_later(ERASE_RETRY_SECONDS, self._erase_requested.set)
-            finally:
-                self._vacuuming = False
-                if done is not None:
-                    done.set_result(None)
+            await self.erase_deleted(at_night=datetime.now().astimezone().hour == ERASE_HOUR)
+            await asyncio.sleep(ERASE_INTERVAL_SECONDS)
 
-    async def _erase(self) -> None:
-        [(size,)] = await self.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-        vacuum, self._vacuum_due = self._vacuum_due or size <= SMALL_BYTES, False
-        if not vacuum and self._nightly is None:
-            self._nightly = asyncio.get_running_loop().call_later(_seconds_until_night(), self._vacuum_tonight)
+    async def _erase(self, *, at_night: bool) -> None:
         async with self._write_lock:
-            self._vacuuming = vacuum
             marks = await self._writer.read("SELECT value FROM notes WHERE key = $1", _ERASE)
-            [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # on a full disk, this makes room
-            if vacuum:
+            if not marks:  # nothing was deleted, or another call has erased it while this one waited for the lock
+                return
+            self._vacuuming = at_night or await _is_small(self._writer)
+            [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # makes room on a full disk
+            if self._vacuuming:
                 await self._writer.read("VACUUM")
                 [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
             if busy:
                 raise StoreError(self.path, "is being read by another program; its -wal file may hold deleted rows")
-            for (value,) in marks if vacuum else ():
+            for (value,) in marks if self._vacuuming else ():
                 await self._writer.run("DELETE FROM notes WHERE key = $1 AND value = $2", _ERASE, value)
 
-    def _vacuum_tonight(self) -> None:
-        self._nightly, self._vacuum_due = None, True
-        self._erase_requested.set()
+
+async def _is_small(connection: Connection) -> bool:
+    [(size,)] = await connection.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+    return bool(size <= SMALL_BYTES)
 
 
 def inspect(path: Path) -> str:
@@ -255,12 +237,6 @@ def _numbered(values: Sequence[Any]) -> Mapping[str, Any]:
     return {str(number): value for number, value in enumerate(values, 1)}
 
 
-def _seconds_until_night() -> float:
-    now = datetime.now().astimezone()
-    night = now.replace(hour=ERASE_HOUR, minute=0, second=0, microsecond=0)
-    return ((night if night > now else night + timedelta(days=1)) - now).total_seconds()
-
-
 @asynccontextmanager
 async def _connected(path: Path, busy_timeout: float) -> AsyncIterator[Connection]:
     connection = await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
@@ -289,8 +265,7 @@ async def _prepare(path: Path, writer: Connection, busy_timeout: float) -> None:
         with suppress(OSError):  # it does not exist, or is another user's
             file = path.with_name(name)
             file.chmod(file.stat().st_mode & 0o700)
-    [(size,)] = await writer.read("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-    if size <= SMALL_BYTES:  # `check` reads a larger one; a start does not
+    if await _is_small(writer):  # `check` reads a larger one; a start does not
         damage = str((await writer.read("PRAGMA quick_check(1)"))[0][0])
         if damage != "ok":
             raise StoreError(path, f"{_CORRUPT} ({damage.splitlines()[-1][:80]})")

@@ -41,6 +41,15 @@ def _current(chat: str) -> str:
 _USER: Final = f"platform = $1 AND person = {_current('$2')}"
 """SQL that finds a user. A chat may be one: an anonymous administrator writes in its name."""
 
+_TEXT: Final = ("opening", "temperature", "version", "state", "tail", "preceding", "written", "seed")
+"""The columns of a `Conversation`."""
+_SAVED: Final = {column: f"${number}" for number, column in enumerate((*_TEXT, "updated_at"), 5)}
+_SAVE: Final = (
+    f"INSERT INTO conversations (person_id, chat, {', '.join(_SAVED)})"
+    f" SELECT id, {_current('$3')}, {', '.join(_SAVED.values())} FROM people WHERE {_USER} AND id = $4"
+    f" ON CONFLICT (person_id, chat) DO UPDATE SET {', '.join(f'{name} = {value}' for name, value in _SAVED.items())}"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -117,7 +126,7 @@ class Store:
     async def conversation(self, platform: str, chat: str, user: str) -> Conversation | None:
         """The user's last text in the chat, or `None`."""
         rows = await self._database.read(
-            "SELECT opening, temperature, version, state, tail, preceding, written, seed FROM conversations"
+            f"SELECT {', '.join(_TEXT)} FROM conversations"
             f" JOIN people ON people.id = person_id WHERE {_USER} AND chat = {_current('$3')}",
             platform,
             user,
@@ -152,27 +161,10 @@ class Store:
         `user_id` is the user's from before the text was begun. If the user was forgotten since, also by another
         process, nothing is saved and the result is `False`.
         """
-        written = conversation.written
-        changed = await self._database.change(
-            "INSERT INTO conversations"
-            " (person_id, chat, opening, temperature, version, state, tail, updated_at, preceding, written, seed)"
-            f" SELECT id, {_current('$3')}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE {_USER}"
-            " AND id = $4 ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7,"
-            " state = $8, tail = $9, updated_at = $10, preceding = $11, written = $12, seed = $13",
-            platform,
-            user,
-            chat,
-            user_id,
-            conversation.prompt,
-            conversation.temperature,
-            conversation.version,
-            conversation.state,
-            conversation.tail,
-            int(time.time()),
-            written and written.before,
-            written and written.text,
-            written and written.seed,
-        )
+        kept, written = conversation, conversation.written
+        text = (written.before, written.text, written.seed) if written else (None, None, None)
+        values = (kept.prompt, kept.temperature, kept.version, kept.state, kept.tail, *text, int(time.time()))
+        changed = await self._database.change(_SAVE, platform, user, chat, user_id, *values)
         return changed > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:

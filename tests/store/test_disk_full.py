@@ -98,7 +98,7 @@ async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> 
 async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
     async with Store.open(disk / "db.sqlite3") as store:
         await keep(store, "console", "c", "ada", conversation("SECRET" * 20))
         for number in range(12):

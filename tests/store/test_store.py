@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ from bot.store import store as store_module
 from bot.store.backup import back_up_file
 from bot.store.errors import StoreError
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
-from bot.store.sqlite import Database
+from bot.store.sqlite import Connection, Database
 from bot.store.store import EXPIRY_BATCH, Conversation, Store
 from generator.types import ScoringRequest
 
@@ -256,10 +257,13 @@ async def test_at_night_a_large_database_is_rewritten_while_others_read_and_are_
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(path, users=1000)
+    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.2)
+    monkeypatch.setattr(sqlite, "ERASE_HOUR", -1)
     async with Store.open(path) as store:
         await store.set_temperature("console", "ada", 0.9)
-        monkeypatch.setattr(sqlite, "_seconds_until_night", lambda: 0.2)
         assert await store.forget("telegram", "USER00007") == 2
+        assert await store.setting("scrub")
+        monkeypatch.setattr(sqlite, "ERASE_HOUR", datetime.now().astimezone().hour)
         during = 0
         async with asyncio.timeout(20):
             while await store.setting("scrub"):
@@ -270,36 +274,30 @@ async def test_at_night_a_large_database_is_rewritten_while_others_read_and_are_
         assert not files_hold(path, b"USER00007")
 
 
-async def test_the_night_is_less_than_a_day_away() -> None:
-    assert 0 < sqlite._seconds_until_night() <= 25 * 3600
+async def test_users_who_are_forgotten_at_once_share_one_rewrite(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rewrites = 0
 
+    async def counted(self: Connection, statement: str, *values: object) -> list[sqlite3.Row]:
+        nonlocal rewrites
+        rewrites += statement == "VACUUM"
+        return await read(self, statement, *values)
 
-async def test_people_who_want_to_be_forgotten_at_once_share_one_writing(
-    path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    writings = 0
-
-    async def counted(self: Database) -> None:
-        nonlocal writings
-        writings += 1
-        await erase(self)
-
-    erase = Database._erase
-    monkeypatch.setattr(Database, "_erase", counted)
+    read = Connection.read
+    monkeypatch.setattr(Connection, "read", counted)
     async with Store.open(path) as store:
         for i in range(40):
             await keep(store, "console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
         assert await asyncio.gather(*(store.forget("console", f"PERSON{i:04d}") for i in range(40))) == [2] * 40
         assert not files_hold(path, b"TAIL")
         assert not files_hold(path, b"PERSON")
-    assert writings <= 3
+    assert 1 <= rewrites <= 3
 
 
 async def test_what_could_not_be_wiped_is_wiped_when_it_can(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another program reads the old rows: they are gone from the bot at once, and from the file when it has ended."""
-    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
     async with Store.open(path, busy_timeout=0.05) as store:
         await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         other = sqlite3.connect(path, isolation_level=None)
@@ -321,10 +319,10 @@ async def test_any_failure_of_an_erasure_is_logged_and_retried(
 ) -> None:
     """The old code's task ended, and every later /forgetme waited for ever."""
 
-    async def fails(_: Database) -> None:
+    async def fails(_: Database, **__: bool) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(sqlite, "ERASE_RETRY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
     async with Store.open(path) as store:
         await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
         await keep(store, "console", "c", "bob", a_conversation("SECRET" * 30))
@@ -340,7 +338,7 @@ async def test_any_failure_of_an_erasure_is_logged_and_retried(
 async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(_: Database) -> None:
+    async def killed(_: Database, **__: bool) -> None:
         raise StoreError(path, "the process ended here")
 
     async with Store.open(path) as store:
