@@ -1,9 +1,9 @@
-"""What the store costs when it remembers very many people.
+"""Latency of the store with very many users.
 
     python -m benchmarks.store --people 1000000 --conversations 2000
 
-Makes a database of that many people who set their temperature, some of whom have a last text, in a temporary folder;
-then measures what a command waits for the store, in milliseconds: the middle, the 99th percentile, the longest.
+Makes a database of that many users with a temperature, some of them with a last text, in a temporary folder. Then
+measures how long a command waits for the store, in milliseconds: median, 99th percentile, longest.
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ async def run(count: int, conversations: int, folder: Path) -> None:
         chosen = draw.sample(chosen, min(len(chosen), MEASURED))
         await measure("temperature", lambda person: store.temperature(PLATFORM, person), chosen)
         await measure("set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.5), chosen)
-        await measure("make_known, save_conversation", keep, chosen)
+        await measure("ensure_user, save_conversation", keep, chosen)
         await measure("conversation", lambda person: store.conversation(PLATFORM, person, person), chosen)
         print(f"with {conversations:,} conversations: {path.stat().st_size / 1e6:.1f} MB")
         await forgetting(store, chosen[:3], chosen[100:])

@@ -86,7 +86,7 @@ class PostgresServer:
                 return
 
     def stop(self) -> None:
-        """As by a crash: nobody is waited for."""
+        """Stops it as a crash does."""
         assert self._process is not None
         self._process.send_signal(signal.SIGQUIT)
         self._process.wait(PATIENCE)
@@ -125,7 +125,7 @@ class PostgresServer:
         async def bring(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readexactly(8)  # an SSLRequest
             writer.write(b"S")
-            with suppress(OSError):  # whoever does not trust it goes
+            with suppress(OSError):  # a client that does not trust it disconnects
                 await writer.start_tls(context)
                 there, back = await asyncio.open_connection("127.0.0.1", self.port)
                 await asyncio.gather(_pass_on(reader, back), _pass_on(there, writer))

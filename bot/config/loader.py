@@ -19,7 +19,6 @@ from bot.config.schema import (
     DatabaseFile,
     DatabaseUrl,
     Folder,
-    InconsistentKeys,
     Secret,
     keys,
 )
@@ -28,8 +27,6 @@ PREFIX: Final = "LSTMEGA_"
 """Of a variable: `LSTMEGA_<SECTION>__<KEY>`."""
 FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
 """Keys of older versions, which are still accepted."""
-_MAX_SHOWN: Final = 40
-"""Characters of a wrong value that an error repeats."""
 
 
 class ConfigError(Exception):
@@ -90,14 +87,14 @@ class _Reader:
     def _read_section(self, path: Path, section: str, table: Any) -> None:
         if section in SECTIONS and isinstance(table, dict):
             for key, value in table.items():
-                self._set(section, key, value, f"{path}: [{section}] {_shown_key(key)}", path.parent)
+                self._set(section, key, value, f"{path}: [{section}] {_shown(key, 20)}", path.parent)
             return
-        problem = f"[{_shown_key(section)}]: unknown section; {_similar(section, SECTIONS)}"
+        problem = f"[{_shown(section, 20)}]: unknown section; {_similar(section, SECTIONS)}"
         if section in SECTIONS:
             problem = f"{section} must be a section: a line [{section}], and its keys below"
         elif not isinstance(table, dict):
             hint = _section_of(section) or _similar(section, SECTIONS)
-            problem = f"{_shown_key(section)}: is in no section; {hint}"
+            problem = f"{_shown(section, 20)}: is in no section; {hint}"
         self.problems.append(f"{path}: {problem}")
 
     def read_variable(self, variable: str, text: str) -> None:
@@ -124,7 +121,7 @@ class _Reader:
             except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
                 meta = get_args(known[key])[1:]
                 allowed = next(str(each.description) for each in meta if each.description)
-                shown = "that" if get_args(known[key])[0] is Secret else _shown(value)
+                shown = "that" if get_args(known[key])[0] is Secret else _shown(repr(value))
                 self.problems.append(f"{place}: must be {allowed}, not {shown}")
 
     def config(self, default_database: Path) -> Config:
@@ -144,8 +141,9 @@ class _Reader:
                     values[group] = kind(**{key: values.pop(key) for key in kind.__struct_fields__ if key in values})
             try:
                 sections[name] = section(**values)
-            except InconsistentKeys as error:
-                self.problems.append(f"{self._places[name, error.key]}: {error}")
+            except ValueError as error:  # of keys that are right each by itself
+                key, problem = error.args
+                self.problems.append(f"{self._places[name, key]}: {problem}")
         if self.problems:
             raise ConfigError(self.problems)
         return Config(**sections)
@@ -175,14 +173,9 @@ def _unquoted(text: str) -> str:
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= _MAX_SHOWN else text[: _MAX_SHOWN - 1] + "…"
-
-
-def _shown_key(key: str) -> str:
-    """An unknown key may be a token pasted into the wrong place, so a long one is not repeated whole."""
-    return key if len(key) <= 20 else key[:8] + "…"
+def _shown(text: str, limit: int = 40) -> str:
+    """Shortens a wrong value for a message. An unknown key, too: it may be a token pasted into the wrong place."""
+    return text if len(text) <= limit else f"{text[: limit // 2]}…"
 
 
 def _section_of(key: str) -> str:

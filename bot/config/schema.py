@@ -92,7 +92,7 @@ class BotSection(Struct, frozen=True, kw_only=True):
 class DiscordSection(Struct, frozen=True, kw_only=True):
     """`[discord]`: the token, another address than the real platform's, and the shards of this process.
 
-    `shard_count` 0: as many as Discord recommends; no `shard_ids`: all. Raises `InconsistentKeys`.
+    `shard_count` 0: as many as Discord recommends; no `shard_ids`: all. Raises `ValueError(key, problem)`.
     """
 
     token: Token = Secret()
@@ -103,13 +103,11 @@ class DiscordSection(Struct, frozen=True, kw_only=True):
 
     def __post_init__(self) -> None:
         if self.shard_ids and not self.shard_count:
-            raise InconsistentKeys("shard_ids", "say how many shards there are in all, in shard_count")
+            raise ValueError("shard_ids", "say how many shards there are in all, in shard_count")
         if any(shard >= self.shard_count for shard in self.shard_ids):
-            raise InconsistentKeys(
-                "shard_ids", f"with shard_count {self.shard_count} the last is {self.shard_count - 1}"
-            )
+            raise ValueError("shard_ids", f"with shard_count {self.shard_count} the last is {self.shard_count - 1}")
         if len(set(self.shard_ids)) < len(self.shard_ids):
-            raise InconsistentKeys("shard_ids", "name each shard once")
+            raise ValueError("shard_ids", "name each shard once")
 
 
 class TelegramSection(Struct, frozen=True, kw_only=True):
@@ -180,14 +178,6 @@ class Config(Struct, frozen=True, kw_only=True):
         if self.store.path is None:
             raise ValueError("only a configuration that `load` returned names a database")
         return self.store.path
-
-
-class InconsistentKeys(ValueError):
-    """Keys of a section that are valid alone and not together. `key` is the one to name."""
-
-    def __init__(self, key: str, problem: str) -> None:
-        super().__init__(problem)
-        self.key = key
 
 
 _DISCORD_TOKEN: Final = re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", re.ASCII)

@@ -57,30 +57,22 @@ class Connection:
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self._path = path
-        self._connection = connection
+        self.raw = connection
 
     async def read(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Executes one statement; returns all its rows."""
         with translated_errors(self._path):
-            return list(await self._connection.execute_fetchall(statement, _numbered(values)))
+            return list(await self.raw.execute_fetchall(statement, _numbered(values)))
 
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
         with translated_errors(self._path):
-            async with self._connection.execute(statement, _numbered(values)) as cursor:
+            async with self.raw.execute(statement, _numbered(values)) as cursor:
                 return max(cursor.rowcount, 0)
 
     async def mark_deleted(self) -> None:
         """Records, in the transaction that deletes rows, that their bytes must be erased."""
         await self.run(SET_SETTING, _ERASE, secrets.token_hex(8))
-
-    async def rollback(self) -> None:
-        """Rolls the transaction back, after the statement that a cancelled task was waiting for."""
-        await self._connection.rollback()
-
-    async def interrupt(self) -> None:
-        """Aborts the running statement."""
-        await self._connection.interrupt()
 
 
 class Database:
@@ -115,7 +107,7 @@ class Database:
                 finally:
                     eraser.cancel()
                     if database._vacuuming:
-                        await writer.interrupt()  # the mark stays, and the next start continues
+                        await writer.raw.interrupt()  # the mark stays, and the next start continues
                     await asyncio.wait([eraser])
 
     @asynccontextmanager
@@ -151,7 +143,7 @@ class Database:
                 await self._writer.read(f"PRAGMA busy_timeout = {self._busy_timeout * 1000:.0f}")
 
     async def erase_deleted(self, *, at_night: bool = False) -> None:
-        """Erases the bytes of the rows that `mark_deleted` was about. A failure is logged; the mark stays until later."""
+        """Erases the bytes of the rows that `mark_deleted` was about. A failure is logged, and the mark stays."""
         try:
             await self._erase(at_night=at_night)
         except Exception as error:  # noqa: BLE001 - or one failure would end `_erase_marked`
@@ -253,7 +245,7 @@ async def _transaction(connection: Connection) -> AsyncIterator[Connection]:
         yield connection
         await connection.read("COMMIT")
     except BaseException:
-        await connection.rollback()
+        await connection.raw.rollback()  # after the statement that a cancelled task was waiting for
         raise
 
 

@@ -118,7 +118,7 @@ def test_a_token_is_never_shown(file: Path) -> None:
         ("postgresql:///bot?host=/run/postgresql", "/bot"),
     ],
 )
-def test_a_database_that_several_share(file: Path, url: str, place: str) -> None:
+def test_the_address_of_a_postgres(file: Path, url: str, place: str) -> None:
     file.write_text(f'[store]\nurl = "{url}"\n')
     config = load(file, HOME)
     assert isinstance(config.database, Secret)
@@ -146,7 +146,7 @@ def test_a_database_that_several_share(file: Path, url: str, place: str) -> None
         "hush",
     ],
 )
-def test_an_address_of_a_database_that_is_none_is_not_repeated(file: Path, url: str) -> None:
+def test_an_invalid_address_of_a_postgres_is_not_repeated(file: Path, url: str) -> None:
     file.write_text(f'[store]\nurl = "{url}"\n')
     for line in (problem(file), problem(None, {"LSTMEGA_STORE__URL": url})):
         assert (
@@ -156,7 +156,7 @@ def test_an_address_of_a_database_that_is_none_is_not_repeated(file: Path, url: 
         assert "hu" not in line
 
 
-def test_a_file_and_an_address_are_one_database_too_many(file: Path) -> None:
+def test_a_file_and_an_address_together_are_refused(file: Path) -> None:
     file.write_text('[store]\npath = "here.sqlite3"\nurl = "postgresql://ada:hush@db.example/bot"\n')
     line = problem(file)
     assert line.startswith(f"{file}: [store] url: path and url are both set; leave one of them out")
@@ -247,7 +247,7 @@ def test_an_empty_variable_unsets_its_key(file: Path, text: str) -> None:
 @pytest.mark.parametrize(
     "text", ['"MTIz.secret.token"', "'MTIz.secret.token'", "Bot MTIz.secret.token", ' "Bot MTIz.secret.token" ']
 )
-def test_what_is_round_a_token_is_taken_off(file: Path, text: str) -> None:
+def test_quotes_and_a_prefix_are_removed_from_a_token(file: Path, text: str) -> None:
     """Docker's --env-file keeps quotes; "Bot" is copied from a header."""
     assert load(None, HOME | {"LSTMEGA_DISCORD__TOKEN": text}).discord.token.reveal() == "MTIz.secret.token"
     file.write_text(f"[discord]\ntoken = {json.dumps(text)}\n")
@@ -294,7 +294,7 @@ def test_what_a_platform_would_refuse(settings: dict[str, str], found: dict[str,
         assert "hush" not in problems[name]
 
 
-def test_all_mistakes_are_told_at_once(file: Path) -> None:
+def test_all_mistakes_are_reported_at_once(file: Path) -> None:
     file.write_text("[bot]\ntemperature = 9\nlenght = 3\n[http]\nport = -1\n[nope]\n")
     found = problems(file, {"LSTMEGA_LOG__LEVEL": "loud"})
     assert len(found) == 5
@@ -309,7 +309,7 @@ def test_a_file_that_cannot_be_read(file: Path, tmp_path: Path) -> None:
     assert "is not UTF-8" in problem(file)
 
 
-def test_a_file_saved_by_notepad_with_a_byte_order_mark_is_read(file: Path) -> None:
+def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:
     file.write_bytes(b"\xef\xbb\xbf[bot]\r\nlength = 123\r\n")
     assert load(file, HOME).bot.length == 123
 

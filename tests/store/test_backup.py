@@ -79,7 +79,7 @@ async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(
         await service.stop()
 
 
-async def test_a_backup_says_why_there_is_none(tiny_folder: Path, tmp_path: Path, server: TelegramServer) -> None:
+async def test_a_backup_that_fails_says_why(tiny_folder: Path, tmp_path: Path, server: TelegramServer) -> None:
     bot = Installation(tiny_folder, tmp_path, server)
     copy = tmp_path / "copy.sqlite3"
     status, _, err = await bot.command("backup", str(copy))
@@ -91,10 +91,10 @@ async def test_a_backup_says_why_there_is_none(tiny_folder: Path, tmp_path: Path
     assert copy.read_text() == "another"
 
 
-async def test_an_operator_goes_back_to_older_weights(
+async def test_an_operator_returns_to_older_weights(
     tiny_folder: Path, tmp_path: Path, server: TelegramServer, add_tiny_version: Add
 ) -> None:
-    """What somebody wrote with the newer ones can be gone on with by the older."""
+    """A text of the newer weights can be continued by the older ones."""
     bot = Installation(tiny_folder, tmp_path, server)
     ada = server.private(server.user("Ada"))
     add_tiny_version(tiny_folder, "tiny-2", 2)

@@ -1,5 +1,5 @@
 # ruff: noqa: ASYNC240, PT012 - what blocks here is a small file; how many changes still fit, SQLite decides
-"""A disk that is full, a real one of two megabytes: who is told what, what goes on, and what comes back with space."""
+"""A full disk, a real one of two megabytes: what is refused, what keeps working, and what recovers with space."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def conversation(text: str) -> Conversation:
     return Conversation("The", 0.7, "v1", os.urandom(9000), text)
 
 
-async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> None:
+async def test_a_full_disk_refuses_changes_and_nothing_else(disk: Path) -> None:
     async with Store.open(disk / "db.sqlite3") as store:
         await store.set_temperature("console", "ada", 0.9)
         with full(disk):
@@ -95,7 +95,7 @@ async def test_a_full_disk_refuses_what_changes_and_nothing_else(disk: Path) -> 
         await Store.inspect(disk / "db.sqlite3")
 
 
-async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
+async def test_after_a_full_disk_the_bytes_of_a_forgotten_user_are_erased(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
@@ -110,19 +110,19 @@ async def test_who_is_forgotten_on_a_full_disk_is_wiped_when_there_is_space(
             assert await store.forget("console", "ada") == 2
             assert await store.conversation("console", "c", "ada") is None
             assert "store.erase_failed" in caplog.text
-        await store_is_clean(store)
+        await erased(store)
         assert not any(
             b"SECRET" in file.read_bytes() for file in disk.glob("db.sqlite3*") if file.suffix != ".sqlite3-shm"
         )
 
 
-async def store_is_clean(store: Store) -> None:
+async def erased(store: Store) -> None:
     async with asyncio.timeout(20):
-        while await store.setting("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+        while await store.setting("scrub"):  # noqa: ASYNC110 - it is done in the background
             await asyncio.sleep(0.02)
 
 
-def test_a_version_that_finds_no_room_leaves_nothing_behind(disk: Path) -> None:
+def test_a_version_that_does_not_fit_leaves_nothing_behind(disk: Path) -> None:
     add_random_version(disk, "tiny-1", seed=1)
     weights = load_weights(disk, "tiny-1")
     files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
@@ -141,7 +141,7 @@ async def server() -> AsyncIterator[TelegramServer]:
         yield server
 
 
-async def test_the_service_goes_on_writing_and_remembers_again_when_there_is_space(
+async def test_the_service_keeps_generating_and_saves_again_when_there_is_space(
     disk: Path, tiny_folder: Path, server: TelegramServer
 ) -> None:
     bot = Installation(tiny_folder, disk, server)
@@ -163,7 +163,7 @@ async def test_the_service_goes_on_writing_and_remembers_again_when_there_is_spa
         await service.stop()
 
 
-def test_training_says_that_the_disk_is_full_and_goes_on_when_there_is_room(
+def test_training_reports_a_full_disk_and_resumes_when_there_is_space(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with mounted(tmp_path / "large-disk", "12m") as weights:

@@ -1,6 +1,6 @@
-"""`import` and `backup` between a real SQLite file and a real PostgreSQL: everything arrives, or nothing does."""
+"""`import` and `backup` between a real SQLite file and a real PostgreSQL: all rows are copied, or none."""
 
-# ruff: noqa: ASYNC110, S608 - another process does what is waited for, and tells nobody; statements are the tests' own
+# ruff: noqa: ASYNC110, S608 - the tests wait for another process; statements are put together from constants
 from __future__ import annotations
 
 import asyncio
@@ -90,22 +90,22 @@ def in_postgres(address: Secret) -> Rows:
     return asyncio.run(_in_postgres(address))
 
 
-def without_probe(rows: Rows) -> Rows:
-    """Prompt a database notes that, with the time."""
+def without_write_check(rows: Rows) -> Rows:
+    """The write check of an open database saves the time."""
     return rows | {"notes": [note for note in rows["notes"] if note[0] != "probe"]}
 
 
 def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
-    """Exit status, and what was said, which is nobody's business."""
+    """Returns the exit status and the output, which must hold no secret."""
     status = main(arguments)
     out, err = capsys.readouterr()
     assert (err == "") == (status == 0)
     assert len(err.splitlines()) <= 1
-    shows_nothing(out + err)
+    assert_no_secrets(out + err)
     return status, out + err
 
 
-def shows_nothing(said: str) -> None:
+def assert_no_secrets(said: str) -> None:
     assert not any(part in said for part in (SECRET, PASSWORD, "hush", "%2F"))
 
 
@@ -148,7 +148,7 @@ def fill(path: Path, people: int) -> None:
         )
 
 
-def test_everything_goes_there_and_back(capsys: pytest.CaptureFixture[str], address: Secret, tmp_path: Path) -> None:
+def test_import_and_backup_copy_everything(capsys: pytest.CaptureFixture[str], address: Secret, tmp_path: Path) -> None:
     path, copy = tmp_path / "here" / "db.sqlite3", tmp_path / "copy.sqlite3"
     fill(path, people=1203)
     before = in_file(path)
@@ -157,27 +157,27 @@ def test_everything_goes_there_and_back(capsys: pytest.CaptureFixture[str], addr
     assert status == 0
     assert f"people {len(before['people']):,}, preferences {len(before['preferences']):,}, " in said
     assert "delete it" in said
-    assert without_probe(in_postgres(address)) == before
+    assert without_write_check(in_postgres(address)) == before
     assert in_file(path) == before
 
     status, said = run(capsys, "backup", str(copy))
     assert status == 0
     assert said.startswith(f"{copy}: ")
     assert copy.stat().st_mode & 0o777 == 0o600
-    assert without_probe(in_file(copy)) == before
+    assert without_write_check(in_file(copy)) == before
 
     async def go_on(place: Path | Secret) -> None:
         async with Store.open(place) as store:
             await Store.inspect(place)
-            await store.set_temperature("telegram", "somebody new", 0.8)
-            assert await store.temperature("telegram", "somebody new") == 0.8
+            await store.set_temperature("telegram", "new user", 0.8)
+            assert await store.temperature("telegram", "new user") == 0.8
             assert await store.temperature("telegram", f"1200{ODD}") == 1 / 1200
 
     for place in (copy, address):
         asyncio.run(go_on(place))
 
 
-def test_every_table_is_among_those_compared() -> None:
+def test_every_table_is_compared() -> None:
     with closing(sqlite3.connect(":memory:")) as file:
         for statement in statements(0):
             file.execute(statement)
@@ -211,10 +211,10 @@ def test_a_file_of_an_older_version(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_postgres_of_an_older_version_is_copied_as_it_is(
+def test_a_backup_of_an_older_postgres_keeps_its_schema(
     capsys: pytest.CaptureFixture[str], postgres: PostgresServer, address: Secret, path: Path, tmp_path: Path
 ) -> None:
-    """For whoever makes a copy before they start the newer version."""
+    """For an operator who makes a backup before starting the newer version."""
     assert run(capsys, "import", str(path))[0] == 0
     for column in ("written", "preceding", "seed"):
         postgres.run(f"ALTER TABLE lstmega.conversations DROP {column}", database(address))
@@ -231,7 +231,7 @@ def test_a_postgres_of_an_older_version_is_copied_as_it_is(
     asyncio.run(go_on())
 
 
-def test_what_a_killed_bot_left_beside_its_file_comes_along(
+def test_import_includes_the_write_ahead_log_of_a_killed_bot(
     capsys: pytest.CaptureFixture[str], address: Secret, path: Path, tmp_path: Path
 ) -> None:
     async def killed() -> Path:
@@ -246,7 +246,7 @@ def test_what_a_killed_bot_left_beside_its_file_comes_along(
     assert in_file(left) == in_file(path)
 
 
-async def test_a_copy_of_a_postgres_is_of_one_moment_while_people_come_and_go(
+async def test_a_backup_of_a_postgres_is_consistent_during_changes(
     address: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(backup, "ROWS", 1)
@@ -265,26 +265,26 @@ async def test_a_copy_of_a_postgres_is_of_one_moment_while_people_come_and_go(
         await Store.inspect(copy)
 
 
-def test_where_people_are_already_nobody_is_brought(
+def test_import_into_a_database_with_users_is_refused(
     capsys: pytest.CaptureFixture[str], address: Secret, path: Path
 ) -> None:
     assert run(capsys, "import", str(path))[0] == 0
-    before = without_probe(in_postgres(address))
+    before = without_write_check(in_postgres(address))
     refused(capsys, path, "holds people's data already")
-    assert without_probe(in_postgres(address)) == before
+    assert without_write_check(in_postgres(address)) == before
 
 
-def test_a_bot_that_ran_there_already_but_for_nobody_is_no_hindrance(
+def test_import_replaces_the_settings_of_a_database_without_users(
     capsys: pytest.CaptureFixture[str], address: Secret, path: Path
 ) -> None:
-    async def told() -> None:
+    async def run_bots() -> None:
         for place in (path, address):
             async with Store.open(place) as store:
-                await store.set_setting("discord.commands", f"told {place}")
+                await store.set_setting("discord.commands", f"registered {place}")
 
-    asyncio.run(told())
+    asyncio.run(run_bots())
     assert run(capsys, "import", str(path))[0] == 0
-    assert without_probe(in_postgres(address)) == in_file(path)
+    assert without_write_check(in_postgres(address)) == in_file(path)
 
 
 def is_missing(path: Path) -> None:
@@ -296,7 +296,7 @@ def is_a_folder(path: Path) -> None:
     path.mkdir()
 
 
-def is_a_diary(path: Path) -> None:
+def is_no_database(path: Path) -> None:
     path.write_bytes(f"Dear diary, {SECRET} ".encode() * 500)
 
 
@@ -325,7 +325,7 @@ def is_overwritten(path: Path) -> None:
     [
         (is_missing, "there is no such file; name the file that [store] path named"),
         (is_a_folder, "is a folder, not a file; name the file that [store] path named"),
-        (is_a_diary, "is not an SQLite database"),
+        (is_no_database, "is not an SQLite database"),
         (is_empty, "is empty; name the file"),
         (changed_by("PRAGMA application_id = 7"), "is the database of another program"),
         (changed_by("PRAGMA user_version = 99"), "is from a newer version of LSTMega (schema 99"),
@@ -334,7 +334,7 @@ def is_overwritten(path: Path) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.usefixtures("environment")
-def test_a_file_that_cannot_be_brought(
+def test_a_file_that_cannot_be_imported(
     capsys: pytest.CaptureFixture[str], path: Path, spoil: Callable[[Path], None], because: str
 ) -> None:
     """Found out before PostgreSQL is asked."""
@@ -350,7 +350,7 @@ def test_a_file_that_cannot_be_brought(
         (changed_by("UPDATE conversations SET tail = tail || cast(x'c3' AS TEXT)"), "is damaged"),
     ],
 )
-def test_a_text_that_is_none_ends_it_in_the_middle_and_stands_in_no_log(
+def test_a_value_that_postgres_rejects_ends_the_import_and_is_not_logged(
     capsys: pytest.CaptureFixture[str], postgres: PostgresServer, address: Secret, path: Path, *,
     spoil: Callable[[Path], None], because: str,
 ) -> None:  # fmt: skip
@@ -361,7 +361,7 @@ def test_a_text_that_is_none_ends_it_in_the_middle_and_stands_in_no_log(
     assert SECRET not in postgres.log()
 
 
-def test_without_a_postgres_there_is_nowhere_to_bring_it(
+def test_import_without_a_postgres_is_refused(
     capsys: pytest.CaptureFixture[str], path: Path, environment: pytest.MonkeyPatch
 ) -> None:
     status, said = run(capsys, "import", str(path))
@@ -371,7 +371,7 @@ def test_without_a_postgres_there_is_nowhere_to_bring_it(
     refused(capsys, path, "no PostgreSQL is configured to copy into: set [store] url")
 
 
-def test_a_copy_of_a_postgres_that_cannot_be_made(
+def test_a_backup_of_a_postgres_that_fails_says_why(
     capsys: pytest.CaptureFixture[str], postgres: PostgresServer, address: Secret, tmp_path: Path
 ) -> None:
     status, said = run(capsys, "backup", "copy.sqlite3")
@@ -385,7 +385,9 @@ def test_a_copy_of_a_postgres_that_cannot_be_made(
 
 
 @asynccontextmanager
-async def halfway(address: Secret, path: Path) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncpg.Connection]]:
+async def import_halfway(
+    address: Secret, path: Path
+) -> AsyncIterator[tuple[asyncio.subprocess.Process, asyncpg.Connection]]:
     """An `import` that has brought people and temperatures, and waits before their texts until the block ends."""
     async with Store.open(address):
         pass
@@ -400,7 +402,7 @@ async def halfway(address: Secret, path: Path) -> AsyncIterator[tuple[asyncio.su
             async with asyncio.timeout(PATIENCE):
                 while not await other.fetchval("SELECT count(*) FROM pg_locks WHERE NOT granted"):
                     await asyncio.sleep(0.02)
-            assert await other.fetchval("SELECT count(*) FROM lstmega.people") == 0, "nobody sees half of it"
+            assert await other.fetchval("SELECT count(*) FROM lstmega.people") == 0, "no reader sees half of it"
             yield process, other
         finally:
             if process.returncode is None:
@@ -410,7 +412,7 @@ async def halfway(address: Secret, path: Path) -> AsyncIterator[tuple[asyncio.su
         await other.close()
 
 
-async def nobody_is_there(address: Secret) -> None:
+async def assert_no_users(address: Secret) -> None:
     """As soon as PostgreSQL has noticed; a transaction that runs alone waits for that."""
     async with Store.open(address) as store:
         await store.move_chat("telegram", "-1", "-100")
@@ -419,36 +421,36 @@ async def nobody_is_there(address: Secret) -> None:
     assert [found[table] for table in TABLES[:-1]] == [[], [], [], []]
 
 
-async def test_a_kill_in_the_middle_brings_nobody_and_it_can_be_done_again(
+async def test_a_killed_import_copies_nothing_and_can_be_repeated(
     capsys: pytest.CaptureFixture[str], address: Secret, path: Path
 ) -> None:
     before = in_file(path)
-    async with halfway(address, path) as (process, _):
+    async with import_halfway(address, path) as (process, _):
         process.send_signal(signal.SIGKILL)
         assert await process.wait() == -signal.SIGKILL
-    await nobody_is_there(address)
+    await assert_no_users(address)
     assert in_file(path) == before
     status, _ = await asyncio.to_thread(run, capsys, "import", str(path))
     assert status == 0
-    assert without_probe(await _in_postgres(address)) == before
+    assert without_write_check(await _in_postgres(address)) == before
 
 
-async def test_a_connection_that_breaks_in_the_middle_brings_nobody(address: Secret, path: Path) -> None:
-    async with halfway(address, path) as (process, other):
+async def test_an_import_that_loses_its_connection_copies_nothing(address: Secret, path: Path) -> None:
+    async with import_halfway(address, path) as (process, other):
         await other.execute("SELECT pg_terminate_backend(pid) FROM pg_locks WHERE NOT granted")
         out, _ = await process.communicate()
         assert process.returncode == 1
         assert b"does not answer; see that PostgreSQL runs there" in out
-        shows_nothing(out.decode())
-    await nobody_is_there(address)
+        assert_no_secrets(out.decode())
+    await assert_no_users(address)
 
 
-async def test_ctrl_c_in_the_middle_brings_nobody(address: Secret, path: Path) -> None:
-    async with halfway(address, path) as (process, _):
+async def test_an_import_stopped_by_ctrl_c_copies_nothing(address: Secret, path: Path) -> None:
+    async with import_halfway(address, path) as (process, _):
         process.send_signal(signal.SIGINT)
         assert await process.communicate() == (b"", None)
         assert process.returncode == 130
-    await nobody_is_there(address)
+    await assert_no_users(address)
 
 
 async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, address: Secret, tmp_path: Path) -> None:
@@ -465,7 +467,7 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
     status, out, err = await bot.command("import", str(path), **there)
     assert (status, err) == (0, "")
     assert "people 1, preferences 1, conversations 1, notes 0, moved_chats 0" in out
-    shows_nothing(out)
+    assert_no_secrets(out)
     async with bot.service(**there) as service:
         assert await asked(ada, "/temperature") == messages.your_temperature(1.3, 0.7)
         assert await asked(ada, "/continue") not in {messages.NOTHING_TO_CONTINUE, ""}

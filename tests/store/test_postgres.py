@@ -1,6 +1,6 @@
-"""What is remembered in a real PostgreSQL that several bots share: at the same time, and when it goes away."""
+"""The store in a real PostgreSQL that several bots share: concurrent changes, and a server that fails."""
 
-# ruff: noqa: ASYNC110 - another process does what is waited for, and tells nobody
+# ruff: noqa: ASYNC110 - the tests wait for another process
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from generator.types import MAX_SEED, ScoringRequest
 from testing.telegram import TelegramServer, User
 
 
-def a_conversation(tail: str = "and so on.") -> Conversation:
+def saved_text(tail: str = "and so on.") -> Conversation:
     return Conversation(
         "The philosopher", 0.6, "v1", bytes(range(256)), tail, ScoringRequest("\n", "The text.", MAX_SEED)
     )
@@ -65,15 +65,15 @@ async def refusal(address: Secret, patience: float = 5.0) -> str:
     return message
 
 
-async def test_a_whole_text_comes_back_as_it_was(address: Secret) -> None:
+async def test_a_saved_text_is_read_unchanged(address: Secret) -> None:
     async with Store.open(address) as store:
-        await keep(store, "telegram", "c", "ada", a_conversation())
+        await keep(store, "telegram", "c", "ada", saved_text())
         await store.set_temperature("telegram", "ada", 0.1 + 0.2)
-        await store.set_setting("discord.commands", "told")
+        await store.set_setting("discord.commands", "registered")
     async with Store.open(address) as store:
-        assert await store.conversation("telegram", "c", "ada") == a_conversation()
+        assert await store.conversation("telegram", "c", "ada") == saved_text()
         assert await store.temperature("telegram", "ada") == 0.1 + 0.2
-        assert await store.setting("discord.commands") == "told"
+        assert await store.setting("discord.commands") == "registered"
 
 
 async def test_a_wrong_password(postgres: PostgresServer, address: Secret) -> None:
@@ -81,30 +81,30 @@ async def test_a_wrong_password(postgres: PostgresServer, address: Secret) -> No
     assert "refuses the user or the password of [store] url" in await refusal(wrong)
 
 
-async def test_a_database_that_is_not_there(postgres: PostgresServer) -> None:
+async def test_a_database_that_does_not_exist(postgres: PostgresServer) -> None:
     assert "there is no such database" in await refusal(postgres.address("nowhere"))
 
 
-async def test_options_that_nobody_understands(postgres: PostgresServer, address: Secret) -> None:
+async def test_unknown_options_of_the_address(postgres: PostgresServer, address: Secret) -> None:
     unclear = postgres.address(name(address), options="?sslmode=hush")
     assert "[store] url cannot be understood" in await refusal(unclear)
 
 
-async def test_nobody_is_there() -> None:
+async def test_no_server_at_the_address() -> None:
     address = Secret(f"postgresql://lstmega:hush@127.0.0.1:{unused_port()}/lstmega")
     assert "does not answer; see that PostgreSQL runs there" in await refusal(address)
 
 
-async def test_one_that_says_nothing(postgres: PostgresServer, address: Secret) -> None:
+async def test_a_server_that_does_not_answer(postgres: PostgresServer, address: Secret) -> None:
     with postgres.silent():
         assert "gives no answer in time" in await refusal(address, patience=0.2)
 
 
-async def test_only_a_server_with_the_right_certificate_is_believed(
+async def test_only_a_server_with_the_right_certificate_is_trusted(
     postgres: PostgresServer, address: Secret, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
-    """Whoever else answers: status 2, so that systemd leaves it alone until somebody has looked."""
+    """For any other server the exit status is 2, and systemd does not start the bot again."""
     monkeypatch.chdir(tmp_path)
     async with postgres.encrypted(tmp_path) as port:
         right, other = tmp_path / "server.pem", certificate(tmp_path / "other.pem")
@@ -132,13 +132,13 @@ async def test_only_a_server_with_the_right_certificate_is_believed(
             assert hides_the_password(err)
 
 
-async def test_a_user_who_may_not_make_anything(postgres: PostgresServer, address: Secret) -> None:
+async def test_a_database_user_without_rights(postgres: PostgresServer, address: Secret) -> None:
     postgres.run("CREATE ROLE stranger LOGIN PASSWORD 'hush'", "postgres")
     stranger = Secret(f"postgresql://stranger:hush@127.0.0.1:{postgres.port}/{name(address)}")
     assert "make them the owner of the database" in await refusal(stranger)
 
 
-async def test_a_database_that_may_only_be_read(postgres: PostgresServer, address: Secret) -> None:
+async def test_a_read_only_database(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address):
         pass
     postgres.run(f"ALTER DATABASE {name(address)} SET default_transaction_read_only = on", "postgres")
@@ -168,8 +168,8 @@ async def test_a_database_from_an_older_version(
     assert f"will be migrated from {schema} to {len(MIGRATIONS)}" in await Store.inspect(address)
     async with Store.open(address) as store:
         assert await store.temperature("telegram", "ada") == 0.4
-        await keep(store, "telegram", "c", "ada", a_conversation())
-        assert await store.conversation("telegram", "c", "ada") == a_conversation()
+        await keep(store, "telegram", "c", "ada", saved_text())
+        assert await store.conversation("telegram", "c", "ada") == saved_text()
 
 
 async def test_other_programs_in_the_same_database_are_left_alone(postgres: PostgresServer, address: Secret) -> None:
@@ -181,7 +181,7 @@ async def test_other_programs_in_the_same_database_are_left_alone(postgres: Post
     assert postgres.run("SELECT * FROM public.people", name(address)) == "hers"
 
 
-async def test_looking_changes_nothing(postgres: PostgresServer, address: Secret) -> None:
+async def test_inspecting_changes_nothing(postgres: PostgresServer, address: Secret) -> None:
     assert "nothing of the bot's is there yet" in await Store.inspect(address)
     assert postgres.run("SELECT count(*) FROM pg_namespace WHERE nspname = 'lstmega'", name(address)) == "0"
     async with Store.open(address):
@@ -189,9 +189,7 @@ async def test_looking_changes_nothing(postgres: PostgresServer, address: Secret
     assert "its schema lstmega is there" in await Store.inspect(address)
 
 
-async def test_what_another_program_holds_is_refused_in_time_and_then_goes_on(
-    postgres: PostgresServer, address: Secret
-) -> None:
+async def test_a_table_locked_by_another_program_times_out(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address, busy_timeout=0.3) as store:
         await store.set_temperature("telegram", "ada", 0.5)
         holding = asyncio.create_task(
@@ -210,7 +208,7 @@ async def test_what_another_program_holds_is_refused_in_time_and_then_goes_on(
         assert await store.temperature("telegram", "ada") == 0.7
 
 
-async def test_a_server_that_crashes_is_told_of_and_taken_up_again(postgres: PostgresServer, address: Secret) -> None:
+async def test_the_store_reconnects_to_a_server_that_crashed(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address) as store:
         await asyncio.gather(*(store.set_temperature("telegram", str(i), 0.5) for i in range(20)))
         with postgres.away():
@@ -226,7 +224,7 @@ async def test_a_server_that_crashes_is_told_of_and_taken_up_again(postgres: Pos
         await store.check_writable()
 
 
-async def test_a_server_that_falls_silent_is_told_of_in_time(postgres: PostgresServer, address: Secret) -> None:
+async def test_a_server_that_stops_answering_times_out(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address, busy_timeout=0.2) as store:
         await store.set_temperature("telegram", "ada", 0.5)
         with postgres.silent():
@@ -243,7 +241,7 @@ async def test_a_server_that_falls_silent_is_told_of_in_time(postgres: PostgresS
         assert await store.temperature("telegram", "ada") == 0.6
 
 
-async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> None:
+async def test_concurrent_changes_for_one_user_are_all_made(address: Secret) -> None:
     """Three processes' worth of connections; a group that moves, people who write, set, and want to be forgotten."""
     draw = random.Random(3)
     async with AsyncExitStack() as stack:
@@ -255,7 +253,7 @@ async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> N
                 doing = draw.randrange(10)
                 if doing < 4:
                     number = await store.ensure_user("telegram", person)
-                    await store.save_conversation("telegram", chat, person, number, a_conversation())
+                    await store.save_conversation("telegram", chat, person, number, saved_text())
                 elif doing < 7:
                     await store.set_temperature("telegram", person, draw.choice((0.5, None)))
                 elif doing < 9:
@@ -277,23 +275,23 @@ async def test_what_bots_do_at_once_for_one_person_is_done(address: Secret) -> N
         assert left == [[], [], [], []]
 
 
-async def test_two_bots_lose_nothing_of_each_others(address: Secret) -> None:
-    """What each was told is done: one sets the temperature, the other keeps texts, of the same people."""
+async def test_two_bots_do_not_overwrite_each_other(address: Secret) -> None:
+    """One sets temperatures and saves texts, the other saves texts, of the same users."""
     people = [str(number) for number in range(30)]
     async with Store.open(address) as one, Store.open(address) as other, asyncio.TaskGroup() as group:
         for person in people:
             group.create_task(one.set_temperature("discord", person, 0.9))
-            group.create_task(keep(one, "discord", "here", person, a_conversation("here")))
-            group.create_task(keep(other, "discord", "there", person, a_conversation("there")))
+            group.create_task(keep(one, "discord", "here", person, saved_text("here")))
+            group.create_task(keep(other, "discord", "there", person, saved_text("there")))
     async with Store.open(address) as store:
         for person in people:
             assert await store.temperature("discord", person) == 0.9
-            assert await store.conversation("discord", "here", person) == a_conversation("here")
-            assert await store.conversation("discord", "there", person) == a_conversation("there")
+            assert await store.conversation("discord", "here", person) == saved_text("here")
+            assert await store.conversation("discord", "there", person) == saved_text("there")
 
 
-class SlowWriter:
-    """The generator, whose texts are there only when the test lets them be."""
+class SlowGenerator:
+    """The generator, whose texts are finished only when the test allows it."""
 
     def __init__(self, generator: ThreadedGenerator) -> None:
         self._generator = generator
@@ -324,11 +322,11 @@ async def say(commands: Commands, line: str) -> Reply:
         ("/nietzsche", "/again", "/nietzsche 1.5 Anew"),
     ],
 )
-async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing_is_kept(
+async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
     address: Secret, generator: ThreadedGenerator, before: str, line: str, after: str
 ) -> None:
     settings = BotSection(length=60, cooldown=0.0)
-    slow = SlowWriter(generator)
+    slow = SlowGenerator(generator)
     async with Store.open(address) as one, Store.open(address) as other:
         first, second = Commands(slow, one, settings), Commands(generator, other, settings)
         if before:
@@ -348,11 +346,11 @@ async def test_of_a_text_that_one_bot_writes_for_whoever_another_forgets_nothing
         assert messages.FORGOTTEN_MEANWHILE not in (await say(first, "/nietzsche")).notice
 
 
-async def test_no_value_of_a_row_stands_in_an_error(postgres: PostgresServer, address: Secret) -> None:
+async def test_an_error_repeats_no_value_of_a_row(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address) as store:
         postgres.run("ALTER TABLE lstmega.conversations ADD CHECK (tail <> 'TYPED')", name(address))
         with pytest.raises(StoreError) as caught:
-            await keep(store, "telegram", "c", "ADA", a_conversation("TYPED"))
+            await keep(store, "telegram", "c", "ADA", saved_text("TYPED"))
     assert "the database failed (23514)" in str(caught.value)
     assert "ADA" not in str(caught.value)
     assert caught.value.__suppress_context__
@@ -364,7 +362,7 @@ WITHOUT_LIBRARY = (
 
 
 @pytest.mark.parametrize("command", ["chat", "check", "run", "backup copy"])
-def test_without_its_library_the_extra_is_named(command: str, tiny_folder: Path, tmp_path: Path) -> None:
+def test_without_asyncpg_the_extra_is_named(command: str, tiny_folder: Path, tmp_path: Path) -> None:
     environment = {
         "LSTMEGA_STORE__URL": "postgresql://lstmega:hush@127.0.0.1/lstmega",
         "LSTMEGA_GENERATOR__WEIGHTS": str(tiny_folder),
@@ -397,7 +395,7 @@ async def bots(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[list[Installa
             assert hides_the_password("\n".join(bot.logged))
 
 
-async def test_two_processes_share_what_people_set_and_outlast_the_database(
+async def test_two_processes_share_a_database_and_survive_its_restart(
     bots: list[Installation], postgres: PostgresServer, address: Secret
 ) -> None:
     settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}
@@ -419,7 +417,7 @@ async def test_two_processes_share_what_people_set_and_outlast_the_database(
         await second.stop()
 
 
-async def test_what_is_said_about_the_database_on_the_command_line(
+async def test_the_command_line_describes_the_database(
     bots: list[Installation], postgres: PostgresServer, address: Secret, tmp_path: Path
 ) -> None:
     settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}

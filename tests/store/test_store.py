@@ -1,5 +1,5 @@
-"""What is remembered about people, on real SQLite files and, where it is the same there, on a real PostgreSQL: kept,
-forgotten, and every way the file can be wrong. What is PostgreSQL's own is in `test_postgres`."""
+"""The store on real SQLite files and, where both behave alike, on a real PostgreSQL: saving, forgetting, expiry, and
+every way the file can be wrong. `test_postgres` has what is special to PostgreSQL."""
 
 # ruff: noqa: ASYNC240 - what blocks here is a small file
 from __future__ import annotations
@@ -36,7 +36,7 @@ DATA = Path(__file__).resolve().parents[1] / "data"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def a_conversation(tail: str = "and so on.", *, state: bytes = b"\0\1\2state") -> Conversation:
+def saved_text(tail: str = "and so on.", *, state: bytes = b"\0\1\2state") -> Conversation:
     return Conversation(prompt="The philosopher", temperature=0.6, version="v1", state=state, tail=tail)
 
 
@@ -59,53 +59,53 @@ async def test_a_temperature_is_kept_until_it_is_cleared(place: Path | Secret) -
         assert await store.temperature("console", "ada") is None
 
 
-async def test_each_chat_of_a_person_has_its_own_last_text(place: Path | Secret) -> None:
+async def test_each_chat_of_a_user_has_its_own_last_text(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await keep(store, "telegram", "here", "ada", a_conversation("one"))
-        await keep(store, "telegram", "there", "ada", a_conversation("two"))
-        await keep(store, "telegram", "here", "ada", a_conversation("three", state=bytes(range(256))))
+        await keep(store, "telegram", "here", "ada", saved_text("one"))
+        await keep(store, "telegram", "there", "ada", saved_text("two"))
+        await keep(store, "telegram", "here", "ada", saved_text("three", state=bytes(range(256))))
     async with Store.open(place) as store:
-        assert await store.conversation("telegram", "here", "ada") == a_conversation("three", state=bytes(range(256)))
-        assert await store.conversation("telegram", "there", "ada") == a_conversation("two")
+        assert await store.conversation("telegram", "here", "ada") == saved_text("three", state=bytes(range(256)))
+        assert await store.conversation("telegram", "there", "ada") == saved_text("two")
         assert await store.conversation("telegram", "here", "bob") is None
         assert await store.conversation("discord", "here", "ada") is None
 
 
-async def test_a_chat_with_another_name_keeps_what_was_written_there(place: Path | Secret) -> None:
+async def test_a_chat_whose_id_changed_keeps_its_texts(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
-        await keep(store, "telegram", "-1", "bob", a_conversation("bob's"))
-        await keep(store, "telegram", "-1", "-1", a_conversation("the group's own"))
+        await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
+        await keep(store, "telegram", "-1", "bob", saved_text("bob's"))
+        await keep(store, "telegram", "-1", "-1", saved_text("the group's own"))
         await store.set_temperature("telegram", "-1", 0.9)
-        await keep(store, "telegram", "-2", "ada", a_conversation("elsewhere"))
-        await keep(store, "discord", "-1", "ada", a_conversation("on Discord"))
-        await keep(store, "telegram", "-100", "bob", a_conversation("bob's newer one"))
-        for _ in range(2):  # Telegram tells it twice
+        await keep(store, "telegram", "-2", "ada", saved_text("elsewhere"))
+        await keep(store, "discord", "-1", "ada", saved_text("on Discord"))
+        await keep(store, "telegram", "-100", "bob", saved_text("bob's newer one"))
+        for _ in range(2):  # Telegram reports it twice
             await store.move_chat("telegram", "-1", "-100")
     async with Store.open(place) as store:
         for chat in ("-1", "-100"):  # a button under an old text still stands in the old chat
-            assert await store.conversation("telegram", chat, "ada") == a_conversation("ada's")
-            assert await store.conversation("telegram", chat, "bob") == a_conversation("bob's newer one")
+            assert await store.conversation("telegram", chat, "ada") == saved_text("ada's")
+            assert await store.conversation("telegram", chat, "bob") == saved_text("bob's newer one")
             for person in ("-1", "-100"):
-                assert await store.conversation("telegram", chat, person) == a_conversation("the group's own")
+                assert await store.conversation("telegram", chat, person) == saved_text("the group's own")
         assert await store.temperature("telegram", "-100") == 0.9
-        assert await store.conversation("telegram", "-2", "ada") == a_conversation("elsewhere")
-        assert await store.conversation("discord", "-1", "ada") == a_conversation("on Discord")
+        assert await store.conversation("telegram", "-2", "ada") == saved_text("elsewhere")
+        assert await store.conversation("discord", "-1", "ada") == saved_text("on Discord")
         # A text that was being written meanwhile is kept under the new name.
-        await keep(store, "telegram", "-1", "ada", a_conversation("late"))
-        assert await store.conversation("telegram", "-100", "ada") == a_conversation("late")
+        await keep(store, "telegram", "-1", "ada", saved_text("late"))
+        assert await store.conversation("telegram", "-100", "ada") == saved_text("late")
         assert await store.forget("telegram", "ada") == 3
         assert await store.forget("telegram", "-100") == 4
         await Store.inspect(place)
 
 
-async def test_a_group_that_spoke_under_both_names_is_one(place: Path | Secret) -> None:
+async def test_a_group_that_wrote_under_both_ids_is_one_user(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await store.set_temperature("telegram", "-1", 0.5)
         await store.set_temperature("telegram", "-100", 0.9)
         await store.move_chat("telegram", "-1", "-100")
         assert await store.temperature("telegram", "-100") == 0.9
-        assert await store.forget("telegram", "-1") == 3  # whichever of its names it asks under
+        assert await store.forget("telegram", "-1") == 3  # under either ID
 
 
 async def test_a_request_under_a_groups_old_id_is_about_the_group(place: Path | Secret) -> None:
@@ -123,60 +123,60 @@ async def test_a_request_under_a_groups_old_id_is_about_the_group(place: Path | 
 
 
 @pytest.mark.parametrize("asks_as", ["-4711000815", "-1004711000815"])
-async def test_of_a_group_that_moved_and_asks_to_be_forgotten_neither_number_stays(path: Path, asks_as: str) -> None:
+async def test_a_moved_group_is_forgotten_under_both_ids(path: Path, asks_as: str) -> None:
     old, new = "-4711000815", "-1004711000815"
     async with Store.open(path) as store:
-        await keep(store, "telegram", old, old, a_conversation())
+        await keep(store, "telegram", old, old, saved_text())
         await store.move_chat("telegram", old, new)
         await store.move_chat("telegram", "-1", "-100")
-        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
+        await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
         assert await store.forget("telegram", asks_as) == 3
-        assert await store.conversation("telegram", "-1", "ada") == a_conversation("ada's")
+        assert await store.conversation("telegram", "-1", "ada") == saved_text("ada's")
         content = b"".join(file.read_bytes() for file in path.parent.iterdir())
         assert old.removeprefix("-").encode() not in content
     assert old.removeprefix("-").encode() not in path.read_bytes()
 
 
-async def test_whoever_wrote_in_a_group_that_was_forgotten_goes_on_there(place: Path | Secret) -> None:
+async def test_forgetting_a_group_keeps_its_members_texts(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await keep(store, "telegram", "-1", "ada", a_conversation("ada's"))
+        await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
         await store.move_chat("telegram", "-1", "-100")
         assert await store.forget("telegram", "-100") == 1
-        assert await store.conversation("telegram", "-100", "ada") == a_conversation("ada's")
+        assert await store.conversation("telegram", "-100", "ada") == saved_text("ada's")
         assert await store.conversation("telegram", "-1", "ada") is None
 
 
-async def test_a_probe_leaves_everything_as_it_was(place: Path | Secret) -> None:
+async def test_a_write_check_leaves_settings_as_they_were(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.set_setting("discord.commands", "told")
+        await store.set_setting("discord.commands", "registered")
         for _ in range(3):
             await store.check_writable()
-        assert await store.setting("discord.commands") == "told"
+        assert await store.setting("discord.commands") == "registered"
         await Store.inspect(place)
 
 
-async def test_a_probe_waits_less_and_others_as_before(path: Path) -> None:
+async def test_a_write_check_restores_the_busy_timeout(path: Path) -> None:
     async with Database.open(path) as database:
         await database.check_writable()
         assert await database._writer.read("PRAGMA busy_timeout") == [(5000,)]
 
 
-async def test_forgetting_counts_every_row_and_touches_nobody_else(place: Path | Secret) -> None:
+async def test_forgetting_counts_every_row_and_affects_no_other_user(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await store.set_temperature("console", "ada", 0.9)
-        await keep(store, "console", "a", "ada", a_conversation())
-        await keep(store, "console", "b", "ada", a_conversation())
-        await keep(store, "console", "a", "bob", a_conversation("bob's"))
+        await keep(store, "console", "a", "ada", saved_text())
+        await keep(store, "console", "b", "ada", saved_text())
+        await keep(store, "console", "a", "bob", saved_text("bob's"))
         await store.set_temperature("discord", "ada", 1.5)
         assert await store.forget("console", "ada") == 4
         assert await store.forget("console", "ada") == 0
         assert await store.temperature("console", "ada") is None
         assert await store.conversation("console", "a", "ada") is None
-        assert await store.conversation("console", "a", "bob") == a_conversation("bob's")
+        assert await store.conversation("console", "a", "bob") == saved_text("bob's")
         assert await store.temperature("discord", "ada") == 1.5
 
 
-async def test_nothing_of_a_forgotten_person_stays_in_the_files(path: Path) -> None:
+async def test_no_byte_of_a_forgotten_user_stays_in_the_files(path: Path) -> None:
     """With this seed and these sizes `secure_delete` alone leaves a copy behind, at step 239."""
     draw = random.Random(0)
     async with Store.open(path) as store:
@@ -207,9 +207,9 @@ def files_hold(path: Path, mark: bytes) -> bool:
     return any(mark in file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm")
 
 
-async def wiped(store: Store) -> None:
+async def erased(store: Store) -> None:
     async with asyncio.timeout(20):
-        while await store.setting("scrub"):  # noqa: ASYNC110 - done in the background, which tells nobody
+        while await store.setting("scrub"):  # noqa: ASYNC110 - it is done in the background
             await asyncio.sleep(0.02)
 
 
@@ -229,7 +229,7 @@ async def fill(path: Path, users: int) -> None:
     file.close()
 
 
-async def test_in_a_large_database_nobody_waits_for_a_user_who_is_forgotten(path: Path) -> None:
+async def test_forgetting_in_a_large_database_delays_no_other_user(path: Path) -> None:
     """20,000 saved texts; the old code rewrote all of them while every change waited."""
     await fill(path, users=20_000)
     async with Store.open(path) as store:
@@ -242,7 +242,7 @@ async def test_in_a_large_database_nobody_waits_for_a_user_who_is_forgotten(path
         forgetting = asyncio.create_task(forget_some())
         while not forgetting.done():
             began = time.perf_counter()
-            await store.set_temperature("telegram", "somebody else", 0.5)
+            await store.set_temperature("telegram", "another user", 0.5)
             waits.append(time.perf_counter() - began)
             await asyncio.sleep(0.001)
         await forgetting
@@ -253,7 +253,7 @@ async def test_in_a_large_database_nobody_waits_for_a_user_who_is_forgotten(path
         assert await store.setting("scrub"), "the copies that SQLite may have left are erased at night"
 
 
-async def test_at_night_a_large_database_is_rewritten_while_others_read_and_are_ready(
+async def test_a_large_database_is_vacuumed_at_night_and_stays_readable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(path, users=1000)
@@ -274,7 +274,7 @@ async def test_at_night_a_large_database_is_rewritten_while_others_read_and_are_
         assert not files_hold(path, b"USER00007")
 
 
-async def test_users_who_are_forgotten_at_once_share_one_rewrite(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_concurrent_forgetting_shares_one_vacuum(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rewrites = 0
 
     async def counted(self: Connection, statement: str, *values: object) -> list[sqlite3.Row]:
@@ -286,20 +286,20 @@ async def test_users_who_are_forgotten_at_once_share_one_rewrite(path: Path, mon
     monkeypatch.setattr(Connection, "read", counted)
     async with Store.open(path) as store:
         for i in range(40):
-            await keep(store, "console", "c", f"PERSON{i:04d}", a_conversation(f"TAIL{i:04d}" * 50))
+            await keep(store, "console", "c", f"PERSON{i:04d}", saved_text(f"TAIL{i:04d}" * 50))
         assert await asyncio.gather(*(store.forget("console", f"PERSON{i:04d}") for i in range(40))) == [2] * 40
         assert not files_hold(path, b"TAIL")
         assert not files_hold(path, b"PERSON")
     assert 1 <= rewrites <= 3
 
 
-async def test_what_could_not_be_wiped_is_wiped_when_it_can(
+async def test_an_erasure_blocked_by_a_reader_is_retried(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Another program reads the old rows: they are gone from the bot at once, and from the file when it has ended."""
+    """Another program reads the old rows: the bot forgets them at once, and the file when that program has ended."""
     monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
     async with Store.open(path, busy_timeout=0.05) as store:
-        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN")
         other.execute("SELECT * FROM people").fetchall()
@@ -310,7 +310,7 @@ async def test_what_could_not_be_wiped_is_wiped_when_it_can(
         assert files_hold(path, b"SECRET")
         other.execute("ROLLBACK")
         other.close()
-        await wiped(store)
+        await erased(store)
         assert not files_hold(path, b"SECRET")
 
 
@@ -324,64 +324,64 @@ async def test_any_failure_of_an_erasure_is_logged_and_retried(
 
     monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
     async with Store.open(path) as store:
-        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
-        await keep(store, "console", "c", "bob", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
+        await keep(store, "console", "c", "bob", saved_text("SECRET" * 30))
         with monkeypatch.context() as patched:
             patched.setattr(Database, "_erase", fails)
             assert await store.forget("console", "ada") == 2
         assert "store.erase_failed retry_seconds=0.05 error=a defect" in caplog.text
         assert await store.forget("console", "bob") == 2
-        await wiped(store)
+        await erased(store)
         assert not files_hold(path, b"SECRET")
 
 
-async def test_a_kill_before_the_file_is_clean_is_made_good_at_the_next_start(
+async def test_the_next_start_finishes_the_erasure_of_a_killed_process(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def killed(_: Database, **__: bool) -> None:
         raise StoreError(path, "the process ended here")
 
     async with Store.open(path) as store:
-        await keep(store, "console", "c", "ada", a_conversation("SECRET" * 30))
+        await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
         with monkeypatch.context() as patched:
             patched.setattr(Database, "_erase", killed)
             await store.forget("console", "ada")
         assert files_hold(path, b"SECRET")
         left = shutil.copytree(path.parent, path.parents[1] / "left") / path.name
     async with Store.open(left) as store:
-        await wiped(store)
+        await erased(store)
         assert not files_hold(left, b"SECRET")
 
 
-async def test_a_text_that_was_replaced_is_zeroed_in_the_file(path: Path) -> None:
+async def test_a_replaced_text_is_zeroed_in_the_file(path: Path) -> None:
     async with Store.open(path) as store:
-        await keep(store, "console", "c", "ada", a_conversation("the first words " * 60))
-        await keep(store, "console", "c", "ada", a_conversation("other"))
+        await keep(store, "console", "c", "ada", saved_text("the first words " * 60))
+        await keep(store, "console", "c", "ada", saved_text("other"))
     assert b"first words" not in path.read_bytes()
 
 
-async def test_people_at_once_do_not_disturb_each_other(place: Path | Secret) -> None:
+async def test_concurrent_users_do_not_disturb_each_other(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await asyncio.gather(*(store.set_temperature("console", str(i), 0.1 + i / 100) for i in range(40)))
         found = await asyncio.gather(*(store.temperature("console", str(i)) for i in range(40)))
     assert found == [0.1 + i / 100 for i in range(40)]
 
 
-async def test_a_cancelled_change_is_taken_back_and_the_next_one_works(place: Path | Secret) -> None:
+async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         for _ in range(30):
-            task = asyncio.create_task(keep(store, "console", "c", "ada", a_conversation("cancelled")))
+            task = asyncio.create_task(keep(store, "console", "c", "ada", saved_text("cancelled")))
             for _ in range(random.randrange(8)):
                 await asyncio.sleep(0)
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
-        await keep(store, "console", "c", "ada", a_conversation("kept"))
-        assert await store.conversation("console", "c", "ada") == a_conversation("kept")
+        await keep(store, "console", "c", "ada", saved_text("kept"))
+        assert await store.conversation("console", "c", "ada") == saved_text("kept")
         await Store.inspect(place)
 
 
 @pytest.mark.parametrize("schema", [1, 2, 3, 4])
-async def test_a_database_of_an_older_version_opens_without_a_word(
+async def test_a_database_of_an_older_version_opens_silently(
     path: Path, schema: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The files were written by the code of that time; 1 and 3 by that of the next version, stopped half-way."""
@@ -417,15 +417,15 @@ async def test_texts_expire_and_temperatures_stay(place: Path | Secret, monkeypa
     now = 1_800_000_000
     async with Store.open(place) as store:
         monkeypatch.setattr(time, "time", lambda: now - 91 * DAY)
-        await keep(store, "console", "old", "ada", a_conversation())
-        await keep(store, "console", "old", "bob", a_conversation())
+        await keep(store, "console", "old", "ada", saved_text())
+        await keep(store, "console", "old", "bob", saved_text())
         await store.set_temperature("console", "ada", 0.9)
         monkeypatch.setattr(time, "time", lambda: now - 89 * DAY)
-        await keep(store, "console", "newer", "ada", a_conversation("newer"))
+        await keep(store, "console", "newer", "ada", saved_text("newer"))
         assert await store.expire(now - 90 * DAY) == 2
         assert await store.expire(now - 90 * DAY) == 0
         assert await store.conversation("console", "old", "ada") is None
-        assert await store.conversation("console", "newer", "ada") == a_conversation("newer")
+        assert await store.conversation("console", "newer", "ada") == saved_text("newer")
         assert await store.temperature("console", "ada") == 0.9
         assert await store.user_id("console", "bob") is None, "nothing else is known of him"
 
@@ -468,7 +468,7 @@ async def test_a_start_does_not_read_the_whole_of_a_large_database(path: Path) -
 
 
 @pytest.mark.parametrize("existing", [False, True])
-async def test_the_files_are_their_owners_alone(tmp_path: Path, existing: bool) -> None:  # noqa: FBT001
+async def test_the_files_are_private_to_their_owner(tmp_path: Path, existing: bool) -> None:  # noqa: FBT001
     """Whatever the umask, and in a folder that everybody may read."""
     path = tmp_path / "lstmega.sqlite3"
     tmp_path.chmod(0o755)
@@ -488,7 +488,7 @@ async def test_the_files_are_their_owners_alone(tmp_path: Path, existing: bool) 
         os.umask(umask)
 
 
-async def test_the_file_uses_write_ahead_logging_and_says_whose_it_is(path: Path) -> None:
+async def test_the_file_uses_write_ahead_logging_and_has_an_application_id(path: Path) -> None:
     async with Store.open(path):
         with sqlite3.connect(path) as other:
             assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
@@ -497,7 +497,7 @@ async def test_the_file_uses_write_ahead_logging_and_says_whose_it_is(path: Path
         other.close()
 
 
-async def test_bots_can_start_on_a_new_database_at_once(place: Path | Secret) -> None:
+async def test_several_bots_can_create_a_database_concurrently(place: Path | Secret) -> None:
     async def start(name: str) -> None:
         async with Store.open(place) as store:
             await store.set_temperature("console", name, 0.5)
@@ -521,13 +521,13 @@ async def test_a_file_that_is_no_database(path: Path) -> None:
     path.parent.mkdir()
     path.write_bytes(b"Dear diary, " * 500)
     assert "is not an SQLite database; move it away" in await refusal(path)
-    assert path.read_bytes().startswith(b"Dear diary"), "it is left as it was"
+    assert path.read_bytes().startswith(b"Dear diary"), "the file is unchanged"
 
 
 async def test_a_damaged_database(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(60):
-            await keep(store, "console", str(i), "ada", a_conversation("x" * 900))
+            await keep(store, "console", str(i), "ada", saved_text("x" * 900))
     spoil_every_page_after(path, 1)
     assert "is damaged; move it away" in await refusal(path)
 
@@ -535,7 +535,7 @@ async def test_a_damaged_database(path: Path) -> None:
 async def test_a_truncated_database(path: Path) -> None:
     async with Store.open(path) as store:
         for i in range(60):
-            await keep(store, "console", str(i), "ada", a_conversation("x" * 900))
+            await keep(store, "console", str(i), "ada", saved_text("x" * 900))
     path.write_bytes(path.read_bytes()[:9000])
     assert "is damaged; move it away" in await refusal(path)
 
@@ -561,7 +561,7 @@ async def test_the_database_of_another_program_is_left_alone(path: Path) -> None
     assert path.read_bytes() == before
 
 
-async def test_a_database_that_another_program_holds(path: Path) -> None:
+async def test_a_database_locked_by_another_program(path: Path) -> None:
     async with Store.open(path):
         pass
     other = sqlite3.connect(path, isolation_level=None)
@@ -570,7 +570,7 @@ async def test_a_database_that_another_program_holds(path: Path) -> None:
     other.close()
 
 
-async def test_a_database_that_becomes_locked_refuses_and_recovers(path: Path) -> None:
+async def test_a_database_that_is_locked_later_recovers(path: Path) -> None:
     async with Store.open(path, busy_timeout=0.1) as store:
         await store.set_temperature("console", "ada", 0.5)
         other = sqlite3.connect(path, isolation_level=None)
@@ -634,7 +634,7 @@ def open_as_nobody(path: Path) -> str:
     return done.stdout
 
 
-async def test_a_database_that_may_only_be_read(open_folder: Path) -> None:
+async def test_a_read_only_database(open_folder: Path) -> None:
     path = open_folder / "lstmega.sqlite3"
     async with Store.open(path):
         pass
@@ -646,7 +646,7 @@ async def test_a_database_that_may_only_be_read(open_folder: Path) -> None:
     assert "this user" in message
 
 
-async def test_a_folder_that_may_not_be_written(open_folder: Path) -> None:
+async def test_a_folder_that_is_not_writable(open_folder: Path) -> None:
     open_folder.chmod(0o555)
     new_file = open_as_nobody(open_folder / "lstmega.sqlite3")
     new_folder = open_as_nobody(open_folder / "state" / "lstmega.sqlite3")
@@ -675,7 +675,7 @@ asyncio.run(main())
 
 
 def write_until_killed(place: Path | Secret, lines: int) -> int:
-    """Kills a writer after it told of `lines` changes; returns the last change that it told of."""
+    """Kills a writer after it printed `lines` changes; returns the last one that it printed."""
     command = [sys.executable, "-c", WRITE_FOR_EVER]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, cwd=ROOT, stdin=pipe, stdout=pipe, text=True) as process:
@@ -686,16 +686,16 @@ def write_until_killed(place: Path | Secret, lines: int) -> int:
         for _ in range(lines):
             process.stdout.readline()
         process.send_signal(signal.SIGKILL)
-        told = [lines - 1, *map(int, process.stdout.read().split())][-1]
+        printed = [lines - 1, *map(int, process.stdout.read().split())][-1]
         assert process.wait(10) == -signal.SIGKILL
-    return told
+    return printed
 
 
 @pytest.mark.parametrize("lines", [1, 7, 60])
 async def test_a_kill_loses_at_most_the_change_in_flight(place: Path | Secret, lines: int) -> None:
-    told = write_until_killed(place, lines)
+    printed = write_until_killed(place, lines)
     async with Store.open(place) as store:
         await Store.inspect(place)
         kept = await store.conversation("console", "c", "ada")
     assert kept is not None
-    assert int(kept.tail) in {told, told + 1}
+    assert int(kept.tail) in {printed, printed + 1}
