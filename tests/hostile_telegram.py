@@ -1,4 +1,4 @@
-"""Strangers in Telegram: many people at once who do what no friendly person would, and what comes of it."""
+"""Hostile users in Telegram: many at once, who send what no client would, and what comes of it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MOST_SECONDS = 20.0
 
 @dataclass
 class Actor:
-    """Somebody, with the chat that is theirs alone, and what came of their last doings."""
+    """A user, with their private chat, and what came of their last actions."""
 
     user: User
     mark: str
@@ -76,7 +76,7 @@ class Strangers:
         """What was done in the last round, for a report."""
 
     async def round(self) -> list[str]:
-        """Everybody does one thing at once."""
+        """Every actor does one thing at once."""
         expected: dict[int, tuple[int, int]] = {}
         marks: dict[int, set[str]] = {}
         answers: list[tuple[str, Any, int]] = []
@@ -104,7 +104,7 @@ class Strangers:
             if not low <= len(new) <= high:
                 found.append(f"{len(new)} messages in chat {chat.id}, {low} to {high} were due")
             for sent in new:
-                found += self._told(sent.text, written=bool(sent.buttons))
+                found += self._check_text(sent.text, written=bool(sent.buttons))
                 foreign = {mark for mark in all_marks - marks.get(chat.id, set()) if mark in sent.text}
                 found += [f"{mark} in chat {chat.id}, where they said nothing" for mark in foreign]
         for sent, owner in self._inline:
@@ -177,7 +177,7 @@ class Strangers:
         return group, 1 if known else 0, 0 if line is None else MOST_MESSAGES, None, mark
 
     async def _pressed(self, actor: Actor) -> tuple[Chat | None, int, int, tuple[str, Any, int], str]:
-        """A button under any message that the bot ever sent, as it is or with data of one's own."""
+        """A button under any message that the bot ever sent, as it is or with any other data."""
         draw = self._draw
         chat = draw.choice([actor.private, *self._groups])
         sents = list(chat.sent.values())[-30:]
@@ -212,7 +212,7 @@ class Strangers:
             body = {"id": "1", "from": actor.user.json(), "query": "x", "data": "c:1:2", "offset": "", "result_id": "1"}
             await server.add_update(kind, body | {draw.choice(("id", "from", "data", "result_id")): nonsense})
 
-    def _told(self, shown: str, *, written: bool) -> list[str]:
+    def _check_text(self, shown: str, *, written: bool) -> list[str]:
         found = []
         if utf16_length(shown) > hostile.MAX_MESSAGE:
             found.append(f"{utf16_length(shown)} UTF-16 units in a message")
@@ -227,7 +227,7 @@ class Strangers:
             if not preview.get("is_disabled"):
                 found.append(f"{method} with a preview of links")
         if method == "editMessageText":
-            found += self._told(params.text("text"), written=False)
+            found += self._check_text(params.text("text"), written=False)
         if method == "answerCallbackQuery" and utf16_length(params.text("text")) > 200:
             found.append("a long alert")
         return found

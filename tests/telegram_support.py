@@ -31,11 +31,11 @@ BUTTONS: Final = ["Again", "Continue", "Hotter", "Colder"]
 
 
 class ScriptedCommands(Commands):
-    """The commands: a prompt with "Slow" in it waits for `go_on`, and `said` replaces replies."""
+    """The commands: a prompt with "Slow" in it waits for `resume`, and `said` replaces replies."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
-        self.go_on = asyncio.Event()
+        self.resume = asyncio.Event()
         self.begun: Inbox[str] = Inbox("slow command")
         self.said: dict[str, Reply] = {}
         self.asked: list[Ask] = []
@@ -48,7 +48,7 @@ class ScriptedCommands(Commands):
         self.where.append(where)
         if isinstance(ask, Write | Ladder) and "Slow" in ask.prompt:
             self.begun.put(ask.prompt)
-            await self.go_on.wait()
+            await self.resume.wait()
         return self.said.get(name_of(ask)) or await super().handle(ask, where)
 
     def undelivered(self, platform: str) -> None:
@@ -56,8 +56,8 @@ class ScriptedCommands(Commands):
 
     async def press(self, data: str, where: Where) -> Reply:
         reply = await super().press(data, where)
-        if not self.go_on.is_set() and "slow press" in self.said:
-            await self.go_on.wait()
+        if not self.resume.is_set() and "slow press" in self.said:
+            await self.resume.wait()
         return self.said.get("press") or reply
 
 

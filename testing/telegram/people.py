@@ -72,7 +72,7 @@ class Press:
 
 @dataclass(eq=False)
 class InlineQuery:
-    """What somebody typed behind @bot; `answers` gets the results."""
+    """What a user typed behind @bot; `answers` gets the results."""
 
     server: World
     id: str
@@ -101,7 +101,7 @@ class InlineQuery:
 
 @dataclass(frozen=True, eq=False)
 class User:
-    """Somebody with a Telegram account."""
+    """An account."""
 
     server: World
     id: int
@@ -125,7 +125,7 @@ class User:
         return await self.press_data(sent, sent.data(label))
 
     async def press_data(self, sent: Sent, data: str) -> Press:
-        """Has a client of one's own send any data for a message."""
+        """Send any data for a message, as a modified client can."""
         press = Press(f"query-{self.server.number()}")
         self.server.queries[press.id] = press
         where = {"inline_message_id": sent.id} if sent.chat is None else {"message": sent.chat.message_json(sent)}
@@ -161,7 +161,7 @@ class Chat:
     async def send(
         self, text: str, *, by: User | None = None, topic: int | None = None, thread: int | None = None, **extra: Any
     ) -> int:
-        """Somebody writes; `extra` goes into the message, and without a `text` none does.
+        """Write a message; `extra` goes into it, and without a `text` it has none.
 
         `topic`: a forum's; `thread`: a reply thread of an ordinary supergroup.
         """
@@ -175,7 +175,7 @@ class Chat:
         return int(message["message_id"])
 
     async def edit(self, message_id: int, text: str, *, by: User | None = None) -> None:
-        """Somebody edits what they wrote."""
+        """Edit a message."""
         message = self.typed_message(text, by, {"edit_date": int(time.time())}) | {"message_id": message_id}
         await self.server.add_update("edited_message", message)
 
@@ -184,15 +184,15 @@ class Chat:
         kicked = f"bot was kicked from the {self.kind} chat"
         self.barred = "bot was blocked by the user" if self.kind == "private" else kicked
 
-    async def upgrade(self, *, told_here: bool = True, told_there: bool = True) -> Chat:
+    async def upgrade(self, *, announced_here: bool = True, announced_there: bool = True) -> Chat:
         """The group becomes a supergroup, with another number. Telegram tells both, unless a test forbids it."""
         new = Chat(self.server, -1_000_000_000_000 - self.server.number(), "supergroup")
         self.server.chats[new.id] = new
         self.upgraded_to = new.id
         admin = self.server.user("Admin")
-        if told_here:
+        if announced_here:
             await self.server.add_update("message", self.typed_message("", admin, {"migrate_to_chat_id": new.id}))
-        if told_there:
+        if announced_there:
             await self.server.add_update("message", new.typed_message("", admin, {"migrate_from_chat_id": self.id}))
         return new
 

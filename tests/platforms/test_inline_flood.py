@@ -1,4 +1,4 @@
-"""Inline queries, a hundred a second, from one person or from very many: the others notice nothing of it."""
+"""Inline queries, a hundred a second, from one user or from very many, delay no other user."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ A_SECOND, SECONDS = 100, 2
 
 
 async def flood(people: list[User]) -> list[InlineQuery]:
-    """Everybody in turn types something else each time; nobody gets what Telegram remembers."""
+    """The users in turn type something else each time, so that Telegram has nothing in its cache."""
     began, queries = time.monotonic(), []
     for number in range(A_SECOND * SECONDS):
         queries.append(await people[number % len(people)].inline(f"0.7 {number}"))
@@ -34,11 +34,11 @@ async def test_others_are_answered_meanwhile(
     server: TelegramServer, commands: Commands, chat: Chat, *, crowd: int, held: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    people = [server.user(f"Somebody {number}") for number in range(crowd)]
+    people = [server.user(f"User {number}") for number in range(crowd)]
     async with connected(server, commands, ALLOWED) as bot:
         assert bot._dispatcher is not None
         before, most, said = len(asyncio.all_tasks()), 0, []
-        caplog.clear()  # of what is told at the start
+        caplog.clear()  # of what is logged at the start
         hanging = server.hold(method="answerInlineQuery") if held else None
         flooding = asyncio.create_task(flood(people))
         while not flooding.done():
@@ -46,7 +46,7 @@ async def test_others_are_answered_meanwhile(
                 await chat.send(line)
                 said.append((await chat.next_message()).text)
             most = max(most, len(asyncio.all_tasks()) - before)
-            await asyncio.wait({flooding}, timeout=0.7)  # a chat may be told something once a second
+            await asyncio.wait({flooding}, timeout=0.7)  # a chat may get one message a second
         queries = await flooding
         kept = sum(isinstance(thing, telegram.InlineQuery) for thing in gc.get_objects())
         if hanging is not None:

@@ -1,5 +1,5 @@
 """Telegram in bad weather, and the bot as it is run: floods, errors, hangs, cut connections, nonsense, updates that
-come twice and in the wrong order. Everybody has one answer to everything in the end."""
+come twice and in the wrong order. Every request has one answer in the end."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class Asked:
         asked = {prompt for line in self.prompts.values() for prompt in line}
         try:
             async with asyncio.timeout(PATIENCE):
-                while not asked <= set(self.answered()):  # noqa: ASYNC110 - of another process, which tells nobody
+                while not asked <= set(self.answered()):  # noqa: ASYNC110 - of another process, which has no event for it
                     await asyncio.sleep(0.1)
         except TimeoutError:
             missing = sorted(asked - set(self.answered()))
@@ -66,7 +66,7 @@ class Asked:
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_after_a_storm_everybody_has_one_answer_to_everything(bot: Installation, seed: int) -> None:
+async def test_after_a_storm_every_request_has_one_answer(bot: Installation, seed: int) -> None:
     weather, server, asked = random.Random(seed), bot.server, Asked()
     alice, bob, carol = (server.user(name) for name in ("Alice", "Bob", "Carol"))
     group = server.supergroup()
@@ -121,7 +121,7 @@ async def test_after_a_storm_everybody_has_one_answer_to_everything(bot: Install
     assert server.pending == 0
 
 
-async def test_an_answer_of_which_nobody_can_say_whether_it_arrived_is_followed_by_a_word_about_it(
+async def test_an_answer_that_may_have_arrived_is_followed_by_a_note(
     bot: Installation,
 ) -> None:
     alice = bot.server.private(bot.server.user("Alice"))
@@ -151,8 +151,8 @@ async def test_half_an_answer_from_telegram_says_nothing_twice(bot: Installation
         await service.stop()
 
 
-async def test_after_a_kill_what_telegram_was_not_told_of_comes_again_and_the_rest_does_not(bot: Installation) -> None:
-    """Which updates were taken is told by the next request for more, at once. What is lost is being written then."""
+async def test_after_a_kill_only_unconfirmed_updates_come_again(bot: Installation) -> None:
+    """The next poll confirms what was received, at once. What is lost is being written at that moment."""
     alice, bob = (bot.server.private(bot.server.user(name)) for name in ("Alice", "Bob"))
     async with bot.service() as service:
         await alice.send("/start")
@@ -162,7 +162,7 @@ async def test_after_a_kill_what_telegram_was_not_told_of_comes_again_and_the_re
         await held.met()
         await service.kill()
         held.release()
-        await bob.send("/temperature")  # while nobody is there
+        await bob.send("/temperature")  # while the bot is down
     async with bot.service() as service:
         assert (await bob.next_message(PATIENCE)).text.startswith("You have no temperature")
         await alice.send("/temperature")

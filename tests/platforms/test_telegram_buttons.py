@@ -39,7 +39,7 @@ async def test_a_button_gives_the_person_another_text(group: Chat, bob: User, la
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_nobody_else_may_press(group: Chat, alice: User, bob: User) -> None:
+async def test_no_other_user_may_press(group: Chat, alice: User, bob: User) -> None:
     message = await first_text(group, bob)
     press = await alice.press(message, "Again")
     assert await press.answer() == (messages.NOT_YOUR_TEXT, True)
@@ -68,7 +68,7 @@ async def test_a_press_that_takes_long_stops_the_spinner_first(scripted: Scripte
         press = await alice.press(message, "Again")
         assert await clock.pass_until(press.answer()) == ("", False)
         assert chat.messages.unread == 0
-        scripted.go_on.set()
+        scripted.resume.set()
         assert (await chat.next_message()).labels == BUTTONS
 
 

@@ -190,7 +190,7 @@ async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store
 # ---- long texts and pictures ----
 
 
-async def test_a_long_text_goes_on_in_the_next_message(
+async def test_a_long_text_is_split_over_messages(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, group: Chat, bob: User
 ) -> None:
     commands = Commands(generator, store, BotSection(length=3000, cooldown=0.0))
@@ -206,7 +206,7 @@ async def test_a_long_text_goes_on_in_the_next_message(
     assert all(f"Temperature {rung}" in together for rung in ("0.5", "0.6", "0.7", "0.8", "0.9"))
 
 
-def test_a_generated_text_mentions_nobody() -> None:
+def test_a_generated_text_mentions_no_one() -> None:
     text = render(Reply.of_passages(Passage("ask @someone, a@b, @ c")))
     assert text == "ask @\u2060someone, a@\u2060b, @ c"
     assert render(Reply.answer("ask @BotFather")) == "ask @BotFather"
@@ -252,7 +252,7 @@ async def test_typing_is_shown_again_and_again_while_a_text_is_written(
     for _ in range(3):
         params = await forum.actions.next()
         assert (params.text("action"), params.integer("message_thread_id")) == ("typing", 3)
-    scripted.go_on.set()
+    scripted.resume.set()
     await forum.next_message()
 
 

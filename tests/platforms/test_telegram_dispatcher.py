@@ -25,7 +25,7 @@ from testing.telegram import Chat, TelegramServer, User
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_a_slow_chat_holds_up_nobody(
+async def test_a_slow_chat_delays_no_other(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, bob: User
 ) -> None:
     group = server.group()
@@ -37,7 +37,7 @@ async def test_a_slow_chat_holds_up_nobody(
     await group.send("/temperature", by=chat.owner)  # the same person, elsewhere
     await group.next_message()
     assert chat.messages.unread == 0
-    scripted.go_on.set()
+    scripted.resume.set()
     await chat.next_message()
 
 
@@ -52,13 +52,13 @@ async def test_commands_of_one_person_in_one_chat_keep_their_order(
     theirs = await group.send("/temperature", by=alice)
     assert (await group.next_message()).reply_to == theirs
     assert group.messages.unread == 0
-    scripted.go_on.set()
+    scripted.resume.set()
     assert [(await group.next_message()).reply_to for _ in range(3)] == [slow, second, third]
 
 
 async def fill_the_queue(scripted: ScriptedCommands, chat: Chat, alice: User) -> None:
     """The first is being answered, and as many wait behind it as may."""
-    scripted.go_on.clear()
+    scripted.resume.clear()
     await chat.send("/nietzsche Slow", by=alice)
     await scripted.begun.next()
     for _ in range(MAX_PENDING_PER_USER - 1):
@@ -66,7 +66,7 @@ async def fill_the_queue(scripted: ScriptedCommands, chat: Chat, alice: User) ->
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_a_user_whose_queue_is_full_is_told_so_once_until_they_are_answered(
+async def test_a_full_queue_is_refused_once_until_it_is_empty(
     scripted: ScriptedCommands, group: Chat, alice: User, bob: User
 ) -> None:
     for _ in range(2):
@@ -76,7 +76,7 @@ async def test_a_user_whose_queue_is_full_is_told_so_once_until_they_are_answere
         refusal, answer = await group.next_message(), await group.next_message()
         assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.LANE_FULL, surplus[0], True)
         assert answer.reply_to == theirs
-        scripted.go_on.set()
+        scripted.resume.set()
         answers = [await group.next_message() for _ in range(MAX_PENDING_PER_USER)]
         assert not {message.reply_to for message in answers} & set(surplus)
         assert group.messages.unread == 0
@@ -107,11 +107,11 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
     assert utf16_length(messages.LANE_FULL) <= MAX_ALERT
     assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
     assert utf16_length(messages.CROWD) <= MAX_ALERT
-    scripted.go_on.set()
+    scripted.resume.set()
     for _ in range(MAX_PENDING_PER_USER):
         await chat.next_message()
 
-    scripted.go_on.clear()
+    scripted.resume.clear()
     chosen = []
     for number in range(1 + MAX_PENDING_PER_USER):
         query = await alice.inline(f"Slow {number}")
@@ -137,7 +137,7 @@ async def test_the_last_inline_query_is_answered_however_many_wait(server: Teleg
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_who_has_waited_too_long_is_told_to_come_back(
+async def test_a_request_that_waited_too_long_is_refused(
     scripted: ScriptedCommands, chat: Chat, alice: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     message = await first_text(chat, alice)
@@ -148,7 +148,7 @@ async def test_who_has_waited_too_long_is_told_to_come_back(
     await chat.send("/temperature")
     monkeypatch.setattr(admission, "LONGEST_WAIT", 0.05)
     await asyncio.sleep(0.1)
-    scripted.go_on.set()
+    scripted.resume.set()
     late = messages.explain(admission.TooLate(0.0))
     assert [(await chat.next_message()).text for _ in range(2)] == [late, late]
     assert (await chat.next_message()).text.startswith("You have no temperature"), "that takes no time"
@@ -157,7 +157,7 @@ async def test_who_has_waited_too_long_is_told_to_come_back(
     assert (await chat.next_message()).labels == BUTTONS
 
 
-async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told_so(
+async def test_a_group_that_exceeds_its_message_limit_is_refused(
     scripted: ScriptedCommands,
 ) -> None:
     clock, limits = ManualClock(), Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), group=Rate(3, 90.0))
@@ -178,7 +178,7 @@ async def test_a_group_that_asks_for_more_than_telegram_lets_the_bot_say_is_told
         assert group.messages.unread == 0
 
 
-async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_told_and_no_one_waits_long(
+async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_long(
     scripted: ScriptedCommands, log_lines: LogLines
 ) -> None:
     clock, limits = ManualClock(), Limits(overall=Rate(4, 3.0), refusals=Rate(2, 60.0))
@@ -199,7 +199,7 @@ async def test_when_all_chats_ask_for_more_than_telegram_lets_through_some_are_t
         assert log_lines.count("requests.overloaded") == 1
 
 
-async def test_one_account_in_four_groups_silences_no_one_else(scripted: ScriptedCommands) -> None:
+async def test_one_account_that_floods_four_groups_silences_no_other_user(scripted: ScriptedCommands) -> None:
     clock = ManualClock()
     async with timed(scripted, clock, ALLOWED) as (server, _):
         flooder, groups = server.user("Flooder"), [server.group() for _ in range(4)]
@@ -241,10 +241,10 @@ async def test_updates_in_the_wrong_order_are_all_answered_in_the_right_one_and_
 
 
 async def test_requests_that_are_done_leave_nothing_behind() -> None:
-    go_on, done, refused = asyncio.Event(), [], []
+    resume, done, refused = asyncio.Event(), [], []
 
     async def work() -> None:
-        await go_on.wait()
+        await resume.wait()
         done.append(1)
 
     async def refuse(reason: str) -> None:
@@ -257,7 +257,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
         await settle()
         assert refused == [messages.LANE_FULL]
-        go_on.set()
+        resume.set()
         await requests.join()
         assert (len(done), len(requests)) == (MAX_PENDING_PER_USER + 1, 0)
         assert not requests._pending

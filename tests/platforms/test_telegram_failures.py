@@ -49,27 +49,29 @@ async def test_a_group_that_becomes_a_supergroup_meanwhile_is_answered_there(
     await group.send("/nietzsche Slow", by=bob)
     await scripted.begun.next()
     new = await group.upgrade()
-    scripted.go_on.set()
+    scripted.resume.set()
     message = await new.next_message()
     assert (message.labels, message.reply_to) == (BUTTONS, None)
 
 
 @pytest.mark.usefixtures("telegram")
-@pytest.mark.parametrize("told", ["in the old one", "in the new one", "by an error"])
-async def test_in_a_group_that_became_a_supergroup_everybody_goes_on(
-    server: TelegramServer, scripted: ScriptedCommands, bob: User, told: str, log_lines: LogLines
+@pytest.mark.parametrize("announced", ["in the old one", "in the new one", "by an error"])
+async def test_a_group_that_became_a_supergroup_keeps_its_texts(
+    server: TelegramServer, scripted: ScriptedCommands, bob: User, announced: str, log_lines: LogLines
 ) -> None:
     group = server.group()
     first = await first_text(group, bob)
     anonymous = User(server, 1087968824, "Group", is_bot=True)
     await group.send("/nietzsche 0.7 Of", by=anonymous, sender_chat=group.json())
     theirs = await group.next_message()
-    if told == "by an error":
+    if announced == "by an error":
         await group.send("/nietzsche 0.7 Slow The", by=bob)
         await scripted.begun.next()
-    new = await group.upgrade(told_here=told == "in the old one", told_there=told == "in the new one")
-    if told == "by an error":
-        scripted.go_on.set()
+    new = await group.upgrade(
+        announced_here=announced == "in the old one", announced_there=announced == "in the new one"
+    )
+    if announced == "by an error":
+        scripted.resume.set()
         first = await new.next_message()
         assert first.text.startswith("Slow The")
     await log_lines.saying("chat.migrated platform=telegram")
@@ -86,7 +88,7 @@ async def test_in_a_group_that_became_a_supergroup_everybody_goes_on(
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_anybody_may_press_under_what_a_group_asked_for_in_its_own_name(
+async def test_every_user_may_press_under_a_text_that_a_group_asked_for(
     group: Chat, alice: User, bob: User, store: Store
 ) -> None:
     anonymous = User(group.server, 1087968824, "Group", is_bot=True)
@@ -120,7 +122,7 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
     await scripted.begun.next()
     if trouble == "down":
         await server.down()
-    scripted.go_on.set()
+    scripted.resume.set()
     if trouble == "down":
         await server.up()
     assert (await chat.next_message()).labels == BUTTONS
@@ -160,7 +162,9 @@ async def test_an_answer_that_telegram_refuses_is_counted_and_logged_without_its
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_a_defect_is_logged_and_stops_nobody(scripted: ScriptedCommands, chat: Chat, log_lines: LogLines) -> None:
+async def test_a_defect_is_logged_and_stops_nothing_else(
+    scripted: ScriptedCommands, chat: Chat, log_lines: LogLines
+) -> None:
     scripted.said["about"] = None  # type: ignore[assignment]
     scripted.said["help"] = "no reply"  # type: ignore[assignment]
     await chat.send("/help")

@@ -50,8 +50,8 @@ async def test_buttons_of_an_inline_message_change_it(alice: User, bob: User) ->
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_nobody_writes_into_an_inline_message_of_somebody_else(alice: User, bob: User) -> None:
-    """A client of one's own sends any data for any message that it sees, such as that of one's own button."""
+async def test_no_user_can_write_into_an_inline_message_of_another(alice: User, bob: User) -> None:
+    """A modified client sends any data for any message that it sees, such as that of the user's own button."""
     messages_of = {}
     for person in (alice, bob):
         query = await person.inline("The")
@@ -79,7 +79,7 @@ async def test_the_button_of_a_placeholder_says_that_the_text_is_coming(
     await scripted.begun.next()
     press = await bob.press(message, "…")
     assert await press.answer() == (messages.INLINE_WAIT, False)
-    scripted.go_on.set()
+    scripted.resume.set()
     await message.next_edit()
     assert len(server.calls_of("editMessageText")) == 1
 

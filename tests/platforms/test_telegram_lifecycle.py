@@ -59,7 +59,7 @@ async def test_a_token_that_is_refused_for_an_answer_is_final(
         await chat.send("/nietzsche Slow")
         await scripted.begun.next()
         server.revoke()
-        scripted.go_on.set()
+        scripted.resume.set()
         with pytest.raises(BadToken):
             await task
 
@@ -84,7 +84,7 @@ async def test_when_telegram_is_away_at_the_start_trying_again_makes_sense(
         await chat.next_message()
 
 
-async def test_a_network_that_fails_while_polling_is_told_once_and_waited_for(
+async def test_a_network_failure_while_polling_is_logged_once_and_retried(
     server: TelegramServer, telegram: Telegram, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(polling, "BACKOFF", QUICK)
@@ -198,7 +198,7 @@ async def test_draining_answers_what_was_taken_and_those_who_come_meanwhile(
         await other.send("/nietzsche 0.7")
         await hold.met()
         assert not draining.done()
-        scripted.go_on.set()
+        scripted.resume.set()
         await chat.next_message()
         await asyncio.wait({draining}, timeout=0.2)
         assert not draining.done()  # who came late is owed an answer too

@@ -28,8 +28,8 @@ PNG = b"\x89PNG\r\n\x1a\n"
 TALL = PNG + b"\0\0\0\rIHDR" + (1080).to_bytes(4, "big") + (MAX_PHOTO_SIDE + 1).to_bytes(4, "big")
 
 
-class Told(Commands):
-    """The commands, which can be told what to say."""
+class ScriptedReplies(Commands):
+    """The commands, with `said` in place of some replies."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
@@ -40,16 +40,16 @@ class Told(Commands):
 
 
 @pytest.fixture
-async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[Told]:
+async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[ScriptedReplies]:
     async with (
         Store.open(tmp_path / "pictures.sqlite3") as store,
         ThreadedGenerator.open(tiny_folder, threads=1) as generator,
     ):
-        yield Told(generator, store, BotSection(length=60, cooldown=0.0))
+        yield ScriptedReplies(generator, store, BotSection(length=60, cooldown=0.0))
 
 
 @pytest.fixture
-async def bot(server: TelegramServer, commands: Told) -> AsyncIterator[Telegram]:
+async def bot(server: TelegramServer, commands: ScriptedReplies) -> AsyncIterator[Telegram]:
     """The bot, connected."""
     section = TelegramSection(token=Secret(server.token), api_url=server.url)
     telegram = Telegram(section, commands, limits=FAST)
@@ -95,7 +95,7 @@ async def test_in_a_group_it_answers_the_person_who_asked_with_their_own_text(
 @pytest.mark.usefixtures("bot")
 async def test_a_picture_too_tall_for_a_photo_goes_as_a_file(
     server: TelegramServer,
-    commands: Told,
+    commands: ScriptedReplies,
     chat: Chat,
 ) -> None:
     commands.said["surprise"] = Reply.answer("here", picture=Picture(TALL, "surprise.png", "a long text"))

@@ -60,7 +60,7 @@ async def test_typing_is_left_out_where_telegram_wants_nothing(scripted: Scripte
         await chat.send("/nietzsche Slow")
         await scripted.begun.next()
         await clock.pass_until(log_lines.saying("typing.failed error=RetryAfter"))
-        scripted.go_on.set()
+        scripted.resume.set()
         assert (await clock.pass_until(chat.next_message())).labels == BUTTONS
         assert len(server.calls_of("sendChatAction")) == 1
 

@@ -80,7 +80,7 @@ def button(data: str) -> Answer:
 # ---- doors --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_token_and_a_method_that_nobody_knows(api: Api) -> None:
+async def test_an_unknown_token_and_an_unknown_method(api: Api) -> None:
     assert (await api.answer("getMe", "1:wrong")) == {
         "ok": False,
         "error_code": 401,
@@ -171,7 +171,7 @@ async def test_a_person_who_blocked_the_bot(api: Api, chat: Chat) -> None:
 
 async def test_a_group_that_became_a_supergroup(api: Api, server: TelegramServer) -> None:
     group = server.group()
-    new = await group.upgrade(told_there=False)
+    new = await group.upgrade(announced_there=False)
     answer = await api.answer("sendMessage", chat_id=group.id, text="x")
     assert answer["description"] == "Bad Request: group chat was upgraded to a supergroup chat"
     assert answer["parameters"] == {"migrate_to_chat_id": new.id}
@@ -397,7 +397,7 @@ async def test_errors_that_are_no_json_and_cut_connections(api: Api, server: Tel
     assert chat.messages.unread == 1
 
 
-async def test_a_held_request_goes_on_when_it_is_released(api: Api, server: TelegramServer, chat: Chat) -> None:
+async def test_a_held_request_continues_when_it_is_released(api: Api, server: TelegramServer, chat: Chat) -> None:
     fault = server.hold(method="sendMessage")
     async with asyncio.TaskGroup() as group:
         group.create_task(api.ok("sendMessage", chat_id=chat.id, text="x"))

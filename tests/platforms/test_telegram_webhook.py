@@ -51,7 +51,7 @@ async def test_updates_through_a_webhook(
     assert server.webhook.url == ""
 
 
-async def test_a_webhook_believes_nobody_without_the_secret(
+async def test_a_webhook_rejects_requests_without_the_secret(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, unused_tcp_port: int
 ) -> None:
     settings = hook(server, unused_tcp_port)

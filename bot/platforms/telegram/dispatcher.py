@@ -155,7 +155,7 @@ class Dispatcher:
                     del self._pending[name]
                     self._active.discard(name)
         del self._queues[key]
-        self._refused.discard(key)  # a user whose queue was full is told so again the next time
+        self._refused.discard(key)  # a full queue is refused once until it is empty
 
     async def _do(self, work: Work) -> None:
         """Does the work; what goes wrong is logged here, without a word of what the user wrote."""

@@ -47,7 +47,7 @@ def is_wait_button(query: CallbackQuery) -> bool:
 
 
 def inline_where(user: str, locale: str | None) -> Where:
-    """Returns the place of a user's inline messages. Each user waits in a queue of their own."""
+    """Returns the place of a user's inline messages. Each user has a separate queue."""
     return Where(PLATFORM, INLINE, user, locale or "", queue=f"{INLINE}/{user}")
 
 

@@ -41,7 +41,7 @@ TYPING_EVERY_SECONDS: Final = 4.5
 BACKOFF: Final = Backoff(first=1.0, longest=30.0)
 """Between attempts to send."""
 GIVE_UP_SECONDS: Final = 180.0
-"""After the first attempt; nobody waits for the answer any more."""
+"""After the first attempt; the answer is of no use any more."""
 MAX_PHOTO_SIDE: Final = 2560
 """Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
 whose letters would become too small to read, is sent as a file, which stays as it is."""
@@ -96,7 +96,7 @@ class Sender:
         """Sends the whole reply, the buttons below its last piece.
 
         In a group it answers the message that asked for it; what is meant for one user notifies no one else. If
-        Telegram may have accepted a message or not, the user, who can see which, is told so: sent again it might
+        Telegram may have accepted a message or not, the user, who can see which, gets a note: sent again it might
         stand there twice, left alone not at all.
         """
         try:
