@@ -346,6 +346,7 @@ def test_the_unit_gives_the_service_the_time_that_it_takes() -> None:
     assert int(unit["WatchdogSec"]) > 10 * PERIOD_SECONDS
     assert unit["RestartPreventExitStatus"] == str(USAGE)
     assert unit["SuccessExitStatus"] == "130 143"
+    assert (unit["KillMode"], unit["OOMPolicy"]) == ("mixed", "continue")  # the generator is a child process
     state = load(None, {"XDG_STATE_HOME": unit["Environment"].removeprefix("XDG_STATE_HOME=")}).database
     assert state.parent == Path("/var/lib") / unit["StateDirectory"]
 
