@@ -30,8 +30,9 @@ from generator.training.architectures.stacked import stacked_layers
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
 from generator.types import GenerationRequest, SamplingParams
+from generator.weights.manifest import FLOAT_WEIGHTS
 from generator.weights.session import cores
-from generator.weights.versions import FLOAT_WEIGHTS, shipped_folder
+from generator.weights.versions import shipped_folder
 
 CLASSIC_CHARACTERS = 150
 STREAM_LENGTH = 1500

@@ -38,7 +38,8 @@ from generator.types import (
     WorkerStatistics,
 )
 from generator.vocabulary import Fitted, Vocabulary
-from generator.weights.versions import Manifest, Weights
+from generator.weights.manifest import Manifest
+from generator.weights.versions import Weights
 
 if TYPE_CHECKING:
     from generator.serving.generator import ThreadedGenerator

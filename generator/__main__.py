@@ -10,7 +10,8 @@ from pathlib import Path
 
 from generator.cluster.deploy import DeploymentSpec, connect, deploy
 from generator.errors import GeneratorError
-from generator.weights.versions import MANIFEST, shipped_folder
+from generator.weights.manifest import MANIFEST
+from generator.weights.versions import shipped_folder
 
 _WRONG = 1
 _INTERRUPTED = 130

@@ -5,7 +5,6 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Final
 
 import numpy as np
@@ -33,14 +32,13 @@ class Fitted:
     dropped: tuple[str, ...]
 
 
-@dataclass(frozen=True)
 class Vocabulary:
     """The distinct characters in index order. Raises `ValueError` when one occurs twice or there are none."""
 
-    characters: str
-
-    def __post_init__(self) -> None:
-        if not self.characters or len(set(self.characters)) != len(self.characters):
+    def __init__(self, characters: str) -> None:
+        self.characters: Final = characters
+        self._index = {character: i for i, character in enumerate(characters)}
+        if not characters or len(self._index) != len(characters):
             raise ValueError("a vocabulary is one string of distinct characters, at least one")
 
     @classmethod
@@ -48,9 +46,14 @@ class Vocabulary:
         """The vocabulary of a text, in code point order."""
         return cls("".join(sorted(set(text))))
 
-    @cached_property
-    def _index(self) -> dict[str, int]:
-        return {character: i for i, character in enumerate(self.characters)}
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Vocabulary) and other.characters == self.characters
+
+    def __hash__(self) -> int:
+        return hash(self.characters)
+
+    def __repr__(self) -> str:
+        return f"Vocabulary({self.characters!r})"
 
     def __len__(self) -> int:
         return len(self.characters)

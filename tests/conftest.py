@@ -25,7 +25,8 @@ from generator import ThreadedGenerator
 from generator.training.architectures import step_model
 from generator.training.model import FloatWeights, parameters, to_bytes
 from generator.vocabulary import Vocabulary
-from generator.weights.versions import FLOAT_WEIGHTS, CorpusNote, Manifest, activate, add_version, shipped_folder
+from generator.weights.manifest import FLOAT_WEIGHTS, CorpusNote, Manifest
+from generator.weights.versions import activate, add_version, shipped_folder
 from testing.telegram import Chat, TelegramServer, User
 
 TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!?'\"()-")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Final
 
 import hostile
@@ -15,10 +15,12 @@ import test_buttons
 import test_hostile
 import test_parsing
 import test_state
+from msgspec.structs import replace
 
 from generator import Vocabulary
 from generator.serving.state import SavedState, StateMismatch
-from generator.weights.versions import MANIFEST, Manifest, load_weights, shipped_folder
+from generator.weights.manifest import MANIFEST, Manifest
+from generator.weights.versions import load_weights, shipped_folder
 
 
 @dataclass(frozen=True)

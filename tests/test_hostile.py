@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import random
 import unicodedata
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import pytest
 from discord_support import SLASH, World, world
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from simcord.interactions import base_payload
 
 from bot.config.schema import BotSection

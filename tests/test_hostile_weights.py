@@ -10,7 +10,6 @@ import random
 import re
 import shutil
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +19,7 @@ import pytest
 from conftest import TINY_VOCABULARY, add_random_version, random_weights
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 from service_process import PATIENCE, Installation
 from trapped_weights import endless

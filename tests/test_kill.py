@@ -28,7 +28,7 @@ from testing.telegram import Chat, TelegramServer
 ROUNDS = int(os.environ.get("LSTMEGA_KILLS", "5"))
 PUBLISH = """
 import os, sys, time
-from dataclasses import replace
+from msgspec.structs import replace
 from pathlib import Path
 from generator.weights.versions import activate, add_version, load_weights
 folder, first = Path(sys.argv[1]), int(sys.argv[2])

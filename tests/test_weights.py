@@ -7,16 +7,17 @@ import json
 import resource
 import shutil
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from generator import Manifest, Vocabulary, WeightsError
-from generator.weights.versions import METRICS, CorpusNote, activate, add_version, current_version, load_weights
+from generator.weights.manifest import METRICS, CorpusNote
+from generator.weights.versions import activate, add_version, current_version, load_weights
 
 AddVersion = Callable[[Path, str, int], Path]
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import onnx
 from conftest import LIKELIER, TINY_VOCABULARY, add_random_version
 from numpy import array, float32, int64
@@ -69,7 +69,7 @@ def add_trapped_version(folder: Path, version: str, fault: Fault) -> None:
     add_random_version(folder, f"{version}-sound", seed=1, likelier=LIKELIER | {LETTER: NEVER})
     sound = load_weights(folder, f"{version}-sound")
     content = _with_trap(onnx.load_from_string(sound.model), fault).SerializeToString()
-    manifest = dataclasses.replace(
+    manifest = msgspec.structs.replace(
         sound.manifest, version=version, files={"model.onnx": hashlib.sha256(content).hexdigest()}
     )
     add_version(folder, {"model.onnx": content}, manifest)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from benchmarks.service.discord import in_channels
 from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loop, open_loop
 from benchmarks.service.process import Bench, Service, Usage
@@ -223,7 +225,7 @@ def two_copies(folder: Path, weights: Weights) -> tuple[str, str]:
     files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
     names = ("copy-1", "copy-2")
     for name in names:
-        add_version(folder, files, replace(weights.manifest, version=name))
+        add_version(folder, files, msgspec.structs.replace(weights.manifest, version=name))
     activate(folder, names[-1])
     return names
 

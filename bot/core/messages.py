@@ -14,7 +14,7 @@ from bot.core.sanitize import inert
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal
-from generator.weights.versions import Manifest
+from generator.weights.manifest import Manifest
 
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""

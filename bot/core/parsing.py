@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 from bot.core.ask import Ask
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
-from generator.weights.versions import Manifest
+from generator.weights.manifest import Manifest
 
 _COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
 _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")

@@ -9,7 +9,8 @@ from typing import Final
 from bot.config.schema import GeneratorSection
 from generator import Generator
 from generator.process.generator import ProcessGenerator
-from generator.weights.versions import MANIFEST, shipped_folder
+from generator.weights.manifest import MANIFEST
+from generator.weights.versions import shipped_folder
 
 _QUEUE: Final = 160
 """More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""

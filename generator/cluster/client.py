@@ -17,7 +17,8 @@ from generator.process.protocol import Ready, Work
 from generator.process.remote import RemoteGenerator
 from generator.process.spawn import ChildProcess
 from generator.types import GeneratorStatus
-from generator.weights.versions import Manifest, Weights
+from generator.weights.manifest import Manifest
+from generator.weights.versions import Weights
 
 REQUEST_SECONDS: Final = 30.0
 """After so long a text is given up: as long as a user waits in the queue."""

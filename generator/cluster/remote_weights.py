@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from generator.errors import WeightsError
-from generator.weights.versions import CURRENT, MANIFEST, VERSION_NAME, Manifest, current_version
+from generator.weights.manifest import MANIFEST, Manifest
+from generator.weights.versions import CURRENT, VERSION_NAME, current_version
 
 
 def named_version(source: str) -> str:

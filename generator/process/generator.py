@@ -17,7 +17,8 @@ from generator.process.protocol import Ready
 from generator.process.remote import RemoteGenerator
 from generator.process.spawn import ChildProcess
 from generator.types import WorkerStatistics
-from generator.weights.versions import Manifest, Weights, current_version
+from generator.weights.manifest import Manifest
+from generator.weights.versions import Weights, current_version
 
 LOAD_SECONDS: Final = 60.0
 """How long a worker may take until it is ready. One whose model hangs is ended then."""

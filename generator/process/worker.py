@@ -35,8 +35,8 @@ from generator.process.protocol import (
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.types import GenerationRequest
+from generator.weights.manifest import MODEL
 from generator.weights.session import cores
-from generator.weights.versions import MODEL
 
 _PER_THREAD: Final = 160 << 20
 """Address space of a thread that generates and of one of onnxruntime: a stack and an arena of malloc for each."""

@@ -15,8 +15,9 @@ from generator.serving.logits_processors import TokenMasks
 from generator.serving.sampling import NO_CHARACTER, draw
 from generator.serving.state import ModelId, SavedState
 from generator.vocabulary import Vocabulary
+from generator.weights.manifest import MODEL
 from generator.weights.session import Logits, Network, State, state_row
-from generator.weights.versions import MODEL, Weights, load_weights
+from generator.weights.versions import Weights, load_weights
 
 INITIAL_STATES: Final = 16
 """Sentence ends that texts without a prompt start after; with them the first words differ from text to text."""

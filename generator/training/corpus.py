@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from generator.vocabulary import Indices, Vocabulary
-from generator.weights.versions import MAX_SYMBOLS
+from generator.weights.manifest import MAX_SYMBOLS
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"

@@ -25,7 +25,8 @@ from generator.training.architectures.recurrent import StatefulLayer
 from generator.training.backend import keras
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
-from generator.weights.versions import FLOAT_WEIGHTS, MODEL, load_weights
+from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
+from generator.weights.versions import load_weights
 
 
 def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_steps: int, seed: int) -> keras.Model:

@@ -15,7 +15,8 @@ from rich.text import Text
 from generator.training.presets import Preset, TrainingConfig
 from generator.training.run import Run, duration
 from generator.vocabulary import Vocabulary
-from generator.weights.versions import Manifest, load_weights
+from generator.weights.manifest import Manifest
+from generator.weights.versions import load_weights
 
 if TYPE_CHECKING:
     from generator.training.checkpoint import TrainingState  # loads TensorFlow

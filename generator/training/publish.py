@@ -20,8 +20,9 @@ from generator.training.presets import Preset
 from generator.training.report import curve_png, history_csv
 from generator.training.run import RunSettings
 from generator.training.samples import shaded_samples
+from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
-from generator.weights.versions import FLOAT_WEIGHTS, FORMAT, MODEL, CorpusNote, Manifest, add_version
+from generator.weights.versions import add_version
 
 _LICENSES: Final = {
     "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647": (

@@ -18,7 +18,8 @@ from generator.training.corpus import Corpus, CorpusError, default_corpus, read_
 from generator.training.dataset import steps_per_epoch
 from generator.training.presets import DEFAULT, PRESETS, OverrideError, Preset
 from generator.vocabulary import Indices
-from generator.weights.versions import FLOAT_WEIGHTS, VERSION_NAME, load_weights, shipped_folder
+from generator.weights.manifest import FLOAT_WEIGHTS
+from generator.weights.versions import VERSION_NAME, load_weights, shipped_folder
 
 RUNS: Final = ".training"
 """Folder inside the weights folder; a run's folder has the name of its version."""

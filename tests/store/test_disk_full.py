@@ -9,11 +9,11 @@ import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from conftest import add_random_version, keep
+from msgspec.structs import replace
 from service_process import Installation, asked
 
 import train

@@ -1,0 +1,111 @@
+"""`manifest.json`: what a weights version is, and the sha256 of its files."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from generator.vocabulary import Vocabulary
+
+FORMAT: Final = 1
+MANIFEST: Final = "manifest.json"
+MODEL: Final = "model.onnx"
+FLOAT_WEIGHTS: Final = "weights.safetensors"
+METRICS: Final = (
+    "valid_bits_per_character",
+    "test_bits_per_character",
+    "float_valid_bits_per_character",
+    "float_test_bits_per_character",
+)
+MAX_SYMBOLS: Final = 20_000
+Text = Annotated[str, Meta(max_length=1000)]
+"""Users read most of a manifest's texts in one message of 2,000 characters."""
+Count = Annotated[int, Meta(ge=0, le=10**15)]
+Bits = Annotated[float, Meta(ge=0.0, le=64.0)]
+FileName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}\Z")]
+Digest = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class CorpusNote(Struct, frozen=True):
+    """The text that a network learnt: its name, its length in characters, the sha256 of its UTF-8 bytes."""
+
+    name: Text
+    characters: Count
+    sha256: str
+
+
+class Manifest(Struct, frozen=True):
+    """`metrics` has at least `METRICS`; `files` at least `MODEL`.
+
+    `lowercase`: the network knows the text lower-cased. `hard_wrapped`: its corpus breaks lines inside a paragraph, so
+    a single line end in a text means a space.
+    """
+
+    format: int
+    version: Text
+    architecture: Text
+    preset: Text
+    parameters: Count
+    vocabulary: Vocabulary
+    corpus: CorpusNote
+    split: Text
+    training: dict[str, Any]
+    metrics: dict[str, Any]
+    files: dict[FileName, Digest]
+    license: Text
+    lowercase: bool = False
+    hard_wrapped: bool = False
+
+    def to_json(self) -> str:
+        """Returns the text of `manifest.json`."""
+        content = msgspec.json.encode(self, enc_hook=lambda vocabulary: vocabulary.characters)
+        return msgspec.json.format(content, indent=2).decode() + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> Manifest:
+        """Reads `manifest.json`; keys that it does not know are left out.
+
+        Raises `ValueError` that names the key which is missing or wrong.
+        """
+        try:
+            content = msgspec.json.decode(text)
+        except RecursionError as error:
+            raise ValueError("is nested too deeply") from error
+        if not isinstance(content, dict):
+            raise ValueError("is not a JSON object")
+        if content.get("format") != FORMAT:
+            raise ValueError(f"format is {content.get('format')!r}; this program reads format {FORMAT}")
+        try:
+            manifest = msgspec.convert(content, cls, dec_hook=_vocabulary)
+            msgspec.convert({"metrics": manifest.metrics}, _RequiredMetrics)
+        except msgspec.ValidationError as error:
+            raise ValueError(_problem(error)) from error
+        if MODEL not in manifest.files:
+            raise ValueError(f"files: {MODEL} is missing")
+        return manifest
+
+
+_RequiredMetrics = msgspec.defstruct(
+    "_RequiredMetrics", [("metrics", msgspec.defstruct("_Metrics", [(name, Bits) for name in METRICS]))]
+)
+
+
+def _vocabulary(_: type, characters: Any) -> Vocabulary:
+    if not isinstance(characters, str):
+        raise ValueError(f"Expected `str`, got `{type(characters).__name__}`")
+    if len(characters) > MAX_SYMBOLS:
+        raise ValueError(f"has more than {MAX_SYMBOLS} characters")
+    return Vocabulary(characters)
+
+
+def _problem(error: msgspec.ValidationError) -> str:
+    """Returns msgspec's message with the key in front, as in "corpus.name is missing"."""
+    what, _, path = str(error).partition(" - at ")
+    keys = [key for key in path.rpartition("$")[2].strip("`").split(".") if key]
+    if missing := re.fullmatch(r"Object missing required field `(\w+)`", what):
+        what = "is missing"
+        keys.append(missing[1])
+    return f"{'.'.join(keys)} {what[0].lower()}{what[1:]}"
