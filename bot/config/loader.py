@@ -132,6 +132,8 @@ class _Reader:
                 f"{self._places['store', 'url']}: path and url are both set; leave one of them out: path is a file for"
                 " one process, url a PostgreSQL that several share"
             )
+        if self.problems:
+            raise ConfigError(self.problems)
         store["path"] = store.get("path") or default_database
         sections: dict[str, Any] = {}
         for name, section in SECTIONS.items():
@@ -152,9 +154,10 @@ class _Reader:
 def _converted(kind: Any, value: Any, base: Path | None) -> Any:
     """Raises an error of msgspec, `TypeError`, `ValueError`, or `RuntimeError` for an unknown home folder."""
     if kind in (Folder, DatabaseFile):
-        if "\0" in value or (kind is DatabaseFile and value.strip() == ":memory:"):
+        text = _unquoted(value)
+        if "\0" in text or (kind is DatabaseFile and text == ":memory:"):
             raise ValueError("no path")
-        return (base or Path.cwd()).absolute() / Path(value).expanduser() if value.strip() else None
+        return (base or Path.cwd()).absolute() / Path(text).expanduser() if text else None
     if get_args(kind)[0] is Secret:
         word = _unquoted(value).removeprefix("Bot ").strip()
         if re.search(r"\s", word) or (kind is DatabaseUrl and word and not DATABASE_URL.fullmatch(word)):
