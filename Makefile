@@ -33,10 +33,10 @@ test-oldest: $(OLDEST)/.dev
 	$(OLDEST)/bin/$(PYTEST) $(TESTS)
 
 test-cluster: .venv/.cluster
-	$(BIN)/python -m pytest tests/test_pool.py
+	$(BIN)/python -m pytest tests/generator/test_pool.py
 
 faults: .venv/.dev
-	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/test_kill.py
+	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/service/test_kill.py
 
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)

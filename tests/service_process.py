@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
@@ -78,6 +79,14 @@ class ServiceProcess:
     @property
     def process_id(self) -> int:
         return self._process.pid
+
+    def workers(self) -> list[int]:
+        """The process IDs of its child processes."""
+        found: list[int] = []
+        for thread in Path(f"/proc/{self.process_id}/task").iterdir():
+            with contextlib.suppress(OSError):  # the thread has ended
+                found += map(int, (thread / "children").read_text().split())
+        return found
 
     def tell(self, number: signal.Signals) -> None:
         self._process.send_signal(number)
@@ -179,6 +188,14 @@ class Installation:
             for sent in chat.sent.values():
                 words = sent.text[:40]
                 assert not any(words in line for line in self.logged)
+
+
+def has_ended(process: int) -> bool:
+    """Whether a process is gone, or waits for nothing but its parent."""
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].startswith("Z")
+    except OSError:
+        return True
 
 
 def people(bot: Installation, count: int) -> list[Chat]:

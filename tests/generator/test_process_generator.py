@@ -15,7 +15,7 @@ from contextvars import ContextVar
 from pathlib import Path
 
 import pytest
-from service_process import PATIENCE, ROOT
+from service_process import PATIENCE, ROOT, has_ended
 from trapped_weights import TRAP, add_trapped_version, endless, not_a_number
 
 from generator import (
@@ -70,13 +70,6 @@ async def until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - another process makes it true
             await asyncio.sleep(0.01)
-
-
-def has_ended(process: int) -> bool:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(") ")[2].startswith("Z")
-    except OSError:
-        return True
 
 
 @asynccontextmanager

@@ -34,7 +34,7 @@ from generator.backoff import Backoff
 from generator.serving.generator import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
 from generator.weights.versions import activate
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 AT_ONCE = Backoff(first=0.001, longest=0.001)
 
 

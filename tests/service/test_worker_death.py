@@ -8,7 +8,7 @@ import signal
 import time
 from pathlib import Path
 
-from service_process import PATIENCE, TYPED, Installation, ServiceProcess, people
+from service_process import PATIENCE, TYPED, Installation, ServiceProcess, has_ended, people
 from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
 
 from generator.weights.versions import activate
@@ -41,9 +41,7 @@ async def figure(service: ServiceProcess, name: str) -> float:
 
 
 def worker_of(service: ServiceProcess) -> int:
-    """The process ID of the service's worker, its one child."""
-    threads = Path(f"/proc/{service.process_id}/task").iterdir()
-    (worker,) = [int(child) for thread in threads for child in (thread / "children").read_text().split()]
+    (worker,) = service.workers()
     return worker
 
 
@@ -136,4 +134,4 @@ async def test_a_step_that_hangs_does_not_keep_the_service_from_ending(bot: Inst
         worker, began = worker_of(service), time.monotonic()
         await service.stop()
         assert time.monotonic() - began < 22
-        assert not await asyncio.to_thread(Path(f"/proc/{worker}").exists)
+        assert has_ended(worker)
