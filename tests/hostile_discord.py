@@ -19,8 +19,7 @@ from simcord.interactions import base_payload
 
 from bot.core.commands import operator_commands, user_commands
 from bot.platforms.discord.platform import configure_logging
-from bot.platforms.discord.render import MAX_MESSAGE
-from bot.platforms.discord.responder import PREFIX
+from bot.platforms.discord.render import MAX_MESSAGE, PREFIX
 from bot.platforms.discord.slash_commands import MAX_CHOICE_NAME, MAX_CHOICES
 from bot.platforms.text import utf16_length
 

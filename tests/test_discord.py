@@ -23,8 +23,7 @@ from bot.core.commands import COMMANDS, operator_commands, user_commands
 from bot.core.reply import Action, Passage, Picture, Reply, Suggestion
 from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
-from bot.platforms.discord.render import MAX_MESSAGE
-from bot.platforms.discord.responder import MAX_LABEL, PREFIX
+from bot.platforms.discord.render import MAX_LABEL, MAX_MESSAGE, PREFIX
 from bot.platforms.text import EMPTY, utf16_length
 from generator import Temperature
 
@@ -775,7 +774,7 @@ async def test_a_mistake_of_ours_is_logged_and_the_person_told(
         monkeypatch.undo()
         raise ZeroDivisionError
 
-    monkeypatch.setattr(responder, "contents", broken)
+    monkeypatch.setattr(responder, "messages_of", broken)
     result = await here.alice.slash(here.channel, "nietzsche")
     assert result.ephemeral
     assert shown(result) == messages.UNEXPECTED

@@ -11,7 +11,7 @@ from discord_support import World, as_shown, world
 from bot.core import messages
 from bot.core.commands import COMMANDS, user_commands
 from bot.core.reply import Picture, Reply
-from bot.platforms.discord.responder import MAX_DESCRIPTION, _extras
+from bot.platforms.discord.render import MAX_DESCRIPTION, extras_of
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -
 
 
 def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
-    file = _extras(Reply.answer("a", picture=Picture(b"PNG", "a.png", "word " * 500)))["file"]
+    file = extras_of(Reply.answer("a", picture=Picture(b"PNG", "a.png", "word " * 500)))["file"]
     assert file.description == ("word " * 500)[:MAX_DESCRIPTION]
     assert (file.filename, file.fp.read()) == ("a.png", b"PNG")
 

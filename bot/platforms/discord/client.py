@@ -7,8 +7,7 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Coroutine, Sequence
 from typing import Any, Final
 
 import discord
@@ -21,7 +20,8 @@ from bot.core.reply import Reply, Suggestion
 from bot.platforms.dedup import Deduplicator
 from bot.platforms.discord.command_tree import CommandTree
 from bot.platforms.discord.endpoints import Http
-from bot.platforms.discord.responder import PREFIX, InteractionResponder, MentionResponder, Responder, respond
+from bot.platforms.discord.render import PREFIX
+from bot.platforms.discord.responder import InteractionResponder, MentionResponder, Responder, respond
 from bot.platforms.discord.slash_commands import Portuguese, commands, definition
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -41,22 +41,11 @@ _MAX_SUGGESTIONS: Final = 1024
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class Shards:
-    """Which shards connect here (none named: all), and how many there are in all (0: as many as Discord recommends)."""
-
-    numbers: tuple[int, ...] = ()
-    count: int = 0
-
-
-ALL_SHARDS: Final = Shards()
-
-
 class Client(discord.AutoShardedClient):
     """One connection from log-in to close; the next one needs a new client.
 
     `for_operators`: whether the operators' commands are registered. `sync_on_login`: whether commands that changed are
-    registered at log-in. `shards`: those that connect here.
+    registered at log-in. `shard_ids`: the shards that connect here (none: all), of `shard_count` (0: as Discord says).
     """
 
     def __init__(
@@ -67,11 +56,12 @@ class Client(discord.AutoShardedClient):
         for_operators: bool,
         gateway_url: str = "",
         sync_on_login: bool = True,
-        shards: Shards = ALL_SHARDS,
+        shard_ids: Sequence[int] = (),
+        shard_count: int = 0,
     ) -> None:
         super().__init__(
-            shard_ids=list(shards.numbers) or None,  # type: ignore[arg-type] # None is its default
-            shard_count=shards.count or None,
+            shard_ids=list(shard_ids) or None,  # type: ignore[arg-type] # None is its default
+            shard_count=shard_count or None,
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),
             allowed_mentions=discord.AllowedMentions.none(),
             max_messages=None,  # no event needs a message of the past

@@ -13,7 +13,7 @@ from bot.core.commands import Commands
 from bot.logs import format_error
 from bot.platforms.base import BadToken, CommandSyncError
 from bot.platforms.discord import endpoints
-from bot.platforms.discord.client import PLATFORM, Client, Shards
+from bot.platforms.discord.client import PLATFORM, Client
 from bot.store.store import Store
 
 _AUTHENTICATION_FAILED: Final = 4004
@@ -103,7 +103,8 @@ class Discord:
             gateway_url=self._settings.gateway_url,
             for_operators=self._operated,
             sync_on_login=sync_on_login,
-            shards=Shards(self._settings.shard_ids, self._settings.shard_count),
+            shard_ids=self._settings.shard_ids,
+            shard_count=self._settings.shard_count,
         )
 
 
