@@ -22,8 +22,8 @@ SECONDS: Final = float(os.environ.get("STORM_SECONDS", "8"))
 IMPATIENT = """
 import sys
 from bot.cli.main import main
-from bot.platforms.telegram import bot_client
-bot_client.READ_SECONDS = 1.0
+from bot.platforms.telegram import transport
+transport.READ_SECONDS = 1.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits for an answer of Telegram's for a second instead of twenty."""

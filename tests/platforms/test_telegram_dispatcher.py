@@ -14,7 +14,7 @@ from telegram_support import (
 )
 
 from bot.core import admission, messages
-from bot.platforms.dedup import Deduplicator
+from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram import dispatcher
 from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, Rate, RateLimiter
@@ -265,8 +265,30 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         await requests.join()
 
 
+async def test_a_user_who_never_stops_asking_does_not_delay_the_end() -> None:
+    started, count = asyncio.Event(), 0
+
+    async with asyncio.TaskGroup() as group:
+        requests = Dispatcher(group, RateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
+
+        async def work() -> None:
+            nonlocal count
+            count += 1
+            await started.wait()
+            if count < 1000:
+                requests.submit(Request("alice", "chat", work))
+
+        requests.submit(Request("alice", "chat", work))
+        joining = asyncio.create_task(requests.join())
+        await settle()
+        assert not joining.done()
+        started.set()
+        await joining
+        assert count < 10
+
+
 def test_updates_are_remembered_for_a_while() -> None:
-    seen = Deduplicator()
+    seen = RecentKeys()
     assert all(seen.add(number) for number in range(5000))
     assert not seen.add(4999)
-    assert len(seen._ids) < 5000
+    assert len(seen) < 5000

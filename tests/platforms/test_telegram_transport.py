@@ -28,8 +28,9 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-async def transport() -> AsyncIterator[Transport]:
-    async with Transport(read_timeout=0.2, connections=2, proxy=None) as transport:
+async def transport(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Transport]:
+    monkeypatch.setattr(transport_module, "READ_SECONDS", 0.2)
+    async with Transport(connections=2, proxy=None) as transport:
         yield transport
 
 
@@ -108,7 +109,7 @@ async def test_a_request_that_finds_no_connection_has_not_arrived(
     server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{server.url}/bot{TOKEN}/getMe"
-    async with Transport(read_timeout=5.0, connections=1, proxy=None) as transport:
+    async with Transport(connections=1, proxy=None) as transport:
         held = server.hold(times=1)
         first = asyncio.create_task(transport.post(url))
         await held.met()

@@ -17,7 +17,7 @@ from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.commands import Commands, is_private, parse
 from bot.core.reply import Reply, Suggestion
-from bot.platforms.dedup import Deduplicator
+from bot.platforms.dedup import RecentKeys
 from bot.platforms.discord.command_tree import CommandTree
 from bot.platforms.discord.endpoints import Http
 from bot.platforms.discord.render import PREFIX
@@ -75,7 +75,7 @@ class Client(discord.AutoShardedClient):
         self._replying: set[asyncio.Task[Any]] = set()
         self._unacknowledged: dict[int, asyncio.Event] = {}
         """By shard, set when Discord acknowledges the session."""
-        self._events = Deduplicator()
+        self._events = RecentKeys()
         self._suggestions: dict[int, tuple[float, list[Suggestion]]] = {}
         """By user, with the time when they expire."""
         self.tree = CommandTree(self, is_new=self._events.add, handle=self.handle, send_error=self._send_error)

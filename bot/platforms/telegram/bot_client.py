@@ -10,11 +10,9 @@ from telegram import Bot, Update
 from telegram.error import InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
-from bot.platforms.telegram.transport import Transport, proxy_for
+from bot.platforms.telegram.transport import READ_SECONDS, Transport, proxy_for
 
 OFFICIAL_API: Final = "https://api.telegram.org"
-READ_SECONDS: Final = 20.0
-"""To wait for an answer; the library's 5 are too few when Telegram is slow."""
 _CONNECTIONS: Final = 256
 """At most; further requests wait for one."""
 _MAX_REASON: Final = 160
@@ -62,8 +60,8 @@ def new_bot(settings: TelegramSection) -> BotClient:
     return BotClient(
         settings.token.reveal(),
         base_url=f"{url}/bot",
-        request=Transport(read_timeout=READ_SECONDS, connections=_CONNECTIONS, proxy=proxy),
-        get_updates_request=Transport(read_timeout=READ_SECONDS, connections=2, proxy=proxy),
+        request=Transport(connections=_CONNECTIONS, proxy=proxy),
+        get_updates_request=Transport(connections=2, proxy=proxy),
     )
 
 

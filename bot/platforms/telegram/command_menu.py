@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from typing import Final
 
@@ -28,20 +29,15 @@ async def set_menu(bot: Bot) -> None:
     Operators' commands are in no menu. The commands work without one, so this raises nothing but `InvalidToken`.
     """
     try:
-        await _set_menu(bot)
-    except Exception as error:
-        if is_token_rejected(error):
-            raise
-        log.warning("menu.failed reason=%s", format_error(error, bot.token))
-
-
-async def _set_menu(bot: Bot) -> None:
-    for scope in SCOPES:
-        for language in ("", PORTUGUESE):
+        for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
             wanted = _commands(private=scope.type == SCOPES[0].type, portuguese=bool(language))
             if await bot.get_my_commands(scope, language) != wanted:
                 await bot.set_my_commands(wanted, scope, language)
                 log.info("menu.set scope=%s language=%s", scope.type, language or "en")
+    except Exception as error:
+        if is_token_rejected(error):
+            raise
+        log.warning("menu.failed reason=%s", format_error(error, bot.token))
 
 
 def _commands(*, private: bool, portuguese: bool) -> tuple[BotCommand, ...]:

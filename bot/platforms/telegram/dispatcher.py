@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import logging
-from collections import Counter, OrderedDict, deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from typing import Final
@@ -20,6 +20,7 @@ from telegram.error import Forbidden, TelegramError
 from bot import logs
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
+from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.bot_client import format_error, is_token_rejected
 from bot.platforms.telegram.rate_limit import RateLimiter
 
@@ -87,9 +88,9 @@ class Dispatcher:
         self._tasks: set[asyncio.Task[None]] = set()
         self._pending: Counter[Hashable] = Counter()
         """Requests that are not done, of each user and in each chat."""
-        self._active = _Recent(clock, MAX_OVERALL_DELAY_SECONDS)
+        self._active = RecentKeys(seconds=MAX_OVERALL_DELAY_SECONDS, clock=clock)
         """Users who asked just now and have no answer yet."""
-        self._refused = _Recent(clock, REFUSE_EVERY_SECONDS)
+        self._refused = RecentKeys(seconds=REFUSE_EVERY_SECONDS, clock=clock)
         """Whom, or in which chat, a refusal was given just now."""
 
     def __len__(self) -> int:
@@ -97,7 +98,8 @@ class Dispatcher:
         return len(self._queues)
 
     async def join(self) -> None:
-        """Returns when everything that was submitted is done."""
+        """Returns when everything that was submitted before is done."""
+        self._queues.clear()  # or one to which more is added all the time would never end
         if self._tasks:
             await asyncio.wait(self._tasks.copy())
 
@@ -108,8 +110,7 @@ class Dispatcher:
         who has been active for longer does not wait to be sent something, but for the generator or their own chat.
         """
         if request.refuse is not None and self._limiter.delay(None, len(self._active)) > MAX_OVERALL_DELAY_SECONDS:
-            if _OVERLOADED not in self._refused:
-                self._refused.add(_OVERLOADED)
+            if self._refused.add(_OVERLOADED):
                 log.warning("requests.overloaded active_users=%d", len(self._active))
             self._refuse(request, messages.CROWD, request.key)
         elif self._chat_delay(request.chat) > MAX_CHAT_DELAY_SECONDS:
@@ -154,7 +155,8 @@ class Dispatcher:
                 if not self._pending[name]:
                     del self._pending[name]
                     self._active.discard(name)
-        del self._queues[key]
+        if self._queues.get(key) is queue:
+            del self._queues[key]
         self._refused.discard(key)  # a full queue is refused once until it is empty
 
     async def _do(self, work: Work) -> None:
@@ -171,27 +173,3 @@ class Dispatcher:
                     raise
             except Exception:
                 log.exception("update.failed")
-
-
-class _Recent:
-    """Keys that were added within the last `seconds`."""
-
-    def __init__(self, clock: Clock, seconds: float) -> None:
-        self._clock = clock
-        self._seconds = seconds
-        self._added: OrderedDict[Hashable, float] = OrderedDict()
-
-    def add(self, key: Hashable) -> None:
-        self._added[key] = self._clock.time()
-        self._added.move_to_end(key)
-
-    def discard(self, key: Hashable) -> None:
-        self._added.pop(key, None)
-
-    def __contains__(self, key: Hashable) -> bool:
-        return len(self) > 0 and key in self._added
-
-    def __len__(self) -> int:
-        while self._added and next(iter(self._added.values())) <= self._clock.time() - self._seconds:
-            self._added.popitem(last=False)
-        return len(self._added)

@@ -19,6 +19,8 @@ from telegram.request import BaseRequest, RequestData
 CONNECT_SECONDS: Final = 5.0
 POOL_SECONDS: Final = 30.0
 """To wait for a connection while all are in use."""
+READ_SECONDS: Final = 20.0
+"""To wait for an answer; the library's 5 are too few when Telegram is slow."""
 WRITE_SECONDS: Final = 20.0
 """To send a request, a picture of some hundred kilobytes included."""
 
@@ -30,11 +32,10 @@ class MayHaveArrived(TimedOut):
 class Transport(BaseRequest):
     """See `BaseRequest`; the bot opens and closes it.
 
-    `read_timeout`: seconds to wait for an answer; `connections`: the most at a time; `proxy`: the address of one.
+    `connections`: the most at a time; `proxy`: the address of one.
     """
 
-    def __init__(self, *, read_timeout: float, connections: int, proxy: str | None) -> None:
-        self._read_timeout = read_timeout
+    def __init__(self, *, connections: int, proxy: str | None) -> None:
         self._connections = connections
         self._proxy = proxy
         self._session: aiohttp.ClientSession | None = None
@@ -42,7 +43,7 @@ class Transport(BaseRequest):
     @property
     def read_timeout(self) -> float:
         """See `BaseRequest`."""
-        return self._read_timeout
+        return READ_SECONDS
 
     async def initialize(self) -> None:
         """See `BaseRequest`."""
@@ -81,7 +82,7 @@ class Transport(BaseRequest):
         """Returns the status and the body of the answer. Raises `TimedOut`, `MayHaveArrived` or `NetworkError`."""
         if self._session is None:
             raise RuntimeError("the bot is not initialised")
-        read = read_timeout if isinstance(read_timeout, (int, float)) else self._read_timeout
+        read = read_timeout if isinstance(read_timeout, (int, float)) else READ_SECONDS
         # aiohttp has no timeout for sending alone, so the whole request has one.
         timeout = aiohttp.ClientTimeout(
             POOL_SECONDS + WRITE_SECONDS + read, connect=POOL_SECONDS, sock_connect=CONNECT_SECONDS, sock_read=read

@@ -6,7 +6,6 @@ import asyncio
 import functools
 import logging
 import re
-from collections import OrderedDict
 from typing import Final
 
 from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update, User
@@ -18,7 +17,7 @@ from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import Commands, parse
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
-from bot.platforms.dedup import Deduplicator
+from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.inline import InlineHandler, inline_where, is_wait_button
@@ -37,8 +36,6 @@ WANTED: Final = (
 PRESS_SECONDS: Final = 3.0
 """After which a pressed button stops waiting; a refusal that comes later is a message. How long Telegram keeps the
 query open is not documented; it is said to be more than ten seconds."""
-MAX_REFUSED: Final = 1024
-"""Refused messages that are remembered, to answer a corrected version."""
 _GROUP: Final = re.compile(r"-[0-9]{1,20}")
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
@@ -64,9 +61,9 @@ class UpdateHandler:
         self._username = username.lower()
         self._clock = clock
         self._inline = InlineHandler(commands, sender)
-        self._seen = Deduplicator()
-        self._refused: OrderedDict[tuple[int, int], None] = OrderedDict()
-        """The chat and the number of messages that were refused, oldest first."""
+        self._seen = RecentKeys()
+        self._refused = RecentKeys()
+        """Messages that were refused: their chat and number."""
 
     def handle(self, update: Update) -> None:
         """Submits what an update asks for; returns at once. An update that came before is ignored."""
@@ -85,8 +82,8 @@ class UpdateHandler:
             return self._message(update.message)
         if (edited := update.edited_message) is not None:
             # An answer stands; only a message that was refused can be corrected.
-            key = (edited.chat.id, edited.message_id)
-            return self._message(edited) if self._refused.pop(key, self) is None else None
+            was_refused = self._refused.discard((edited.chat.id, edited.message_id))
+            return self._message(edited) if was_refused else None
         if update.callback_query is not None:
             return self._press(update.callback_query)
         if update.chosen_inline_result is not None:
@@ -127,9 +124,7 @@ class UpdateHandler:
 
     async def _send(self, place: Place, reply: Reply) -> None:
         if reply.kind is Kind.REFUSAL:
-            self._refused[place.chat, place.answers] = None
-            if len(self._refused) > MAX_REFUSED:
-                self._refused.popitem(last=False)
+            self._refused.add((place.chat, place.answers))
         await self._sender.send(place, reply)
 
     async def _refuse(self, place: Place, reason: str) -> None:
