@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import http.client
 import os
 import time
 from collections.abc import AsyncIterator
@@ -11,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, TelegramSection, platform_problems, redact_url
-from bot.net.addresses import explain_listen_error, is_loopback, loopback_of
-from bot.service.admin_api import MARK
+from bot.net.addresses import explain_listen_error, is_loopback
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -22,8 +21,6 @@ from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
-_PROBE_SECONDS: Final = 2.0
-"""How long a program on the service's port may take to answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +50,7 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding
     for name, token in (("discord token", config.discord.token), ("telegram token", config.telegram.token)):
         state = "set, and has the right shape" if token else "not set, so that platform stays off"
         yield _wrong(name, problems[name]) if name in problems else _right(name, state)
-    running = await asyncio.to_thread(_is_running, config.http.host, config.http.port)
+    running = is_running(config)
     others = "who can read health and metrics, but change nothing"
     yield await _port("http", config.http.host, config.http.port, others, running=running)
     if "webhook" in problems:
@@ -62,18 +59,6 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding
         yield await _webhook(config.telegram, running=running)
     yield await _weights(config)
     yield await _database(config.database)
-
-
-def _is_running(host: str, port: int) -> bool:
-    """Returns whether the service answers on its port."""
-    connection = http.client.HTTPConnection(loopback_of(host), port, timeout=_PROBE_SECONDS)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().getheader(MARK) is not None
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()
 
 
 async def _port(name: str, host: str, port: int, others: str, *, running: bool) -> Finding:

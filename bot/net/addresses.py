@@ -15,11 +15,6 @@ def explain_listen_error(host: str, port: int, error: Exception) -> str:
     return f"host: cannot listen on {host}: {' '.join(str(error).split())}"
 
 
-def loopback_of(host: str) -> str:
-    """Returns the address by which this machine reaches a service that listens on `host`."""
-    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - all addresses
-
-
 def is_loopback(address: str | None) -> bool:
     """Returns whether only this machine has, and reaches, that address or host name."""
     if address == "localhost":

@@ -15,7 +15,7 @@ from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
-from bot.service import admin_http, watchdog
+from bot.service import admin_http, reload_socket, watchdog
 from bot.service.generator_factory import open_generator, watched_folder, weights_location
 from bot.service.health import Health
 from bot.service.metrics import Metrics
@@ -142,7 +142,8 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         health = Health(supervisor.platforms, generator, store, lambda: reloading.refusal)
         redact = Redaction.of(config)
         async with (
-            admin_http.serving(config, health, metrics, reloading, redact) as address,
+            admin_http.serving(config.http, health, metrics, redact) as address,
+            reload_socket.serving(config, lambda: reloading.reload("reload"), redact),
             reloading.watching(watched_folder(config.generator)),
             supervisor.serving(),
             watchdog.heartbeat(metrics.lagged, supervisor.poll, systemd),

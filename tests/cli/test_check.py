@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sqlite3
 from pathlib import Path
 
 import pytest
-from aiohttp import web
 from service_process import unused_port
 
 from bot.cli.main import main
-from bot.service.admin_api import MARK
 from bot.store.migrations import MIGRATIONS
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
@@ -113,30 +110,22 @@ def test_a_port_that_another_program_has(
 ) -> None:
     monkeypatch.setenv("LSTMEGA_TELEGRAM__WEBHOOK_URL", "https://bot.example/hook")
     with socket.create_server(("127.0.0.1", 0)) as other:
-        other.settimeout(0.1)
-        monkeypatch.setattr("bot.cli.doctor._PROBE_SECONDS", 0.1)
         port = other.getsockname()[1]
         monkeypatch.setenv(f"LSTMEGA_{key}", str(port))
         found = check(capsys, 1, "webhook")["http" if key.startswith("HTTP") else "webhook"]
     assert found == (False, f"port: {port} on 127.0.0.1 is taken by another program; choose another, or stop it")
 
 
-async def test_the_port_of_the_running_service(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_the_port_of_the_running_service(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, database: Path
 ) -> None:
-    async def alive(_: web.Request) -> web.Response:
-        return web.Response(headers={MARK: "1"})
-
-    app = web.Application()
-    app.router.add_get("/healthz", alive)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port := unused_port()).start()
+    with socket.create_server(("127.0.0.1", 0)) as http, socket.socket(socket.AF_UNIX) as service:
+        port = http.getsockname()[1]
         monkeypatch.setenv("LSTMEGA_HTTP__PORT", str(port))
-        found = await asyncio.to_thread(check, capsys, 0)
-    finally:
-        await runner.cleanup()
+        database.parent.mkdir()
+        service.bind(str(database.parent / f"reload-{port}.sock"))
+        service.listen()
+        found = check(capsys, 0)
     assert found["http"][1].endswith("open to this machine alone; the service is running")
 
 

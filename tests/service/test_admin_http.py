@@ -1,4 +1,4 @@
-"""The HTTP endpoints: health, readiness, metrics, and `python -m bot reload`."""
+"""The HTTP endpoints: health, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -6,23 +6,20 @@ import asyncio
 import json
 import logging
 import resource
-import socket
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from aiohttp import ClientSession, web
+from aiohttp import ClientSession
 from hostile_http import endures
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
-from service_process import unused_port
 
-from bot.cli.reload_client import NoService, request_reload
 from bot.config.loader import ConfigError
-from bot.config.schema import BotSection, Config, HttpSection, StoreSection
+from bot.config.schema import BotSection, HttpSection
 from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands import Commands, parse
@@ -30,7 +27,6 @@ from bot.core.events import Answered, TextWritten
 from bot.logs import Redaction
 from bot.net.addresses import is_loopback
 from bot.service import admin_http
-from bot.service.admin_api import RELOAD, token_file
 from bot.service.health import Health
 from bot.service.metrics import Metrics
 from bot.service.reload import Reloading
@@ -44,7 +40,7 @@ SECRET = "987654321:" + "hush" * 9
 
 @dataclass
 class Site:
-    """A service without signals. `config` is what `reload` needs to find it."""
+    """A service without signals and socket."""
 
     url: str
     port: int
@@ -55,12 +51,7 @@ class Site:
     health: Health
     metrics: Metrics
     commands: Commands
-    config: Config
     web: ClientSession
-
-    @property
-    def token(self) -> str:
-        return token_file(self.config.folder, self.port).read_text()
 
     async def get(self, path: str) -> tuple[int, str]:
         async with self.web.get(self.url + path) as response:
@@ -80,10 +71,6 @@ class Site:
             for sample in family.samples
             if not sample.name.endswith(("_bucket", "_created"))
         }
-
-
-def configured(state: Path, port: int, host: str = "127.0.0.1") -> Config:
-    return Config(http=HttpSection(host=host, port=port), store=StoreSection(path=state / "db.sqlite3"))
 
 
 @asynccontextmanager
@@ -106,9 +93,9 @@ async def served(
         supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
         metrics.observe(generator, commands, supervisor.platforms)
         health = Health(supervisor.platforms, generator, store)
-        config = configured(tmp_path, 0, host)
+        section = HttpSection(host=host, port=0)
         async with (
-            admin_http.serving(config, health, metrics, reloading, Redaction([SECRET])) as url,
+            admin_http.serving(section, health, metrics, Redaction([SECRET])) as url,
             supervisor.serving(),
             ClientSession() as session,
         ):
@@ -116,9 +103,8 @@ async def served(
             supervisor.poll()
             port = int(url.rpartition(":")[2])
             here = f"http://127.0.0.1:{port}"
-            found = configured(tmp_path, port, host)
             yield Site(
-                here, port, platform, supervisor, generator, store, health, metrics, commands, found, session
+                here, port, platform, supervisor, generator, store, health, metrics, commands, session
             )  # fmt: skip
 
 
@@ -370,66 +356,6 @@ async def test_two_services_in_one_process_count_apart() -> None:
     assert b'command="about"' not in other.text()
 
 
-async def test_reload_says_what_serves_now(
-    site: Site, tiny_folder: Path, add_tiny_version: Callable[[Path, str, int], Path]
-) -> None:
-    add_tiny_version(tiny_folder, "tiny-2", 2)
-    (tiny_folder / "CURRENT").write_text("tiny-2\n")
-    answer = await asyncio.to_thread(request_reload, site.config)
-    assert (answer.reloaded, answer.message) == (True, "tiny-2 serves now, in place of tiny-1.")
-    answer = await asyncio.to_thread(request_reload, site.config)
-    assert (answer.reloaded, answer.message) == (True, "tiny-2 serves already; CURRENT names no other.")
-    (tiny_folder / "CURRENT").write_text("gone\n")
-    answer = await asyncio.to_thread(request_reload, site.config)
-    assert not answer.reloaded
-    assert "gone/manifest.json" in answer.message
-    assert (await site.ready())[1]["weights"] == (True, "tiny-2")
-    figures = await site.figures()
-    assert [figures[f"lstmega_weights_reloads_total {outcome}"] for outcome in ("loaded", "unchanged", "refused")] == [
-        1, 1, 1,
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("authorization", [None, "", "Bearer ", "Bearer guess", "Basic eDp5", "Bearer \udcff"])
-async def test_a_request_without_the_token_cannot_reload(site: Site, authorization: str | None) -> None:
-    """A page in a browser, or what a proxy on this machine forwards, comes from a loopback address."""
-    headers = {"X-LSTMega": "1"} | ({} if authorization is None else {"Authorization": authorization})
-    if authorization == "Bearer \udcff":
-        reader, writer = await asyncio.open_connection("127.0.0.1", site.port)
-        writer.write(b"POST /reload HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer \xff\r\n\r\n")
-        assert b" 403 " in await reader.readline()
-        writer.close()
-        return
-    async with site.web.post(site.url + "/reload", headers=headers) as response:
-        assert response.status == 403
-        assert "python -m bot reload" in await response.text()
-    assert "lstmega_weights_reloads_total" not in str(await site.figures())
-
-
-async def test_a_page_in_a_browser_may_not_even_ask(site: Site) -> None:
-    async with site.web.options(site.url + "/reload", headers={"Access-Control-Request-Method": "POST"}) as response:
-        assert response.status == 405
-        assert "Access-Control-Allow-Origin" not in response.headers
-    assert (await site.get("/reload"))[0] == 405
-
-
-async def test_another_machine_cannot_reload(tiny_folder: Path, tmp_path: Path) -> None:
-    """A connection to an address of this machine that is not a loopback one comes from that address."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.connect(("192.0.2.1", 9))  # sends nothing
-        except OSError:
-            pytest.skip("this machine has no address but loopback")
-        own = probe.getsockname()[0]
-    everywhere = "0.0.0.0"  # noqa: S104 - what is tested
-    async with served(tiny_folder, tmp_path, host=everywhere) as site:
-        header = {"Authorization": f"Bearer {site.token}"}
-        async with site.web.post(f"http://{own}:{site.port}/reload", headers=header) as response:
-            assert response.status == 403
-        answer = await asyncio.to_thread(request_reload, site.config)
-        assert answer.reloaded
-
-
 @pytest.mark.parametrize(
     ("peer", "local"),
     [
@@ -441,92 +367,42 @@ def test_which_addresses_are_of_this_machine(peer: str | None, *, local: bool) -
     assert is_loopback(peer) is local
 
 
-async def test_a_defect_behind_a_page_is_logged_and_the_rest_goes_on(
+async def test_a_defect_behind_an_endpoint_is_logged_and_the_others_answer(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken() -> None:
+    def broken() -> bytes:
         raise KeyError("marked")
 
-    monkeypatch.setattr(site.generator, "reload", broken)
-    with pytest.raises(NoService, match=r"failed \(500\); its log says why"):
-        await asyncio.to_thread(request_reload, site.config)
-    [told] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
-    assert "KeyError" in told
-    assert "broken" in told
+    monkeypatch.setattr(site.metrics, "text", broken)
+    assert (await site.get("/metrics"))[0] == 500
+    [logged] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    assert "KeyError" in logged
+    assert "broken" in logged
     assert (await site.get("/healthz"))[0] == 200
+
+
+async def test_nothing_can_be_changed_over_http(site: Site) -> None:
+    """Health and metrics may be open to other machines; a reload is requested on the socket."""
+    for path in ("/reload", "/healthz", "/readyz", "/metrics"):
+        async with site.web.post(site.url + path, headers={"X-LSTMega": "1"}) as response:
+            assert response.status in {404, 405}
+            assert "Access-Control-Allow-Origin" not in response.headers
+    assert "lstmega_weights_reloads_total" not in str(await site.figures())
 
 
 async def test_the_port_endures_whatever_is_sent(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     pages = [f"GET {page} HTTP/1.1\r\nHost: x\r\n".encode() for page in ("/healthz", "/readyz", "/metrics", "/marked")]
-    reload = f"POST {RELOAD} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.token}\r\n".encode()
-    chunked = reload + b"Transfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n"
-    requests = (*(page + b"\r\n" for page in pages), reload + b"Content-Length: 6\r\n\r\nmarked", chunked)
+    post = b"POST /readyz HTTP/1.1\r\nHost: x\r\n"
+    chunked = post + b"Transfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n"
+    requests = (*(page + b"\r\n" for page in pages), post + b"Content-Length: 6\r\n\r\nmarked", chunked)
     await endures(site.port, requests, lambda: pages[0] + b"Connection: close\r\n\r\n", caplog)
 
 
-async def test_a_port_in_use_is_reported_in_one_line(site: Site, tmp_path: Path) -> None:
-    parts = (site.health, site.metrics, Reloading(site.generator), Redaction())
+async def test_a_port_in_use_is_reported_in_one_line(site: Site) -> None:
+    parts = (site.health, site.metrics, Redaction())
     with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
-        async with admin_http.serving(site.config, *parts):
+        async with admin_http.serving(HttpSection(port=site.port), *parts):
             pass
     with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
-        async with admin_http.serving(configured(tmp_path, 0, "no.such.host.invalid"), *parts):
+        async with admin_http.serving(HttpSection(host="no.such.host.invalid"), *parts):
             pass
-
-
-def test_reload_where_nothing_listens(tmp_path: Path) -> None:
-    port = unused_port()
-    with pytest.raises(NoService, match=rf"no service is running on 127.0.0.1, port {port} \(.*refused"):
-        request_reload(configured(tmp_path, port))
-    with pytest.raises(NoService, match="port is 0"):
-        request_reload(configured(tmp_path, 0))
-
-
-async def test_reload_where_another_program_listens(tmp_path: Path) -> None:
-    port = unused_port()
-    app = web.Application()
-    app.router.add_post("/reload", _answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", port).start()
-        with pytest.raises(NoService, match="is no LSTMega"):
-            await asyncio.to_thread(request_reload, configured(tmp_path, port))
-    finally:
-        await runner.cleanup()
-
-
-async def _answer(_: web.Request) -> web.Response:
-    return web.json_response({"reloaded": True, "message": "of course"})
-
-
-async def test_reload_where_another_service_keeps_its_state_elsewhere(site: Site, tmp_path: Path) -> None:
-    with pytest.raises(NoService, match=r"does not accept the token in .*elsewhere"):
-        await asyncio.to_thread(request_reload, configured(tmp_path / "other", site.port))
-
-
-async def test_the_token_is_for_the_service_s_user_alone_and_goes_with_it(tiny_folder: Path, tmp_path: Path) -> None:
-    for _ in range(2):
-        async with served(tiny_folder, tmp_path) as site:
-            file = token_file(site.config.folder, site.port)
-            assert file.stat().st_mode & 0o777 == 0o600
-            assert len(site.token) > 40
-        assert not file.exists()
-
-
-async def test_without_a_folder_for_the_token_the_service_runs_and_reload_is_refused(
-    tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr("bot.service.admin_api.token_file", lambda _folder, _port: Path("/proc/no/such/folder"))
-    async with served(tiny_folder, tmp_path) as site:
-        assert (await site.get("/healthz"))[0] == 200
-        with pytest.raises(NoService, match="does not accept"):
-            await asyncio.to_thread(request_reload, site.config)
-    assert "reload.token_failed" in caplog.text
-
-
-async def test_reload_where_nothing_answers(tmp_path: Path) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        config = configured(tmp_path, silent.getsockname()[1])
-        with pytest.raises(NoService, match=r"has not answered for 0\.1 s"):
-            await asyncio.to_thread(request_reload, config, 0.1)

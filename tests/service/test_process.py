@@ -141,8 +141,8 @@ async def test_other_weights_by_current_by_signal_and_by_asking(bot: Installatio
     assert await bot.command("reload") == (
         2,
         "",
-        f"python -m bot reload: no service is running on 127.0.0.1, port {bot.port} ([Errno 111] Connection refused);"
-        " in a running `chat`, type /reload\n",
+        f"python -m bot reload: no service is running with its state in {bot.weights.parent}"
+        f" and [http] port {bot.port}; in a running `chat`, type /reload\n",
     )
     async with bot.service() as service:
         add_tiny_version(bot.weights, "tiny-2", 2)
