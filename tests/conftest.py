@@ -95,6 +95,8 @@ def add_random_version(
     seed: int,
     likelier: Mapping[str, float] = MappingProxyType(LIKELIER),
     units: int = 24,
+    *,
+    vocabulary: Vocabulary = TINY_VOCABULARY,
 ) -> Path:
     """A whole version of an untrained network; returns its folder. `likelier` is added to the logits."""
     weights = random_weights(seed, units)
@@ -107,7 +109,7 @@ def add_random_version(
         architecture=f"embedding 8, LSTM {units}",
         preset="lstm",
         parameters=parameters(weights),
-        vocabulary=TINY_VOCABULARY,
+        vocabulary=vocabulary,
         corpus=CorpusNote("none", 0, "0" * 64),
         split="none",
         training={},

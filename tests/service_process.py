@@ -16,7 +16,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
-from testing.telegram import Chat, TelegramServer
+from testing.telegram import Chat, TelegramServer, User
 
 ROOT = Path(__file__).resolve().parent.parent
 PATIENCE = 60.0
@@ -206,6 +206,13 @@ async def asked(chat: Chat, text: str, **extra: Any) -> str:
     """What the bot answers."""
     await chat.send(text, **extra)
     return (await chat.next_message(PATIENCE)).text
+
+
+async def forget_me(chat: Chat, user: User) -> str:
+    """Types /forgetme, presses the button under the answer, and returns what the bot says to that."""
+    await chat.send("/forgetme", by=user)
+    press = await user.press(await chat.next_message(PATIENCE), "Delete everything")
+    return (await press.answer())[0]
 
 
 def heard(systemd: socket.socket) -> list[bytes]:

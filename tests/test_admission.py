@@ -4,219 +4,335 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 
 import pytest
 
 from bot.core import admission as admissions
-from bot.core.admission import PROMPT, Admission, StillWriting, TooLate, TooSoon
+from bot.core.admission import (
+    MAX_USER_REQUESTS,
+    MAX_WAIT_SECONDS,
+    TARGET_LATENCY_SECONDS,
+    Admission,
+    CooldownActive,
+    DeadlineExceeded,
+    TooManyRequests,
+)
 from generator import Overloaded
+from testing.clock import ManualClock, settle
+
+TYPICAL = 100.0
+"""Characters of an ordinary text here."""
+FAST = 1000 * TYPICAL / TARGET_LATENCY_SECONDS
+"""Characters per second at which a thousand ordinary texts are in time."""
 
 
-def admission(places: int = 1, queue: int = 100, rest: float = 0.0) -> Admission:
-    return Admission(places, queue, rest, patience=lambda texts: PROMPT / 1000 * texts)
+def in_time(texts: float) -> float:
+    """The speed at which so many ordinary texts are in time."""
+    return texts * TYPICAL / TARGET_LATENCY_SECONDS
 
 
-class Chat:
-    """People of one chat who want a text each; `began` notes whose began, in order."""
+class World:
+    """An admission, and users who hold their slots until `done`; `began` notes whose text began, in order."""
 
-    def __init__(self, door: Admission, began: list[str]) -> None:
-        self.door = door
-        self.began = began
+    def __init__(self, rows: int = 1, queue: int = 100, cooldown: float = 0.0, speed: float = FAST) -> None:
+        self.clock = ManualClock()
+        self.admission = Admission(rows, queue, cooldown, typical=TYPICAL, speed=lambda: speed, clock=self.clock)
+        self.began: list[str] = []
         self.done = asyncio.Event()
 
-    async def text(self, chat: str, person: str) -> None:
-        async with self.door.text(chat, person, trusted=False):
-            self.began.append(person)
+    def slot(self, chat: str, user: str, rows: int = 1, length: float = TYPICAL) -> asyncio.Task[None]:
+        return asyncio.create_task(self.hold(chat, user, rows, length))
+
+    async def hold(self, chat: str, user: str, rows: int = 1, length: float = TYPICAL) -> None:
+        async with self.entered(chat, user, rows, length):
+            self.began.append(user)
             await self.done.wait()
 
+    @asynccontextmanager
+    async def entered(
+        self, chat: str, user: str, rows: int = 1, length: float = TYPICAL, *, trusted: bool = False, late: float = 0.0
+    ) -> AsyncIterator[None]:
+        asked_at = self.clock.time() - late
+        characters = rows * length
+        async with self.admission.slot(
+            chat, user, characters=characters, rows=rows, trusted=trusted, asked_at=asked_at
+        ):
+            yield
 
-async def settle() -> None:
-    for _ in range(5):
-        await asyncio.sleep(0)
+
+# ---- turns --------------------------------------------------------------------------------------------------------
 
 
 async def test_chats_take_turns_however_much_one_of_them_asks_for() -> None:
-    chat = Chat(admission(), [])
-    async with asyncio.TaskGroup() as group:
-        for number in range(6):
-            group.create_task(chat.text("loud", f"loud {number}"))
-            await settle()
-        for name in ("quiet", "shy"):
-            group.create_task(chat.text(name, name))
-            await settle()
-        chat.done.set()
-    assert chat.began == ["loud 0", "loud 1", "quiet", "shy", *(f"loud {number}" for number in range(2, 6))]
+    world = World()
+    tasks = []
+    for chat, user in [*(("loud", f"loud {number}") for number in range(6)), ("quiet", "quiet"), ("shy", "shy")]:
+        tasks.append(world.slot(chat, user))
+        await settle()
+    world.done.set()
+    await asyncio.gather(*tasks)
+    assert world.began == ["loud 0", "loud 1", "quiet", "shy", *(f"loud {number}" for number in range(2, 6))]
+
+
+async def test_one_chat_has_an_eighth_of_the_rows_and_the_others_the_rest() -> None:
+    world = World(rows=16)
+    loud = [world.slot("loud", f"loud {number}") for number in range(10)]
+    await settle()
+    assert world.began == ["loud 0", "loud 1"]
+    quiet = [world.slot(f"quiet {number}", f"quiet {number}") for number in range(6)]
+    await settle()
+    assert world.began[2:] == [f"quiet {number}" for number in range(6)]
+    world.done.set()
+    await asyncio.gather(*loud, *quiet)
+    assert world.began[8:] == [f"loud {number}" for number in range(2, 10)]
+
+
+async def test_a_chat_s_share_counts_the_rows_of_ladders() -> None:
+    world = World(rows=24)
+    ladders = [world.slot("loud", f"ladder {number}", rows=5) for number in range(3)]
+    await settle()
+    assert world.began == ["ladder 0"]
+    world.done.set()
+    await asyncio.gather(*ladders)
+
+
+async def test_ladders_never_hold_more_rows_than_there_are() -> None:
+    world = World(rows=24)
+    ladders = [world.slot(f"chat {number}", f"{number}", rows=5) for number in range(24)]
+    await settle()
+    assert len(world.began) == 4
+    assert world.admission.waiting == 100
+    world.done.set()
+    await asyncio.gather(*ladders)
+
+
+async def test_a_ladder_that_waits_for_rows_is_not_overtaken_for_ever() -> None:
+    world = World(rows=5)
+    first = [world.slot(f"{number}", f"{number}") for number in range(5)]
+    await settle()
+    ladder = world.slot("ladder", "ladder", rows=5)
+    await settle()
+    first[0].cancel()
+    later = world.slot("later", "later")
+    await settle()
+    assert world.began == ["0", "1", "2", "3", "4"]
+    world.done.set()
+    await asyncio.gather(*first[1:], ladder, later)
+    assert world.began[5:] == ["ladder", "later"]
+
+
+async def test_long_texts_leave_rows_for_ordinary_ones() -> None:
+    world = World(rows=24)
+    long = [world.slot(f"chat {number}", f"long {number}", length=10 * TYPICAL) for number in range(24)]
+    await settle()
+    assert len(world.began) == 7
+    ordinary = [world.slot(f"other {number}", f"other {number}") for number in range(17)]
+    await settle()
+    assert len(world.began) == 24
+    world.done.set()
+    await asyncio.gather(*long, *ordinary)
+
+
+# ---- refusals -----------------------------------------------------------------------------------------------------
 
 
 async def test_a_full_queue_makes_room_for_a_chat_that_has_less_in_it() -> None:
-    door = admission(queue=3)
-    chat = Chat(door, [])
-    loud = [asyncio.create_task(chat.text("loud", f"loud {number}")) for number in range(4)]
+    world = World(queue=3)
+    loud = [world.slot("loud", f"loud {number}") for number in range(4)]
     await settle()
     with pytest.raises(Overloaded) as refused:
-        await chat.text("loud", "loud 4")
-    assert refused.value.retry_after == pytest.approx(3 * PROMPT / 1000)
+        await world.hold("loud", "loud 4")
+    assert refused.value.retry_after == pytest.approx(4 * TYPICAL / FAST)
 
-    quiet = asyncio.create_task(chat.text("quiet", "quiet"))
+    quiet = world.slot("quiet", "quiet")
     await settle()
     with pytest.raises(Overloaded):
         await loud[3]  # the newest of the chat that had most
-    chat.done.set()
+    world.done.set()
     await asyncio.gather(*loud[:3], quiet)
-    assert chat.began == ["loud 0", "loud 1", "quiet", "loud 2"]
-    assert door.queued == 0
+    assert world.began == ["loud 0", "loud 1", "quiet", "loud 2"]
+    assert world.admission.waiting == 0
+    assert world.admission.refused == 2
 
 
-async def test_nobody_waits_longer_than_is_worth_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(admissions, "LONGEST_WAIT", 0.1)
-    door = Admission(1, 100, 0.0, patience=lambda waiting: 0.01 * waiting)
-    chat = Chat(door, [])
-    first = asyncio.create_task(chat.text("here", "ada"))
+async def test_a_request_that_would_be_refused_may_be_cancelled_at_the_same_moment() -> None:
+    """The newcomer got an InvalidStateError: "Something broke"."""
+    world = World(queue=2)
+    running, first, second = world.slot("a", "a"), world.slot("b", "b 1"), world.slot("b", "b 2")
     await settle()
-    began = time.monotonic()
-    waiting = [asyncio.create_task(chat.text(f"chat {number}", f"{number}")) for number in range(5)]
-    async with asyncio.timeout(10):
-        refusals = await asyncio.gather(*waiting, return_exceptions=True)
-    assert {type(refusal) for refusal in refusals} == {TooLate}
-    assert time.monotonic() - began >= 0.1
-    assert door.queued == 0
-    with pytest.raises(TooLate):  # it came long ago, and waited elsewhere
-        async with door.text("there", "bob", trusted=False, asked=time.monotonic() - 0.2):
-            pass
-    chat.done.set()
-    await first
-    await chat.text("here", "bob")  # nobody's place is lost
-    assert chat.began == ["ada", "bob"]
-
-
-async def crowd(door: Admission, people: int) -> tuple[list[str], list[float], Chat]:
-    """So many ask, each in a chat of their own: who began, what the refused are told, and what ends the texts."""
-    chat = Chat(door, [])
-    refused: list[float] = []
-
-    async def ask(person: str) -> None:
-        try:
-            await chat.text(f"chat of {person}", person)
-        except Overloaded as busy:
-            refused.append(busy.retry_after)
-
-    tasks = [asyncio.create_task(ask(str(number))) for number in range(people)]
+    newcomer = world.slot("c", "c")
+    second.cancel()
     await settle()
-    began = list(chat.began)
-    chat.done.set()
-    await asyncio.gather(*tasks)
-    return began, refused, chat
+    world.done.set()
+    await asyncio.gather(running, first, newcomer)
+    assert world.began == ["a", "b 1", "c"]
+    assert world.admission.refused == 0
 
 
-async def test_as_many_are_let_in_as_will_have_their_text_promptly_and_the_others_hear_so_at_once() -> None:
-    door = Admission(4, 100, 0.0, patience=lambda texts: PROMPT / 10 * texts)
-    began, refused, chat = await crowd(door, 15)
-    assert began == ["0", "1", "2", "3"]
-    assert chat.began == [str(number) for number in range(10)]
-    assert refused == [pytest.approx(0.6 * PROMPT)] * 5  # six are before them
+@pytest.mark.parametrize(("texts", "begun", "answered"), [(10, 4, 10), (0.01, 4, 7)])
+async def test_as_many_wait_as_will_be_in_time_or_on_a_slow_machine_nearly_as_many_as_run(
+    texts: float, begun: int, answered: int
+) -> None:
+    world = World(rows=4, speed=in_time(texts))
+    tasks = [world.slot(f"chat {number}", f"{number}") for number in range(15)]
+    await settle()
+    assert world.began == [str(number) for number in range(begun)]
+    world.done.set()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refusals = [result for result in results if isinstance(result, Overloaded)]
+    assert len(world.began) == answered == 15 - len(refusals)
+    assert world.admission.refused == len(refusals)
+    assert refusals[0].retry_after == pytest.approx(answered / texts * TARGET_LATENCY_SECONDS)
 
 
-async def test_on_a_slow_machine_people_wait_for_a_turn() -> None:
-    door = Admission(4, 100, 0.0, patience=lambda texts: 20.0 * texts)
-    began, refused, chat = await crowd(door, 12)
-    assert began == ["0", "1", "2", "3"]
-    assert len(chat.began) == 7
-    assert len(refused) == 5
+async def test_what_waits_is_counted_in_characters() -> None:
+    """Where ten texts are in time, so are four and one that is six times as long, and nothing beside them."""
+    world = World(rows=4, speed=in_time(10))
+    running = [world.slot(f"chat {number}", f"{number}") for number in range(4)]
+    await settle()
+    six = world.slot("ladder", "ladder", rows=4, length=1.5 * TYPICAL)
+    await settle()
+    with pytest.raises(Overloaded):
+        await world.hold("other", "other", length=10 * TYPICAL)
+    world.done.set()
+    await asyncio.gather(*running, six)
 
 
-async def test_on_a_slow_machine_nobody_is_refused_who_finds_a_place() -> None:
-    door = Admission(4, 1, 0.0, patience=lambda texts: 1000.0 * texts)
+async def test_on_a_slow_machine_a_request_that_can_start_at_once_is_not_refused() -> None:
+    world = World(rows=4, queue=1, speed=0.01)
+    world.done.set()
     for _ in range(3):
-        began, refused, _ = await crowd(door, 4)
-        assert len(began) == 4
-        assert not refused
+        await asyncio.gather(*(world.hold(f"chat {number}", f"{number}") for number in range(4)))
+    assert world.admission.refused == 0
 
 
-async def test_one_chat_has_an_eighth_of_the_places_and_the_others_the_rest() -> None:
-    door = admission(places=16)
-    chat = Chat(door, [])
-    loud = [asyncio.create_task(chat.text("loud", f"loud {number}")) for number in range(10)]
+async def test_a_request_is_refused_once_it_has_waited_for_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    world = World()
+    first = world.slot("here", "ada")
     await settle()
-    assert chat.began == ["loud 0", "loud 1"]
-    quiet = [asyncio.create_task(chat.text(f"quiet {number}", f"quiet {number}")) for number in range(6)]
-    await settle()
-    assert chat.began[2:] == [f"quiet {number}" for number in range(6)]
-    chat.done.set()
-    await asyncio.gather(*loud, *quiet)
-    assert chat.began[8:] == [f"loud {number}" for number in range(2, 10)]
+    with pytest.raises(DeadlineExceeded):  # it came long ago, and waited elsewhere
+        async with world.entered("there", "bob", late=MAX_WAIT_SECONDS + 0.2):
+            pass
+    monkeypatch.setattr(admissions, "MAX_WAIT_SECONDS", 0.05)
+    waiting = [world.slot(f"chat {number}", f"{number}") for number in range(5)]
+    refusals = await asyncio.gather(*waiting, return_exceptions=True)
+    assert {type(refusal) for refusal in refusals} == {DeadlineExceeded}
+    assert world.admission.waiting == 0
+    assert world.admission.refused == 6
+    world.done.set()
+    await first
+    await world.hold("here", "bob")  # no slot is lost
+    assert world.began == ["ada", "bob"]
 
 
 async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_time(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A flood of a few seconds, a thousandfold faster: 20 ask in the time of 10 texts, each again without waiting."""
-    monkeypatch.setattr(admissions, "LONGEST_WAIT", 0.3)
-    door = Admission(2, 200, 0.0, patience=lambda _: 0.0)  # an estimate that is no help
+    monkeypatch.setattr(admissions, "MAX_WAIT_SECONDS", 0.3)
+    admission = Admission(2, 200, 0.0, typical=1.0, speed=lambda: 1e9)  # an estimate that is no help
     waits: list[float] = []
     texts = 0
 
-    async def ask(person: int, previous: asyncio.Task[None] | None, asked: float) -> None:
+    async def ask(user: int, asked_at: float) -> None:
         nonlocal texts
-        if previous is not None:
-            await asyncio.wait({previous})  # as the adapters do: what one asks first is done first
-        with suppress(TooLate):
-            async with door.text("here", str(person), trusted=False, asked=asked):
+        with suppress(DeadlineExceeded, TooManyRequests):
+            async with (
+                admission.one_at_a_time(user),
+                admission.slot("here", str(user), characters=1.0, asked_at=asked_at),
+            ):
                 await asyncio.sleep(0.02)
                 texts += 1
-        waits.append(time.monotonic() - asked)
+        waits.append(time.monotonic() - asked_at)
 
-    last: dict[int, asyncio.Task[None]] = {}
     async with asyncio.TaskGroup() as group:
         for number in range(300):
-            person = number % 10
-            last[person] = group.create_task(ask(person, last.get(person), time.monotonic()))
+            group.create_task(ask(number % 10, time.monotonic()))
             await asyncio.sleep(0.004)
     assert len(waits) == 300
     assert 50 < texts < 300
     assert max(waits) < 0.3 + 0.5
 
 
-async def test_a_person_has_one_text_at_a_time_in_all_chats() -> None:
-    chat = Chat(admission(places=5), [])
-    first = asyncio.create_task(chat.text("here", "ada"))
-    await settle()
-    with pytest.raises(StillWriting):
-        await chat.text("there", "ada")
-    chat.done.set()
-    await first
-    await chat.text("there", "ada")
+# ---- users --------------------------------------------------------------------------------------------------------
 
 
-async def test_a_person_rests_after_a_text_unless_they_are_trusted() -> None:
-    door = admission(rest=60.0)
-    async with door.text("here", "ada", trusted=False):
+async def test_requests_of_a_user_run_one_after_another_and_only_so_many_wait() -> None:
+    world = World()
+    most = running = 0
+
+    async def request() -> None:
+        nonlocal most, running
+        async with world.admission.one_at_a_time("ada"):
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0)
+            running -= 1
+
+    results = await asyncio.gather(*(request() for _ in range(200)), return_exceptions=True)
+    assert results.count(None) == MAX_USER_REQUESTS
+    assert all(isinstance(result, TooManyRequests) for result in results if result is not None)
+    assert most == 1
+    await request()
+
+
+async def test_a_user_has_a_cooldown_after_a_text_unless_they_are_trusted() -> None:
+    world = World(cooldown=60.0)
+    async with world.entered("here", "ada"):
         pass
-    with pytest.raises(TooSoon) as refused:
-        async with door.text("here", "ada", trusted=False):
+    with pytest.raises(CooldownActive) as refused:
+        async with world.entered("here", "ada"):
             pass
-    assert 59.0 < refused.value.retry_after <= 60.0
-    async with door.text("here", "ada", trusted=True):
+    assert refused.value.retry_after == 60.0
+    async with world.entered("here", "ada", trusted=True):
+        pass
+    await world.clock.advance(60.0)
+    async with world.entered("here", "ada"):
         pass
 
 
-async def test_a_place_is_never_lost_when_people_give_up_at_any_moment() -> None:
-    door = admission(places=2)
-    chat = Chat(door, [])
+async def test_a_refusal_or_a_failed_text_costs_no_cooldown() -> None:
+    world = World(queue=1, cooldown=60.0)
+    running, waiting = world.slot("a", "a"), world.slot("b", "b")
+    await settle()
+    with pytest.raises(Overloaded):
+        await world.hold("b", "ada")
+    world.done.set()
+    await asyncio.gather(running, waiting)
+    with pytest.raises(RuntimeError):
+        async with world.entered("b", "ada"):
+            raise RuntimeError
+    async with world.entered("b", "ada"):
+        pass
+
+
+async def test_cooldowns_that_are_over_are_forgotten() -> None:
+    world = World(cooldown=60.0)
+    for number in range(100):
+        async with world.entered("here", f"{number}"):
+            pass
+        await world.clock.advance(1.0)
+    assert len(world.admission._cooldowns) <= 60
+
+
+async def test_a_slot_is_never_lost_when_users_give_up_at_any_moment() -> None:
+    world = World(rows=2)
     for cancel_after in range(12):
-        tasks = [asyncio.create_task(chat.text(f"chat {n % 3}", f"{n}")) for n in range(8)]
+        tasks = [world.slot(f"chat {n % 3}", f"{n}", rows=1 + n % 2) for n in range(8)]
         for _ in range(cancel_after):
             await asyncio.sleep(0)
         for task in tasks[::2]:
             task.cancel()
-        chat.done.set()
+        world.done.set()
         await asyncio.gather(*tasks, return_exceptions=True)
-        chat.done.clear()
-        assert door.queued == 0
-    # Both places are there still.
-    chat.began.clear()
-    tasks = [asyncio.create_task(chat.text(f"chat {number}", str(number))) for number in range(3)]
+        world.done.clear()
+        assert world.admission.waiting == 0
+    # Both rows are there still.
+    world.began.clear()
+    tasks = [world.slot(f"chat {number}", str(number)) for number in range(3)]
     await settle()
-    assert chat.began == ["0", "1"]
-    chat.done.set()
+    assert world.began == ["0", "1"]
+    world.done.set()
     await asyncio.gather(*tasks)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import buttons, messages
-from bot.core.ask import Again, Continue, Where
+from bot.core.ask import Again, Continue, ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.reply import Kind, Reply
 from bot.store.store import Store
@@ -81,7 +81,7 @@ async def test_the_ends_of_the_range_have_no_button_that_leads_out_of_it(command
 
 async def test_a_forgotten_text_has_buttons_that_say_what_to_do(commands: Commands) -> None:
     first = await a_text(commands)
-    await commands.handle(parse("forgetme", ""), Where("discord", "here", "17"))
+    await commands.handle(ForgetMe(confirmed=True), Where("discord", "here", "17"))
     assert "/nietzsche" in (await press(commands, first, "Again")).text
     assert "/nietzsche" in (await press(commands, first, "Continue")).text
 
@@ -89,7 +89,7 @@ async def test_a_forgotten_text_has_buttons_that_say_what_to_do(commands: Comman
 @given(st.text(max_size=80))
 def test_whatever_comes_back_is_a_button_or_is_not(data: str) -> None:
     button = buttons.decode(data)
-    assert button is None or isinstance(button.ask, Again | Continue)
+    assert button is None or isinstance(button.ask, Again | Continue | ForgetMe)
 
 
 @pytest.mark.parametrize("data", ["", "a", "a:1:2", "a:1:2:nan", "a:1:2:9", "a:1:2:x", "c:1", "c:1:2:3", "x:1:2"])

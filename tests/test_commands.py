@@ -13,18 +13,20 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import SETTINGS
+from conftest import SETTINGS, TINY_VOCABULARY, add_random_version
 
 from bot.config.schema import BotSection
 from bot.core import messages
-from bot.core.ask import Where
+from bot.core.admission import MAX_USER_REQUESTS
+from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, operator_commands, parse, user_commands
-from bot.core.commands.writing import LADDER, TAIL
+from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
 from bot.core.parsing import parse_line
-from bot.core.reply import Kind, Reply
+from bot.core.reply import Kind, Reply, with_echoes
 from bot.store.store import Store
-from generator import MAX_PROMPT, Continuation, GenerationRequest, SamplingParams, ThreadedGenerator
+from generator import MAX_PROMPT, Continuation, Generation, GenerationRequest, SamplingParams, ThreadedGenerator
 from generator.prose import presentable
+from generator.vocabulary import Vocabulary
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]
@@ -36,6 +38,10 @@ async def say(commands: Commands, line: str, *, person: str = "ada", chat: str =
     parsed = parse_line(line)
     assert parsed is not None
     return await commands.handle(parse(parsed.command, parsed.arguments), Where("discord", chat, person))
+
+
+async def forget(commands: Commands, *, person: str = "ada", platform: str = "discord") -> Reply:
+    return await commands.handle(ForgetMe(confirmed=True), Where(platform, "here", person))
 
 
 async def kept_temperature(store: Store, person: str = "ada") -> float:
@@ -52,7 +58,7 @@ def refused(reply: Reply) -> str:
     assert reply.kind is Kind.REFUSAL
     assert reply.private
     assert reply.passages == ()
-    return reply.text
+    return with_echoes(reply.text)
 
 
 # ---- texts --------------------------------------------------------------------------------------------------------
@@ -63,7 +69,7 @@ async def test_someone_asks_for_a_text(commands: Commands) -> None:
     assert reply.kind is Kind.TEXT
     assert not reply.private
     assert reply.notice == ""
-    assert LENGTH / 2 <= len(reply.text) <= LENGTH * 3
+    assert LENGTH - 45 <= len(reply.text) <= LENGTH * 3  # as `generator.serving.sequence` ends texts
     assert reply.text == reply.passages[0].text
     assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 
@@ -72,7 +78,7 @@ async def test_an_prompt_is_shown_with_its_text(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche@lstmega_bot 0,7 The philosopher")
     assert reply.passages[0].prompt == "The philosopher"
     assert reply.text.startswith("The philosopher")
-    assert len(reply.text) > len("The philosopher") + LENGTH / 2
+    assert len(reply.text) >= len("The philosopher") + LENGTH - 45
 
 
 @pytest.mark.parametrize("typed", ["0.3", "0,3", "٠٫٣", "3e-1"])
@@ -172,12 +178,20 @@ async def test_a_ladder_is_five_texts_that_differ_in_temperature_alone(
     assert [passage.label for passage in reply.passages] == [f"Temperature {t}" for t in (0.5, 0.6, 0.7, 0.8, 0.9)]
     assert {passage.prompt for passage in reply.passages} == {"The philosopher"}
     assert "😀" in reply.notice
-    for temperature, passage in zip(LADDER, reply.passages, strict=True):
+    for temperature, passage in zip(LADDER_TEMPERATURES, reply.passages, strict=True):
         request = GenerationRequest(LENGTH, 42, SamplingParams(temperature), prompt="The philosopher")
         alone = await generator.generate(request)
         assert passage.text == presentable(request.prompt + alone.text, hard_wrapped=True)
         assert f"{passage.label}\n{passage.text}" in reply.text
     assert await kept_temperature(store) == 0.9, "/continue goes on from the last of them"
+
+
+async def test_a_ladder_has_temperatures_of_its_own(commands: Commands) -> None:
+    reply = await say(commands, "/ladder 0,7 The soul")
+    assert {passage.prompt for passage in reply.passages} == {"The soul"}
+    assert reply.notice.startswith("A ladder has temperatures of its own, so I left out the 0.7.")
+    reply = await say(commands, "/ladder 1886 was")
+    assert {passage.prompt for passage in reply.passages} == {"1886 was"}
 
 
 async def test_a_ladder_is_written_in_one_batch(generator: ThreadedGenerator, store: Store) -> None:
@@ -272,6 +286,28 @@ async def test_two_quick_continues_go_on_from_one_another(commands: Commands, st
     assert letters(conversation.tail) == letters(beginning.text + first.text + second.text)
 
 
+async def test_new_weights_while_a_user_waits_read_the_prompt_with_their_own_vocabulary(
+    commands: Commands, generator: ThreadedGenerator, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The prompt was refused: "prompt: 'é' not in the vocabulary; use Vocabulary.fit"."""
+    with_accent = Vocabulary(TINY_VOCABULARY.characters.replace("Z", "é"))
+    add_random_version(tiny_folder, "tiny-2", 2, vocabulary=with_accent)
+    activate(tiny_folder, "tiny-2")
+    await generator.reload()
+    activate(tiny_folder, "tiny-1")
+    generate = generator.generate
+
+    async def reload_first(request: GenerationRequest) -> Generation:
+        monkeypatch.setattr(generator, "generate", generate)
+        await generator.reload()
+        return await generate(request)
+
+    monkeypatch.setattr(generator, "generate", reload_first)
+    reply = await say(commands, "/nietzsche 0.7 The café")
+    assert reply.passages[0].prompt == "The cafe"
+    assert "e for é" in reply.notice
+
+
 # ---- what is remembered -------------------------------------------------------------------------------------------
 
 
@@ -291,11 +327,24 @@ async def test_forgetme_says_how_many_rows_and_leaves_none(commands: Commands, s
     await say(commands, "/temperature 0.9")
     await say(commands, "/nietzsche")
     await say(commands, "/nietzsche", chat="elsewhere")
-    reply = await say(commands, "/forgetme")
+    reply = await forget(commands)
     assert "4 rows" in reply.text
     assert reply.private
     refused(await say(commands, "/continue"))
-    assert (await say(commands, "/forgetme")).text == messages.NOTHING_KEPT
+    assert (await forget(commands)).text == messages.NOTHING_KEPT
+    assert await store.temperature("discord", "ada") is None
+
+
+@pytest.mark.parametrize("line", ["/forgetme", "/forgetme now", "/forgetme ?"])
+async def test_forgetme_asks_first_whatever_is_typed_behind_it(commands: Commands, store: Store, line: str) -> None:
+    await say(commands, "/temperature 0.9")
+    for _ in range(2):
+        asked = await say(commands, line)
+        assert (asked.text, asked.private) == (messages.CONFIRM_FORGET, True)
+    assert await store.temperature("discord", "ada") == 0.9
+    [button] = asked.actions
+    assert (await commands.press(button.data, Where("discord", "here", "bob"))).text == messages.NOT_YOUR_TEXT
+    assert "2 rows" in (await commands.press(button.data, Where("discord", "here", "ada"))).text
     assert await store.temperature("discord", "ada") is None
 
 
@@ -304,7 +353,7 @@ async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGe
     text = asyncio.create_task(say(commands, "/nietzsche", chat="elsewhere"))
     while not generator.statistics().running:
         await asyncio.sleep(0.001)
-    forgotten = await say(commands, "/forgetme")
+    forgotten = await forget(commands)
     assert "2 rows" in forgotten.text
     assert (await text).kind is Kind.TEXT
     assert await store.conversation("discord", "elsewhere", "ada") is None
@@ -320,8 +369,8 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
     assert reply.kind is Kind.TEXT
     assert reply.notice.endswith(messages.NOT_SAVED)
     assert "😀" in reply.notice
-    for line in ("/temperature 0.5", "/forgetme"):
-        text = refused(await say(commands, line))
+    for reply in (await say(commands, "/temperature 0.5"), await forget(commands)):
+        text = refused(reply)
         assert "Try again in a minute" in text
         assert str(store._database.path) not in text, "where the file is, is nobody's business"
     assert len(caplog.records) == 3
@@ -418,6 +467,25 @@ async def test_stats_counts_what_was_written(commands: Commands) -> None:
     assert reply.private
     assert "texts: 6 written, 0 refused, 0 failed" in reply.text
     assert "tiny-1" in reply.text
+
+
+async def test_stats_counts_what_was_refused_and_what_waits(generator: ThreadedGenerator, store: Store) -> None:
+    commands = Commands(generator, store, BotSection(length=400, queue=1, operators=(f"discord:{OPERATOR}",)))
+    texts = [asyncio.create_task(say(commands, "/nietzsche 0.7", person=str(i))) for i in range(8)]
+    while not commands.admission.waiting:
+        await asyncio.sleep(0)
+    assert ", 1 waiting" in (await say(commands, "/stats", person=OPERATOR)).text
+    replies = await asyncio.gather(*texts)
+    refused_texts = sum(reply.kind is Kind.REFUSAL for reply in replies)
+    assert refused_texts
+    assert f"{refused_texts} refused" in (await say(commands, "/stats", person=OPERATOR)).text
+
+
+async def test_one_user_can_only_keep_so_many_requests_waiting(commands: Commands) -> None:
+    replies = await asyncio.gather(*(say(commands, "/temperature") for _ in range(200)))
+    answered = sum(reply.kind is Kind.ANSWER for reply in replies)
+    assert answered == MAX_USER_REQUESTS
+    assert {reply.text for reply in replies if reply.kind is Kind.REFUSAL} == {messages.LANE_FULL}
 
 
 async def test_reload_takes_up_the_current_weights(

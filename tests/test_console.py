@@ -66,13 +66,20 @@ def test_a_command_in_a_pipe_gets_a_text(environment: dict[str, str]) -> None:
 
 
 def test_replies_in_a_pipe_are_parted_by_a_blank_line(environment: dict[str, str]) -> None:
-    out = pipe(environment, b"/temperature 0.9\r\n\n   \n/temperature\nhello\nnietzsche 0.7\n/contineu\n/forgetme")
+    out = pipe(
+        environment,
+        b"/temperature 0.9\r\n\n   \n/temperature\nhello\nnietzsche 0.7\n/contineu\n"
+        b"/forgetme now\n/help\n/forgetme\n/forgetme",
+    )
     assert out.split("\n\n") == [
         "Your temperature is 0.9 from now on. Try it: /nietzsche",
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         "To have that as the prompt of a text, type /nietzsche hello",
         "Commands begin with a slash: /nietzsche 0.7",
         "I know no command /contineu. Did you mean /continue?",
+        f"{messages.CONFIRM_FORGET} {messages.REPEAT_FORGET}",
+        out.split("\n\n")[6],
+        f"{messages.CONFIRM_FORGET} {messages.REPEAT_FORGET}",
         "Gone: 2 rows, everything I kept about you.\n",
     ]
 
@@ -254,6 +261,8 @@ def test_forgetme_deletes_the_prompt_history_too(environment: dict[str, str], tm
     terminal.sees("My secret\x1b[0m", "›")
     state = tmp_path / "state" / "lstmega"
     assert "My secret" in (state / "history").read_text()
+    terminal.types("/forgetme\r")
+    terminal.sees("type /forgetme again", "›")
     terminal.types("/forgetme\r")
     terminal.sees("everything I kept about you", "›")
     for path in state.iterdir():

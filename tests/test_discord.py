@@ -20,7 +20,7 @@ from simcord.results import InteractionResult
 from bot.core import messages
 from bot.core.ask import Where, Write
 from bot.core.commands import COMMANDS, operator_commands, user_commands
-from bot.core.reply import Action, Passage, Picture, Reply, Suggestion
+from bot.core.reply import Action, Passage, Picture, Reply, Suggestion, with_echoes
 from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.render import MAX_LABEL, MAX_MESSAGE, PREFIX
@@ -78,7 +78,7 @@ async def test_every_command_answers(here: World) -> None:
     expected: list[tuple[str, dict[str, Any], bool, str]] = [
         ("continue", {}, True, messages.NOTHING_TO_CONTINUE),
         ("again", {}, True, messages.NOTHING_TO_REPEAT),
-        ("forgetme", {}, True, messages.NOTHING_KEPT),
+        ("forgetme", {}, True, messages.CONFIRM_FORGET),
         ("nietzsche", {}, False, ""),
         ("ladder", {"prompt": "Man"}, False, "Temperature 0.5"),
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
@@ -511,7 +511,7 @@ async def test_where_the_server_installed_the_app_a_long_text_goes_on_and_on(her
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_too(here: World) -> None:
-    here.core.reply = Reply.answer("word " * 4000, private=True)
+    here.core.reply = replace(Reply.answer("word " * 4000), private=True)
     gate = here.core.hold()
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
     gate.set()
@@ -785,7 +785,7 @@ async def test_a_command_that_discord_still_remembers_is_refused_kindly(here: Wo
     data = {"id": "1", "name": "nietsche", "type": 1}
     result = await here.interaction(here.alice, SLASH, data, here.alice.user.dm_channel.id)
     assert result.ephemeral
-    assert shown(result) == messages.unknown("nietsche", "nietzsche")
+    assert shown(result) == with_echoes(messages.unknown("nietsche", "nietzsche"))
     assert [type(error) for error in here.env.errors] == [discord.app_commands.CommandNotFound]
 
 
@@ -871,7 +871,7 @@ async def test_operators_may_use_them(here: World) -> None:
 async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: World) -> None:
     result = await here.person("admin", administrator=True).slash(here.channel, "stats")
     assert result.ephemeral
-    assert shown(result) == messages.unknown("stats", "start")
+    assert shown(result) == with_echoes(messages.unknown("stats", "start"))
 
 
 async def test_without_operators_discord_hears_nothing_of_their_commands(tiny_folder: Path) -> None:

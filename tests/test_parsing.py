@@ -92,6 +92,43 @@ def test_a_temperature_before_an_prompt(arguments: str, expected: tuple[float | 
     assert split_temperature(arguments) == expected
 
 
+@given(
+    st.decimals("0.1", "2.0", places=2).map(str),
+    st.sampled_from(
+        ["{},", "{}:", "{};", "{}.", '"{}"', "“{}”", "t={}", "T = {}", "temperature {}", "temp: {}", '"{}",', "«{}»"]
+    ),
+    st.sampled_from(["", " The philosopher", "\nTwo\nlines", "  1886 was"]),
+)
+def test_a_mistyped_temperature_is_understood_when_it_is_beyond_doubt(number: str, around: str, prompt: str) -> None:
+    for typed in (around.format(number), around.format(number.replace(".", ","))):
+        assert split_temperature(typed + prompt) == (float(number), prompt.strip())
+        assert parse_temperature(typed) == float(number)
+
+
+def test_a_temperature_that_runs_into_its_prompt() -> None:
+    assert split_temperature("0.7The philosopher") == (0.7, "The philosopher")
+    assert split_temperature("70%") == (0.7, "")
+    assert parse_temperature("70 %".replace(" ", "")) == 0.7
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "1. Of prejudices",
+        "1: Of",
+        "70% of them",
+        "0.7mm",
+        '"0.7 is a number"',
+        "t 1",
+        "temperature",
+        "9.9, The",
+        "0.7.1",
+    ],
+)
+def test_what_may_be_a_prompt_is_one(prompt: str) -> None:
+    assert split_temperature(prompt) == (None, prompt)
+
+
 @given(TEMPERATURES)
 def test_any_temperature_in_any_notation(value: float) -> None:
     for written in (repr(value), f"{value:.17e}", repr(value).replace(".", ",")):

@@ -10,11 +10,11 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from service_process import PATIENCE, Installation, asked
+from service_process import PATIENCE, Installation, asked, forget_me
 
 from bot.config.schema import BotSection, Secret
 from bot.core import messages
-from bot.core.ask import Where
+from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.store.store import Store
 from generator import ThreadedGenerator
@@ -107,9 +107,11 @@ async def test_forgetme_leaves_nothing_in_any_file_of_the_running_service(bot: I
             assert len(found(state, *needles)) >= len(kept), "otherwise this test looks for the wrong things"
             # A text that is being written meanwhile is done first, and goes with the rest.
             await group.send(f"/nietzsche 0.7 {GROUP_TEXT}", by=marked)
-            assert "Gone: " in await asked(private, "/forgetme")
+            assert "Gone: " in await forget_me(private, marked)
             await group.next_message(PATIENCE)
             await _discord(discord, "forgetme")
+            await discord.click(f"lstmega:f:{DISCORD_PERSON}", next(_numbers), str(DISCORD_PERSON))
+            await discord.until(lambda: "Gone" in str(discord.requests))
             assert found(state, *needles) == []
             assert found(state, OTHER.encode())
             seen = await service.get("/metrics") + await service.get("/healthz") + (await _ready(service.url))
@@ -161,12 +163,12 @@ async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: Th
                 draw.choice(doings).cancel()
             for _ in range(draw.randrange(1, 5)):  # at least once, or /forgetme would be first
                 await asyncio.sleep(0)
-        reply = await commands.handle(parse("forgetme", ""), Where("telegram", "here", "5"))
+        reply = await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "5"))
         assert reply.text.startswith("Gone")
         await asyncio.gather(*doings, return_exceptions=True)
         assert await store._database.read("SELECT * FROM people") == []
         assert await store._database.read("SELECT * FROM conversations") == []
-        again = await commands.handle(parse("forgetme", ""), Where("telegram", "here", "5"))
+        again = await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "5"))
         assert again.text == messages.NOTHING_KEPT
 
 
@@ -174,5 +176,5 @@ async def test_who_clears_what_they_never_set_stays_unknown(commands: Commands, 
     await commands.handle(parse("temperature", "default"), Where("telegram", "5", "5"))
     await commands.handle(parse("temperature", ""), Where("telegram", "5", "5"))
     await commands.handle(parse("help", ""), Where("telegram", "5", "5"))
-    assert (await commands.handle(parse("forgetme", ""), Where("telegram", "5", "5"))).text == messages.NOTHING_KEPT
+    assert (await commands.handle(ForgetMe(confirmed=True), Where("telegram", "5", "5"))).text == messages.NOTHING_KEPT
     assert await store._database.read("SELECT * FROM people") == []

@@ -19,7 +19,7 @@ from PIL import Image
 
 from bot.config.schema import BotSection
 from bot.core import messages
-from bot.core.ask import Where
+from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import TakesNoArgument, parse_line
 from bot.core.reply import Kind, Picture, Reply
@@ -138,7 +138,7 @@ async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store)
     assert kept is not None
     assert kept.written is not None
     assert kept.written.text.encode() in store_bytes(store)
-    await say(commands, "/forgetme")
+    await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "ada"))
     assert (await say(commands, "/surprise")).text == messages.NOTHING_TO_SHADE
     assert kept.written.text.encode() not in store_bytes(store)
     assert prompt.encode() not in store_bytes(store)

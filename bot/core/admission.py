@@ -1,176 +1,241 @@
-"""Who may have a text now: one at a time for each person, a short rest after it, and a fair turn for each chat."""
+"""Admission control: one request per user at a time, a queue that is fair to chats, and a cooldown after each text.
+
+Work is counted as the generator does it: in rows of its batch, and in characters. /ladder is five rows.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Hashable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from typing import Final
 
+from bot.core.clock import MONOTONIC, Clock
 from generator import Overloaded
 
-LONGEST_WAIT: Final = 30.0
-"""Seconds after which nobody waits for a text any more: who asked so long ago is told when to come back. Without it, a
-bot whose event loop or database was held up would go on with what nobody waits for."""
-PROMPT: Final = 0.6
-"""Seconds in which a text should be there, the wait for its turn included. As many texts are let in as can be done in
-that; whoever comes beyond that is told so at once, which is better than a late text. Telling and sending come on top.
-"""
+MAX_USER_REQUESTS: Final = 20
+"""Requests of one user that run or wait. No person types so many before the first is answered; a program does."""
+MAX_WAIT_SECONDS: Final = 30.0
+"""After that a request is refused, not run: when the process was held up, its user has given up waiting."""
+TARGET_LATENCY_SECONDS: Final = 0.6
+"""Seconds in which a text should be finished, the queue included. As many are admitted as can be finished in that; the
+others are refused at once, which is better than a late text. Sending the text and the refusal comes on top."""
 _CHAT_SHARE: Final = 1 / 8
-"""Of the places, for the texts of one chat that are written at the same time. The more texts are written together, the
-longer each takes: this is how much one chat can slow the others down. Of 24 places these are 3; the others' texts then
-take 1.5 times as long (`python -m benchmarks.service --only fairness`)."""
-_FORGET_AFTER: Final = 1_000
-"""People whose rest is remembered before those whose rest is over are thrown out."""
+"""Of the rows, for the texts of one chat that run at the same time. The more rows run, the longer each takes: this is
+how much one chat can slow the others down. Of 24 rows these are 3; the texts of others then take 1.5 times as long
+(`python -m benchmarks.service --only fairness`)."""
+_MAX_LONG_WORK: Final = 3.0
+"""Long texts start while the running work is at most that many times a batch of ordinary texts. Otherwise they would
+hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
-class StillWriting(Exception):
-    """The person's last text is not finished."""
-
-
-class TooSoon(Exception):
-    """The person's last text is only just finished; `retry_after` seconds are left."""
+class CooldownActive(Exception):
+    """The user's last text is only just finished; `retry_after` seconds are left."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"{retry_after:.1f} s too soon")
+        super().__init__(f"cooldown: {retry_after:.1f} s left")
         self.retry_after = retry_after
 
 
-class TooLate(Exception):
-    """The person asked so long ago that the text is left out; `retry_after` seconds from now there is time for it."""
+class DeadlineExceeded(Exception):
+    """The request waited for too long; `retry_after` seconds from now there is time for it."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"not begun within {LONGEST_WAIT:g} s")
+        super().__init__(f"not started within {MAX_WAIT_SECONDS:g} s")
         self.retry_after = retry_after
+
+
+class TooManyRequests(Exception):
+    """The user has `MAX_USER_REQUESTS` that are not answered yet."""
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    """Texts that start together: how many rows, and characters in all. `started` is set when their turn comes."""
+
+    chat: str
+    rows: int
+    characters: float
+    started: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Admission:
-    """Lets texts begin.
+    """Decides which request runs, which waits and which is refused.
 
-    `places` run at once, and some wait, chat after chat in turn, so that a busy chat delays itself and not the others.
-    At most `queue` wait, and only as many that the last of them is done within `PROMPT` seconds. On a machine that
-    needs longer for a full house anyway, people are used to wait: there as many may wait as run, or nearly. Where one
-    more would be too many, the chat that has most in the queue gives way. Who finds a free place is never refused.
+    `rows` run at once. The others wait, chat after chat in turn, so that a busy chat delays itself and not the others.
+    At most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`. On
+    a machine that needs longer for a full batch, as many may wait as run, or nearly. Beyond that, the newest request of
+    the chat with the most waiting work is refused. A request that can start at once is never refused.
 
-    `rest`: seconds between two texts of a person. `patience(n)`: seconds in which n texts are written.
+    `typical`: characters of an ordinary text. `speed`: returns the characters per second of all texts together.
+    `cooldown`: seconds between two texts of a user.
     """
 
-    def __init__(self, places: int, queue: int, rest: float, patience: Callable[[int], float]) -> None:
-        self._places = places
-        self._queue = queue
-        self._rest = rest
-        self._patience = patience
-        self._running: Counter[str] = Counter()
-        """Texts of each chat that are being written."""
-        self._writing: set[str] = set()
-        self._rested: dict[str, float] = {}
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+    def __init__(
+        self,
+        rows: int,
+        max_waiting: int,
+        cooldown: float,
+        *,
+        typical: float,
+        speed: Callable[[], float],
+        clock: Clock = MONOTONIC,
+    ) -> None:
+        self._rows = rows
+        self._max_waiting = max_waiting
+        self._cooldown = cooldown
+        self._typical = typical
+        self._speed = speed
+        self._clock = clock
+        self._locks: dict[Hashable, asyncio.Lock] = {}
+        self._requests: Counter[Hashable] = Counter()
+        self._cooldowns: OrderedDict[str, float] = OrderedDict()
+        """When each user's cooldown ends, the earliest first."""
+        self._running: set[_Job] = set()
+        self._chat_rows: Counter[str] = Counter()
+        self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
+        self.refused = 0
+        """Texts that were refused because there were too many, or that waited for too long."""
 
     @property
-    def queued(self) -> int:
+    def waiting(self) -> int:
         """Texts that wait."""
-        return sum(len(line) for line in self._waiting.values())
+        return sum(job.rows for queue in self._waiting.values() for job in queue)
 
     @asynccontextmanager
-    async def text(self, chat: str, person: str, *, trusted: bool, asked: float | None = None) -> AsyncIterator[None]:
-        """Waits for the chat's turn and holds a place for one text. `trusted` people need no rest.
+    async def one_at_a_time(self, user: Hashable) -> AsyncIterator[None]:
+        """Waits until the user's earlier requests are answered. Raises `TooManyRequests` if they are too many.
 
-        `asked`: when the person did, on the clock of `time.monotonic` (default: now). Raises `StillWriting`, `TooSoon`,
-        `Overloaded`, or, `LONGEST_WAIT` after they asked, `TooLate`.
+        So two quick /continue continue one another, and after /forgetme no text is stored that was begun before it.
         """
-        if person in self._writing:
-            raise StillWriting
-        left = 0.0 if trusted else self._rested.get(person, 0.0) - time.monotonic()
-        if left > 0:
-            raise TooSoon(left)
-        self._writing.add(person)
+        if self._requests[user] >= MAX_USER_REQUESTS:
+            raise TooManyRequests
+        self._requests[user] += 1
         try:
-            await self._take_place_in_time(chat, time.monotonic() if asked is None else asked)
-            try:
+            async with self._locks.setdefault(user, asyncio.Lock()):
                 yield
-            finally:
-                self._give_place_on(chat)
         finally:
-            self._writing.discard(person)
-            self._let_rest(person)
+            self._requests[user] -= 1
+            if not self._requests[user]:
+                del self._requests[user], self._locks[user]
 
-    async def _take_place_in_time(self, chat: str, asked: float) -> None:
-        left = asked + LONGEST_WAIT - time.monotonic()
-        if left <= 0:
-            raise TooLate(self._patience(self.queued))
+    @asynccontextmanager
+    async def slot(
+        self, chat: str, user: str, *, characters: float, rows: int = 1, trusted: bool = False, asked_at: float
+    ) -> AsyncIterator[None]:
+        """Waits for the chat's turn and holds `rows` of the batch for texts of so many characters in all.
+
+        Once the block has succeeded, the user's cooldown begins; `trusted` users have none. `asked_at`: when the user
+        asked, on the clock of `time.monotonic`. Raises `CooldownActive`, `Overloaded` or `DeadlineExceeded`.
+        """
+        if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
+            raise CooldownActive(left)
+        job = _Job(chat, rows, characters)
+        left = asked_at + MAX_WAIT_SECONDS - self._clock.time()
         try:
             async with asyncio.timeout(left):
-                await self._take_place(chat)
+                if left <= 0:
+                    raise TimeoutError
+                await self._acquire(job)
         except TimeoutError:
-            raise TooLate(self._patience(self.queued)) from None
-
-    async def _take_place(self, chat: str) -> None:
-        if self._may_begin(chat):
-            self._running[chat] += 1
-            return
-        if self.queued >= self._room:
-            self._make_room(chat)
-        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.setdefault(chat, deque()).append(turn)
+            self.refused += rows
+            raise DeadlineExceeded(self._seconds_left()) from None
         try:
-            await turn
+            yield
+        finally:
+            self._release(job)
+        self._start_cooldown(user)
+
+    async def _acquire(self, job: _Job) -> None:
+        self._waiting.setdefault(job.chat, deque()).append(job)
+        self._start_next()
+        try:
+            if not job.started.done():
+                self._shed_load(job.chat)
+            await job.started
         except BaseException:
-            if turn.done() and not turn.cancelled() and turn.exception() is None:
-                self._give_place_on(chat)  # the place came and the caller was cancelled at the same moment
+            if job in self._running:  # it was started and cancelled at the same moment
+                self._release(job)
             else:
-                self._leave(chat, turn)
+                self._remove(job)
+                self._start_next()
             raise
 
-    def _may_begin(self, chat: str) -> bool:
-        """Whether there is a place, and the chat has not all of its share."""
-        share = max(1, int(_CHAT_SHARE * self._places))
-        return self._running.total() < self._places and self._running[chat] < share
+    def _release(self, job: _Job) -> None:
+        self._running.remove(job)
+        self._chat_rows[job.chat] -= job.rows
+        if not self._chat_rows[job.chat]:
+            del self._chat_rows[job.chat]
+        self._start_next()
 
-    @property
-    def _room(self) -> int:
-        """How many texts may wait."""
-        prompt = PROMPT / max(self._patience(1), 1e-9)
-        return min(self._queue, int(max(prompt, 2 * self._places - prompt)) - self._running.total())
+    def _start_next(self) -> None:
+        """Starts every job whose turn it is and for which there is room."""
+        while (job := self._next()) is not None:
+            self._remove(job)
+            if job.chat in self._waiting:
+                self._waiting.move_to_end(job.chat)
+            if not job.started.done():  # done: it was cancelled a moment ago
+                self._running.add(job)
+                self._chat_rows[job.chat] += job.rows
+                job.started.set_result(None)
 
-    def _make_room(self, chat: str) -> None:
-        """Sends the newest of the chat that has most waiting away; raises `Overloaded` when that is this chat."""
-        longest = max(self._waiting, key=lambda name: len(self._waiting[name]), default=chat)
-        busy = Overloaded(self._patience(self.queued))
-        if len(self._waiting.get(longest, ())) <= len(self._waiting.get(chat, ())) + 1:
-            raise busy
-        turn = self._waiting[longest][-1]
-        self._leave(longest, turn)
-        turn.set_exception(busy)
+    def _next(self) -> _Job | None:
+        """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
+        full_batch = self._rows * self._typical
+        running = sum(job.characters for job in self._running)
+        for job in (queue[0] for queue in self._waiting.values()):
+            in_chat = self._chat_rows[job.chat]
+            is_long = job.characters > job.rows * self._typical * 2
+            if in_chat and in_chat + job.rows > _CHAT_SHARE * self._rows:
+                continue
+            if is_long and running and running + job.characters > _MAX_LONG_WORK * full_batch:
+                continue
+            return job if not self._running or self._chat_rows.total() + job.rows <= self._rows else None
+        return None
 
-    def _give_place_on(self, chat: str) -> None:
-        """Takes the chat's place back, and lets in whose turn it is."""
-        self._running[chat] -= 1
-        if not self._running[chat]:
-            del self._running[chat]
-        while (following := next(filter(self._may_begin, self._waiting), None)) is not None:
-            line = self._waiting[following]
-            turn = line.popleft()
-            if line:
-                self._waiting.move_to_end(following)
-            else:
-                del self._waiting[following]
-            if not turn.done():
-                self._running[following] += 1
-                turn.set_result(None)
+    def _shed_load(self, newest: str) -> None:
+        """Refuses the newest job of the chat with the most waiting work, until the rest can be finished in time.
 
-    def _leave(self, chat: str, turn: asyncio.Future[None]) -> None:
-        line = self._waiting.get(chat)
-        if line is not None and turn in line:
-            line.remove(turn)
-            if not line:
-                del self._waiting[chat]
+        `newest`: the chat of the last job, which is refused if no chat has more.
+        """
+        while self.waiting > self._max_waiting or self._work() > self._max_work():
+            chat = max(self._waiting, key=lambda chat: (self._waiting_in(chat), chat == newest))
+            victim = self._waiting[chat][-1]
+            refusal = Overloaded(self._seconds_left(before=victim))
+            self._remove(victim)
+            if not victim.started.done():
+                self.refused += victim.rows
+                victim.started.set_exception(refusal)
 
-    def _let_rest(self, person: str) -> None:
-        if not self._rest:
-            return
-        now = time.monotonic()
-        self._rested[person] = now + self._rest
-        if len(self._rested) > _FORGET_AFTER:
-            self._rested = {name: until for name, until in self._rested.items() if until > now}
+    def _work(self) -> float:
+        """Characters that are ahead of the next job. A long text holds its row, but the other rows go on changing."""
+        running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
+        return running + sum(map(self._waiting_in, self._waiting))
+
+    def _max_work(self) -> float:
+        in_time = TARGET_LATENCY_SECONDS * self._speed()
+        return max(in_time, 2 * self._rows * self._typical - in_time)
+
+    def _waiting_in(self, chat: str) -> float:
+        return sum(job.characters for job in self._waiting[chat])
+
+    def _seconds_left(self, before: _Job | None = None) -> float:
+        """Seconds in which everything that runs and waits is finished, except `before`."""
+        jobs = {*self._running, *(job for queue in self._waiting.values() for job in queue)} - {before}
+        return sum(job.characters for job in jobs if job is not None) / self._speed()
+
+    def _remove(self, job: _Job) -> None:
+        queue = self._waiting.get(job.chat)
+        if queue is not None and job in queue:
+            queue.remove(job)
+            if not queue:
+                del self._waiting[job.chat]
+
+    def _start_cooldown(self, user: str) -> None:
+        now = self._clock.time()
+        self._cooldowns[user] = now + self._cooldown
+        self._cooldowns.move_to_end(user)
+        while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
+            self._cooldowns.popitem(last=False)

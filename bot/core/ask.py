@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from msgspec import Struct
+
 from generator.types import Temperature
 
 
@@ -13,9 +15,9 @@ class Where:
     """Where a request came from, and when.
 
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
-    `locale`: the user's language as the platform names it, empty where it does not. `queue`: whose requests share a
-    turn, where that is not the chat. `asked_at`: when it came, on the clock of `time.monotonic`; an adapter makes this
-    value at once, even if the request waits.
+    `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
+    is not the chat. `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request comes,
+    even if the request has to wait.
     """
 
     platform: str
@@ -31,8 +33,11 @@ class Where:
         return f"{self.platform}:{self.queue or self.chat}"
 
 
-@dataclass(frozen=True, slots=True)
-class Write:
+class Ask(Struct, frozen=True):
+    """A request of any kind."""
+
+
+class Write(Ask, frozen=True):
     """A text. Without a temperature: the user's own, else the default. `length`: characters, 1 to `MAX_LENGTH`."""
 
     temperature: Temperature | None = None
@@ -40,107 +45,74 @@ class Write:
     length: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Continue:
-    """The last text here, continued. `slot`: the text that is meant; empty: whichever is the last one."""
+class Continue(Ask, frozen=True):
+    """The last text here, continued. `slot`: the text that is meant, where that matters."""
 
     slot: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Again:
-    """Another text from the prompt of the last one, at its temperature or at `temperature`. `slot`: as above."""
+class Again(Ask, frozen=True):
+    """The prompt of the last text here once more. `temperature`: unless the same. `slot`: as in `Continue`."""
 
     slot: str = ""
     temperature: Temperature | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ladder:
-    """The same prompt at several temperatures. `ignored`: a temperature that was typed before the prompt."""
+class Ladder(Ask, frozen=True):
+    """The same prompt at several temperatures. `ignored`: a temperature that was typed in front of it."""
 
     prompt: str = ""
-    ignored: str = ""
+    ignored: Temperature | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ShowTemperature:
+class ShowTemperature(Ask, frozen=True):
     """The user's own temperature."""
 
 
-@dataclass(frozen=True, slots=True)
-class SetTemperature:
+class SetTemperature(Ask, frozen=True):
     """A temperature of the user's own; None removes it."""
 
     value: Temperature | None
 
 
-@dataclass(frozen=True, slots=True)
-class Surprise:
+class Surprise(Ask, frozen=True):
     """The last text here, shaded by surprisal."""
 
 
-@dataclass(frozen=True, slots=True)
-class About:
+class About(Ask, frozen=True):
     """What the bot is made of."""
 
 
-@dataclass(frozen=True, slots=True)
-class ForgetMe:
-    """Deletes everything about the user once they have `confirmed` it; before that, asks."""
+class ForgetMe(Ask, frozen=True):
+    """Everything about the user deleted, once it is `confirmed`."""
 
     confirmed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Help:
+class Help(Ask, frozen=True):
     """The list of commands."""
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
+class Start(Ask, frozen=True):
     """A greeting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reload:
-    """Loads the weights that CURRENT names. For operators."""
+class Reload(Ask, frozen=True):
+    """The weights that CURRENT names, loaded. For operators."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stats:
+class Stats(Ask, frozen=True):
     """What the generator is doing. For operators."""
 
 
-@dataclass(frozen=True, slots=True)
-class Unknown:
+class Unknown(Ask, frozen=True):
     """A command that does not exist. `name`: as typed."""
 
     name: str
 
 
-@dataclass(frozen=True, slots=True)
-class Invalid:
+class Invalid(Ask, frozen=True):
     """A command whose arguments cannot be used. `error` says why."""
 
     command: str
     error: ValueError
-
-
-Ask = (
-    Write
-    | Continue
-    | Again
-    | Ladder
-    | ShowTemperature
-    | SetTemperature
-    | Surprise
-    | About
-    | ForgetMe
-    | Help
-    | Start
-    | Reload
-    | Stats
-    | Unknown
-    | Invalid
-)

@@ -10,15 +10,14 @@ import zlib
 from dataclasses import dataclass
 from typing import Final
 
-from bot.core.ask import Again, Continue
+from bot.core.ask import Again, Continue, ForgetMe
 from bot.core.reply import Action
-from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, InvalidRequest, Temperature
+from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
 STEP: Final = 0.1
 """How much Hotter and Colder change the temperature."""
 _DATA: Final = re.compile(
-    r"(?:c|(?P<again>a)):(?P<owner>[!-9;-~]+):(?P<slot>[0-9a-f]{8})"
-    r"(?(again):(?P<temperature>[0-9]+(?:\.[0-9]+)?))"
+    r"(?P<kind>[acf]):(?P<owner>[!-9;-~]+)(?::(?P<slot>[0-9a-f]{8}))?(?::(?P<temperature>[0-9]+(?:\.[0-9]+)?))?"
 )
 """What `_encode` makes, and nothing else: modified clients send whatever they like."""
 
@@ -28,7 +27,7 @@ class Button:
     """A button that was pressed: the user whose it is, and what it asks for."""
 
     owner: str
-    ask: Again | Continue
+    ask: Again | Continue | ForgetMe
 
 
 def under(owner: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
@@ -47,18 +46,27 @@ def continuing(owner: str, state: bytes) -> Action:
     return Action("Continue", _encode(owner, Continue(fingerprint(state))))
 
 
+def forgetting(owner: str) -> Action:
+    """Returns the action that confirms /forgetme."""
+    return Action("Delete everything", _encode(owner, ForgetMe(confirmed=True)))
+
+
 def decode(data: str) -> Button | None:
     """Returns the button whose data this is; None when no button has that data."""
     match = _DATA.fullmatch(data)
     if match is None:
         return None
-    if match["again"] is None:
-        return Button(match["owner"], Continue(match["slot"]))
-    try:
-        temperature = Temperature(float(match["temperature"]))
-    except InvalidRequest:
-        return None
-    return Button(match["owner"], Again(match["slot"], temperature))
+    ask: Again | Continue | ForgetMe
+    match match["kind"], match["slot"], match["temperature"]:
+        case "a", str(slot), str(number) if MIN_TEMPERATURE <= float(number) <= MAX_TEMPERATURE:
+            ask = Again(slot, Temperature(float(number)))
+        case "c", str(slot), None:
+            ask = Continue(slot)
+        case "f", None, None:
+            ask = ForgetMe(confirmed=True)
+        case _:
+            return None
+    return Button(match["owner"], ask)
 
 
 def fingerprint(content: str | bytes) -> str:
@@ -66,7 +74,11 @@ def fingerprint(content: str | bytes) -> str:
     return f"{zlib.crc32(content.encode('utf-8') if isinstance(content, str) else content):08x}"
 
 
-def _encode(owner: str, ask: Again | Continue) -> str:
-    if isinstance(ask, Continue):
-        return f"c:{owner}:{ask.slot}"
-    return f"a:{owner}:{ask.slot}:{ask.temperature:g}"
+def _encode(owner: str, ask: Again | Continue | ForgetMe) -> str:
+    match ask:
+        case Again(slot, temperature):
+            return f"a:{owner}:{slot}:{temperature:g}"
+        case Continue(slot):
+            return f"c:{owner}:{slot}"
+        case ForgetMe():
+            return f"f:{owner}"

@@ -19,7 +19,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class TextWritten:
-    """A text is finished. `waited`: seconds in the queue of the core, before the generator was called."""
+    """A text is finished. `waited`: seconds in the core's queue, before the generator was called."""
 
     generation: Generation
     waited: float

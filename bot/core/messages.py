@@ -1,4 +1,4 @@
-"""Every sentence that people read in a chat, and the one map from errors to what is said about them."""
+"""Every sentence that users read in a chat, and the one map from errors to replies."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from bot.core.admission import StillWriting, TooLate, TooSoon
+from bot.core.admission import CooldownActive, DeadlineExceeded, TooManyRequests
 from bot.core.parsing import NotANumber, OutOfRange, Prompt, PromptTooLong, TakesNoArgument, TemperatureError
-from bot.core.reply import Suggestion
-from bot.core.sanitize import inert
+from bot.core.reply import ECHO, Suggestion
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal
@@ -33,8 +32,8 @@ CHARACTERS: Final[dict[float, str]] = {
 }
 """A word on what a temperature does, for a few of them."""
 
-NOTHING_TO_CONTINUE: Final = "You have no text here that I could go on from. Begin one with /nietzsche."
-NOTHING_TO_REPEAT: Final = "You have no text here that I could draw again. Begin one with /nietzsche."
+NOTHING_TO_CONTINUE: Final = "You have no text here that I could continue. Begin one with /nietzsche."
+NOTHING_TO_REPEAT: Final = "You have no text here that I could write again. Begin one with /nietzsche."
 NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
 _NO_ARGUMENT: Final = {
     "again": "/again repeats the last prompt and temperature, so it takes nothing behind it. For others, type"
@@ -47,19 +46,19 @@ NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /
 FORGOTTEN_MEANWHILE: Final = (
     "I was asked to forget you while I wrote this, so I keep nothing of it, and /continue and /again do not know it."
 )
+CONFIRM_FORGET: Final = (
+    "This deletes everything I keep about you: your temperature and your last texts. It cannot be undone."
+)
+REPEAT_FORGET: Final = "To do it, type /forgetme again."
 NOTHING_KEPT: Final = "I kept nothing about you."
 NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
-OLD_TEXT: Final = "I keep only your last text here, and that is not it any more. Begin a new one with /nietzsche."
+OLD_TEXT: Final = "I keep only your last text here, and this is an older one. Begin a new one with /nietzsche."
 NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
-LANE_FULL: Final = (
-    "You have asked for more than I can keep in mind, so I leave that out, and what else you ask for until I am done"
-    " with what you asked before. Ask again then."
-)
-CHAT_FULL: Final = "More is asked for here than Telegram lets me say in one chat. Ask again in a minute."
-CROWD: Final = "More people want something just now than Telegram lets me answer. Ask again in a few seconds."
-STILL_WRITING: Final = "Your last text is still being written. Ask again when it is there."
+LANE_FULL: Final = "You have asked for too much at once, so I leave this out. Ask again when the rest is answered."
+CHAT_FULL: Final = "Telegram does not let me say that much in one chat. Ask again in a minute."
+CROWD: Final = "Too many people want something just now. Ask again in a few seconds."
 RESTARTING: Final = "I am being restarted. Try again in a minute."
-WHOLE_TEXT_IN_FILE: Final = "There is more of it than I may say here; the file below has all of it."
+WHOLE_TEXT_IN_FILE: Final = "The rest does not fit here. The file below has all of it."
 INLINE_TITLE: Final = "Write a text"
 INLINE_HINT: Final = "0.7 and a prompt, or nothing at all"
 INLINE_PLACEHOLDER: Final = "Writing …"
@@ -67,9 +66,9 @@ INLINE_WAIT: Final = "The text takes this message’s place as soon as it is wri
 CANCELLED: Final = "Stopped."
 HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
 SCALE: Final = "bits per character: "
-LADDER_END: Final = "/continue goes on from the last of these."
-UNCONFIRMED: Final = "I could not make sure that my last message reached you. If it is not here, ask again."
-UNEXPECTED: Final = "Something broke on my side, and I wrote it down for the people who run me. Please try again."
+LADDER_END: Final = "/continue continues the last of these."
+UNCONFIRMED: Final = "My last message may not have reached you. If it is not here, ask again."
+UNEXPECTED: Final = "Something broke on my side. The people who run me can see it in the log. Please try again."
 
 
 def number(value: float) -> str:
@@ -120,7 +119,7 @@ def temperature_set(value: float) -> str:
 
 def temperature_cleared(default: float) -> str:
     """For /temperature default."""
-    return f"You have no temperature of your own any more; I use {number(default)}."
+    return f"You have no temperature of your own now, so I use the default, {number(default)}."
 
 
 def suggestions(own: float | None, default: float) -> list[Suggestion]:
@@ -150,13 +149,18 @@ def reloaded(before: str, now: str) -> str:
     )
 
 
-def statistics(figures: WorkerStatistics, version: str) -> str:
-    """For /stats."""
+def ladder_ignores(temperature: float) -> str:
+    """When a temperature was typed before the prompt of /ladder."""
+    return f"A ladder has temperatures of its own, so I left out the {number(temperature)}."
+
+
+def statistics(figures: WorkerStatistics, version: str, *, waiting: int, refused: int) -> str:
+    """For /stats. `waiting`, `refused`: texts that did not reach the generator."""
     return "\n".join(
         (
             f"weights: {version}",
-            f"texts: {figures.texts:,} written, {figures.refused:,} refused, {figures.failed:,} failed",
-            f"now: {figures.running:,} being written, {figures.queued:,} waiting",
+            f"texts: {figures.texts:,} written, {figures.refused + refused:,} refused, {figures.failed:,} failed",
+            f"now: {figures.running:,} being written, {figures.queued + waiting:,} waiting",
             f"characters: {figures.characters:,}, at {figures.characters_per_second:,.0f} per second",
         )
     )
@@ -235,9 +239,9 @@ def visible(character: str) -> str:
 
 
 def echo(typed: str) -> str:
-    """What someone typed, fit to stand in a sentence: printable, on one line, short, and nothing to tap."""
+    """What a user typed, for a sentence: short, on one line, marked so that each platform can escape it."""
     text = printable(typed)
-    return inert(text if len(text) <= _MAX_ECHO else text[: _MAX_ECHO - 1].rstrip() + "…")
+    return ECHO.format(text if len(text) <= _MAX_ECHO else text[: _MAX_ECHO - 1].rstrip() + "…")
 
 
 def printable(typed: str) -> str:
@@ -263,45 +267,34 @@ def _instead(error: TemperatureError) -> str:
     return "Type /temperature 0.7, or /temperature default."
 
 
-_EXPLANATIONS: Final[dict[type[Exception], Callable[[Any], str]]] = {
+_REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     OutOfRange: _out_of_range,
     NotANumber: _not_a_number,
     TakesNoArgument: lambda error: _NO_ARGUMENT[error.command],
     PromptTooLong: lambda error: (
         f"That prompt has {error.length:,} characters, and I read at most {MAX_PROMPT:,}. Send its last part."
     ),
-    Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
-    ShuttingDown: lambda _: RESTARTING,
-    StillWriting: lambda _: STILL_WRITING,
-    TooLate: lambda error: (
-        f"I did not get to that in time, and left it out. Ask again in {seconds(error.retry_after)}."
-    ),
-    TooSoon: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
-    ModelError: lambda _: "That text went wrong while I wrote it. Try again.",
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
-    Unavailable: lambda _: "The machines that write for me are out of reach just now. Try again in a minute.",
-    WeightsError: lambda error: f"The weights stay as they were: {error}",
-    StoreError: lambda _: "I cannot get at my memory just now, and that needs it. Try again in a minute.",
+    Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
+    TooManyRequests: lambda _: LANE_FULL,
+    DeadlineExceeded: lambda error: f"I did not get to that in time. Try again in {seconds(error.retry_after)}.",
+    CooldownActive: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
 }
-EXPECTED: Final = (
-    TemperatureError,
-    TakesNoArgument,
-    PromptTooLong,
-    Overloaded,
-    InvalidRequest,
-    StillWriting,
-    TooLate,
-    TooSoon,
-)
-"""Errors that are the ordinary course of things: said to the person, not logged."""
+_FAILURES: Final[dict[type[Exception], Callable[[Any], str]]] = {
+    ShuttingDown: lambda _: RESTARTING,
+    ModelError: lambda _: "That text went wrong while I wrote it. Try again.",
+    Unavailable: lambda _: "The machines that write for me cannot be reached just now. Try again in a minute.",
+    WeightsError: lambda error: f"The weights stay as they were: {error}",
+    StoreError: lambda _: "I cannot reach my memory just now, and I need it for that. Try again in a minute.",
+}
+EXPECTED: Final = tuple(_REFUSALS)
+"""Errors that are no failure: the user gets a reply, and nothing is logged."""
 
 
 def explain(error: Exception) -> str:
-    """What a person is told about an error, with what to do instead."""
-    for kind in type(error).__mro__:
-        if kind in _EXPLANATIONS:
-            return _EXPLANATIONS[kind](error)
-    return UNEXPECTED
+    """Returns what a user reads about an error, with what to do instead."""
+    known = _REFUSALS | _FAILURES
+    return next((known[kind](error) for kind in type(error).__mro__ if kind in known), UNEXPECTED)
 
 
 def seconds(duration: float) -> str:

@@ -21,6 +21,11 @@ _NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
 such as "1. Of prejudices" is no temperature."""
 _NO_NUMBER: Final = re.compile(r"[+-]?(?:nan|inf)|[+-]infinity", re.IGNORECASE)
 """What `float` would read, yet is no number: refused rather than taken for a prompt."""
+_MISTYPED: Final = re.compile(
+    r"""\s*(?:(?:(?i:temperature|temp|t)\s*[=:]?\s*)?(?P<quote>["'“”„«])?(?P<number>\d*\.\d+)(?(quote)["'“”»])"""
+    r"""[.;:]?(?=\s|[A-Z]|$)|(?P<percent>\d{1,3})%\s*$)"""
+)
+"""`0.7,` `0.7The` `t=0.7` `temperature 0.7` `"0.7"` `70%`. Only fractions: "1: Of prejudices" is a prompt."""
 _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−": "-", "﹣": "-", "－": "-", "＋": "+"})
 """Decimal separators: comma, U+066B (Arabic), U+FF0C and U+FF0E (full width). Signs: U+2212, U+FE63, U+FF0D, U+FF0B."""
 
@@ -72,7 +77,10 @@ def parse_temperature(typed: str) -> Temperature:
     """Reads 0.7, 0,7, .7, 7e-1, ٠٫٧: decimal digits of any script. Raises `NotANumber` or `OutOfRange`."""
     plain = typed.translate(_PLAIN)
     if not _NUMBER.fullmatch(plain):
-        raise NotANumber(typed)
+        temperature, end = _mistyped(typed)
+        if temperature is None or end < len(typed):
+            raise NotANumber(typed)
+        return temperature
     value = float(plain)
     if not math.isfinite(value) or not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
         raise OutOfRange(typed)
@@ -80,19 +88,29 @@ def parse_temperature(typed: str) -> Temperature:
 
 
 def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
-    """Parts "[temperature] [prompt]" into the two; `None` when the first word is no number.
+    """Returns the two parts of "[temperature] [prompt]"; no temperature when the first word is no number.
 
     Raises `NotANumber` or `OutOfRange`, with `opens_text`, when it is a number that cannot be used: a text may begin
     with a number all the same, after a temperature.
     """
     first, *rest = arguments.split(maxsplit=1) or [""]
     plain = first.translate(_PLAIN)
-    if not _NUMBER.fullmatch(plain) and not _NO_NUMBER.fullmatch(plain):
-        return None, arguments.strip()
-    try:
-        return parse_temperature(first), "".join(rest).strip()
-    except TemperatureError as error:
-        raise type(error)(first, opens_text=True) from None
+    if _NUMBER.fullmatch(plain) or _NO_NUMBER.fullmatch(plain):
+        try:
+            return parse_temperature(first), "".join(rest).strip()
+        except TemperatureError as error:
+            raise type(error)(first, opens_text=True) from None
+    temperature, end = _mistyped(arguments)
+    return temperature, arguments[end:].strip()
+
+
+def _mistyped(typed: str) -> tuple[Temperature | None, int]:
+    """A temperature with something around it that leaves no doubt, and where it ends; `(None, 0)` for all else."""
+    match = _MISTYPED.match(typed.translate(_PLAIN))
+    if match is None:
+        return None, 0
+    value = float(match["number"]) if match["number"] else float(match["percent"]) / 100
+    return (Temperature(value), match.end()) if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE else (None, 0)
 
 
 def no_argument(command: str, ask: Ask) -> Callable[[str], Ask]:

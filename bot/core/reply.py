@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Final
 
 from generator.scoring.palette import Cell
+
+ECHO: Final = "\u2068{}\u2069"
+"""Marks what a user typed in a sentence of the bot, by Unicode's FIRST STRONG ISOLATE and POP DIRECTIONAL ISOLATE
+(https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates). The typed text itself contains neither."""
+_ECHO: Final = re.compile(ECHO.format("(.*?)"))
+
+
+def with_echoes(text: str, escape: Callable[[str], str] = str) -> str:
+    """Returns the text of a reply without the isolates, and what a user typed in it as `escape` returns it."""
+    return _ECHO.sub(lambda match: escape(match[1]), text)
 
 
 class Kind(Enum):
@@ -110,10 +123,15 @@ class Reply:
 
     @classmethod
     def answer(
-        cls, text: str, *, private: bool = False, picture: Picture | None = None, shaded: tuple[Cell, ...] = ()
+        cls,
+        text: str,
+        *,
+        picture: Picture | None = None,
+        shaded: tuple[Cell, ...] = (),
+        actions: tuple[Action, ...] = (),
     ) -> Reply:
         """Something the bot says because it was asked."""
-        return cls(Kind.ANSWER, text, private=private, picture=picture, shaded=shaded)
+        return cls(Kind.ANSWER, text, picture=picture, shaded=shaded, actions=actions)
 
     @classmethod
     def refusal(cls, text: str, cause: Cause = Cause.REFUSED) -> Reply:

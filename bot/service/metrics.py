@@ -102,16 +102,19 @@ class _CurrentState(Collector):
 
     def collect(self) -> Iterator[Metric]:
         statistics, status = self._generator.statistics(), self._generator.status()
+        admission = self._commands.admission
         able = 0 if status.unavailable else status.threads
         yield _counter("texts", "Texts generated.", statistics.texts)
-        yield _counter("texts_refused", "Texts refused because the queue was full.", statistics.refused)
+        yield _counter(
+            "texts_refused", "Texts refused because there were too many.", statistics.refused + admission.refused
+        )
         yield _counter("texts_failed", "Texts that failed.", statistics.failed)
         yield _counter("characters", "Characters processed, those of prompts included.", statistics.characters)
         yield _counter("generator_faults", "Generator threads or workers that failed or hung.", status.faults)
         yield _counter("worker_restarts", "Restarts of the worker process after it ended.", status.restarts)
         yield _counter("log_lines_dropped", "Log lines dropped because standard error was not read.", dropped_lines())
         yield _gauge("generator_threads", "Generator threads that work.", able)
-        yield _gauge("queue_length", "Texts in the queue.", statistics.queued + self._commands.waiting)
+        yield _gauge("queue_length", "Texts in the queue.", statistics.queued + admission.waiting)
         yield _gauge("batch_size", "Texts in the running batch.", statistics.running)
         yield _gauge("characters_per_second", "Moving average of the throughput.", statistics.characters_per_second)
         manifest = self._generator.weights.manifest

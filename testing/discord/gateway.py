@@ -73,6 +73,11 @@ class Gateway:
         """Sends a user's command in a direct message."""
         await self.send("INTERACTION_CREATE", command(name, str(number), person, options={**options}))
 
+    async def click(self, custom_id: str, number: int = 900, person: str = "7") -> None:
+        """Sends a user's press of a button in a direct message."""
+        press = {"type": 3, "data": {"custom_id": custom_id, "component_type": 2}}
+        await self.send("INTERACTION_CREATE", command("", str(number), person) | press)
+
     async def connection(self, request: web.Request) -> web.WebSocketResponse:
         """Serves one connection."""
         socket = web.WebSocketResponse()

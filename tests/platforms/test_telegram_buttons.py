@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from telegram_support import (
     BUTTONS,
@@ -96,7 +98,7 @@ async def test_an_alert_is_cut_to_its_length_and_a_long_answer_is_a_message(
     assert alert
     assert len(text) <= MAX_ALERT
     assert text.endswith("word…")
-    scripted.said["press"] = Reply.answer("word " * 100, private=True)
+    scripted.said["press"] = replace(Reply.answer("word " * 100), private=True)
     assert await (await alice.press(message, "Again")).answer() == ("", False)
     assert (await chat.next_message()).text == ("word " * 100).strip()
 

@@ -18,7 +18,7 @@ from telegram_support import (
 from bot.config.schema import BotSection
 from bot.core import messages
 from bot.core.commands import Commands, user_commands
-from bot.core.reply import Passage, Picture, Reply
+from bot.core.reply import Passage, Picture, Reply, with_echoes
 from bot.platforms.telegram import sender
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.render import MAX_CAPTION, MAX_TEXT, render
@@ -62,15 +62,17 @@ async def test_every_command_is_answered(chat: Chat) -> None:
     assert "weights: tiny-1" in answers["stats"]
     assert answers["temperature 0.9"] == messages.temperature_set(0.9)
     await chat.send("/forgetme")
-    assert (await chat.next_message()).text == messages.forgotten(3)
+    question = await chat.next_message()
+    assert question.text == messages.CONFIRM_FORGET
+    assert await (await chat.owner.press(question, "Delete everything")).answer() == (messages.forgotten(3), True)
 
 
 @pytest.mark.usefixtures("telegram")
 async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
     await chat.send("/nietsche 0.7")
-    assert (await chat.next_message()).text == messages.unknown("nietsche", "nietzsche")
+    assert (await chat.next_message()).text == with_echoes(messages.unknown("nietsche", "nietzsche"))
     await chat.send("The philosopher")
-    assert (await chat.next_message()).text == messages.no_command("The philosopher", user_commands())
+    assert (await chat.next_message()).text == with_echoes(messages.no_command("The philosopher", user_commands()))
 
 
 @pytest.mark.usefixtures("telegram")
@@ -134,7 +136,7 @@ async def test_in_a_group_what_is_meant_for_others_is_ignored(group: Chat, bob: 
     assert (await group.next_message()).reply_to == typed
     typed = await group.send("/ban@lstmega_bot", by=bob)
     message = await group.next_message()
-    assert (message.reply_to, message.text) == (typed, messages.unknown("ban", None))
+    assert (message.reply_to, message.text) == (typed, with_echoes(messages.unknown("ban", None)))
 
 
 @pytest.mark.usefixtures("telegram")

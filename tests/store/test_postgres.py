@@ -16,12 +16,12 @@ from typing import Any
 import pytest
 from conftest import keep
 from postgres_server import PASSWORD, PostgresServer, certificate
-from service_process import PATIENCE, ROOT, Installation, asked, unused_port
+from service_process import PATIENCE, ROOT, Installation, asked, forget_me, unused_port
 
 from bot.cli.main import main
 from bot.config.schema import BotSection, Secret
 from bot.core import messages
-from bot.core.ask import Where
+from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply
@@ -333,7 +333,9 @@ async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
             await say(second, before)
         text = asyncio.create_task(say(first, line))
         await slow.wanted.wait()
-        assert "everything I kept" in (await say(second, "/forgetme")).text
+        assert (
+            "everything I kept" in (await second.handle(ForgetMe(confirmed=True), Where("telegram", "c", "ada"))).text
+        )
         if after:
             await say(second, after)
         kept = await other.conversation("telegram", "c", "ada")
@@ -411,7 +413,7 @@ async def test_two_processes_share_a_database_and_survive_its_restart(
             assert hides_the_password(str(await first.ready()))
         await asyncio.gather(first.reports(200), second.reports(200))
         assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
-        assert "Gone" in await asked(other, "/forgetme")
+        assert "Gone" in await forget_me(other, other.owner)
         assert await asked(one, "/temperature") != messages.your_temperature(1.3, 0.7)
         await first.stop()
         await second.stop()

@@ -7,6 +7,8 @@ import difflib
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from dataclasses import replace
 from typing import Final
 
 from bot import logs
@@ -14,11 +16,11 @@ from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Invalid, Where
-from bot.core.commands.registry import COMMANDS, CommandSpec, Context, name_of, operator_commands, user_commands
-from bot.core.commands.writing import CHARACTERS_PER_ASKED
+from bot.core.commands.catalogue import COMMANDS, name_of, operator_commands, user_commands
+from bot.core.commands.spec import CommandSpec, Context
+from bot.core.commands.writing import OVERSHOOT
 from bot.core.events import Answered, Event, Undelivered
 from bot.core.reply import Cause, Reply, Suggestion
-from bot.core.turns import Turns
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, ShuttingDown, Unavailable, WeightsError
@@ -46,20 +48,20 @@ class Commands:
         reload: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
         self._generator = generator
-        self._turns = Turns()
-        self._admission = Admission(MAX_BATCH_SIZE, settings.queue, settings.cooldown, self._seconds_for)
+        self.admission = Admission(
+            MAX_BATCH_SIZE,
+            settings.queue,
+            settings.cooldown,
+            typical=settings.length * OVERSHOOT,
+            speed=lambda: generator.statistics().characters_per_second,
+        )
         self._context = Context(
-            generator, store, settings, self._admission, on_event, self.reload if reload is None else reload
+            generator, store, settings, self.admission, on_event, self.reload if reload is None else reload
         )
         self._running = 0
         self._closing = False
         self._idle = asyncio.Event()
         self._idle.set()
-
-    @property
-    def waiting(self) -> int:
-        """Texts that wait in the queue."""
-        return self._admission.queued
 
     def summary(self) -> str:
         """Returns what the bot is at this moment, in one line."""
@@ -154,22 +156,18 @@ class Commands:
         try:
             if isinstance(ask, Invalid):
                 raise ask.error
-            if not spec.exclusive:
-                return await spec.run(self._context, ask, where)
-            async with self._turns.of((where.platform, where.user)):
-                return await spec.run(self._context, ask, where)
+            async with AsyncExitStack() as stack:
+                if spec.exclusive:
+                    await stack.enter_async_context(self.admission.one_at_a_time((where.platform, where.user)))
+                reply = await spec.run(self._context, ask, where)
+            return replace(reply, private=True) if spec.private else reply
         except messages.EXPECTED as error:
             return Reply.refusal(messages.explain(error))
         except ShuttingDown as error:
             return Reply.refusal(messages.explain(error), Cause.RESTARTING)
         except (StoreError, Unavailable, WeightsError) as error:
-            log.error("/%s: %s", spec.name, error)
+            log.error("command.failed command=%s reason=%s", spec.name, error)
             return Reply.refusal(messages.explain(error), Cause.FAILED)
         except Exception as error:  # a defect, or a failure of the network: logged whole, and other users go on
-            log.exception("/%s failed", spec.name)
+            log.exception("command.failed command=%s", spec.name)
             return Reply.refusal(messages.explain(error), Cause.FAILED)
-
-    def _seconds_for(self, texts: int) -> float:
-        """Seconds in which so many texts are written, at the speed of the last ones."""
-        characters = texts * self._context.settings.length * CHARACTERS_PER_ASKED
-        return characters / self._generator.statistics().characters_per_second

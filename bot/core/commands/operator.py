@@ -2,38 +2,47 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from bot.core import messages
 from bot.core.ask import Reload, Stats, Where
-from bot.core.commands.registry import Context, command
+from bot.core.commands.spec import CommandSpec, Context
 from bot.core.reply import Reply
 
 
-@command(
+async def _reload(context: Context, _ask: Reload, _where: Where) -> Reply:
+    return Reply.answer(str(await context.reload()))
+
+
+async def _stats(context: Context, _ask: Stats, _where: Where) -> Reply:
+    text = messages.statistics(
+        context.generator.statistics(),
+        context.generator.weights.manifest.version,
+        waiting=context.admission.waiting,
+        refused=context.admission.refused,
+    )
+    return Reply.answer(text)
+
+
+RELOAD: Final = CommandSpec(
     name="reload",
     usage="/reload",
     purpose="loads the weights that CURRENT names",
     portuguese="carrega os pesos que CURRENT nomeia",
     parse=lambda _: Reload(),
     asks=(Reload,),
+    run=_reload,
     private=True,
     for_operators=True,
 )
-async def reload(context: Context, _ask: Reload, _where: Where) -> Reply:
-    """Loads the weights that CURRENT names."""
-    return Reply.answer(str(await context.reload()), private=True)
-
-
-@command(
+STATS: Final = CommandSpec(
     name="stats",
     usage="/stats",
     purpose="what the generator is doing",
     portuguese="o que o gerador está fazendo",
     parse=lambda _: Stats(),
     asks=(Stats,),
+    run=_stats,
     private=True,
     for_operators=True,
 )
-async def stats(context: Context, _ask: Stats, _where: Where) -> Reply:
-    """Shows the generator's counters."""
-    version = context.generator.weights.manifest.version
-    return Reply.answer(messages.statistics(context.generator.statistics(), version), private=True)

@@ -21,7 +21,7 @@ from typing import Any, Final
 import discord
 
 from bot.core import messages
-from bot.core.reply import Action, Kind, Reply
+from bot.core.reply import Action, Kind, Reply, with_echoes
 from bot.platforms.text import EMPTY, first_piece, utf16_length
 
 MAX_MESSAGE: Final = 2000
@@ -87,7 +87,7 @@ def contents(reply: Reply, *, with_notice: bool) -> list[str]:
             label = f"{_SMALL}{escaped(passage.label)}\n" if passage.label else ""
             _append(found, "\n\n", _pieces(passage.text, bold=len(passage.prompt), label=label))
     else:
-        _append(found, "", _pieces(reply.text))
+        _append(found, "", _pieces(with_echoes(reply.text)))
     if with_notice and reply.notice:
         _append(found, "\n", _pieces(reply.notice, label=_SMALL))
     return found or [EMPTY]

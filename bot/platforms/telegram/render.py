@@ -8,8 +8,8 @@ from typing import Final
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import CallbackQueryLimit, MessageLimit
 
-from bot.core.reply import Action, Kind, Reply
-from bot.core.sanitize import inert
+from bot.core.reply import Action, Kind, Reply, with_echoes
+from bot.platforms.telegram.sanitize import neutralize
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
@@ -24,7 +24,7 @@ _BUTTONS_PER_ROW: Final = 2
 
 def render(reply: Reply) -> str:
     """Returns the reply as one text, its notice below it."""
-    text = inert(reply.text) if reply.kind is Kind.TEXT else reply.text
+    text = neutralize(reply.text) if reply.kind is Kind.TEXT else with_echoes(reply.text, neutralize)
     return f"{text}\n\n({reply.notice})" if reply.notice else text
 
 

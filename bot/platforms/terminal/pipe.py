@@ -9,10 +9,11 @@ import os
 import threading
 import unicodedata
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Final, TextIO
 
 from bot.core import messages
-from bot.core.ask import Ask, Where
+from bot.core.ask import Ask, ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
 from bot.core.reply import Reply
@@ -34,12 +35,12 @@ _DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e
 
 async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) -> None:
     """Answers each line in order, as plain text, a blank line between the replies, until one says to leave."""
-    separator = ""
+    session, separator = Session(commands), ""
     async for line in lines:
         if is_leave(line):
             return
         if line.strip():
-            reply = await respond(commands, line)
+            reply = await session.respond(line)
             output.write(f"{separator}{plain(reply)}\n")
             output.flush()
             separator = "\n"
@@ -50,18 +51,29 @@ def is_leave(line: str) -> bool:
     return line.strip().lower() in LEAVE
 
 
-def ask_of(line: str) -> Ask | None:
-    """Returns what a line asks for; None if it is no command."""
-    parsed = parse_line(line)
-    return None if parsed is None else parse(parsed.command, parsed.arguments)
+class Session:
+    """What one user types, line after line. There are no buttons here, so /forgetme is confirmed by typing it again.
 
+    `asked`: what the last line asked for.
+    """
 
-async def respond(commands: Commands, line: str) -> Reply:
-    """Returns the reply to a line that is not blank."""
-    ask = ask_of(line)
-    if ask is None:
-        return Reply.refusal(messages.no_command(line, commands.known_to(PLATFORM, PERSON)))
-    return await commands.handle(ask, Where(PLATFORM, CHAT, PERSON))
+    def __init__(self, commands: Commands) -> None:
+        self._commands = commands
+        self.asked: Ask | None = None
+
+    async def respond(self, line: str) -> Reply:
+        """Returns the reply to a line that is not blank."""
+        before, self.asked, parsed = self.asked, None, parse_line(line)
+        if parsed is None:
+            return Reply.refusal(messages.no_command(line, self._commands.known_to(PLATFORM, PERSON)))
+        ask = parse(parsed.command, parsed.arguments)
+        if ask == before == ForgetMe() and not parsed.arguments:
+            ask = ForgetMe(confirmed=True)
+        self.asked = ask
+        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, PERSON))
+        if ask == ForgetMe() and reply.actions:
+            return replace(reply, text=f"{reply.text} {messages.REPEAT_FORGET}")
+        return reply
 
 
 def plain(reply: Reply) -> str:

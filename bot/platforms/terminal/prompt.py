@@ -55,6 +55,7 @@ async def talk(commands: Commands, history: Path) -> None:
         style=_STYLE,
     )
     _show([("", f"LSTMega: {commands.summary()}\n"), ("class:notice", messages.HOW_TO_LEAVE)])
+    answers = pipe.Session(commands)
     while True:
         try:
             line = await session.prompt_async()
@@ -65,13 +66,13 @@ async def talk(commands: Commands, history: Path) -> None:
             return
         if pipe.is_leave(line):
             return
-        if line.strip() and await _answer(commands, line) and pipe.ask_of(line) == ForgetMe(confirmed=True):
+        if line.strip() and await _answer(answers, line) and answers.asked == ForgetMe(confirmed=True):
             session.history = _history(history, empty=True)
 
 
-async def _answer(commands: Commands, line: str) -> bool:
+async def _answer(answers: pipe.Session, line: str) -> bool:
     """Shows the reply to a line. Returns whether the command was done: neither refused nor stopped."""
-    writing = asyncio.create_task(pipe.respond(commands, line))
+    writing = asyncio.create_task(answers.respond(line))
     try:
         with _stopped_by_ctrl_c(writing):
             reply = await writing

@@ -1,0 +1,39 @@
+"""/about and /start: what the bot is."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bot.core import messages, pictures
+from bot.core.ask import About, Start, Where
+from bot.core.commands.spec import CommandSpec, Context
+from bot.core.reply import Reply
+
+
+async def _about(context: Context, _ask: About, _where: Where) -> Reply:
+    weights = context.generator.weights
+    return Reply.answer(messages.about(weights.manifest), picture=await pictures.curve(weights))
+
+
+async def _start(context: Context, _ask: Start, _where: Where) -> Reply:
+    return Reply.answer(messages.greeting(context.generator.weights.manifest))
+
+
+ABOUT: Final = CommandSpec(
+    name="about",
+    usage="/about",
+    purpose="what I am made of, and how good I am",
+    portuguese="de que sou feito e quão bom eu sou",
+    parse=lambda _: About(),
+    asks=(About,),
+    run=_about,
+)
+START: Final = CommandSpec(
+    name="start",
+    usage="/start",
+    purpose="a greeting",
+    portuguese="uma saudação",
+    parse=lambda _: Start(),
+    asks=(Start,),
+    run=_start,
+)
