@@ -54,7 +54,7 @@ async def main():
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": sys.argv[1], "version": "trapped"})
     await replica.check_health()
-    result = await replica.write(GenerationRequest(10, 1, prompt=sys.argv[2]), time.time() + 2)
+    result = await replica.generate(GenerationRequest(10, 1, prompt=sys.argv[2]), time.time() + 2)
     print(type(result).__name__)
     try:
         for _ in range(STALLED_CHECKS + 1):
@@ -146,7 +146,7 @@ async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
             serving.send_signal(signal.SIGINT)
             async with asyncio.timeout(PATIENCE):
                 assert await serving.wait() == 0
-            await until(lambda: bool(pool.threads().away))
+            await until(lambda: bool(pool.status().unavailable))
         await until(lambda: not any("ray" in title(process) for process in started))
     finally:
         if serving.returncode is None:
@@ -163,7 +163,7 @@ async def test_more_replicas_than_cores_are_waited_for_until_ctrl_c(running: Clu
     assert serving.stderr is not None
     async with asyncio.timeout(PATIENCE):
         assert await serving.stderr.readline() == b"5 replicas need 5 cores, and the cluster has 4: waiting for more\n"
-        await until(lambda: pool.threads().number == 4)
+        await until(lambda: pool.status().threads == 4)
         serving.send_signal(signal.SIGINT)
         told = (await serving.stderr.read()).decode()
         assert await serving.wait() == 130
@@ -192,7 +192,7 @@ def test_an_address_at_which_nobody_listens_is_said_at_once(running: Cluster) ->
 async def test_a_text_is_the_same_as_from_the_local_worker(pool: Pool, folder: Path) -> None:
     await same_as_local(pool, folder)
     assert pool.weights.manifest.version == "tiny-1"
-    assert pool.threads().number == 2
+    assert pool.status().threads == 2
     assert pool.statistics().texts == 7
 
 
@@ -232,16 +232,16 @@ async def test_a_text_that_comes_too_late_is_refused(running: Cluster, monkeypat
 async def test_a_replica_does_not_begin_what_has_expired_and_gives_up_what_lasts_too_long(folder: Path) -> None:
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": str(folder), "version": "tiny-1"})
-    assert isinstance(await replica.write(requests(1)[0], time.time() - 1), Overloaded)
-    assert isinstance(await replica.write(GenerationRequest(4000, 1), time.time() + 0.02), Overloaded)
-    assert isinstance(await replica.write(requests(1)[0], time.time() + 60), Generation)
+    assert isinstance(await replica.generate(requests(1)[0], time.time() - 1), Overloaded)
+    assert isinstance(await replica.generate(GenerationRequest(4000, 1), time.time() + 0.02), Overloaded)
+    assert isinstance(await replica.generate(requests(1)[0], time.time() + 60), Generation)
     with pytest.raises(WeightsError, match="absent"):
         await replica.reconfigure({"weights": str(folder), "version": "absent"})
-    assert (await replica.figures()).version == "tiny-1"
+    assert (await replica.status()).version == "tiny-1"
     await replica.check_health()
 
 
-def test_a_replica_whose_thread_hangs_gives_the_text_up_and_is_not_well(folder: Path) -> None:
+def test_a_replica_whose_thread_hangs_refuses_the_text_and_fails_its_health_check(folder: Path) -> None:
     add_trapped_version(folder, "trapped", endless)
     told = subprocess.run(
         (sys.executable, "-c", HANGING, str(folder), TRAP),
@@ -324,10 +324,10 @@ async def test_a_replica_that_hangs_costs_its_own_texts_alone_and_is_replaced(ru
             assert any(isinstance(result, Overloaded) for result in results)
             while len(running.replicas()) < 3:  # until another stands beside it
                 await pool.generate(requests(1)[0])
-                assert not pool.threads().away
+                assert not pool.status().unavailable
         finally:
             os.kill(hanging, signal.SIGKILL)
-    await until(lambda: len(running.replicas()) == 2 and pool.threads().number == 2)
+    await until(lambda: len(running.replicas()) == 2 and pool.status().threads == 2)
 
 
 @needs_ray
@@ -412,7 +412,7 @@ async def test_a_version_that_the_replicas_cannot_load_although_the_trial_could_
         assert (await pool.generate(requests(1)[0])).version == before
     served = await asyncio.to_thread(running.serve, "--replicas", "2", "--weights", str(folder), "--version", before)
     assert served.returncode == 0, served.stderr
-    await until(lambda: pool.threads().number == 2)
+    await until(lambda: pool.status().threads == 2)
     assert (await pool.generate(requests(1)[0])).version == before
 
 
@@ -446,7 +446,7 @@ async def test_when_there_is_much_to_do_another_replica_comes(running: Cluster, 
     async with asyncio.TaskGroup() as group:
         for seed in written:
             group.create_task(ask_again_and_again(seed))
-        await until(lambda: pool.threads().number == 2)
+        await until(lambda: pool.status().threads == 2)
         enough.set()
     assert len(running.replicas()) == 2
     assert all(len(texts) == 1 for texts in written.values())
@@ -470,12 +470,12 @@ async def test_a_whole_node_is_lost_and_the_other_goes_on(folder: Path, monkeypa
             results = await asyncio.gather(*tasks, return_exceptions=True)
             assert all(isinstance(result, Generation | Overloaded) for result in results), results
             assert sum(isinstance(result, Generation) for result in results) >= 25
-            await until(lambda: pool.threads().number == 1)
+            await until(lambda: pool.status().threads == 1)
             for request in requests(20):
                 assert await pool.generate(request)
             await asyncio.to_thread(two.join, cores=1)
-            await until(lambda: pool.threads().number == 2)
-            assert pool.threads().faults == 0  # it was never away
+            await until(lambda: pool.status().threads == 2)
+            assert pool.status().faults == 0  # it was never away
 
 
 @needs_ray
@@ -488,7 +488,7 @@ async def test_the_pool_goes_and_comes_back(folder: Path, monkeypatch: pytest.Mo
             long = asyncio.create_task(pool.generate(GenerationRequest(4000, 1)))
             await asyncio.sleep(0.1)
             other.end()
-            await until(lambda: bool(pool.threads().away))
+            await until(lambda: bool(pool.status().unavailable))
             with pytest.raises(Unavailable):
                 await pool.generate(requests(1)[0])
             [ended] = await asyncio.gather(long, return_exceptions=True)
@@ -496,7 +496,7 @@ async def test_the_pool_goes_and_comes_back(folder: Path, monkeypatch: pytest.Mo
             await asyncio.to_thread(other.start)
             served = await asyncio.to_thread(other.serve, "--weights", str(folder), "--version", "tiny-1")
             assert served.returncode == 0, served.stderr
-            await until(lambda: not pool.threads().away)
+            await until(lambda: not pool.status().unavailable)
             assert await pool.generate(requests(1)[0]) == first
 
 
@@ -513,7 +513,7 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
             assert "tiny-1" in await asked(chat, "/about")
             assert (await service.ready())[0] == 200
             other.end()
-            await service.log.next("the pool is away")
+            await service.log.next("worker.unreachable")
             status, parts = await service.ready()
             assert status == 503
             assert not parts["generator"]
@@ -522,7 +522,7 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
             await asyncio.to_thread(other.start)
             served = await asyncio.to_thread(other.serve, "--weights", str(folder), "--version", "tiny-1")
             assert served.returncode == 0, served.stderr
-            await service.log.next("the pool is there")
+            await service.log.next("worker.ready")
             assert (await asked(chat, "/nietzsche 0.7 Abc")).startswith("Abc")
             assert (await service.ready())[0] == 200
             await service.stop()
