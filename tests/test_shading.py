@@ -13,8 +13,9 @@ from PIL import Image
 
 from generator import Surprisal
 from generator.prose import presentable
-from generator.scoring import heatmap
+from generator.scoring import heatmap, typesetting
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, cells, colour
+from generator.scoring.typesetting import Typeface
 
 MAX_BYTES = 1_000_000
 """Of the largest text there is, in the worst of characters; Telegram takes ten times as much."""
@@ -87,7 +88,7 @@ def test_letters_stay_legible_on_every_ground_and_grounds_get_darker_for_every_e
 
 
 @pytest.mark.parametrize(
-    ("bits", "shade"), [(0.0, 0), (math.nan, 0), (-1e-9, 0), (DARKEST, SHADES - 1), (40.0, SHADES - 1), (3.0, 7)]
+    ("bits", "shade"), [(0.0, 0), (math.nan, 0), (-1e-9, 0), (DARKEST, SHADES - 1), (40.0, SHADES - 1), (2.0, 7)]
 )
 def test_the_ground_says_how_many_bits(bits: float, shade: int) -> None:
     assert Cell("a", bits).shade == shade
@@ -97,7 +98,7 @@ def test_what_is_surprising_is_shaded_and_what_is_certain_or_given_is_not() -> N
     """Above the scale at the foot, which shows every ground."""
     for bits, shade in ((0.0, 0), (6.0, SHADES - 1)):
         image = heatmap.draw([("", surprise("mmm mmm", bits, given="given"))], hard_wrapped=True).convert("RGB")
-        text = image.crop((0, 0, image.width, image.height - heatmap._Scale.height))
+        text = image.crop((0, 0, image.width, image.height - heatmap.SCALE_HEIGHT))
         assert (colour(SHADES - 1) in colours(text)) is (shade == SHADES - 1)
         prompt = text.crop((0, 0, 120, text.height))
         assert heatmap.PAPER in colours(prompt)
@@ -112,49 +113,80 @@ def test_several_texts_have_their_labels_and_one_scale() -> None:
 
 
 def test_every_character_of_the_shipped_book_has_a_shape_and_so_have_those_of_its_neighbours() -> None:
-    type_ = heatmap._Type(38)
+    type_ = Typeface(38)
     for character in "ÆäæéëàçêñöüßøåÉабвгдежзийклмнопрстуфхцчшщъыьэюяЁαβγδεζηθικλμνξοπρστυφχψωάέή–—‘’“”…«»„":
-        assert type_.has(character), character
-    for character in ("\x00", "\ud800", "漢", "\n", "\U0010ffff", "😀"):
-        assert not type_.has(character)
+        assert type_.shape(character) == (character, type_.font), character
+    assert not type_.missing
+
+
+@pytest.fixture
+def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a system without any font."""
+    monkeypatch.setattr(typesetting, "FALLBACKS", ())
+
+
+@pytest.mark.usefixtures("no_fallbacks")
+def test_what_no_font_has_is_a_dot_and_never_a_box_and_the_picture_says_so() -> None:
+    type_ = Typeface(38)
+    for character in ("\x00", "\ud800", "漢", "\U0010ffff", "😀"):
+        assert type_.shape(character) == (typesetting.MISSING, type_.font)
+    assert type_.shape("\n") == (" ", type_.font)
+    plain, with_note = (heatmap.draw([("", surprise(text))], hard_wrapped=True) for text in ("abc", "a漢c"))
+    assert with_note.height > plain.height
+    type_.missing = {"漢", "א", "😀", "\x00"}
+    assert heatmap._missing_note(type_).endswith("CJK, HEBREW, symbols")
+
+
+def test_a_font_of_the_system_draws_what_the_first_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Under the name of a fallback stands the first font itself; a smaller one stands in the first's place."""
+    monkeypatch.setattr(typesetting, "FALLBACKS", ("absent.ttf", str(typesetting.FONT)))
+    type_ = Typeface(38)
+    lacking = type_.font
+    monkeypatch.setattr(typesetting, "_has", lambda font, _: font is not lacking)
+    shape, font = type_.shape("漢")
+    assert shape == "漢"
+    assert font is not lacking
+    assert not type_.missing
 
 
 def test_where_the_font_lacks_an_accent_the_letter_stands_without_it() -> None:
-    type_ = heatmap._Type(38)
-    assert [type_.shape(character) for character in "ἀἦợλ漢"] == ["α", "η", "ợ" if type_.has("ợ") else "o", "λ", ""]
-
-
-def test_a_character_without_a_shape_is_a_frame() -> None:
-    for text, drawn in (("漢字", True), ("\u2003\n", False)):
-        image = heatmap.draw([("", surprise(f"a{text}", 0.0))], hard_wrapped=False).convert("RGB")
-        beside = image.crop((74, 0, image.width, image.height - heatmap._Scale.height))
-        assert (INK in colours(beside)) is drawn
+    type_ = Typeface(38)
+    assert [type_.shape(character)[0] for character in "ἀἦợλ"] == ["α", "η", "ợ", "λ"]
 
 
 def test_a_word_longer_than_a_line_is_parted_and_a_text_without_end_is_cut() -> None:
     assert 300 < picture("m" * 300).height < 2000
     endless = picture("line\n\n" * 2000, hard_wrapped=False)
-    assert endless.height < heatmap.MOST_LINES * 120
+    assert endless.height < heatmap.MAX_LINES * 120
     assert endless.height / endless.width < 20, "Telegram takes no photo that is longer"
 
 
 def test_a_line_breaks_between_words_and_after_a_dash() -> None:
-    type_ = heatmap._Type(38)
+    type_ = Typeface(38)
     shown = cells(surprise("the development of the world--and of mankind " * 6), hard_wrapped=True)
-    lines = ["".join(placed.cell.character for placed in line.placed) for line in type_.lines(shown)]
+    placed_lines = type_.lines(shown, heatmap.WIDTH - 2 * 52, 52)
+    lines = ["".join(placed.cell.character for placed in line.cells) for line in placed_lines]
     assert "".join(lines) == "".join(cell.character for cell in shown)
     assert all(line.endswith((" ", "-")) for line in lines[:-1])
-    for line in type_.lines(shown):
-        assert max(p.right for p in line.placed if not p.cell.character.isspace()) <= heatmap.WIDTH - 2 * 52
+    for line in placed_lines:
+        assert max(p.right for p in line.cells if not p.cell.character.isspace()) <= heatmap.WIDTH - 2 * 52
 
 
 def test_white_space_that_becomes_one_adds_its_bits_up() -> None:
     text = surprise("a  \n b-\nc\n\n\nd", 1.0)
-    found = cells(text, hard_wrapped=True)
+    found = cells(text, hard_wrapped=True, by_letter=True)
     assert "".join(cell.character for cell in found) == "a b-c\n\nd"
     assert [cell.bits for cell in found[:5]] == [1.0, 4.0, 1.0, 1.0, 1.0]
     assert found[5].bits == 3.0
     assert math.isnan(found[6].bits)
+
+
+def test_a_word_is_shaded_by_the_mean_of_its_characters_and_white_space_is_not() -> None:
+    each = (1.0, 5.0, 0.0, 1.0, 0.0, 4.0, math.nan, 3.0, 1.0, 2.0, 2.0, *[2.5] * 6)
+    text = Surprisal(" man's will; 'so'", each, given="The")
+    found = cells(text, hard_wrapped=True)
+    bits = [None if math.isnan(cell.bits) else cell.bits for cell in found]
+    assert bits == [*[None] * 4, *[2.0] * 5, None, *[2.0] * 4, 2.5, None, *[2.5] * 4]
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,10 +1,12 @@
-"""What ground each character of a text stands on, by its surprise: the darker, the less the network expected it."""
+"""The colour behind each character of a text by its surprisal: the darker, the less the network expected it."""
 
 from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 from generator.prose import presented
@@ -12,25 +14,26 @@ from generator.types import Surprisal
 
 Colour = tuple[int, int, int]
 """Red, green, blue, 0 to 255."""
-DARKEST: Final = 6.0
-"""Bits: one chance in 64, of the order of drawing blindly. What surprises more is shaded the same."""
+DARKEST: Final = 4.0
+"""Bits, one chance in 16. Few words have more per character; more bits are shaded the same."""
 SHADES: Final = 15
-"""Grounds that are told apart, the lightest being that of what is certain."""
+"""Background colours that are told apart. The lightest is that of what is certain, and of what has no bits."""
 _RAMP: Final[tuple[tuple[float, Colour], ...]] = (
     (0.0, (251, 250, 246)),
-    (1.0, (253, 237, 205)),
-    (2.5, (252, 209, 146)),
-    (4.0, (247, 165, 96)),
-    (DARKEST, (233, 110, 60)),
+    (1 / 6, (253, 237, 205)),
+    (5 / 12, (252, 209, 146)),
+    (2 / 3, (247, 165, 96)),
+    (1.0, (233, 110, 60)),
 )
-"""Bits -> ground. One hue that only gets darker, so that it is read without seeing colours, and black stays legible."""
+"""Share of the scale -> background. One hue that only gets darker: legible in black, and to the colour-blind."""
 INK: Final[Colour] = (24, 22, 20)
-"""Has a contrast of at least 5.5 to every ground; 4.5 is what WCAG 2.2 asks for (success criterion 1.4.3)."""
+"""Has a contrast of at least 5.5 to every background; WCAG 2.2 asks for 4.5 (success criterion 1.4.3)."""
+_WORD: Final = re.compile(r"[^\W_]+(?:['’-][^\W_]+)*")
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A character as it is shown, with its bits; NaN without any. `given`: it stood before the text."""
+    """A character as it is shown, with its bits, or NaN. `given`: it stood before the text."""
 
     character: str
     bits: float
@@ -38,35 +41,58 @@ class Cell:
 
     @property
     def shade(self) -> int:
-        """Which ground it has: 0 (the lightest, also without bits) to `SHADES` − 1."""
+        """Its background: 0 (the lightest, also without bits) to `SHADES` − 1."""
         return 0 if math.isnan(self.bits) else round(min(max(self.bits, 0.0), DARKEST) / DARKEST * (SHADES - 1))
 
 
-def cells(surprise: Surprisal, *, hard_wrapped: bool) -> list[Cell]:
-    """The characters of `prose.presentable(given + text)`, in order.
+def cells(surprisal: Surprisal, *, hard_wrapped: bool, by_letter: bool = False) -> list[Cell]:
+    """Returns the characters of `prose.presentable(given + text)`, in order, each with the mean of its word's bits.
 
-    The bits of white space that became one character are added up.
+    The first letter of most words is hard to predict and the rest easy, so single letters (`by_letter`) read as
+    stripes.
     """
-    text, border = surprise.given + surprise.text, len(surprise.given)
-    bits = [math.nan] * border + list(surprise.bits)
+    found = _letters(surprisal, hard_wrapped=hard_wrapped)
+    return found if by_letter else _words(found)
+
+
+def _letters(surprisal: Surprisal, *, hard_wrapped: bool) -> list[Cell]:
+    """Returns each character with its own bits. Those of white space that became one character are added up."""
+    text, border = surprisal.given + surprisal.text, len(surprisal.given)
+    bits = [math.nan] * border + list(surprisal.bits)
     found: list[Cell] = []
     for run in presented(text, hard_wrapped=hard_wrapped):
         if text[run.start : run.end] == run.shown:
             found += [Cell(text[at], bits[at], at < border) for at in range(run.start, run.end)]
             continue
-        known = [value for value in bits[run.start : run.end] if not math.isnan(value)]
+        total = _sum(bits[run.start : run.end])
         for character in run.shown:
-            found.append(Cell(character, math.fsum(known) if known else math.nan, run.end <= border))
-            known = []
+            found.append(Cell(character, total, run.end <= border))
+            total = math.nan
+    return found
+
+
+def _words(cells: Sequence[Cell]) -> list[Cell]:
+    """Gives each character of a word the mean of the word's bits, and white space none."""
+    found = [replace(cell, bits=math.nan) if cell.character.isspace() else cell for cell in cells]
+    for match in _WORD.finditer("".join(cell.character for cell in cells)):
+        word = cells[match.start() : match.end()]
+        known = [cell.bits for cell in word if not math.isnan(cell.bits)]
+        mean = _sum(known) / max(len(known), 1)
+        found[match.start() : match.end()] = [cell if cell.given else replace(cell, bits=mean) for cell in word]
     return found
 
 
 def colour(shade: int) -> Colour:
-    """The ground of a shade, between the points of the ramp."""
-    bits = shade / (SHADES - 1) * DARKEST
+    """Returns the background of a shade, between the points of the ramp."""
+    share = shade / (SHADES - 1)
     for (low, lighter), (high, darker) in itertools.pairwise(_RAMP):
-        if bits <= high:
-            share = (bits - low) / (high - low)
-            red, green, blue = (round(a + (b - a) * share) for a, b in zip(lighter, darker, strict=True))
+        if share <= high:
+            part = (share - low) / (high - low)
+            red, green, blue = (round(a + (b - a) * part) for a, b in zip(lighter, darker, strict=True))
             return red, green, blue
     return _RAMP[-1][1]
+
+
+def _sum(bits: Sequence[float]) -> float:
+    known = [value for value in bits if not math.isnan(value)]
+    return math.fsum(known) if known else math.nan
