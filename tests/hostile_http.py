@@ -1,4 +1,4 @@
-"""Requests over HTTP as nobody should make them, drawn at random, and a port that has to endure them."""
+"""Malformed HTTP requests, drawn at random, and a check that a port survives them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 PATIENCE: Final = 10.0
-"""Seconds for a port to hang up."""
+"""Seconds in which a port must close the connection."""
 
 
 def changed(requests: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
-    """One of the requests with a few places overwritten, cut out, doubled, or filled with something else."""
+    """Draws one of the requests with a few places overwritten, cut out, doubled, or replaced."""
     bits = st.binary(max_size=8) | st.sampled_from(
         (
             b"\r\n",
@@ -46,28 +46,28 @@ def changed(requests: tuple[bytes, ...]) -> st.SearchStrategy[bytes]:
     return st.binary(max_size=300) | st.builds(apply, st.sampled_from(requests), st.lists(change, max_size=4))
 
 
-async def endures(
+async def survives(
     port: int, requests: tuple[bytes, ...], good: Callable[[], bytes], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Whatever comes, there is no exception, and the next good request is answered with 200."""
+    """Checks that no request raises an exception, and that the next good one is answered with 200."""
 
     def ask(content: bytes, patience: float) -> bytes:
-        """What is heard until the port hangs up; after `patience` seconds of silence it is told that this was all."""
-        heard = b""
+        """Returns what the port sends until it closes; after `patience` seconds of silence, sends an end of file."""
+        received = b""
         with socket.create_connection(("127.0.0.1", port), patience) as connection:
             try:
                 connection.sendall(content)
                 try:
                     while part := connection.recv(65536):
-                        heard += part
+                        received += part
                 except TimeoutError:
                     connection.shutdown(socket.SHUT_WR)
                     connection.settimeout(PATIENCE)
                     while part := connection.recv(65536):
-                        heard += part
-            except ConnectionError:  # it need not listen to the end
+                        received += part
+            except ConnectionError:  # it need not read to the end
                 pass
-        return heard
+        return received
 
     @settings(max_examples=150)
     @given(changed(requests))

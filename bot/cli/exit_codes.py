@@ -8,7 +8,7 @@ from typing import Final
 FAILURE: Final = 1
 """The command failed, or `check` found a problem. systemd restarts the service."""
 USAGE: Final = 2
-"""Wrong usage, configuration, weights or database: somebody has to change something first."""
+"""Wrong usage, configuration, weights or database: the operator has to change something first."""
 INTERRUPTED: Final = 128 + 2
 """Ctrl-C, as a shell reports a process that SIGINT ended."""
 BROKEN_PIPE: Final = 128 + 13

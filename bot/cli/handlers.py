@@ -214,7 +214,7 @@ def import_database(options: argparse.Namespace) -> int:
 def reload(options: argparse.Namespace) -> int:
     """Asks the running service to load the weights that CURRENT names.
 
-    Finds it by [http] host and port and the folder of [store] path. Exit status: 0 they serve now, 1 they
+    Finds it by the folder of [store] path and [http] port. Exit status: 0 they serve now, 1 they
     are refused, and the old ones continue to serve, 2 no service answers there.
     """
     try:

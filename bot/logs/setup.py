@@ -138,5 +138,5 @@ def flush(timeout: float = FLUSH_SECONDS) -> None:
 
 
 def dropped_lines() -> int:
-    """Returns how many lines were dropped since the start because nobody read standard error, or it was full."""
+    """Returns how many lines were dropped since the start because standard error was not read, or full."""
     return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, QueuedHandler))

@@ -1,4 +1,4 @@
-"""An HTTP server for a port that strangers may reach: limited connections and time, and no request in the log."""
+"""An HTTP server for a port that strangers can reach: limited connections and time, and no request in the log."""
 
 from __future__ import annotations
 

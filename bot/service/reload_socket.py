@@ -1,5 +1,5 @@
 """The Unix socket by which `python -m bot reload` reaches the service. The file's permissions decide who may: no port,
-on which a proxy or a page in a browser may forward somebody else's request."""
+on which a proxy or a page in a browser may forward another user's request."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def socket_path(config: Config) -> Path:
-    """Returns the socket of the service with this configuration; the port tells those that share a folder apart."""
+    """Returns the socket of the service with this configuration; the port distinguishes those that share a folder."""
     return config.folder / f"reload-{config.http.port}.sock"
 
 

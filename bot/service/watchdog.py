@@ -1,4 +1,4 @@
-"""The event loop's heartbeat: it measures the loop's lag, runs periodic checks, and tells systemd that the loop runs.
+"""The event loop's heartbeat: it measures the loop's lag, runs periodic checks, and notifies systemd.
 
 A blocked loop cannot report that it is blocked, so a thread watches the heartbeat and logs the loop's stack.
 """
@@ -58,7 +58,7 @@ async def heartbeat(
     on_lag: Callable[[float], None], check: Callable[[], object], systemd: Systemd, period: float = PERIOD_SECONDS
 ) -> AsyncIterator[None]:
     """While the block runs, every `period` seconds: reports the loop's lag in seconds to `on_lag`, calls `check`, and
-    tells systemd that the service is alive. An exception in them ends the block."""
+    notifies systemd. An exception in them ends the block."""
     beats, stopped = threading.Event(), threading.Event()
     monitor = threading.Thread(
         target=_monitor, args=(beats, stopped, period, threading.get_ident()), name="loop-monitor", daemon=True

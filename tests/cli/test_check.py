@@ -48,7 +48,7 @@ def check(capsys: pytest.CaptureFixture[str], status: int, *more: str) -> dict[s
     return found
 
 
-def test_a_fresh_installation_is_right(capsys: pytest.CaptureFixture[str], database: Path) -> None:
+def test_a_new_installation_is_right(capsys: pytest.CaptureFixture[str], database: Path) -> None:
     found = check(capsys, 0)
     assert "the defaults hold" in found["configuration"][1]
     assert "not set" in found["discord token"][1]
@@ -177,7 +177,7 @@ def test_a_database_that_is_none(capsys: pytest.CaptureFixture[str], database: P
     assert "is not an SQLite database" in check(capsys, 1)["database"][1]
 
 
-def test_a_database_whose_rows_belong_to_nobody(
+def test_a_database_with_rows_of_a_user_who_does_not_exist(
     capsys: pytest.CaptureFixture[str], database: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.stdin", None)

@@ -246,7 +246,7 @@ def test_a_secret_shorter_than_a_word_is_not_redacted() -> None:
         assert redact(line) == line
 
 
-def test_a_reader_that_stalls_blocks_nobody_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_stalled_reader_blocks_nothing_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.logs.setup.MAX_QUEUED_LINES", 100)
     reading, writing = os.pipe()
     lines: list[str] = []

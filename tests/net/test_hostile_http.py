@@ -1,4 +1,4 @@
-"""Strangers at the ports: who never finishes a sentence, who says too much, who speaks another language."""
+"""Hostile HTTP clients: slow, too many, too much, or no HTTP at all."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 
 import pytest
 from aiohttp import ClientSession, web
-from hostile_http import endures
+from hostile_http import survives
 from service_process import unused_port
 
 from bot.config.schema import Secret, TelegramSection
@@ -28,7 +28,7 @@ from testing.telegram import SECRET_HEADER, Chat, TelegramServer
 SECRET = "hook-secret"  # noqa: S105 - opens nothing but the test's own door
 PATIENCE = 10.0
 GARBAGE = (
-    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # somebody who expects TLS
+    b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
     b"GET / HTTP/1.1\r\nHost: x\r\nX-Long: " + b"marked" * 20_000 + b"\r\n\r\n",
     b"GET / HTTP/1.1\r\n" + b"X-Many: marked\r\n" * 20_000 + b"\r\n",
     b"GET /" + b"marked" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -46,7 +46,7 @@ GARBAGE = (
 
 @asynccontextmanager
 async def open_port() -> AsyncIterator[int]:
-    """The port of a page `/healthz`."""
+    """Yields the port of a server with `/healthz`."""
 
     async def alive(_: web.Request) -> web.Response:
         return web.Response(text="alive")
@@ -57,11 +57,11 @@ async def open_port() -> AsyncIterator[int]:
         yield port
 
 
-async def said(port: int, *parts: bytes, every: float = 0.05) -> bytes:
-    """What comes back until the port hangs up on somebody who says the parts, and the last one again and again."""
+async def answer_until_closed(port: int, *parts: bytes, every: float = 0.05) -> bytes:
+    """Sends the parts, the last one again and again; returns what comes back until the port closes the connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
 
-    async def speak() -> None:
+    async def send() -> None:
         for part in parts:
             writer.write(part)
             await asyncio.sleep(every)
@@ -70,18 +70,18 @@ async def said(port: int, *parts: bytes, every: float = 0.05) -> bytes:
             await writer.drain()
             await asyncio.sleep(every)
 
-    speaking, heard = asyncio.create_task(speak()), b""
+    sending, received = asyncio.create_task(send()), b""
     try:
         async with asyncio.timeout(PATIENCE):
             while part := await reader.read(65536):
-                heard += part
+                received += part
     except ConnectionError:
         pass
     finally:
-        speaking.cancel()
-        await asyncio.gather(speaking, return_exceptions=True)
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
         writer.close()
-    return heard
+    return received
 
 
 async def alive(port: int) -> bool:
@@ -98,22 +98,20 @@ async def alive(port: int) -> bool:
         (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n",),
     ],
 )
-async def test_nobody_holds_a_connection_by_saying_nothing(
-    parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_slow_request_is_cut_off(parts: tuple[bytes, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "HEADER_SECONDS", 0.3)
     async with open_port() as port:
-        await said(port, *parts)
+        await answer_until_closed(port, *parts)
 
 
-async def test_nobody_holds_a_connection_by_a_body_that_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_body_that_is_not_read_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http_server, "_LINGER_SECONDS", 0.2)
     async with open_port() as port:
         head = b"POST /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000000\r\n\r\n"
-        assert b" 405 " in (await said(port, head, b"x"))[:20]
+        assert b" 405 " in (await answer_until_closed(port, head, b"x"))[:20]
 
 
-async def test_a_crowd_that_holds_its_connections_keeps_nobody_else_out() -> None:
+async def test_many_open_connections_do_not_keep_others_out() -> None:
     async with open_port() as port, AsyncExitStack() as stack:
         for _ in range(3 * http_server.MAX_CONNECTIONS):
             stack.callback((await asyncio.open_connection("127.0.0.1", port))[1].close)
@@ -121,16 +119,14 @@ async def test_a_crowd_that_holds_its_connections_keeps_nobody_else_out() -> Non
 
 
 @pytest.mark.parametrize("hung_up", [False, True])
-async def test_what_is_no_http_is_neither_understood_nor_logged(
-    caplog: pytest.LogCaptureFixture, *, hung_up: bool
-) -> None:
+async def test_what_is_not_http_is_not_logged(caplog: pytest.LogCaptureFixture, *, hung_up: bool) -> None:
     caplog.set_level(logging.DEBUG)
     async with open_port() as port:
         for garbage in GARBAGE:
             answer = await answer_to(port, garbage, hung_up=hung_up)
             assert b" 200 " not in answer[:20] or b"websocket" in garbage
             head, _, said = answer.partition(b"\r\n\r\n")
-            # aiohttp may tell the sender alone what it could not read, as text that no browser runs.
+            # aiohttp may repeat to the sender what it could not parse, as text that no browser runs.
             assert not said or b"Content-Type: text/plain" in head
         assert await alive(port)
     assert "marked" not in caplog.text
@@ -138,29 +134,29 @@ async def test_what_is_no_http_is_neither_understood_nor_logged(
 
 
 async def answer_to(port: int, sent: bytes, *, hung_up: bool) -> bytes:
-    """What comes back until the port hangs up, or the sender, who says at once that there is no more (`hung_up`)."""
+    """Returns what comes back until the connection closes. `hung_up`: the sender closes its side at once."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    heard = b""
+    received = b""
     try:
         writer.write(sent)
         if hung_up:
             writer.write_eof()
         async with asyncio.timeout(PATIENCE if hung_up else 0.3):
             while part := await reader.read(65536):
-                heard += part
+                received += part
     except ConnectionError:
         pass
     except TimeoutError:
-        assert not hung_up, "the port holds the connection"
+        assert not hung_up, "the port keeps the connection open"
     finally:
         writer.close()
-    return heard
+    return received
 
 
 # Defects
 
 
-async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCaptureFixture) -> None:
+async def test_an_exception_is_logged_by_type_and_stack_alone(caplog: pytest.LogCaptureFixture) -> None:
     async def defective(request: web.Request) -> web.Response:
         raise LookupError(await request.text())
 
@@ -180,7 +176,7 @@ async def test_a_defect_is_told_by_its_kind_and_place_alone(caplog: pytest.LogCa
 
 @pytest.fixture
 async def hook(server: TelegramServer, commands: Commands) -> AsyncIterator[str]:
-    """The address of the bot's webhook; Telegram knows it too."""
+    """Yields the address of the bot's webhook, which is registered with Telegram."""
     port = unused_port()
     url = f"http://127.0.0.1:{port}/hook"
     section = TelegramSection(
@@ -203,7 +199,7 @@ async def posted(url: str, body: bytes, **headers: str) -> int:
         return response.status
 
 
-async def test_a_body_without_the_secret_is_not_even_read(
+async def test_a_body_without_the_secret_is_not_read(
     hook: str, chat: Chat, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(http_server, "_LINGER_SECONDS", 0.2)
@@ -217,16 +213,16 @@ async def test_a_body_without_the_secret_is_not_even_read(
         10 * len(bomb)
     )
     for head, part in ((announced, flood), (streamed, b"%x\r\n%s\r\n" % (len(flood), flood)), (packed, bomb)):
-        answer = await said(port, head, part, every=0.001)
+        answer = await answer_until_closed(port, head, part, every=0.001)
         assert not answer or b" 403 " in answer[:20]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 60_000  # KiB
-    await chat.send("/start")  # Telegram itself is still heard
+    await chat.send("/start")  # Telegram itself is still served
     assert (await chat.next_message()).text
     assert "marked" not in caplog.text
 
 
 @pytest.mark.parametrize("said", [None, "", "hook-secre", "hook-secret ", "HOOK-SECRET", "\udcff", "hook-secret" * 500])
-async def test_another_secret_is_none(hook: str, said: str | None) -> None:
+async def test_a_wrong_secret_is_refused(hook: str, said: str | None) -> None:
     headers = {} if said is None else {SECRET_HEADER: said}
     if said == "\udcff":
         port = int(hook.rpartition(":")[2].partition("/")[0])
@@ -236,13 +232,13 @@ async def test_another_secret_is_none(hook: str, said: str | None) -> None:
         )
         assert b" 403 " in (await reader.readline())
         writer.close()
-    elif said == "hook-secret ":  # white space around a header's value is none of it
+    elif said == "hook-secret ":  # white space around a header's value is not part of it
         assert await posted(hook, b"[]", **headers) == 400
     else:
         assert await posted(hook, b"{}", **headers) == 403
 
 
-async def test_the_secret_is_compared_in_a_time_that_tells_nothing(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_secret_is_compared_in_constant_time(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
     real = hmac.compare_digest
 
@@ -277,7 +273,7 @@ async def test_the_secret_is_compared_in_a_time_that_tells_nothing(hook: str, mo
          b' "from": {"id": 1, "is_bot": false, "first_name": "x"}, "text": 5}}', "", 200),
     ],
 )  # fmt: skip
-async def test_what_telegram_would_never_send(
+async def test_malformed_updates(
     hook: str, chat: Chat, *, body: bytes, encoding: str, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     headers = {SECRET_HEADER: SECRET, "Content-Type": "text/marked"} | (
@@ -290,14 +286,14 @@ async def test_what_telegram_would_never_send(
     assert not [record for record in caplog.records if record.exc_info]
 
 
-async def test_an_update_that_comes_drop_by_drop_is_not_waited_for(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_slow_update_is_cut_off(hook: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(webhook, "BODY_SECONDS", 0.2)
     port = int(hook.rpartition(":")[2].partition("/")[0])
     head = f"POST /hook HTTP/1.1\r\nHost: x\r\n{SECRET_HEADER}: {SECRET}\r\nContent-Length: 1000\r\n\r\n".encode()
-    assert b" 408 " in (await said(port, head, b" "))[:20]
+    assert b" 408 " in (await answer_until_closed(port, head, b" "))[:20]
 
 
-async def test_who_hangs_up_before_the_end_of_an_update_is_no_defect(
+async def test_a_connection_closed_during_an_update_is_not_an_error(
     hook: str, chat: Chat, caplog: pytest.LogCaptureFixture
 ) -> None:
     port = int(hook.rpartition(":")[2].partition("/")[0])
@@ -315,7 +311,7 @@ async def test_who_hangs_up_before_the_end_of_an_update_is_no_defect(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-async def test_the_webhook_s_port_endures_whatever_is_sent(hook: str, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_webhook_survives_random_requests(hook: str, caplog: pytest.LogCaptureFixture) -> None:
     port = int(hook.rpartition(":")[2].partition("/")[0])
     numbers = itertools.count(1)
 
@@ -324,10 +320,10 @@ async def test_the_webhook_s_port_endures_whatever_is_sent(hook: str, caplog: py
         return "\r\n".join((*lines, "", "")).encode() + body
 
     person = {"id": 5, "is_bot": False, "first_name": "marked"}
-    told = {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}, "from": person, "text": "marked"}
+    message = {"message_id": 1, "date": 1, "chat": {"id": 5, "type": "private"}, "from": person, "text": "marked"}
     query = {"id": "1", "from": person, "query": "marked", "offset": ""}
-    press = {"id": "1", "from": person, "chat_instance": "1", "data": "marked", "message": told}
-    updates = ({"message": told}, {"inline_query": query}, {"callback_query": press}, {})
+    press = {"id": "1", "from": person, "chat_instance": "1", "data": "marked", "message": message}
+    updates = ({"message": message}, {"inline_query": query}, {"callback_query": press}, {})
     bodies = [json.dumps({"update_id": number} | update).encode() for number, update in enumerate(updates, 10**8)]
     secret = f"{SECRET_HEADER}: {SECRET}"
     requests = (
@@ -335,4 +331,4 @@ async def test_the_webhook_s_port_endures_whatever_is_sent(hook: str, caplog: py
         post(bodies[0]),
         post(gzip.compress(bodies[0]), secret, "Content-Encoding: gzip"),
     )
-    await endures(port, requests, lambda: post(b'{"update_id": %d}' % next(numbers), secret), caplog)
+    await survives(port, requests, lambda: post(b'{"update_id": %d}' % next(numbers), secret), caplog)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
-from hostile_http import endures
+from hostile_http import survives
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 
@@ -115,7 +115,7 @@ async def site(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         yield site
 
 
-async def test_a_service_that_is_well(site: Site) -> None:
+async def test_a_healthy_service(site: Site) -> None:
     assert await site.get("/healthz") == (200, "alive\n")
     assert await site.ready() == (
         200,
@@ -130,7 +130,7 @@ async def test_a_service_that_is_well(site: Site) -> None:
     assert (await site.get("/"))[0] == 404
 
 
-async def test_a_platform_that_is_down_is_named_and_nothing_is_ready(site: Site) -> None:
+async def test_a_platform_that_is_down_is_named(site: Site) -> None:
     site.platform.lose()
     status, parts = await site.ready()
     assert status == 503
@@ -142,7 +142,7 @@ async def test_a_platform_that_is_down_is_named_and_nothing_is_ready(site: Site)
     assert (await site.ready())[0] == 200
 
 
-async def test_a_platform_that_refuses_is_named_without_its_token(tiny_folder: Path, tmp_path: Path) -> None:
+async def test_a_rejected_token_is_reported_without_the_token(tiny_folder: Path, tmp_path: Path) -> None:
     discord, telegram = ScriptedPlatform("discord"), refused("telegram")
     telegram.failures[0].args = (f"the token {SECRET} was rejected",)
     async with served(tiny_folder, tmp_path, discord, telegram) as site:
@@ -159,7 +159,7 @@ async def test_a_service_that_stops_is_not_ready(site: Site) -> None:
     assert (status, parts["service"]) == (503, (False, "stopping"))
 
 
-async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
+async def test_a_database_that_cannot_be_read_is_reported(site: Site) -> None:
     await site.store._database._writer.run("DROP TABLE preferences")
     status, parts = await site.ready()
     assert status == 503
@@ -168,7 +168,7 @@ async def test_a_database_that_cannot_be_read_is_told(site: Site) -> None:
     assert "db.sqlite3" in detail
 
 
-async def test_a_database_that_can_only_be_read_is_told(site: Site) -> None:
+async def test_a_read_only_database_is_reported(site: Site) -> None:
     await site.store._database._writer.read("PRAGMA query_only = ON")
     status, parts = await site.ready()
     assert status == 503
@@ -177,7 +177,7 @@ async def test_a_database_that_can_only_be_read_is_told(site: Site) -> None:
     assert (await site.ready())[0] == 200
 
 
-async def test_a_full_disk_is_told(site: Site) -> None:
+async def test_a_full_disk_is_reported(site: Site) -> None:
     """No file of this process may grow: SQLite meets that at the write that reaches the disk, and at no earlier."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     size = site.store._database.path.with_name(f"{site.store._database.path.name}-wal").stat().st_size
@@ -210,9 +210,7 @@ async def test_a_database_that_another_program_holds_is_told_soon(site: Site, mo
     assert (await site.ready())[0] == 200
 
 
-async def test_a_long_change_does_not_make_whoever_asks_wait_for_it(
-    site: Site, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_long_change_does_not_delay_the_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
     async with site.store._database.transaction():
         assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
@@ -237,7 +235,7 @@ async def test_the_database_is_written_once_however_often_its_state_is_requested
     assert len(checks) == 1
 
 
-async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_database_that_does_not_answer_is_reported(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
 
     async def never(*_: str) -> None:
@@ -247,7 +245,7 @@ async def test_a_database_that_does_not_answer_is_told(site: Site, monkeypatch: 
     assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
 
 
-async def test_what_people_do_is_counted(site: Site) -> None:
+async def test_requests_are_counted(site: Site) -> None:
     await site.platform.type("nietzsche", "0.7 The")
     await site.platform.type("nietzsche", "99")
     await site.platform.type("about")
@@ -279,7 +277,7 @@ async def test_what_people_do_is_counted(site: Site) -> None:
     assert figures["process_resident_memory_bytes"] > 1e6
 
 
-async def test_what_broke_is_counted_apart_from_what_was_refused(
+async def test_failures_are_counted_apart_from_refusals(
     site: Site, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def broken(_: GenerationRequest) -> None:
@@ -311,7 +309,7 @@ async def test_a_generator_that_closes_is_counted_as_a_restart(site: Site, monke
     assert (await site.figures())["lstmega_requests_total nietzsche restarting telegram"] == 1
 
 
-async def test_a_reload_that_somebody_types_is_counted_as_every_other(site: Site, tiny_folder: Path) -> None:
+async def test_a_reload_by_command_is_counted_as_any_other(site: Site, tiny_folder: Path) -> None:
     assert "serves already" in (await site.platform.type("reload", person="boss")).text
     (tiny_folder / "CURRENT").write_text("gone\n")
     assert "stay as they were" in (await site.platform.type("reload", person="boss")).text
@@ -319,12 +317,12 @@ async def test_a_reload_that_somebody_types_is_counted_as_every_other(site: Site
     assert figures["lstmega_weights_reloads_total unchanged"] == figures["lstmega_weights_reloads_total refused"] == 1
 
 
-async def test_an_answer_that_was_not_delivered_is_counted(site: Site) -> None:
+async def test_an_undelivered_answer_is_counted(site: Site) -> None:
     site.commands.undelivered("telegram")
     assert (await site.figures())["lstmega_platform_errors_total telegram"] == 1
 
 
-async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:
+async def test_a_cancelled_text_is_counted_as_cancelled(site: Site) -> None:
     task = asyncio.create_task(
         site.commands.handle(parse("ladder", "A long way to go " * 50), Where("telegram", "chat", "alice"))
     )
@@ -334,7 +332,7 @@ async def test_a_text_that_is_given_up_is_counted_as_that(site: Site) -> None:
     assert (await site.figures())["lstmega_requests_total ladder cancelled telegram"] == 1
 
 
-async def test_what_the_worker_and_the_loop_tell_is_shown_in_seconds(site: Site) -> None:
+async def test_durations_are_shown_in_seconds(site: Site) -> None:
     timing = Timing(queue_wait=0.125, first_character=0.25, writing=2.0)
     for text in ("x" * 400, ""):
         site.metrics.on_event(TextWritten(Generation(text, b"", "tiny-1", 7, timing), waited=0.125))
@@ -349,7 +347,7 @@ async def test_what_the_worker_and_the_loop_tell_is_shown_in_seconds(site: Site)
     assert figures["lstmega_platform_errors_total discord"] == 1
 
 
-async def test_two_services_in_one_process_count_apart() -> None:
+async def test_two_services_in_one_process_count_separately() -> None:
     one, other = Metrics(), Metrics()
     one.on_event(Answered("telegram", "about", "answer", 0.1))
     assert b'command="about"' in one.text()
@@ -363,7 +361,7 @@ async def test_two_services_in_one_process_count_apart() -> None:
         ("::ffff:10.0.0.1", False), ("2001:db8::1", False), ("", False), (None, False), ("localhost", True),
     ],
 )  # fmt: skip
-def test_which_addresses_are_of_this_machine(peer: str | None, *, local: bool) -> None:
+def test_which_addresses_are_loopback(peer: str | None, *, local: bool) -> None:
     assert is_loopback(peer) is local
 
 
@@ -390,12 +388,12 @@ async def test_nothing_can_be_changed_over_http(site: Site) -> None:
     assert "lstmega_weights_reloads_total" not in str(await site.figures())
 
 
-async def test_the_port_endures_whatever_is_sent(site: Site, caplog: pytest.LogCaptureFixture) -> None:
+async def test_the_port_survives_random_requests(site: Site, caplog: pytest.LogCaptureFixture) -> None:
     pages = [f"GET {page} HTTP/1.1\r\nHost: x\r\n".encode() for page in ("/healthz", "/readyz", "/metrics", "/marked")]
     post = b"POST /readyz HTTP/1.1\r\nHost: x\r\n"
     chunked = post + b"Transfer-Encoding: chunked\r\n\r\n6\r\nmarked\r\n0\r\n\r\n"
     requests = (*(page + b"\r\n" for page in pages), post + b"Content-Length: 6\r\n\r\nmarked", chunked)
-    await endures(site.port, requests, lambda: pages[0] + b"Connection: close\r\n\r\n", caplog)
+    await survives(site.port, requests, lambda: pages[0] + b"Connection: close\r\n\r\n", caplog)
 
 
 async def test_a_port_in_use_is_reported_in_one_line(site: Site) -> None:

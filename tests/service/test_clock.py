@@ -1,8 +1,7 @@
-"""The clock on the wall jumps by hours, either way, while people type; and everything goes on.
+"""The wall clock jumps by hours, either way, while users type; everything continues.
 
-The fault: a library that is loaded before all others answers for the C library when anybody asks for the time of day,
-and adds what a file says. So it is the same for Python, SQLite and everything else; monotonic clocks are left alone, as
-they are when an administrator or NTP sets the clock.
+The fault: a preloaded library replaces the C library's functions for the time of day, and adds what a file says. So
+Python, SQLite and everything else see the same time; monotonic clocks are unchanged, as when NTP sets the clock.
 """
 
 from __future__ import annotations
@@ -31,8 +30,9 @@ JUMPING_CLOCK = r"""
 static volatile long *shift;
 
 __attribute__((constructor)) static void begin(void) {
-    int file = open(getenv("CLOCK_SHIFT"), O_RDONLY);
-    shift = mmap(0, sizeof *shift, PROT_READ, MAP_SHARED, file, 0);
+    const char *path = getenv("CLOCK_SHIFT"); /* not set in the generator process, whose environment is clean */
+    void *mapped = path ? mmap(0, sizeof *shift, PROT_READ, MAP_SHARED, open(path, O_RDONLY), 0) : MAP_FAILED;
+    if (mapped != MAP_FAILED) shift = mapped;
 }
 int clock_gettime(clockid_t clock, struct timespec *now) {
     static int (*real)(clockid_t, struct timespec *);
@@ -60,7 +60,7 @@ COMPILER = shutil.which("cc")
 
 
 class Clock:
-    """The time of day of the processes that are started with `environment`."""
+    """The wall clock of the processes that are started with `environment`."""
 
     def __init__(self, folder: Path) -> None:
         self._shift = folder / "shift"
@@ -77,7 +77,7 @@ class Clock:
         assert await process.wait() == 0
 
     def set(self, seconds: int) -> None:
-        """Is so much later than it is, or earlier."""
+        """Shifts the clock by so many seconds."""
         with self._shift.open("r+b" if self._shift.exists() else "wb") as file:
             file.write(struct.pack("l", seconds))
 
@@ -87,7 +87,7 @@ class Clock:
 
 
 @pytest.mark.skipif(COMPILER is None, reason="the clock is a C library, and there is no compiler here")
-async def test_whatever_the_clock_does_people_are_answered_and_nothing_stops(bot: Installation, tmp_path: Path) -> None:
+async def test_users_are_answered_whatever_the_clock_does(bot: Installation, tmp_path: Path) -> None:
     clock = Clock(tmp_path)
     await clock.make()
     alice = bot.server.private(bot.server.user("Alice"))

@@ -1,4 +1,4 @@
-"""Nobody reads standard error: the service answers as before, and ends within its limit."""
+"""A standard error that is not read: the service answers as before, and ends within its limit."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sys.exit(main(["run", *sys.argv[1:]]))
 
 @asynccontextmanager
 async def unread(bot: Installation, program: Sequence[str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Runs the service with a pipe as standard error that is full and that nobody reads."""
+    """Runs the service with a pipe as standard error that is full and not read."""
     reading, writing = os.pipe()
     try:
         os.set_blocking(writing, False)
