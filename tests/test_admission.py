@@ -38,7 +38,10 @@ class World:
 
     def __init__(self, rows: int = 1, queue: int = 100, cooldown: float = 0.0, speed: float = FAST) -> None:
         self.clock = ManualClock()
-        self.admission = Admission(rows, queue, cooldown, typical=TYPICAL, speed=lambda: speed, clock=self.clock)
+        self.rows = rows
+        self.admission = Admission(
+            lambda: self.rows, queue, cooldown, typical=TYPICAL, speed=lambda: speed, clock=self.clock
+        )
         self.began: list[str] = []
         self.done = asyncio.Event()
 
@@ -74,6 +77,22 @@ async def test_chats_take_turns_however_much_one_of_them_asks_for() -> None:
     world.done.set()
     await asyncio.gather(*tasks)
     assert world.began == ["loud 0", "loud 1", "quiet", "shy", *(f"loud {number}" for number in range(2, 6))]
+
+
+async def test_a_pool_that_has_grown_is_used_as_wide_as_it_is() -> None:
+    world = World(rows=24)
+    tasks = [world.slot(f"chat {number}", f"user {number}") for number in range(60)]
+    await settle()
+    assert len(world.began) == 24
+    world.rows = 48  # another replica
+    tasks.append(world.slot("chat 60", "user 60"))
+    await settle()
+    for task in tasks[:24]:
+        task.cancel()
+    await settle()
+    assert len(world.began) == 24 + 37
+    world.done.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
 
 
 async def test_one_chat_has_an_eighth_of_the_rows_and_the_others_the_rest() -> None:
@@ -232,7 +251,7 @@ async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_tim
 ) -> None:
     """A flood of a few seconds, a thousandfold faster: 20 ask in the time of 10 texts, each again without waiting."""
     monkeypatch.setattr(admissions, "MAX_WAIT_SECONDS", 0.3)
-    admission = Admission(2, 200, 0.0, typical=1.0, speed=lambda: 1e9)  # an estimate that is no help
+    admission = Admission(lambda: 2, 200, 0.0, typical=1.0, speed=lambda: 1e9)  # an estimate that is no help
     waits: list[float] = []
     texts = 0
 

@@ -64,10 +64,11 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows` run at once. The others wait, chat after chat in turn, so that a busy chat delays itself and not the others.
-    At most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`. On
-    a machine that needs longer for a full batch, as many may wait as run, or nearly. Beyond that, the newest request of
-    the chat with the most waiting work is refused. A request that can start at once is never refused.
+    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn, so
+    that a busy chat delays itself and not the others. At most `max_waiting` texts wait, and only as many that the last
+    one is finished within `TARGET_LATENCY_SECONDS`. On a machine that needs longer for a full batch, as many may wait
+    as run, or nearly. Beyond that, the newest request of the chat with the most waiting work is refused. A request that
+    can start at once is never refused.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of all texts together.
     `cooldown`: seconds between two texts of a user.
@@ -75,7 +76,7 @@ class Admission:
 
     def __init__(
         self,
-        rows: int,
+        rows: Callable[[], int],
         max_waiting: int,
         cooldown: float,
         *,
@@ -183,16 +184,16 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        full_batch = self._rows * self._typical
+        full_batch = self._rows() * self._typical
         running = sum(job.characters for job in self._running)
         for job in (queue[0] for queue in self._waiting.values()):
             in_chat = self._chat_rows[job.chat]
             is_long = job.characters > job.rows * self._typical * 2
-            if in_chat and in_chat + job.rows > _CHAT_SHARE * self._rows:
+            if in_chat and in_chat + job.rows > _CHAT_SHARE * self._rows():
                 continue
             if is_long and running and running + job.characters > _MAX_LONG_WORK * full_batch:
                 continue
-            return job if not self._running or self._chat_rows.total() + job.rows <= self._rows else None
+            return job if not self._running or self._chat_rows.total() + job.rows <= self._rows() else None
         return None
 
     def _shed_load(self, newest: str) -> None:
@@ -216,7 +217,7 @@ class Admission:
 
     def _max_work(self) -> float:
         in_time = TARGET_LATENCY_SECONDS * self._speed()
-        return max(in_time, 2 * self._rows * self._typical - in_time)
+        return max(in_time, 2 * self._rows() * self._typical - in_time)
 
     def _waiting_in(self, chat: str) -> float:
         return sum(job.characters for job in self._waiting[chat])

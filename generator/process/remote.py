@@ -120,9 +120,10 @@ class RemoteGenerator(ABC):
     def status(self) -> GeneratorStatus:
         """Says whether texts are generated now, and what went wrong since the start."""
         unavailable, worker = self._unavailable, self._worker
-        status = GeneratorStatus(0) if worker is None or unavailable else worker.heartbeat.status
+        status = GeneratorStatus(0) if worker is None else worker.heartbeat.status
         return replace(
             status,
+            threads=0 if unavailable else status.threads,
             unavailable=unavailable,
             faults=self._faults,
             last_fault=self._last_fault,

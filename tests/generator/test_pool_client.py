@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.util
 import os
 import signal
 from collections.abc import AsyncIterator, Callable
@@ -96,11 +95,4 @@ async def test_a_pool_that_does_not_come_is_given_up(folder: Path) -> None:
     (folder / "away").touch()
     with pytest.raises(Unavailable, match=f"the pool at {folder} is not there: the test wants it away"):
         async with Pool.open(str(folder), start_seconds=2.0):
-            pass
-
-
-@pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
-async def test_without_ray_the_reason_is_given() -> None:
-    with pytest.raises(Unavailable, match="Ray"):
-        async with Pool.open("auto", start_seconds=3.0):
             pass

@@ -24,7 +24,6 @@ from bot.core.reply import Cause, Reply, Suggestion
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, ShuttingDown, Unavailable, WeightsError
-from generator.serving.scheduler import MAX_BATCH_SIZE
 
 _UNKNOWN: Final = "unknown"
 """Stands in the log and the metrics for every command that does not exist: what users type is not logged."""
@@ -49,7 +48,7 @@ class Commands:
     ) -> None:
         self._generator = generator
         self.admission = Admission(
-            MAX_BATCH_SIZE,
+            lambda: generator.status().slots,
             settings.queue,
             settings.cooldown,
             typical=settings.length * OVERSHOOT,
