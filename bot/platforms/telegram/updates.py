@@ -21,7 +21,7 @@ from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.inline import InlineHandler, inline_where, is_wait_button
-from bot.platforms.telegram.render import MAX_ALERT
+from bot.platforms.telegram.render import MAX_ALERT, render
 from bot.platforms.telegram.sender import PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
@@ -147,9 +147,9 @@ class UpdateHandler:
     async def _answer_press(self, query: CallbackQuery, data: str, where: Where, place: Place | None) -> None:
         async with self._sender.typing(place):
             reply, in_time = await self._pressed(query, data, where)
-        private = reply.private or reply.kind is Kind.REFUSAL
-        if private and in_time and (reply.kind is Kind.REFUSAL or utf16_length(reply.text) <= MAX_ALERT):
-            await self._sender.answer_press(query, reply.text, alert=True)
+        private, text = reply.private or reply.kind is Kind.REFUSAL, render(reply)
+        if private and in_time and (reply.kind is Kind.REFUSAL or utf16_length(text) <= MAX_ALERT):
+            await self._sender.answer_press(query, text, alert=True)
             return
         if in_time:
             await self._sender.answer_press(query)
