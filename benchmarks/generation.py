@@ -1,9 +1,10 @@
-"""How fast texts are written, against the loop that character-level examples write with.
+"""How fast texts are generated, against the loop of character-level examples.
 
     python -m benchmarks.generation [--json FILE] [--weights FOLDER] [--rounds N]
 
-Everything is measured in one run, in turns, and the medians are shown. Ratios are per round, so that what else the
-machine does weighs on both sides. Needs the `train` extra, for the classic loop.
+Everything is measured in one run, in turns, and the medians are shown. Ratios are per round, so that other work on the
+machine counts on both sides; a run during which other work took more than 5 % of the processors says that it is not
+valid, and exits with 1. Needs the `train` extra, for the classic loop.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.training_extra import keras, onnx
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
@@ -41,7 +43,7 @@ MATRIX_PRODUCTS = 100
 
 
 def main() -> int:
-    """Prints the table; writes the JSON."""
+    """Prints the table and writes the JSON. Returns 1 when the run is not valid."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     parser.add_argument("--weights", type=Path, default=shipped_folder(), metavar="FOLDER")
@@ -49,31 +51,44 @@ def main() -> int:
     arguments = parser.parse_args()
 
     model = load_model(arguments.weights)
-    worker = Scheduler(model, STREAMS, cores())
+    scheduler = Scheduler(model, STREAMS, cores())
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),
-        "one": lambda: characters_per_second(worker, 1),
-        "many": lambda: characters_per_second(worker, STREAMS),
+        "one": lambda: characters_per_second(scheduler, 1),
+        "many": lambda: characters_per_second(scheduler, STREAMS),
         "bandwidth": bytes_per_second(model),
     }
     for measure in contenders.values():
         measure()  # to warm up
-    rounds = [{name: measure() for name, measure in contenders.items()} for _ in range(arguments.rounds)]
+    rounds, disturbed = [], []
+    for _ in range(arguments.rounds):
+        figures = {}
+        for name, measure in contenders.items():
+            disturbed.append(machine.disturbance())
+            figures[name] = measure()
+        rounds.append(figures)
+    scheduler.close(deadline=0)
     starts = [first_character(arguments.weights) for _ in range(arguments.rounds)]
-    worker.close(deadline=0)
+    disturbed.append(machine.disturbance())
+    problem = machine.verdict(disturbed)
 
     def median(value: Callable[[dict[str, float]], float]) -> float:
         return statistics.median(value(figures) for figures in rounds)
 
     per_character = weight_bytes(model)
     results = {
+        "valid": not problem,
+        "disturbance": max(disturbed),
+        "instruction_set": machine.instruction_set(),
+        "one_stream_characters_per_second": median(lambda f: f["one"]),
+        "streams_32_characters_per_second": median(lambda f: f["many"]),
         "one_stream_ratio": median(lambda f: f["one"] / f["classic"]),
         "streams_32_ratio": median(lambda f: f["many"] / f["classic"]),
         "memory_bound_fraction": median(lambda f: f["one"] * per_character / f["bandwidth"]),
         "startup_seconds": statistics.median(seconds for seconds, _ in starts),
         "peak_rss_mb": statistics.median(megabytes for _, megabytes in starts),
     }
-    print(f"weights {model.version}, {cores()} cores, medians of {arguments.rounds} rounds\n")
+    print(f"weights {model.version}, {machine.describe()}, medians of {arguments.rounds} rounds\n")
     rows = [
         ("classic loop: eager Keras, one stream", f"{median(lambda f: f['classic']):,.0f} characters/s", ""),
         ("one stream", f"{median(lambda f: f['one']):,.0f} characters/s", f"{results['one_stream_ratio']:.0f} ×"),
@@ -95,7 +110,9 @@ def main() -> int:
         print(f"{what:<50}{figure:>24}{ratio:>9}")
     if arguments.json:
         arguments.json.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
-    return 0
+    if problem:
+        print(f"\n{problem}")
+    return int(bool(problem))
 
 
 def classic_loop(model: Model) -> Callable[[], float]:
@@ -136,18 +153,18 @@ def keras_network(model: Model) -> keras.Model:
     return network
 
 
-def characters_per_second(worker: Scheduler, streams: int) -> float:
-    """Through the bot's own worker, sampling included."""
+def characters_per_second(scheduler: Scheduler, streams: int) -> float:
+    """Measures the bot's own scheduler, sampling included."""
     requests = [GenerationRequest(STREAM_LENGTH, seed, SamplingParams(temperature=0.7)) for seed in range(streams)]
     began = time.perf_counter()
-    futures = [worker.submit(request) for request in requests]
+    futures = [scheduler.submit(request) for request in requests]
     wait(futures)
     seconds = time.perf_counter() - began
     return sum(len(future.result().text) for future in futures) / seconds
 
 
 def bytes_per_second(model: Model) -> Callable[[], float]:
-    """What a float32 matrix–vector product of the recurrent matrix's shape reads, by NumPy's BLAS on all cores."""
+    """Measures what a float32 matrix–vector product of the recurrent matrix's shape reads, by NumPy's BLAS."""
     units = model.network.specs[0].shape[0]
     matrix = np.random.default_rng(0).normal(size=(4 * units, units)).astype(np.float32)
     vector = np.ones(units, np.float32)
@@ -163,7 +180,7 @@ def bytes_per_second(model: Model) -> Callable[[], float]:
 
 
 def weight_bytes(model: Model) -> int:
-    """Bytes of weights that one step reads: the integer matrices, and the character's row of the table."""
+    """Returns the bytes of weights that one step reads: the integer matrices, and the character's row of the table."""
     total = 0
     for tensor in onnx.load_model_from_string(model.weights.model).graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
@@ -172,7 +189,7 @@ def weight_bytes(model: Model) -> int:
 
 
 def first_character(weights: Path) -> tuple[float, float]:
-    """Seconds from the start of `python -m bot generate` to its first character, and its peak memory in MB."""
+    """Returns the seconds from starting `python -m bot generate` to its first character, and its peak memory in MB."""
     command = [sys.executable, "-m", "bot", "generate", "--weights", str(weights), "--length", "1", "--seed", "1"]
     # Linux counts the memory of the process that forks towards the child's peak, so a small one has to start it.
     launched = subprocess.run([sys.executable, "-c", _LAUNCHER, *command], stdout=subprocess.PIPE, check=True)

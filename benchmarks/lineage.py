@@ -1,10 +1,10 @@
-"""The networks of the lineage, a row each: how good, how large, how long an epoch takes, how fast they write.
+"""Networks side by side, a row each: quality, size, seconds per epoch, characters per second.
 
     python -m benchmarks.lineage --corpus nietzsche.txt VERSION… [--rounds N]
 
 A VERSION is a folder, such as weights/nietzsche-best. Bits per character are those of its manifest, of what is served.
-Seconds per epoch are those of its preset on the corpus, reckoned from steps timed here, on the backend of Keras that
-is set. Characters per second are of one stream and of 32 through the bot's own worker. Versions take turns; medians.
+Seconds per epoch are those of its preset on the corpus, estimated from steps timed here, on the backend of Keras that
+is set. Characters per second are of one stream and of 32 through the bot's own scheduler. Versions take turns; medians.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
+from benchmarks import machine
 from benchmarks.generation import STREAMS, characters_per_second
 from benchmarks.training_extra import keras
 from generator.serving.model import load_model
@@ -42,13 +43,14 @@ def main() -> int:
     many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
     for number in range(arguments.rounds + 1):
         for version in arguments.versions:
-            worker = Scheduler(load_model(version.parent, version.name), STREAMS, cores())
-            found = characters_per_second(worker, 1), characters_per_second(worker, STREAMS)
-            worker.close(deadline=0)
+            scheduler = Scheduler(load_model(version.parent, version.name), STREAMS, cores())
+            found = characters_per_second(scheduler, 1), characters_per_second(scheduler, STREAMS)
+            scheduler.close(deadline=0)
             if number:  # the first round warms up
                 one[version].append(found[0])
                 many[version].append(found[1])
 
+    print(f"{machine.describe()}\n")
     columns = "version", "validation", "test", "parameters", "s/epoch", "1 stream", f"{STREAMS} streams"
     print("{:<24}{:>11}{:>8}{:>12}{:>9}{:>10}{:>12}".format(*columns))
     for version in arguments.versions:
@@ -63,7 +65,7 @@ def main() -> int:
 
 
 def seconds_per_epoch(name: str, corpus: Corpus) -> float:
-    """Of a preset's own reading of the corpus, without the validation and the samples after it."""
+    """Estimates an epoch of the preset on the corpus, without validation and samples."""
     preset = PRESETS[name]
     if preset.lowercase:
         corpus = corpus.lowered()
