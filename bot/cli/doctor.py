@@ -81,9 +81,9 @@ async def _webhook(section: TelegramSection, *, running: bool) -> Finding:
 
 
 async def _weights(config: Config) -> Finding:
-    """Loads the weights, which verifies their hashes and tests the network, and generates a text."""
+    """Loads the weights as `run` does, in a process of their own, and generates a text."""
     try:
-        async with open_generator(config.generator) as generator:
+        async with open_generator(config.generator, child=True) as generator:
             manifest = generator.weights.manifest
             began = time.perf_counter()
             generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))

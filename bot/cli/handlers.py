@@ -42,10 +42,11 @@ def _source(options: argparse.Namespace) -> Path | None:
     return DEFAULT_CONFIG if named is None and DEFAULT_CONFIG.is_file() else named
 
 
-def _config(options: argparse.Namespace) -> Config:
-    """Loads the configuration and sets the log level. Raises `ConfigError`."""
+def _config(options: argparse.Namespace, min_level: int = logging.DEBUG) -> Config:
+    """Loads the configuration and sets the log level, to at least `min_level`. Raises `ConfigError`."""
     config = load(_source(options), os.environ)
-    logging.basicConfig(level=config.log.level.upper(), format="lstmega: %(levelname)s: %(message)s")
+    level = max(min_level, logging.getLevelNamesMapping()[config.log.level.upper()])
+    logging.basicConfig(level=level, format="lstmega: %(levelname)s: %(message)s")
     return config
 
 
@@ -114,7 +115,7 @@ def check(options: argparse.Namespace) -> int:
 
     Exit status: 0 all is right, 1 something is wrong, 2 the configuration cannot be read.
     """
-    return asyncio.run(_check(_config(options), _source(options)))
+    return asyncio.run(_check(_config(options, logging.WARNING), _source(options)))
 
 
 async def _check(config: Config, source: Path | None) -> int:
