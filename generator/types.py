@@ -64,9 +64,12 @@ MAX_TEMPERATURE: Final = Temperature.MAX
 class SamplingParams(Struct, frozen=True):
     """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
 
-    `temperature` divides the logits. The other settings then leave characters out, in this order: `min_p` those that
-    are less than that fraction as probable as the most probable one, `top_k` all but that many of the most probable
-    ones, `top_p` all but the most probable ones that together reach that share of the remaining probability.
+    `temperature` divides the logits: where a word begins by a little more than its value and inside words by a little
+    less, so that it decides rather which words come than how they are spelled (`generator.serving.sampling`). Full
+    stops keep the probability that they have at temperature 1. The other settings then leave characters out, in this
+    order: `min_p` those that are less than that fraction as probable as the most probable one, `top_k` all but that
+    many of the most probable ones, `top_p` all but the most probable ones that together reach that share of the
+    remaining probability.
 
     This is the only declaration of these settings: configuration, command line and batches are derived from it
     (`SETTINGS`), and `generator.serving.sampling.draw` applies them. Raises `InvalidRequest` for a value that is out of

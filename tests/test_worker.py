@@ -39,8 +39,10 @@ from generator import (
     ShuttingDown,
 )
 from generator.prose import ends_sentence
+from generator.serving.constraints import WrittenText
 from generator.serving.logits_processors import RepeatedNgrams
 from generator.serving.model import Model, load_model
+from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.scheduler import FULL_ENOUGH, MAX_BATCH_SIZE, Scheduler
 from generator.serving.state import SavedState
 from generator.weights.session import Logits, Network, State, StateRow
@@ -147,18 +149,26 @@ class ByHand:
             self.logits, self.state = self.model.network.step(np.array([index]), self.state)
         return self
 
-    def draw(self, temperature: float, uniform: float, forbidden: set[str]) -> str:
-        """The softmax, inverted at `uniform`, over the characters that are not forbidden."""
-        allowed = [i for i, c in enumerate(self.vocabulary.characters) if c not in forbidden]
-        logits = self.logits[0].astype(np.float64)[allowed]
-        ends = np.cumsum(np.exp((logits - logits.max()) / temperature))
-        return self.vocabulary.characters[allowed[int(np.searchsorted(ends, uniform * ends[-1], side="right"))]]
+    def draw(self, logits: Logits, temperature: float, uniform: float, before: str) -> str:
+        """The softmax at the temperature of a word's beginning or inside, inverted at `uniform`."""
+        in_word = before[-1:].isalnum()
+        temperature = letter_temperature(temperature) if in_word else word_temperature(temperature)
+        if in_word or before[-1:] in "\"'”’)]":
+            # Full stops keep the probability that they have at temperature 1.
+            stop = self.model.masks.stop
+            odds = [np.exp(row[stop]).sum() / np.exp(row[~stop]).sum() for row in (logits, logits / temperature)]
+            if all(0 < share < np.inf for share in odds):
+                logits[stop] += temperature * np.log(odds[0] / odds[1])
+        ends = np.cumsum(np.exp((logits.astype(np.float64) - logits.max()) / temperature))
+        return self.vocabulary.characters[int(np.searchsorted(ends, uniform * ends[-1], side="right"))]
 
     def check_draws(self, text: str, request: GenerationRequest, before: str) -> None:
         """Draws the text anew with the request's own random numbers and feeds it. `before` was fed before it."""
         random = np.random.default_rng(request.seed)
         random.integers(len(self.model.initial_states))
         repeated = RepeatedNgrams(self.model.masks, request.continuation.tail if request.continuation else before)
+        marks = WrittenText(self.model.rules, request.prompt)
+        earliest = max(SHORTEST, request.length - MARGIN)
         for position, character in enumerate(text):
             uniform = random.random()
             done = before + text[:position]
@@ -168,14 +178,17 @@ class ByHand:
                 forbidden |= {c for c in self.vocabulary.characters if not c.isupper()}
             if position == 0 and request.prompt[-1:].isalnum():
                 forbidden |= {c for c in self.vocabulary.characters if c.isalnum() or c in "-'(_["}
-            logits = np.zeros(len(self.vocabulary), np.float32)
+            logits = self.logits[0].copy()
+            logits[[c in forbidden for c in self.vocabulary.characters]] = -np.inf
             if repeated.is_active:
                 repeated.process(logits)
-            forbidden |= {self.vocabulary.characters[i] for i in np.flatnonzero(logits)}
+            late = min(1.0, max(0.0, (position - earliest) / 60))
+            marks.constrain(logits, may_open=position < int(0.85 * earliest), late=late)
             if position or request.continuation is None:  # a continuation's first was drawn by the text before
-                assert character == self.draw(request.sampling.temperature, uniform, forbidden)
+                assert character == self.draw(logits, request.sampling.temperature, uniform, done)
             self.feed(character)
             repeated.append(character)
+            marks.append(character)
 
 
 def beginning_of(model: Model, request: GenerationRequest) -> SavedState:
@@ -489,6 +502,7 @@ import sys
 from pathlib import Path
 from generator import Continuation, GenerationRequest
 from generator.serving.model import load_model
+from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.scheduler import Scheduler
 folder, place = map(Path, sys.argv[1:])
 worker = Scheduler(load_model(folder), 1)
@@ -647,7 +661,7 @@ def test_the_shortest_and_the_longest_texts_begin_and_end_well(
     with working(model) as worker:
         for wanted, generation in zip(requests, write(worker, *requests), strict=True):
             assert_reads_well(model, wanted, generation)
-            if length == LONG:
+            if length == LONG and which == "shipped":  # an untrained network need not end a word
                 assert len(generation.text) >= LONG / 2
 
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from generator.errors import GeneratorError, ModelError
 from generator.serving.model import Model
-from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
+from generator.serving.sampling import NO_CHARACTER, draw, keep_stops, sampling_arrays
 from generator.serving.scoring import ScoringSequence
 from generator.serving.sequence import GeneratingSequence
 from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
@@ -154,13 +154,16 @@ class Batch:
         return finished
 
     def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
-        sequences, sampling = self.sequences, self._sampling
+        sequences, sampling = self.sequences, dict(self._sampling)
         if len(rows) < len(sequences):  # the others are in prefill
             sequences = [sequences[row] for row in rows]
             logits, sampling = logits[rows], {name: column[rows] for name, column in sampling.items()}
         for sequence, its_logits in zip(sequences, logits, strict=True):
             if sequence.constrains_next:
                 sequence.process_logits(its_logits)
+        sampling["temperature"] = temperature = np.array([sequence.temperature for sequence in sequences])
+        if ending := [row for row, sequence in enumerate(sequences) if sequence.may_end_sentence]:
+            keep_stops(logits, self.model.masks.stop, temperature, ending)
         uniform = np.array([sequence.uniform for sequence in sequences])
         drawn: list[int] = draw(logits, uniform=uniform, **sampling).tolist()
         return drawn

@@ -11,6 +11,7 @@ import numpy as np
 
 from generator.errors import ModelError, WeightsError
 from generator.prose import PARAGRAPH_BREAK, ends_sentence
+from generator.serving.constraints import WritingRules
 from generator.serving.logits_processors import TokenMasks
 from generator.serving.sampling import NO_CHARACTER, draw
 from generator.serving.state import ModelId, SavedState
@@ -48,6 +49,11 @@ class Model:
     def vocabulary(self) -> Vocabulary:
         """The characters of the network."""
         return self.weights.manifest.vocabulary
+
+    @cached_property
+    def rules(self) -> WritingRules:
+        """What texts over its vocabulary must not write next."""
+        return WritingRules(self.vocabulary)
 
     @cached_property
     def id(self) -> ModelId:

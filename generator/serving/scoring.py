@@ -34,6 +34,8 @@ class ScoringSequence:
     sampling: Final = UNMODIFIED
     uniform: Final = 0.0
     constrains_next: Final = True
+    temperature: Final = UNMODIFIED.temperature
+    may_end_sentence: Final = False
 
     def __init__(self, request: ScoringRequest, model: Model) -> None:
         vocabulary = model.vocabulary

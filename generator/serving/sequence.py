@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
+from generator.serving.constraints import WrittenText
 from generator.serving.logits_processors import RepeatedNgrams, forbid
 from generator.serving.model import Model
+from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.state import SavedState, StateMismatch
 from generator.types import Generation, GenerationRequest, SamplingParams, Timing
 from generator.weights.session import State, StateRow, state_row
@@ -31,6 +33,12 @@ _SHORT: Final = 90
 _MAX_HURRY: Final = 2.0
 _OVERRUN: Final = 150
 """A text that finds no sentence end stops so many characters after the wanted length."""
+_OPEN_UNTIL: Final = 0.85
+"""Share of that beginning up to which brackets and quotation marks may be opened: none is in the last tenth."""
+_CLOSE_WITHIN: Final = 60
+"""Characters after it within which the help to close what is still open reaches its full strength."""
+_CLOSING: Final = frozenset("\"'”’)]")
+"""What may stand between a word and its full stop."""
 _EARLIEST_CUT: Final = 0.5
 """Share of the length to which a text that found no end may be cut back, to its last sentence end."""
 
@@ -41,6 +49,7 @@ class _StopCandidate:
 
     length: int
     is_sentence_end: bool
+    is_balanced: bool
     state: StateRow
     pending: str
 
@@ -50,7 +59,8 @@ class GeneratingSequence:
 
     `initial_state` is the state that it starts from, and `next_character` the index that its row is fed next.
     `uniform` is the number in [0, 1) that its next character is drawn with; `constrains_next`: whether `process_logits`
-    has to see the logits before that. They are read for every character, and so are attributes.
+    has to see the logits before that. `temperature` and `may_end_sentence`: how that character is drawn. They are read
+    for every character, and so are attributes.
     """
 
     __slots__ = (
@@ -62,18 +72,24 @@ class GeneratingSequence:
         "_first_character",
         "_hard_end",
         "_is_opening",
+        "_letter_temperature",
+        "_open_until",
         "_prompt",
         "_repeated",
         "_spaces",
         "_started",
         "_stop_bonus",
+        "_text",
         "_uniforms",
+        "_word_temperature",
         "_written",
         "constrains_next",
         "initial_state",
+        "may_end_sentence",
         "model",
         "next_character",
         "request",
+        "temperature",
         "uniform",
     )
 
@@ -92,6 +108,7 @@ class GeneratingSequence:
         sentence_start = model.initial_state(random)
         self._earliest_end = max(_SHORTEST, request.length - _MARGIN)
         self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / request.length), _MAX_HURRY)
+        self._open_until = int(_OPEN_UNTIL * self._earliest_end)
         self._earliest_cut = min(request.length * _EARLIEST_CUT, self._earliest_end)
         self._hard_end = max(_SHORTEST, request.length) + _OVERRUN
         self._uniforms: list[float] = random.random(self._hard_end + 1).tolist()
@@ -100,9 +117,13 @@ class GeneratingSequence:
         self.initial_state, prompt, self._written = self._start(sentence_start)
         self._spaces = len(prompt) - len(prompt.rstrip())
         before = prompt if request.continuation is None else request.continuation.tail
+        self._text = WrittenText(model.rules, request.prompt or "".join(self._written))
         self._repeated = RepeatedNgrams(model.masks, [*before, *self._written])
         self.uniform = self._uniforms[len(self._written)]
         self.constrains_next = True
+        self._word_temperature = word_temperature(request.sampling.temperature)
+        self._letter_temperature = letter_temperature(request.sampling.temperature)
+        self._after(prompt)
         # The last of the prompt is fed first out of the reversed list.
         self._prompt = model.vocabulary.encode(prompt).tolist()[::-1]
         self.next_character: int = self._prompt.pop()
@@ -143,8 +164,8 @@ class GeneratingSequence:
         """Changes the logits `[vocabulary]` of the next character in place.
 
         What must not come next is forbidden: a third white space, what would complete the last word of the prompt,
-        anything but a capital at the beginning of a text, a repetition of four words. From near the wanted length on
-        the full stop becomes more probable, where the network would end a word anyway.
+        anything but a capital at the beginning of a text, a repetition of four words, and what `WrittenText` says. From
+        near the wanted length on the full stop becomes more probable, where the network would end a word anyway.
         """
         written, masks = len(self._written), self.model.masks
         if not written:
@@ -156,6 +177,8 @@ class GeneratingSequence:
             forbid(logits, masks.space)
         if self._repeated.is_active:
             self._repeated.process(logits)
+        late = min(1.0, max(0.0, (written - self._earliest_end) / _CLOSE_WITHIN))
+        self._text.constrain(logits, may_open=written < self._open_until, late=late)
         if written > self._earliest_end and self._written[-1].isalnum() and masks.ends_word(logits):
             logits[masks.stop] += (written - self._earliest_end) * self._stop_bonus
 
@@ -172,16 +195,21 @@ class GeneratingSequence:
             self._spaces = 0
         written = self._written
         if len(written) >= self._hard_end:
-            last = _StopCandidate(len(written), False, state_row(state, row), character)
+            last = _StopCandidate(len(written), False, False, state_row(state, row), character)
             return self._finish(self._candidate or last)
         written.append(character)
         self._repeated.append(character)
+        self._text.append(character)
         self.next_character = drawn
         self.uniform = self._uniforms[len(written)]
-        self.constrains_next = (
-            self._repeated.is_active or self._spaces >= PARAGRAPH_BREAK or len(written) > self._earliest_end
-        )
+        self._after(character)
         return None
+
+    def _after(self, character: str) -> None:
+        """Settles how the next character is drawn: inside a word, or where one begins or may end."""
+        in_word = character[-1:].isalnum()
+        self.temperature = self._letter_temperature if in_word else self._word_temperature
+        self.may_end_sentence = in_word or character[-1:] in _CLOSING
 
     def _stop_candidate(self, white_space: str, state: State, row: int) -> _StopCandidate | None:
         """Remembers a word's end where the text may be cut, if it is a better place than the last one.
@@ -191,11 +219,13 @@ class GeneratingSequence:
         length, wanted, last = len(self._written), self.request.length, self._candidate
         if length == 0:
             return None
-        if length >= self._earliest_cut and ends_sentence("".join(self._written[-LOOK_BACK:])):
-            self._candidate = _StopCandidate(length, True, state_row(state, row), white_space)
+        balanced = self._text.is_balanced
+        if balanced and length >= self._earliest_cut and ends_sentence("".join(self._written[-LOOK_BACK:])):
+            self._candidate = _StopCandidate(length, True, True, state_row(state, row), white_space)
             return self._candidate if length >= self._earliest_end else None
-        if last is None or (not last.is_sentence_end and length <= wanted):
-            self._candidate = _StopCandidate(length, False, state_row(state, row), white_space)
+        keeps = last is not None and last.is_balanced and last.length >= self._earliest_cut
+        if last is None or (not last.is_sentence_end and length <= wanted and (balanced or not keeps)):
+            self._candidate = _StopCandidate(length, False, balanced, state_row(state, row), white_space)
         return None
 
     def _finish(self, end: _StopCandidate) -> Generation:
