@@ -133,7 +133,7 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
 async def test_an_answer_that_may_have_arrived_is_not_said_twice(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(transport, "READ_SECONDS", 1.0)
     monkeypatch.setattr(sender, "BACKOFF", QUICK)
     async with serving(Telegram(section(server), scripted)):
         fault = server.hold(method="sendMessage", times=1)

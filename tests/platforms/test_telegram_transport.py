@@ -29,7 +29,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def transport(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Transport]:
-    monkeypatch.setattr(transport_module, "READ_SECONDS", 0.2)
+    monkeypatch.setattr(transport_module, "READ_SECONDS", 1.0)
     async with Transport(connections=2, proxy=None) as transport:
         yield transport
 
