@@ -20,8 +20,8 @@ from bot.core.reply import Reply
 
 PLATFORM: Final = "console"
 CHAT: Final = "local"
-PERSON: Final = "local"
-"""The user of this machine: "console:local" among the operators of the configuration."""
+USER: Final = "local"
+"""The user at this machine: "console:local" among the operators of the configuration."""
 LEAVE: Final = frozenset({"quit", "exit", "q", "/quit", "/exit"})
 """Lines that end the chat."""
 _CHUNK_BYTES: Final = 65536
@@ -65,12 +65,12 @@ class Session:
         """Returns the reply to a line that is not blank."""
         before, self.asked, parsed = self.asked, None, parse_line(line)
         if parsed is None:
-            return Reply.refusal(messages.no_command(line, self._commands.known_to(PLATFORM, PERSON)))
+            return Reply.refusal(messages.no_command(line, self._commands.known_to(PLATFORM, USER)))
         ask = parse(parsed.command, parsed.arguments)
         if ask == before == ForgetMe() and not parsed.arguments:
             ask = ForgetMe(confirmed=True)
         self.asked = ask
-        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, PERSON))
+        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, USER))
         if ask == ForgetMe() and reply.actions:
             return replace(reply, text=f"{reply.text} {messages.REPEAT_FORGET}")
         return reply

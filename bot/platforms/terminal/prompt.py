@@ -1,4 +1,4 @@
-"""The console on a terminal: a prompt with history and completion, colours, a line that says what the bot is.
+"""The bot at a terminal's prompt: history, completion, colours, a line that says what the bot is.
 
 Ctrl-C stops the text that is being written, Ctrl-Z suspends, Ctrl-D and `quit` leave.
 """
@@ -30,7 +30,7 @@ from bot.platforms.terminal import pipe
 from generator.scoring.palette import DARKEST, INK, Cell, colour
 
 _WIDEST_LINE: Final = 100
-"""Columns: longer lines of prose are hard to read."""
+"""Columns. Longer lines of prose are hard to read."""
 _STYLE: Final = Style.from_dict(
     {
         "prompt": "bold",
@@ -79,7 +79,7 @@ async def _answer(answers: pipe.Session, line: str) -> bool:
     except asyncio.CancelledError:
         current = asyncio.current_task()
         if current is not None and current.cancelling():
-            raise  # the whole program is to end, not only this text
+            raise  # the program ends, not only this text
         _show([("class:notice", messages.CANCELLED)])
         return False
     _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
@@ -88,7 +88,7 @@ async def _answer(answers: pipe.Session, line: str) -> bool:
 
 @contextmanager
 def _stopped_by_ctrl_c(task: asyncio.Task[Reply]) -> Iterator[None]:
-    """Between prompts the terminal turns Ctrl-C into SIGINT; here that cancels the task and nothing else."""
+    """Cancels the task, and nothing else, on SIGINT, which Ctrl-C sends between prompts."""
     loop = asyncio.get_running_loop()
 
     def stop(_number: int, _frame: FrameType | None) -> None:
@@ -102,7 +102,7 @@ def _stopped_by_ctrl_c(task: asyncio.Task[Reply]) -> Iterator[None]:
 
 
 def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
-    """A reply as styled text, wrapped to `width` columns; what it says is never read as markup."""
+    """Returns a reply as styled text, wrapped to `width` columns. Nothing in it is read as markup."""
     parts: StyleAndTextTuples = []
     if reply.kind is Kind.TEXT:
         for passage in reply.passages:
@@ -110,7 +110,7 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
                 parts.append(("", "\n\n"))
             if passage.label:
                 parts.append(("class:label", f"{passage.label}\n"))
-            # The same characters go from both, so the prompt still is how the text begins.
+            # Both lose the same characters, so the text still begins with the prompt.
             prompt, text = pipe.printable(passage.prompt), wrapped(pipe.printable(passage.text), width)
             parts += [("class:prompt", text[: len(prompt)]), ("", text[len(prompt) :])]
     else:
@@ -126,13 +126,13 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
 
 
 def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
-    """A text in the colours of its picture. What is certain keeps the terminal's own, and so does the prompt."""
-    seen = [cell for cell in cells if pipe.printable(cell.character)]
-    text = wrapped("".join(cell.character for cell in seen), width)
+    """Returns a text on the backgrounds of its picture; what surprises least, and the prompt, on the terminal's own."""
+    visible = [cell for cell in cells if pipe.printable(cell.character)]
+    text = wrapped("".join(cell.character for cell in visible), width)
     parts: StyleAndTextTuples = []
-    for cell, character in zip(seen, text, strict=True):
+    for cell, character in zip(visible, text, strict=True):
         plain = not cell.shade or character == "\n"
-        style = "class:notice" if cell.given else "" if plain else _ground(cell.shade)
+        style = "class:notice" if cell.given else "" if plain else _background(cell.shade)
         if parts and parts[-1][0] == style:
             parts[-1] = (style, parts[-1][1] + character)
         else:
@@ -141,20 +141,20 @@ def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
 
 
 def _scale() -> StyleAndTextTuples:
-    """What the colours mean."""
+    """Returns the legend: each background with its bits."""
     parts: StyleAndTextTuples = [("class:notice", messages.SCALE)]
     for bits in range(int(DARKEST) + 1):
         shade = Cell("", bits).shade
-        parts.append((_ground(shade) if shade else "", f" {bits} "))
+        parts.append((_background(shade) if shade else "", f" {bits} "))
     return parts
 
 
-def _ground(shade: int) -> str:
+def _background(shade: int) -> str:
     return f"noinherit bg:#{bytes(colour(shade)).hex()} fg:#{bytes(INK).hex()}"
 
 
 def wrapped(text: str, width: int) -> str:
-    """Turns spaces into line ends so that no line is longer than `width`, unless a word is; keeps every position."""
+    """Turns spaces into line ends so that no line is longer than `width`, unless a word is. Moves no character."""
     lines: list[str] = []
     for line in text.split("\n"):
         rest = line
@@ -171,7 +171,7 @@ def wrapped(text: str, width: int) -> str:
 
 
 class _CommandCompleter(Completer):
-    """Completes the name of a command at the beginning of the line, with what it does beside it."""
+    """Completes a command at the beginning of the line, and shows what it does."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
@@ -180,7 +180,7 @@ class _CommandCompleter(Completer):
         typed = document.text_before_cursor
         if not typed.startswith("/") or any(character.isspace() for character in typed):
             return
-        for name, note in self._commands.known_to(pipe.PLATFORM, pipe.PERSON).items():
+        for name, note in self._commands.known_to(pipe.PLATFORM, pipe.USER).items():
             if name.startswith(typed[1:].lower()):
                 yield Completion(f"/{name}", start_position=-len(typed), display=note.usage, display_meta=note.purpose)
 
@@ -195,7 +195,7 @@ def _history(path: Path, *, empty: bool = False) -> History:
             path.unlink(missing_ok=True)
         path.touch(mode=0o600)
     except OSError as error:
-        log.warning("%s: what you type is not kept: %s", path, error)
+        log.warning("history.not_kept path=%s reason=%s", path, error)
         return InMemoryHistory()
     return FileHistory(str(path))
 
