@@ -1,8 +1,10 @@
-"""A simulated Discord with people in it, around the real client, core, store and generator."""
+"""A simulated Discord (simcord) with users in it, around the real client, core, store and generator; and helpers for
+the loopback Discord of `testing.discord`."""
 
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import re
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -11,20 +13,28 @@ from pathlib import Path
 from typing import Any
 
 import discord
+import pytest
 import simcord
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle, UserHandle
 from simcord.interactions import base_payload
 from simcord.results import InteractionResult
 
-from bot.config.schema import BotSection
+from bot.config.schema import BotSection, DiscordSection, Secret
 from bot.core.ask import Ask, Where
 from bot.core.commands import Commands
 from bot.core.reply import Reply
+from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
+from bot.platforms.discord.platform import Discord
 from bot.store.store import Store
 from generator import ThreadedGenerator
+from testing.discord import TOKEN, DiscordServer
 
+GLOBAL_COMMANDS = r"^/applications/\d+/commands$"
+CALLBACK = "/interactions/*/callback"
+DEFERRED, MESSAGE = 5, 4
+"""Types of an initial response."""
 SLASH = 2
 """The type of an interaction with a slash command."""
 SUPPRESS_EMBEDS, EPHEMERAL = 1 << 2, 1 << 6
@@ -172,6 +182,80 @@ async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **
             await env.shutdown()
         if env.error_cursor > env._errors_acknowledged:
             env.raise_errors()
+
+
+@pytest.fixture
+async def here(tiny_folder: Path) -> AsyncIterator[World]:
+    """A simulated Discord with the bot on it."""
+    async with world(tiny_folder) as found:
+        yield found
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies are deferred as soon as they take any time."""
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
+
+
+def labels(result: InteractionResult) -> list[str]:
+    """The labels of the buttons under an answer."""
+    last = [result.response, *result.followups][-1]
+    return [button["label"] for row in (last.components if last else []) for button in row["components"]]
+
+
+def shown(result: InteractionResult) -> str:
+    """The text of an answer, as it is shown."""
+    assert result.response is not None
+    return as_shown(result.response.content)
+
+
+async def ask_as_installed(here: World, owners: dict[str, str], command: str = "nietzsche") -> InteractionResult:
+    """Somebody uses a command on a server. `owners`: who has installed the app, by kind (0 the server, 1 a user)."""
+    user = here.alice.user
+    member = {"user": {"id": str(user.id), "username": "alice", "discriminator": "0", "avatar": None}}
+    member |= {"roles": [], "joined_at": "2024-01-01T00:00:00+00:00", "deaf": False, "mute": False, "flags": 0}
+    return await here.interaction(
+        user,
+        SLASH,
+        {"id": "1", "name": command, "type": 1},
+        user.dm_channel.id,
+        context=0,
+        guild_id="7",
+        guild={"id": "7", "locale": "en-US", "features": []},
+        member=member | {"permissions": "0"},
+        authorizing_integration_owners=owners,
+        channel={"id": "8", "type": 0, "guild_id": "7", "name": "far", "position": 0, "permissions": "0"},
+    )
+
+
+def platform(server: DiscordServer, core: tuple[Core, Any], *, token: str = TOKEN, gateway: bool = True) -> Discord:
+    """The platform on a loopback Discord."""
+    gateway_url = server.gateway_url if gateway else ""
+    return Discord(DiscordSection(token=Secret(token), api_url=server.url, gateway_url=gateway_url), *core)
+
+
+@asynccontextmanager
+async def serving(bot: Discord, server: DiscordServer) -> AsyncIterator[asyncio.Task[None]]:
+    """Serves while the block runs, which begins when a session does."""
+    # In a context of its own: simcord leaves its way to answer interactions in that of the tests.
+    task = asyncio.create_task(bot.serve(), context=contextvars.Context())
+    task.add_done_callback(lambda _: server.changed.set())
+    try:
+        await server.until(lambda: server.identified > 0 or task.done())
+        if task.done():
+            await task
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def ready(bot: Discord) -> None:
+    """Waits until the platform is connected."""
+    assert bot._client is not None
+    async with asyncio.timeout(PATIENCE):
+        await bot._client.wait_until_ready()
+    assert bot.connected
 
 
 _ESCAPED = re.compile(r"\\([^0-9A-Za-z\s])")

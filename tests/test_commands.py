@@ -74,7 +74,7 @@ async def test_someone_asks_for_a_text(commands: Commands) -> None:
     assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 
 
-async def test_an_prompt_is_shown_with_its_text(commands: Commands) -> None:
+async def test_a_prompt_is_shown_with_its_text(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche@lstmega_bot 0,7 The philosopher")
     assert reply.passages[0].prompt == "The philosopher"
     assert reply.text.startswith("The philosopher")
@@ -128,7 +128,7 @@ async def test_characters_that_the_network_never_saw_are_told(commands: Commands
     assert '" for “' in reply.notice
 
 
-async def test_an_prompt_of_nothing_but_emoji(commands: Commands) -> None:
+async def test_a_prompt_of_nothing_but_emoji(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche 😀😀🤖")
     assert reply.kind is Kind.TEXT
     assert reply.passages[0].prompt == ""
@@ -141,7 +141,7 @@ async def test_many_odd_characters_make_a_short_notice(commands: Commands) -> No
     assert len((await say(commands, f"/nietzsche The {odd}")).notice) < 150
 
 
-async def test_an_prompt_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
+async def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
     assert (await say(commands, "/nietzsche 0.7 " + "a" * MAX_PROMPT)).kind is Kind.TEXT
     text = refused(await say(commands, "/nietzsche 0.7 " + "a" * (MAX_PROMPT + 1)))
     assert "1,001" in text

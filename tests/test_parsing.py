@@ -88,7 +88,7 @@ def test_what_is_no_number(typed: str) -> None:
         ("Infinity is", (None, "Infinity is")),
     ],
 )
-def test_a_temperature_before_an_prompt(arguments: str, expected: tuple[float | None, str]) -> None:
+def test_a_temperature_before_a_prompt(arguments: str, expected: tuple[float | None, str]) -> None:
     assert split_temperature(arguments) == expected
 
 

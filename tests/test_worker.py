@@ -451,7 +451,7 @@ def test_the_shipped_network_too_goes_on_exactly_where_it_stopped(shipped: Model
     assert second.text[0].isspace()
 
 
-def test_an_prompt_is_read_in_order_and_is_no_part_of_the_text(one: Model) -> None:
+def test_a_prompt_is_read_in_order_and_is_no_part_of_the_text(one: Model) -> None:
     """At the lowest temperature the text is the network's own answer to the prompt."""
     request = GenerationRequest(40, seed=3, sampling=SamplingParams(0.1), prompt="Zarathustra; 7")
     text = alone(one, request)[0].text
@@ -706,7 +706,7 @@ def repeats(text: str) -> list[tuple[str, ...]]:
     return found
 
 
-def test_texts_without_an_prompt_begin_differently(one: Model) -> None:
+def test_texts_without_a_prompt_begin_differently(one: Model) -> None:
     texts = [generation.text for generation in alone(one, *(GenerationRequest(20, seed) for seed in range(20)))]
     assert len({text[:5] for text in texts}) > 10
 
@@ -797,7 +797,7 @@ def test_cancelling_everything_leaves_a_worker_that_works(one: Model) -> None:
         assert (statistics.running, statistics.queued) == (0, 0)
 
 
-def test_an_prompt_with_a_character_that_the_network_does_not_know_is_refused_and_named(one: Model) -> None:
+def test_a_prompt_with_a_character_that_the_network_does_not_know_is_refused_and_named(one: Model) -> None:
     with working(one) as worker:
         with pytest.raises(InvalidRequest, match=NOT_IN_TINY):
             worker.submit(GenerationRequest(10, seed=1, prompt=f"caf{NOT_IN_TINY}"))

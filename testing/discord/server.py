@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from typing import Final
 
 from aiohttp import web
 
 from testing.discord.gateway import Gateway
 from testing.discord.rest import RestApi
-from testing.inbox import PATIENCE
+
+PATIENCE: Final = 30.0
+"""Seconds that a test waits for something before it fails."""
 
 
 class DiscordServer(Gateway, RestApi):

@@ -204,7 +204,7 @@ async def test_a_machine_outside_the_cluster_comes_through_its_client_port(runni
 
 
 @needs_ray
-async def test_an_prompt_that_the_network_does_not_know_is_refused_as_by_the_local_worker(pool: Pool) -> None:
+async def test_a_prompt_that_the_network_does_not_know_is_refused_as_by_the_local_worker(pool: Pool) -> None:
     with pytest.raises(InvalidRequest, match="not in the vocabulary"):
         await pool.generate(GenerationRequest(10, 1, prompt="ø"))
 

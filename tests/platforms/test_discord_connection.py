@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import logging
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import discord
 import pytest
 from discord.gateway import DiscordWebSocket
 from discord.http import Route
-from discord_support import Core, core_on
+from discord_support import Core, core_on, platform, ready, serving
 
 from bot.config.schema import DiscordSection, Secret
 from bot.core.commands import user_commands
@@ -39,33 +37,6 @@ async def server() -> AsyncIterator[DiscordServer]:
 async def core(tiny_folder: Path) -> AsyncIterator[tuple[Core, Any]]:
     async with core_on(tiny_folder, tiny_folder / "bot.sqlite3") as found:
         yield found
-
-
-def platform(server: DiscordServer, core: tuple[Core, Any], *, token: str = TOKEN, gateway: bool = True) -> Discord:
-    gateway_url = server.gateway_url if gateway else ""
-    return Discord(DiscordSection(token=Secret(token), api_url=server.url, gateway_url=gateway_url), *core)
-
-
-@asynccontextmanager
-async def serving(bot: Discord, server: DiscordServer) -> AsyncIterator[asyncio.Task[None]]:
-    # In a context of its own: simcord leaves its way to answer interactions in that of the tests.
-    task = asyncio.create_task(bot.serve(), context=contextvars.Context())
-    task.add_done_callback(lambda _: server.changed.set())
-    try:
-        await server.until(lambda: server.identified > 0 or task.done())
-        if task.done():
-            await task
-        yield task
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-async def ready(bot: Discord) -> None:
-    assert bot._client is not None
-    async with asyncio.timeout(10):
-        await bot._client.wait_until_ready()
-    assert bot.connected
 
 
 async def test_a_process_connects_the_shards_that_are_its_own(server: DiscordServer, core: tuple[Core, Any]) -> None:
@@ -164,12 +135,12 @@ async def test_a_gateway_that_does_not_answer_holds_nobody_up(
 ) -> None:
     monkeypatch.setattr(client, "CLOSE_SECONDS", 0.05)
     server.deaf = True
-    async with asyncio.timeout(5), serving(platform(server, core), server):
+    async with asyncio.timeout(20), serving(platform(server, core), server):
         pass
 
 
 async def test_the_end_may_come_while_a_shard_connects_anew(server: DiscordServer, core: tuple[Core, Any]) -> None:
-    async with asyncio.timeout(5), serving(platform(server, core), server):
+    async with asyncio.timeout(20), serving(platform(server, core), server):
         await server.op(RECONNECT)
         await server.until(lambda: len(server.queries) == 2)
 

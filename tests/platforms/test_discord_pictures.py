@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
-import pytest
-from discord_support import World, as_shown, world
+from discord_support import World, as_shown
 
 from bot.core import messages
 from bot.core.commands import COMMANDS, user_commands
 from bot.core.reply import Picture, Reply
 from bot.platforms.discord.render import MAX_DESCRIPTION, extras_of
-
-
-@pytest.fixture
-async def here(tiny_folder: Path) -> AsyncIterator[World]:
-    async with world(tiny_folder) as found:
-        yield found
 
 
 async def test_the_shaded_text_is_attached_for_all_to_see(here: World) -> None:

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from discord_support import Core, core_on
-from test_discord_connection import platform, ready, serving
+from discord_support import Core, core_on, platform, ready, serving
 
 from bot.core import messages
 from bot.platforms.discord import client, responder

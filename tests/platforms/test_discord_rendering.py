@@ -40,13 +40,13 @@ def test_what_the_network_writes_appears_as_written(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", NASTY)
-def test_an_prompt_is_bold_and_nothing_else(text: str) -> None:
+def test_a_prompt_is_bold_and_nothing_else(text: str) -> None:
     [message] = contents(Reply.of_passages(Passage(f"{text} and so on", text)), with_notice=False)
     assert message == f"**{escaped(text)}** and so on"
     assert as_shown(message) == f"{text} and so on"
 
 
-def test_an_prompt_may_end_in_the_middle_of_a_word() -> None:
+def test_a_prompt_may_end_in_the_middle_of_a_word() -> None:
     assert contents(Reply.of_passages(Passage("The philosopher*", "The phil")), with_notice=False) == [
         "**The phil**osopher\\*"
     ]

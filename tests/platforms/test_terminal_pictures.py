@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_console import CHAT, ESCAPE, Terminal, environment, pipe  # noqa: F401 - the same terminal and pipe
+from terminal_support import CHAT, ESCAPE, Terminal, pipe
 
 from bot.core import messages
 from bot.core.reply import Picture, Reply
@@ -22,8 +22,8 @@ def picture(path: Path | None = None) -> Picture:
     return Picture(b"PNG", "a.png", "a picture", path)
 
 
-def test_in_a_pipe_the_surprise_is_a_sentence(environment: dict[str, str]) -> None:  # noqa: F811
-    out = pipe(environment, b"/surprise\n/nietzsche 0.7 The philosopher\n/surprise\n")
+def test_in_a_pipe_the_surprise_is_a_sentence(chat_environment: dict[str, str]) -> None:
+    out = pipe(chat_environment, b"/surprise\n/nietzsche 0.7 The philosopher\n/surprise\n")
     refusal, _, *answer = out.split("\n\n")
     assert refusal == messages.NOTHING_TO_SHADE
     assert answer[-1].startswith("Your last text surprises me by ")
@@ -33,8 +33,8 @@ def test_in_a_pipe_the_surprise_is_a_sentence(environment: dict[str, str]) -> No
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_on_a_terminal_the_text_has_coloured_grounds(environment: dict[str, str]) -> None:  # noqa: F811
-    terminal = Terminal(CHAT, environment)
+def test_on_a_terminal_the_text_has_coloured_grounds(chat_environment: dict[str, str]) -> None:
+    terminal = Terminal(CHAT, chat_environment)
     terminal.sees("›")
     terminal.types("/nietzsche 0.7 The philosopher\r")
     terminal.sees("The philosopher", "›")

@@ -1,0 +1,76 @@
+"""The buttons under a text on a simulated Discord."""
+
+from __future__ import annotations
+
+from discord_support import (
+    World,
+    labels,
+    shown,
+)
+
+from bot.core import messages
+from bot.platforms.discord.client import Client
+from bot.platforms.discord.render import MAX_LABEL, PREFIX
+
+
+async def test_every_button_writes_another_text_below(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, prompt="The philosopher")
+    assert first.response is not None
+    result = first
+    for label in ("Again", "Hotter", "Colder", "Continue"):
+        above = (result if label == "Continue" else first).response
+        assert above is not None
+        result = await here.alice.click(above, label=label)
+        assert not result.ephemeral
+        assert result.response is not None
+        assert result.response.id != first.response.id
+        assert shown(result).startswith("The philosopher") is (label != "Continue")
+        assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
+        assert first.response.content  # the text above stays
+
+
+async def test_old_buttons_work_after_a_restart(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
+    assert first.response is not None
+    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    for label in ("Again", "Hotter", "Colder"):
+        result = await here.alice.click(first.response, label=label)
+        assert shown(result).startswith("The philosopher")
+
+
+async def test_other_users_may_not_press_the_buttons(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    result = await here.bob.click(first.response, label="Again")
+    assert result.ephemeral
+    assert shown(result) == messages.NOT_YOUR_TEXT
+
+
+async def test_an_unknown_button_is_refused(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    message = here.env.backend.get_message(here.channel.id, first.response.id)
+    message.components[0]["components"][0]["custom_id"] = f"{PREFIX}x:y"
+    result = await here.alice.click(first.response, label="Again")
+    assert result.ephemeral
+    assert shown(result) == messages.NO_SUCH_BUTTON
+
+
+async def test_buttons_of_other_bots_are_ignored(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    message = here.env.backend.get_message(here.channel.id, first.response.id)
+    message.components[0]["components"][0]["custom_id"] = "other:button"
+    result = await here.alice.click(first.response, label="Again")
+    assert not result.acknowledged
+
+
+async def test_the_ids_of_buttons_fit_and_nothing_is_stored_for_them(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    buttons = first.response.components[0]["components"]
+    assert all(len(button["custom_id"]) <= 100 and len(button["label"]) <= MAX_LABEL for button in buttons)
+    assert not here.client.persistent_views
+    assert not here.client._connection._view_store._synced_message_views
+    assert not here.client._connection._view_store._views
+    assert not here.client._replying

@@ -1,0 +1,101 @@
+"""What a simulated Discord is told about the commands, and who sees them."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from discord_support import (
+    GLOBAL_COMMANDS,
+    World,
+    shown,
+    world,
+)
+from simcord.backend.errors import SetupError
+
+from bot.core import messages
+from bot.core.commands import COMMANDS, operator_commands, user_commands
+from bot.core.reply import with_echoes
+from bot.platforms.discord.client import Client
+
+# ---- what Discord is told about the commands ----------
+
+
+async def test_commands_are_registered_once_and_again_when_they_change(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def restarted() -> Client:
+        return Client(here.core, here.store, for_operators=True)
+
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
+    await here.env.restart_bot(restarted())
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
+    assert not await here.client.sync_commands(force=False)
+    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
+    await here.env.restart_bot(restarted())
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
+    assert await here.client.sync_commands(force=True)
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
+
+
+async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_start(
+    here: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
+    here.env.inject_error("PUT", "/applications/*/commands", status=500)
+    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    assert "discord.sync_failed" in caplog.text
+    assert not (await here.alice.slash(here.channel, "nietzsche")).ephemeral
+    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
+
+
+async def test_descriptions_are_localised_in_portuguese(here: World) -> None:
+    [told] = here.sent("PUT", GLOBAL_COMMANDS)
+    by_name = {command["name"]: command for command in told}
+    assert by_name.keys() == (user_commands() | operator_commands()).keys()
+    for name, command in by_name.items():
+        assert command["description_localizations"] == {"pt-BR": COMMANDS[name].portuguese}
+        for text in (command["description"], COMMANDS[name].portuguese):
+            assert 1 <= len(text) <= 100
+        for option in command["options"]:
+            assert option["name_localizations"].keys() == option["description_localizations"].keys() == {"pt-BR"}
+            assert 1 <= len(option["description_localizations"]["pt-BR"]) <= 100
+    assert [option["name_localizations"]["pt-BR"] for option in by_name["nietzsche"]["options"]] == [
+        "temperatura",
+        "abertura",
+        "tamanho",
+    ]
+
+
+# ---- operators ----------
+
+
+async def test_operators_commands_are_shown_to_administrators_alone(here: World) -> None:
+    operator = here.operator(administrator=True)
+    assert not set(here.alice.available_commands(here.channel)) & operator_commands().keys()
+    assert set(operator.available_commands(here.channel)) >= operator_commands().keys()
+    assert not set(operator.user.available_commands()) & operator_commands().keys()  # direct messages
+    with pytest.raises(SetupError, match="not visible"):
+        await here.alice.slash(here.channel, "stats")
+
+
+async def test_operators_may_use_them(here: World) -> None:
+    operator = here.operator(administrator=True)
+    for name in operator_commands():
+        result = await operator.slash(here.channel, name)
+        assert result.ephemeral
+        assert "tiny-1" in shown(result)
+
+
+async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: World) -> None:
+    result = await here.person("admin", administrator=True).slash(here.channel, "stats")
+    assert result.ephemeral
+    assert shown(result) == with_echoes(messages.unknown("stats", "start"))
+
+
+async def test_without_operators_their_commands_are_not_registered(tiny_folder: Path) -> None:
+    async with world(tiny_folder, for_operators=False) as here:
+        [told] = here.sent("PUT", GLOBAL_COMMANDS)
+        assert {command["name"] for command in told} == user_commands().keys()
