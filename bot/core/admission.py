@@ -211,7 +211,7 @@ class Admission:
                 victim.started.set_exception(refusal)
 
     def _work(self) -> float:
-        """Characters that are ahead of the next job. A long text holds its row, but the other rows go on changing."""
+        """Characters that are ahead of the next job. A long text holds its row, but the other rows become free."""
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
         return running + sum(map(self._waiting_in, self._waiting))
 

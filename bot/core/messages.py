@@ -167,7 +167,7 @@ def statistics(figures: WorkerStatistics, version: str, *, waiting: int, refused
 
 
 def unknown(command: str, nearest: str | None) -> str:
-    """When nobody knows the command, or this person must not know it."""
+    """When a command does not exist, or not for this user."""
     hint = f"Did you mean /{nearest}?" if nearest else "/help lists what I know."
     return f"I know no command /{echo(command)}. {hint}"
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from bot.core.ask import Ask
 from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.weights.manifest import Manifest
 
@@ -111,17 +109,6 @@ def _mistyped(typed: str) -> tuple[Temperature | None, int]:
         return None, 0
     value = float(match["number"]) if match["number"] else float(match["percent"]) / 100
     return (Temperature(value), match.end()) if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE else (None, 0)
-
-
-def no_argument(command: str, ask: Ask) -> Callable[[str], Ask]:
-    """Returns a parser that gives `ask`, and raises `TakesNoArgument` when something was typed behind the command."""
-
-    def parse(arguments: str) -> Ask:
-        if arguments:
-            raise TakesNoArgument(command)
-        return ask
-
-    return parse
 
 
 class PromptTooLong(ValueError):

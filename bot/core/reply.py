@@ -34,7 +34,7 @@ class Kind(Enum):
 
 
 class Cause(Enum):
-    """Why somebody got a refusal, for whoever counts."""
+    """Why a request was refused, for the metrics."""
 
     REFUSED = "refused"
     """What was asked cannot be done, or not now."""

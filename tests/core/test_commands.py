@@ -20,7 +20,8 @@ from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, operator_commands, parse, user_commands
-from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
+from bot.core.commands.generation import TAIL
+from bot.core.commands.writing import LADDER_TEMPERATURES
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply, with_echoes
 from bot.store.store import Store
@@ -383,7 +384,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
 async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
     commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.core.commands.writing.USER_ID_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("bot.core.commands.generation.USER_ID_TIMEOUT_SECONDS", 0.01)
     with closing(sqlite3.connect(store._database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         reply = await say(commands, "/nietzsche 0.7")

@@ -37,7 +37,7 @@ async def _forget_me(context: Context, ask: ForgetMe, where: Where) -> Reply:
 
 TEMPERATURE: Final = CommandSpec(
     name="temperature",
-    usage="/temperature [value|default]",
+    arguments="[value|default]",
     purpose="shows, sets or clears your own temperature",
     portuguese="mostra, define ou apaga a sua temperatura",
     options={
@@ -55,10 +55,8 @@ TEMPERATURE: Final = CommandSpec(
 )
 FORGETME: Final = CommandSpec(
     name="forgetme",
-    usage="/forgetme",
     purpose="deletes everything I keep about you",
     portuguese="apaga tudo o que guardo sobre você",
-    parse=lambda _: ForgetMe(),
     asks=(ForgetMe,),
     run=_forget_me,
     exclusive=True,

@@ -11,6 +11,7 @@ from bot.core.commands.operator import RELOAD, STATS
 from bot.core.commands.spec import CommandSpec, Context
 from bot.core.commands.surprise import SURPRISE
 from bot.core.commands.writing import AGAIN, CONTINUE, LADDER, NIETZSCHE
+from bot.core.parsing import TakesNoArgument
 from bot.core.reply import Reply
 
 
@@ -21,10 +22,8 @@ async def _help(context: Context, _: Help, where: Where) -> Reply:
 
 HELP: Final = CommandSpec(
     name="help",
-    usage="/help",
     purpose="this list",
     portuguese="esta lista",
-    parse=lambda _: Help(),
     asks=(Help,),
     run=_help,
     private=True,
@@ -58,8 +57,10 @@ def parse(name: str, arguments: str) -> Ask:
     spec = COMMANDS.get(name)
     if spec is None:
         return Unknown(name)
+    if spec.bare and arguments:
+        return Invalid(name, TakesNoArgument(name))
     try:
-        return spec.parse(arguments)
+        return spec.asks[0]() if spec.parse is None else spec.parse(arguments)
     except ValueError as error:
         return Invalid(name, error)
 

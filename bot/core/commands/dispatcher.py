@@ -17,8 +17,8 @@ from bot.core import buttons, messages
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Invalid, Where
 from bot.core.commands.catalogue import COMMANDS, name_of, operator_commands, user_commands
+from bot.core.commands.generation import OVERSHOOT
 from bot.core.commands.spec import CommandSpec, Context
-from bot.core.commands.writing import OVERSHOOT
 from bot.core.events import Answered, Event, Undelivered
 from bot.core.reply import Cause, Reply, Suggestion
 from bot.store.errors import StoreError

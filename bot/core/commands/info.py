@@ -21,19 +21,15 @@ async def _start(context: Context, _ask: Start, _where: Where) -> Reply:
 
 ABOUT: Final = CommandSpec(
     name="about",
-    usage="/about",
     purpose="what I am made of, and how good I am",
     portuguese="de que sou feito e quão bom eu sou",
-    parse=lambda _: About(),
     asks=(About,),
     run=_about,
 )
 START: Final = CommandSpec(
     name="start",
-    usage="/start",
     purpose="a greeting",
     portuguese="uma saudação",
-    parse=lambda _: Start(),
     asks=(Start,),
     run=_start,
 )

@@ -26,10 +26,8 @@ async def _stats(context: Context, _ask: Stats, _where: Where) -> Reply:
 
 RELOAD: Final = CommandSpec(
     name="reload",
-    usage="/reload",
     purpose="loads the weights that CURRENT names",
     portuguese="carrega os pesos que CURRENT nomeia",
-    parse=lambda _: Reload(),
     asks=(Reload,),
     run=_reload,
     private=True,
@@ -37,10 +35,8 @@ RELOAD: Final = CommandSpec(
 )
 STATS: Final = CommandSpec(
     name="stats",
-    usage="/stats",
     purpose="what the generator is doing",
     portuguese="o que o gerador está fazendo",
-    parse=lambda _: Stats(),
     asks=(Stats,),
     run=_stats,
     private=True,

@@ -42,21 +42,27 @@ class OptionNote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandSpec:
-    """A command: how it is typed, what it does in a few words, and how it is parsed and run.
+    """A command: what it does in a few words, how it is parsed, and what runs it.
 
-    `parse` makes an `Ask` of what follows the command's name and raises `ValueError` where it cannot; `run` handles
-    the kinds in `asks`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them.
-    `private`: only the user sees the reply, whatever it says.
+    `run` handles the kinds in `asks`. `parse` makes one of what follows the command's name, or raises `ValueError`;
+    without it, that is the first kind. `bare`: anything behind the name is refused. `exclusive`: it reads or changes
+    what is stored about the user, so it runs alone for them. `private`: only the user sees the reply.
     """
 
     name: str
-    usage: str
     purpose: str
     portuguese: str
-    parse: Callable[[str], Ask]
     asks: tuple[type[Ask], ...]
     run: Callable[[Context, Any, Where], Awaitable[Reply]]
+    parse: Callable[[str], Ask] | None = None
+    arguments: str = ""
     options: Mapping[str, OptionNote] = field(default_factory=dict)
+    bare: bool = False
     exclusive: bool = False
     private: bool = False
     for_operators: bool = False
+
+    @property
+    def usage(self) -> str:
+        """How it is typed; `arguments` are optional."""
+        return f"/{self.name} {self.arguments}".strip()

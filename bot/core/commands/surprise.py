@@ -8,7 +8,6 @@ from typing import Final
 from bot.core import messages, pictures
 from bot.core.ask import Surprise, Where
 from bot.core.commands.spec import CommandSpec, Context
-from bot.core.parsing import no_argument
 from bot.core.reply import Reply
 from generator.scoring.palette import cells
 
@@ -37,10 +36,9 @@ async def _surprise(context: Context, _: Surprise, where: Where) -> Reply:
 
 SURPRISE: Final = CommandSpec(
     name="surprise",
-    usage="/surprise",
     purpose="your last text here, shaded by how little I expected each character",
     portuguese="o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
-    parse=no_argument("surprise", Surprise()),
+    bare=True,
     asks=(Surprise,),
     run=_surprise,
     exclusive=True,

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import logging
 import secrets
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
@@ -14,21 +11,17 @@ import msgspec
 
 from bot.core import buttons, messages
 from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
+from bot.core.commands.generation import conversation, generate, save
 from bot.core.commands.spec import CommandSpec, Context, OptionNote
-from bot.core.events import TextWritten
-from bot.core.parsing import Prompt, TemperatureError, fit_prompt, no_argument, split_temperature
+from bot.core.parsing import Prompt, TemperatureError, fit_prompt, split_temperature
 from bot.core.reply import Passage, Reply
-from bot.store.errors import StoreError
 from bot.store.store import Conversation
 from generator import (
-    MAX_PROMPT,
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     Continuation,
-    Generation,
     GenerationRequest,
-    InvalidRequest,
     SamplingParams,
     ScoringRequest,
     Temperature,
@@ -36,14 +29,6 @@ from generator import (
 from generator.prose import presentable
 
 LADDER_TEMPERATURES: Final = tuple(map(Temperature, (0.5, 0.6, 0.7, 0.8, 0.9)))
-TAIL: Final = MAX_PROMPT
-"""Characters of a text that are stored: new weights read them when the saved state belongs to old ones."""
-OVERSHOOT: Final = 1.15
-"""Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
-USER_ID_TIMEOUT_SECONDS: Final = 2.0
-"""How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
-stored: a slow database must not fill the slots with texts that nobody writes."""
-log = logging.getLogger(__name__)
 
 
 def _parse_write(arguments: str) -> Ask:
@@ -83,9 +68,9 @@ async def _continue(context: Context, ask: Continue, where: Where) -> Reply:
         sampling=_sampling(context, last.temperature),
         continuation=Continuation(last.state, last.tail),
     )
-    _, [generation] = await _generate(context, where, user_id, lambda: [request])
-    conversation = _conversation(last.prompt, last.temperature, generation, ScoringRequest(last.tail, generation.text))
-    notice = await _save(context, where, user_id, conversation)
+    _, [generation] = await generate(context, where, user_id, lambda: [request])
+    written = ScoringRequest(last.tail, generation.text)
+    notice = await save(context, where, user_id, conversation(last.prompt, last.temperature, generation, written))
     actions = buttons.under(where.user, last.prompt, last.temperature, generation.state)
     return Reply.of_passages(_passage(context, "", generation.text), notice=notice, actions=actions)
 
@@ -143,10 +128,10 @@ async def _write(
             for temperature in temperatures
         ]
 
-    user_id, generations = await _generate(context, where, user_id, requests)
+    user_id, generations = await generate(context, where, user_id, requests)
     last = generations[-1]
     written = ScoringRequest(prompt.text, last.text, seed)
-    notice = await _save(context, where, user_id, _conversation(prompt.text, temperatures[-1], last, written))
+    notice = await save(context, where, user_id, conversation(prompt.text, temperatures[-1], last, written))
     passages = [_passage(context, prompt.text, generation.text) for generation in generations]
     actions = buttons.under(where.user, prompt.text, temperatures[-1], last.state)
     if len(passages) > 1:
@@ -156,81 +141,8 @@ async def _write(
     return Reply.of_passages(*passages, notice=_joined(messages.fitted(prompt), notice), actions=actions)
 
 
-async def _generate(
-    context: Context, where: Where, user_id: int | None, make_requests: Callable[[], Sequence[GenerationRequest]]
-) -> tuple[int | None, list[Generation]]:
-    """Waits for a slot and computes all texts together. Returns the user's number too.
-
-    A user who has none yet is given one once the texts are admitted, so that a refusal costs the store nothing. When
-    other weights were loaded meanwhile, the requests are made anew for their vocabulary.
-    """
-    requests = make_requests()
-    began = time.perf_counter()
-    async with context.admission.slot(
-        where.queue_key,
-        f"{where.platform}:{where.user}",
-        characters=OVERSHOOT * sum(request.characters for request in requests),
-        rows=len(requests),
-        trusted=context.is_operator(where),
-        asked_at=where.asked_at,
-    ):
-        waited = time.perf_counter() - began
-        if user_id is None:
-            user_id = await _make_known(context, where)
-        while True:
-            weights = context.generator.weights
-            try:
-                generations = await _together(context, make_requests())
-                break
-            except InvalidRequest:
-                if context.generator.weights is weights:
-                    raise
-    for generation in generations:
-        context.on_event(TextWritten(generation, waited))
-    return user_id, generations
-
-
-async def _together(context: Context, requests: Sequence[GenerationRequest]) -> list[Generation]:
-    """Generates all at once. The first that fails cancels the others, and its error is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(context.generator.generate(request)) for request in requests]
-    except ExceptionGroup as failures:
-        raise failures.exceptions[0] from failures
-    return [task.result() for task in tasks]
-
-
-async def _make_known(context: Context, where: Where) -> int | None:
-    """The user's number from now on; `None` when the store fails: the text is written without it."""
-    try:
-        async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
-            return await context.store.ensure_user(where.platform, where.user)
-    except StoreError as error:
-        log.error("user.not_stored reason=%s", error)
-    except TimeoutError:
-        log.error("user.not_stored reason=the database takes longer than %g s", USER_ID_TIMEOUT_SECONDS)
-    return None
-
-
-async def _save(context: Context, where: Where, user_id: int | None, conversation: Conversation) -> str:
-    """Stores the text and its state. Returns what the user should know when that fails; they get the text anyway."""
-    if user_id is None:
-        return messages.NOT_SAVED
-    try:
-        kept = await context.store.save_conversation(where.platform, where.chat, where.user, user_id, conversation)
-    except StoreError as error:
-        log.error("text.not_stored reason=%s", error)
-        return messages.NOT_SAVED
-    return "" if kept else messages.FORGOTTEN_MEANWHILE
-
-
 def _sampling(context: Context, temperature: float) -> SamplingParams:
     return msgspec.structs.replace(context.settings.sampling, temperature=float(temperature))
-
-
-def _conversation(prompt: str, temperature: float, generation: Generation, written: ScoringRequest) -> Conversation:
-    tail = (written.before + written.text)[-TAIL:]
-    return Conversation(prompt, temperature, generation.version, generation.state, tail, written)
 
 
 def _passage(context: Context, prompt: str, written: str) -> Passage:
@@ -252,7 +164,7 @@ def _joined(*notices: str) -> str:
 _PROMPT_NOTE: Final = OptionNote("how the text begins", "abertura", "como o texto começa")
 NIETZSCHE: Final = CommandSpec(
     name="nietzsche",
-    usage="/nietzsche [temperature] [prompt]",
+    arguments="[temperature] [prompt]",
     purpose="a text; /nietzsche 0.7 The philosopher",
     portuguese="um texto; /nietzsche 0.7 The philosopher",
     options={
@@ -275,27 +187,25 @@ NIETZSCHE: Final = CommandSpec(
 )
 CONTINUE: Final = CommandSpec(
     name="continue",
-    usage="/continue",
     purpose="continues your last text here",
     portuguese="continua o seu último texto aqui",
-    parse=no_argument("continue", Continue()),
+    bare=True,
     asks=(Continue,),
     run=_continue,
     exclusive=True,
 )
 AGAIN: Final = CommandSpec(
     name="again",
-    usage="/again",
     purpose="the same prompt and temperature, another draw",
     portuguese="a mesma abertura e temperatura, outro sorteio",
-    parse=no_argument("again", Again()),
+    bare=True,
     asks=(Again,),
     run=_again,
     exclusive=True,
 )
 LADDER: Final = CommandSpec(
     name="ladder",
-    usage="/ladder [prompt]",
+    arguments="[prompt]",
     purpose="the same prompt at five temperatures",
     portuguese="a mesma abertura em cinco temperaturas",
     options={"prompt": _PROMPT_NOTE},
