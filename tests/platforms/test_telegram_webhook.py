@@ -129,3 +129,21 @@ async def test_a_webhook_that_telegram_cannot_reach_is_not_connected(
             await chat.next_message()
             await clock.pass_until(log_lines.saying("webhook.recovered"), 10)
             assert connected(telegram)
+
+
+async def test_an_unexpected_answer_about_the_webhook_is_survived(
+    scripted: ScriptedCommands, unused_tcp_port: int, log_lines: LogLines
+) -> None:
+    clock = ManualClock()
+    async with TelegramServer(clock=clock) as server:
+        chat = server.private(server.user("Alice"))
+        telegram = Telegram(hook(server, unused_tcp_port), scripted, limits=FAST, clock=clock)
+        hooks = server.watch("setWebhook")
+        async with serving(telegram):
+            await hooks.next()
+            server.answer_with(5, method="getWebhookInfo")
+            await clock.pass_until(log_lines.saying("webhook.failed"), 10)
+            await chat.send("/start")
+            await chat.next_message()
+            await clock.pass_until(log_lines.saying("webhook.recovered"), 10)
+            assert connected(telegram)

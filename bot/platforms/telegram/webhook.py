@@ -73,7 +73,7 @@ class Webhook:
             if info.url != self._settings.webhook_url:
                 await self._register()
                 return "another process removed or replaced the webhook; it is registered again"
-        except TelegramError as error:
+        except (TelegramError, *UNREADABLE) as error:
             if is_token_rejected(error):
                 raise
             return format_error(error, self._bot.token)
