@@ -54,9 +54,9 @@ NOTHING_KEPT: Final = "I kept nothing about you."
 NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
 OLD_TEXT: Final = "I keep only your last text here, and this is an older one. Begin a new one with /nietzsche."
 NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
-LANE_FULL: Final = "You have asked for too much at once, so I leave this out. Ask again when the rest is answered."
+QUEUE_FULL: Final = "You have asked for too much at once, so I leave this out. Ask again when the rest is answered."
 CHAT_FULL: Final = "Telegram does not let me say that much in one chat. Ask again in a minute."
-CROWD: Final = "Too many people want something just now. Ask again in a few seconds."
+OVERLOADED: Final = "Too many people want something just now. Ask again in a few seconds."
 RESTARTING: Final = "I am being restarted. Try again in a minute."
 WHOLE_TEXT_IN_FILE: Final = "The rest does not fit here. The file below has all of it."
 INLINE_TITLE: Final = "Write a text"
@@ -276,7 +276,7 @@ _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     ),
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
     Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
-    TooManyRequests: lambda _: LANE_FULL,
+    TooManyRequests: lambda _: QUEUE_FULL,
     DeadlineExceeded: lambda error: f"I did not get to that in time. Try again in {seconds(error.retry_after)}.",
     CooldownActive: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
 }

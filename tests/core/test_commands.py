@@ -486,7 +486,7 @@ async def test_one_user_can_only_keep_so_many_requests_waiting(commands: Command
     replies = await asyncio.gather(*(say(commands, "/temperature") for _ in range(200)))
     answered = sum(reply.kind is Kind.ANSWER for reply in replies)
     assert answered == MAX_USER_REQUESTS
-    assert {reply.text for reply in replies if reply.kind is Kind.REFUSAL} == {messages.LANE_FULL}
+    assert {reply.text for reply in replies if reply.kind is Kind.REFUSAL} == {messages.QUEUE_FULL}
 
 
 async def test_reload_takes_up_the_current_weights(

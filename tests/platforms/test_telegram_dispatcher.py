@@ -74,7 +74,7 @@ async def test_a_full_queue_is_refused_once_until_it_is_empty(
         surplus = [await group.send("/temperature", by=alice) for _ in range(5)]
         theirs = await group.send("/temperature", by=bob)
         refusal, answer = await group.next_message(), await group.next_message()
-        assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.LANE_FULL, surplus[0], True)
+        assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.QUEUE_FULL, surplus[0], True)
         assert answer.reply_to == theirs
         scripted.resume.set()
         answers = [await group.next_message() for _ in range(MAX_PENDING_PER_USER)]
@@ -89,7 +89,7 @@ async def test_the_queue_of_a_user_is_one_in_all_chats(
     await fill_the_queue(scripted, chat, alice)
     typed = await group.send("/temperature", by=alice)
     refusal = await group.next_message()
-    assert (refusal.text, refusal.reply_to) == (messages.LANE_FULL, typed)
+    assert (refusal.text, refusal.reply_to) == (messages.QUEUE_FULL, typed)
     await group.send("/temperature", by=bob)
     assert (await group.next_message()).text.startswith("You have no temperature")
 
@@ -101,12 +101,12 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
     message = await first_text(chat, alice)
     await fill_the_queue(scripted, chat, alice)
     for press in [await alice.press(message, "Again") for _ in range(3)]:
-        assert await press.answer() == (messages.LANE_FULL, True)
+        assert await press.answer() == (messages.QUEUE_FULL, True)
     await chat.send("/temperature")  # no refusal was a message yet
-    assert (await chat.next_message()).text == messages.LANE_FULL
-    assert utf16_length(messages.LANE_FULL) <= MAX_ALERT
+    assert (await chat.next_message()).text == messages.QUEUE_FULL
+    assert utf16_length(messages.QUEUE_FULL) <= MAX_ALERT
     assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
-    assert utf16_length(messages.CROWD) <= MAX_ALERT
+    assert utf16_length(messages.OVERLOADED) <= MAX_ALERT
     scripted.resume.set()
     for _ in range(MAX_PENDING_PER_USER):
         await chat.next_message()
@@ -119,7 +119,7 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
         chosen.append(await query.choose())
         if not number:
             await scripted.begun.next()
-    assert await chosen[-1].next_edit() == messages.LANE_FULL
+    assert await chosen[-1].next_edit() == messages.QUEUE_FULL
     assert chosen[-1].labels == []
 
 
@@ -190,7 +190,7 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
         for chat in chats[:4]:
             assert (await clock.pass_until(chat.next_message())).text.startswith("You have no temperature")
         refused = [await clock.pass_until(chat.next_message()) for chat in chats[4:6]]
-        assert [sent.text for sent in refused] == [messages.CROWD] * 2
+        assert [sent.text for sent in refused] == [messages.OVERLOADED] * 2
         await clock.advance(3)
         await chats[6].send("/temperature")
         assert (await chats[6].next_message()).text.startswith("You have no temperature")
@@ -255,7 +255,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
             requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
         await settle()
-        assert refused == [messages.LANE_FULL]
+        assert refused == [messages.QUEUE_FULL]
         resume.set()
         await requests.join()
         assert (len(done), len(requests)) == (MAX_PENDING_PER_USER + 1, 0)

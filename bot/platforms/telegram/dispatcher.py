@@ -34,7 +34,7 @@ MAX_OVERALL_DELAY_SECONDS: Final = 2.0
 later."""
 REFUSE_EVERY_SECONDS: Final = 60.0
 """Between two refusals of messages to the same user in a chat, and between two warnings of an overload."""
-_OVERLOADED: Final = object()
+_WARNED: Final = object()
 Work = Callable[[], Awaitable[None]]
 log = logging.getLogger(__name__)
 
@@ -110,13 +110,13 @@ class Dispatcher:
         who has been active for longer does not wait to be sent something, but for the generator or their own chat.
         """
         if request.refuse is not None and self._limiter.delay(None, len(self._active)) > MAX_OVERALL_DELAY_SECONDS:
-            if self._refused.add(_OVERLOADED):
+            if self._refused.add(_WARNED):
                 log.warning("requests.overloaded active_users=%d", len(self._active))
-            self._refuse(request, messages.CROWD, request.key)
+            self._refuse(request, messages.OVERLOADED, request.key)
         elif self._chat_delay(request.chat) > MAX_CHAT_DELAY_SECONDS:
             self._refuse(request, messages.CHAT_FULL, request.chat)
         elif self._pending[request.user] >= MAX_PENDING_PER_USER:
-            self._refuse(request, messages.LANE_FULL, request.key)
+            self._refuse(request, messages.QUEUE_FULL, request.key)
         else:
             if request.refuse is not None:
                 self._active.add(request.user)
