@@ -73,7 +73,7 @@ class _Server:
             try:
                 model = await self._load()
             except WeightsError as error:
-                await self._exit_with(Refused(str(error)))
+                await self._exit_with(Refused(str(error).encode(errors="replace").decode()))  # a path may be any bytes
             self._channel.send(self._heartbeat())
             self._channel.send(Ready(model.weights.manifest.to_json()))
             group.create_task(self._report())
@@ -146,7 +146,9 @@ def _limit_memory(more: int, model: Path) -> None:
     with contextlib.suppress(OSError):  # no such file, which loading reports; no /proc outside Linux
         pages = int(Path("/proc/self/statm").read_text().split()[0])
         limit = pages * resource.getpagesize() + more + model.stat().st_size * _PER_MODEL_BYTE
-        resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        _, hard = resource.getrlimit(resource.RLIMIT_AS)
+        limit = limit if hard == resource.RLIM_INFINITY else min(limit, hard)
+        resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
 
 
 def _try(scheduler: Scheduler) -> None:
