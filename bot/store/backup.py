@@ -11,8 +11,9 @@ from typing import Final
 
 from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError
+from bot.store.inspection import find_damage, read_only
 from bot.store.migrations import statements, tables
-from bot.store.sqlite import find_damage, read_only, translated_errors
+from bot.store.sqlite_errors import translated_errors
 from bot.store.store import postgres_database
 
 COPY_TIMEOUT_SECONDS: Final = 30.0

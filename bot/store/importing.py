@@ -12,8 +12,9 @@ from typing import Final
 from bot.config.schema import Secret, redact_url
 from bot.store.backup import COPY_TIMEOUT_SECONDS, ROWS
 from bot.store.errors import StoreError
+from bot.store.inspection import IDENTITY, find_damage, identify
 from bot.store.migrations import statements, tables
-from bot.store.sqlite import IDENTITY, find_damage, identify, translated_errors
+from bot.store.sqlite_errors import translated_errors
 from bot.store.store import postgres_database
 
 BUSY_TIMEOUT_SECONDS: Final = 0.5

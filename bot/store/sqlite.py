@@ -19,8 +19,8 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +28,9 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.errors import StoreError
-from bot.store.migrations import APPLICATION_ID, refuse_newer, statements, summary
+from bot.store.inspection import IDENTITY, identify
+from bot.store.migrations import statements
+from bot.store.sqlite_errors import CORRUPT, result_code, translated_errors
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
@@ -52,7 +54,8 @@ log = logging.getLogger(__name__)
 class Connection:
     """Statements on one connection. Every method raises `StoreError` when the database fails.
 
-    `$1` in a statement stands for the first of the values, as in PostgreSQL, so both databases share the statements.
+    `$1` in a statement stands for the first of the values, as in PostgreSQL, so both databases share the statements; it
+    is SQLite's `?1` (https://sqlite.org/lang_expr.html#varparam).
     """
 
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
@@ -62,12 +65,12 @@ class Connection:
     async def read(self, statement: str, *values: Any) -> list[sqlite3.Row]:
         """Executes one statement; returns all its rows."""
         with translated_errors(self._path):
-            return list(await self.raw.execute_fetchall(statement, _numbered(values)))
+            return list(await self.raw.execute_fetchall(statement.replace("$", "?"), values))
 
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
         with translated_errors(self._path):
-            async with self.raw.execute(statement, _numbered(values)) as cursor:
+            async with self.raw.execute(statement.replace("$", "?"), values) as cursor:
                 return max(cursor.rowcount, 0)
 
     async def mark_deleted(self) -> None:
@@ -178,57 +181,6 @@ async def _is_small(connection: Connection) -> bool:
     return bool(size <= SMALL_BYTES)
 
 
-def inspect(path: Path) -> str:
-    """Describes a database in a few words, and changes nothing. Raises `StoreError` as `Database.open`, and for damage.
-
-    It reads the whole file.
-    """
-    # Without a write-ahead log no process has the file open; `immutable` then keeps SQLite from creating one.
-    with read_only(path, immutable=not path.with_name(f"{path.name}-wal").exists()) as file:
-        schema = identify(path, *file.execute(IDENTITY).fetchone())
-        if damage := find_damage(file):
-            raise StoreError(path, f"is damaged ({damage[:80]}); move it away or restore a backup")
-    return f"intact{summary(schema)}"
-
-
-@contextmanager
-def read_only(path: Path, *, immutable: bool = False) -> Iterator[sqlite3.Connection]:
-    """Opens the file for reading. Raises `StoreError`, also for every `sqlite3.Error` of the block."""
-    address = f"{path.absolute().as_uri()}?{'immutable=1' if immutable else 'mode=ro'}"
-    with translated_errors(path), closing(sqlite3.connect(address, uri=True)) as file:
-        yield file
-
-
-def find_damage(file: sqlite3.Connection) -> str:
-    """Returns the first thing that is wrong in the file; empty when it is intact."""
-    [(found,)] = file.execute("PRAGMA integrity_check(1)")
-    if found != "ok":
-        return str(found).splitlines()[-1]
-    for table, *_ in file.execute("PRAGMA foreign_key_check"):
-        return f"{table}: a row refers to a user who does not exist"
-    return ""
-
-
-IDENTITY: Final = (
-    "SELECT user_version, application_id, (SELECT count(*) FROM sqlite_master)"
-    " FROM pragma_user_version, pragma_application_id"
-)
-"""One statement, so that it sees a database that another process creates either before or after that."""
-
-
-def identify(path: Path, schema: int, application: int, tables: int) -> int:
-    """Returns the schema from the row of `IDENTITY`. Raises `StoreError` for another program's file or a newer one."""
-    if application != APPLICATION_ID and (application or schema or tables):
-        raise StoreError(path, "is the database of another program; choose another file with [store] path")
-    refuse_newer(path, schema, "path")
-    return schema
-
-
-def _numbered(values: Sequence[Any]) -> Mapping[str, Any]:
-    """SQLite takes `$1` for a name (https://sqlite.org/lang_expr.html#varparam)."""
-    return {str(number): value for number, value in enumerate(values, 1)}
-
-
 @asynccontextmanager
 async def _connected(path: Path, busy_timeout: float) -> AsyncIterator[Connection]:
     connection = await aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None)
@@ -260,7 +212,7 @@ async def _prepare(path: Path, writer: Connection, busy_timeout: float) -> None:
     if await _is_small(writer):  # `check` reads a larger one; a start does not
         damage = str((await writer.read("PRAGMA quick_check(1)"))[0][0])
         if damage != "ok":
-            raise StoreError(path, f"{_CORRUPT} ({damage.splitlines()[-1][:80]})")
+            raise StoreError(path, f"{CORRUPT} ({damage.splitlines()[-1][:80]})")
     await _enable_write_ahead_log(writer, busy_timeout)
     await writer.read("PRAGMA synchronous = NORMAL")
     await writer.read("PRAGMA foreign_keys = ON")
@@ -279,7 +231,7 @@ async def _enable_write_ahead_log(writer: Connection, busy_timeout: float) -> No
         try:
             await writer.read("PRAGMA journal_mode = WAL")
         except StoreError as error:
-            if _code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
+            if result_code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
             await asyncio.sleep(_RETRY_SECONDS)
         else:
@@ -304,37 +256,3 @@ def _create(path: Path) -> None:
         os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     with translated_errors(path):
         sqlite3.connect(path).close()
-
-
-_CORRUPT: Final = "is damaged; move it away (users' temperatures and last texts are lost) or restore a backup"
-_LOCKED: Final = "is locked by another program; stop that program, then try again"
-_READ_ONLY: Final = "cannot be written; give this user the right to write the file and its folder"
-_EXPLANATIONS: Final[dict[int, str]] = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_PERM: _READ_ONLY,
-    sqlite3.SQLITE_CANTOPEN: "cannot be opened; see that its folder exists and this user may write there",
-    sqlite3.SQLITE_NOTADB: "is not an SQLite database; move it away or choose another file with [store] path",
-    sqlite3.SQLITE_CORRUPT: _CORRUPT,
-    sqlite3.SQLITE_FULL: "the disk is full; make room on it",
-    sqlite3.SQLITE_IOERR: "the disk fails to read or write; check the disk's health and free space",
-}
-
-
-@contextmanager
-def translated_errors(path: Path) -> Iterator[None]:
-    """Raises `StoreError` for an `sqlite3.Error`: what is wrong and what to do, by SQLite's primary result code
-    (https://sqlite.org/rescode.html)."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        problem = _EXPLANATIONS.get(_code(error), f"the database failed: {error}")
-        if isinstance(error, sqlite3.OperationalError) and not _code(error):  # Python's own, which repeats the text
-            problem = f"{_CORRUPT} (a text that is not UTF-8)"
-        raise StoreError(path, problem) from error
-
-
-def _code(error: BaseException | None) -> int:
-    """SQLite's primary result code; 0 for any other error."""
-    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
