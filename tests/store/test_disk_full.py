@@ -154,7 +154,7 @@ async def test_the_service_keeps_generating_and_saves_again_when_there_is_space(
                 if text != messages.temperature_set(0.5):
                     break
             assert "Try again in a minute" in text
-            assert "/temperature" in await service.log.next("the disk is full; make room on it")
+            assert "command=temperature" in await service.log.next("the disk is full; make room on it")
             assert messages.NOT_SAVED in await asked(ada, "/nietzsche 0.7 Ada")
             parts = await service.reports(503)
             assert (parts["store"], parts["weights"]) == (False, True)
