@@ -141,7 +141,7 @@ class Installation:
             "LSTMEGA_HTTP__PORT": str(self.port),
             "LSTMEGA_LOG__LEVEL": "debug",
             "LSTMEGA_BOT__LENGTH": "80",
-            "LSTMEGA_BOT__REST": "0",
+            "LSTMEGA_BOT__COOLDOWN": "0",
             "PYTHONPATH": str(ROOT),
         }
 

@@ -92,7 +92,7 @@ async def test_users_are_answered_whatever_the_clock_does(bot: Installation, tmp
     await clock.make()
     alice = bot.server.private(bot.server.user("Alice"))
     answers = 0
-    async with bot.service(LSTMEGA_BOT__REST="1", **clock.environment) as service:
+    async with bot.service(LSTMEGA_BOT__COOLDOWN="1", **clock.environment) as service:
         for shift in (0, 5 * HOURS, -5 * HOURS, 24 * 365 * HOURS, -24 * HOURS, 0):
             clock.set(shift)
             await alice.send("/temperature 0.7")

@@ -46,7 +46,7 @@ async def generate(
     ):
         waited = time.perf_counter() - began
         if user_id is None:
-            user_id = await _make_known(context, where)
+            user_id = await _ensure_user(context, where)
         while True:
             manifest = context.generator.weights.manifest
             try:
@@ -70,7 +70,7 @@ async def _together(context: Context, requests: Sequence[GenerationRequest]) -> 
     return [task.result() for task in tasks]
 
 
-async def _make_known(context: Context, where: Where) -> int | None:
+async def _ensure_user(context: Context, where: Where) -> int | None:
     """The user's number from now on; `None` when the store fails: the text is written without it."""
     try:
         async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
