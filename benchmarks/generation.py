@@ -25,13 +25,14 @@ import numpy as np
 
 from benchmarks import machine
 from benchmarks.training_extra import keras, onnx
+from generator.sampling_params import SamplingParams
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures import architecture_of
 from generator.training.architectures.stacked import stacked_layers
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
-from generator.types import GenerationRequest, SamplingParams
+from generator.types import GenerationRequest
 from generator.weights.manifest import FLOAT_WEIGHTS
 from generator.weights.session import cores
 from generator.weights.versions import shipped_folder

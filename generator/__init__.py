@@ -19,21 +19,18 @@ from generator.errors import (
     Unavailable,
     WeightsError,
 )
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, SamplingParams, Temperature
 from generator.types import (
     MAX_LENGTH,
     MAX_PROMPT,
     MAX_SEED,
-    MAX_TEMPERATURE,
-    MIN_TEMPERATURE,
     Continuation,
     Generation,
     GenerationRequest,
     Generator,
     GeneratorStatus,
-    SamplingParams,
     ScoringRequest,
     Surprisal,
-    Temperature,
     Timing,
     WorkerStatistics,
 )

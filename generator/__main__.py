@@ -1,4 +1,4 @@
-"""The command line of the pool: `python -m generator serve` deploys it."""
+"""The command line of the cluster: `python -m generator serve` deploys the generator to Ray."""
 
 from __future__ import annotations
 
@@ -13,32 +13,32 @@ from generator.errors import GeneratorError
 from generator.weights.manifest import MANIFEST
 from generator.weights.versions import shipped_folder
 
-_WRONG = 1
+_FAILURE = 1
 _INTERRUPTED = 130
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m generator", description="A pool that writes texts for many bots, on Ray Serve."
+        prog="python -m generator", description="Generates texts for many bots, on a Ray cluster."
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
     serve = commands.add_parser(
         "serve",
-        help="deploy the pool, or give it other weights",
-        description="Deploys the pool to a Ray cluster. Done again, it takes up other weights or another number of"
-        " replicas, replica by replica, while the others write.",
-        epilog="Where no cluster runs, one is started on this machine and lasts until Ctrl-C.",
+        help="deploy the generator, or give it other weights",
+        description="Deploys the generator to a Ray cluster. Run it again to switch to other weights or to another"
+        " number of replicas, replica by replica, while the others serve.",
+        epilog="If no cluster runs, one is started on this machine and runs until Ctrl-C.",
     )
     serve.add_argument("--address", default="auto", help='"auto" (default), "host:6379" or "ray://host:10001"')
-    serve.add_argument("--replicas", type=_count, default=1, metavar="N", help="how many write (default: 1)")
-    serve.add_argument("--most", type=_count, metavar="N", help="up to so many when there is much to do")
-    serve.add_argument("--threads", type=_count, default=1, metavar="N", help="of each replica (default: 1)")
+    serve.add_argument("--replicas", type=_count, default=1, metavar="N", help="how many at least (default: 1)")
+    serve.add_argument("--most", type=_count, metavar="N", help="how many at most, under load")
+    serve.add_argument("--threads", type=_count, default=1, metavar="N", help="per replica (default: 1)")
     serve.add_argument(
         "--weights",
         default=str(shipped_folder()),
         metavar="FOLDER-OR-URL",
         help="a weights folder, the folder of one version in it, or an fsspec URL of a weights folder; every node"
-        " has to reach it (default: the weights that came with the program)",
+        " must reach it (default: the shipped weights)",
     )
     serve.add_argument("--version", help="the version to serve (default: the one that CURRENT names)")
     return parser
@@ -61,7 +61,7 @@ def _spec(options: argparse.Namespace) -> DeploymentSpec:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 done, 1 the cluster or the weights refuse, 130 Ctrl-C."""
+    """Runs one command. Returns the exit status: 0 done, 1 refused by the cluster or the weights, 130 Ctrl-C."""
     parser = _parser()
     options = parser.parse_args(arguments)
     if options.command is None:
@@ -75,15 +75,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version = deploy(spec)
     except GeneratorError as error:
         print(f"python -m generator serve: {error}", file=sys.stderr)
-        return _WRONG
+        return _FAILURE
     except KeyboardInterrupt:
-        print(
-            "python -m generator serve: no longer waits; what was asked of a cluster it goes on with", file=sys.stderr
-        )
+        print("python -m generator serve: interrupted; the cluster continues the deployment", file=sys.stderr)
         return _INTERRUPTED
     print(f"{version} serves on {spec.replicas} replicas", flush=True)
     if started:
-        print("The cluster was started here, and ends with Ctrl-C.", flush=True)
+        print("The cluster was started here. Ctrl-C ends it.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})
     return 0
 

@@ -1,4 +1,4 @@
-"""Everything that can go wrong between a request and its text, as types that a caller can tell apart."""
+"""What can go wrong between a request and its text."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ class GeneratorError(Exception):
 
 
 class InvalidRequest(GeneratorError, ValueError):
-    """A setting is out of its range; the message names the setting, the value and the range."""
+    """A setting is out of its range. The message names the setting, the value and the range."""
 
 
 class WeightsError(GeneratorError):
-    """A weights version cannot be served; the message names the file and what is wrong with it."""
+    """A weights version cannot be served. The message names the file and what is wrong with it."""
 
 
 class ModelError(GeneratorError):
-    """The network produced something that is no probability distribution, or its step failed, or the step's thread."""
+    """The network's output is no probability distribution, or its step failed, or the thread of the step."""
 
 
 class Overloaded(GeneratorError):
-    """The queue is full. Nothing was computed; trying again makes sense in `retry_after` seconds."""
+    """The queue is full. Nothing was computed; try again in `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"the queue is full; try again in {retry_after:.0f} s")
         self.retry_after = retry_after
 
     def __reduce__(self) -> tuple[type[Overloaded], tuple[float]]:
-        return Overloaded, (self.retry_after,)  # or unpickling would take the message for the number
+        return Overloaded, (self.retry_after,)  # pickle would pass the message
 
 
 class ShuttingDown(GeneratorError):
@@ -41,4 +41,4 @@ class ShuttingDown(GeneratorError):
 
 
 class Unavailable(GeneratorError):
-    """The pool that writes cannot be reached, or has nobody who writes; the message says why."""
+    """The worker process or the cluster cannot be reached. The message says why."""

@@ -1,4 +1,4 @@
-"""Files that are there whole or not at all, whatever happens meanwhile."""
+"""Atomic and durable writes of files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ def write(path: Path, content: bytes) -> None:
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Puts a file in the place of what is there, by one rename; a failure leaves nothing else behind.
+    """Replaces a file by one rename; a failure leaves no other file behind.
 
     Raises `OSError`.
     """
@@ -39,5 +39,5 @@ def flush_folder(folder: Path) -> None:
 
 
 def reason(error: OSError) -> str:
-    """What the system says, for the middle of a sentence."""
+    """Returns the system's message, for the middle of a sentence."""
     return (error.strerror or type(error).__name__).lower()

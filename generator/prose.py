@@ -1,4 +1,4 @@
-"""Generated characters as prose: where a sentence ends, and how a text is shown."""
+"""Where a sentence ends, and how generated text is shown."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ _SENTENCE_END: Final = re.compile(r"(?:^|[^\w.])(?P<word>[^\W\d_](?:[^\W\d_]|['â
 """A word of at least two letters, its full stop, closing marks: not an initial, not the number of a section."""
 _ABBREVIATIONS: Final = frozenset({"mr", "mrs", "ms", "dr", "st", "vol", "cf", "vs", "viz", "ch", "pp", "ed", "fig"})
 LOOK_BACK: Final = 40
-"""Characters before a white space that are looked at: more than the longest English word and its marks."""
+"""Characters before a white space that are searched: more than the longest English word and its marks."""
 _RUN: Final = re.compile(r"\s+|\S+")
 _EMPTY_LINE: Final = re.compile(r"\n[ \t]*\n")
 _LINE_END: Final = re.compile(r"[ \t]*\n[ \t]*")
 
 
 def ends_sentence(text: str) -> bool:
-    """Whether `text`, which white space follows, ends at the end of a sentence."""
+    """Returns whether `text`, which white space follows, ends with a sentence."""
     match = _SENTENCE_END.search(text[-LOOK_BACK:])
     return match is not None and match["word"].lower() not in _ABBREVIATIONS
 
 
 def presentable(text: str, *, hard_wrapped: bool) -> str:
-    """`text` as a person should read it: no blank edges, and one line per paragraph where the corpus was wrapped."""
+    """Returns `text` for readers: no blank edges, and one line per paragraph where the corpus was wrapped."""
     return "".join(run.shown for run in presented(text, hard_wrapped=hard_wrapped))
 
 
@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 
 def presented(text: str, *, hard_wrapped: bool) -> Iterator[Run]:
-    """What `presentable` makes of a text, with the place that each part of it comes from."""
+    """Yields the parts of what `presentable` returns, with the place in the text that each comes from."""
     body = text.strip()
     offset = len(text) - len(text.lstrip())
     for match in _RUN.finditer(body):

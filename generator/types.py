@@ -8,12 +8,10 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Final, Protocol, get_args, get_type_hints
-
-import msgspec
-from msgspec import Meta, Struct
+from typing import Final, Protocol
 
 from generator.errors import InvalidRequest
+from generator.sampling_params import SamplingParams, bounds, check
 from generator.weights.versions import Weights
 
 MAX_LENGTH: Final = 4000
@@ -23,92 +21,9 @@ MAX_PROMPT: Final = 1000
 MAX_SEED: Final = 2**63 - 1
 MAX_SCORED_TEXT: Final = 6000
 """Characters; more than the longest text that is ever generated."""
+_LENGTH_RANGE: Final = bounds(1, MAX_LENGTH, int, "characters")
+_SEED_RANGE: Final = bounds(0, MAX_SEED, int, "seed of the draws")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
-
-
-def _range(low: float, high: float, kind: type[int] | type[float], help_text: str, *, open_below: bool = False) -> Meta:
-    """The range of a setting; `description` completes "must be …", `title` is the help text of the command line."""
-    noun = "a whole number" if kind is int else "a number"
-    if open_below:
-        return Meta(gt=low, le=high, description=f"{noun} above {low:g}, up to {high:g}", title=help_text)
-    return Meta(ge=low, le=high, description=f"{noun} from {low} to {high}", title=help_text)
-
-
-def _check(name: str, value: Any, kind: type[int] | type[float], meta: Meta) -> None:
-    """Raises `InvalidRequest` unless the value is a number in the range. NaN is in none."""
-    is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
-    above = is_number and (value >= meta.ge if meta.ge is not None else value > meta.gt)
-    if not above or not value <= meta.le:
-        shown = "one so large" if isinstance(value, int) and abs(value) >= 10**20 else repr(value)
-        raise InvalidRequest(f"{name} must be {meta.description}, not {shown}")
-
-
-class Temperature(float):
-    """A temperature, from `MIN` to `MAX`. Raises `InvalidRequest` for any other number."""
-
-    __slots__ = ()
-    MIN: Final = 0.1
-    MAX: Final = 2.0
-    RANGE: Final = _range(MIN, MAX, float, "0.1 (careful) to 2.0 (wild)")
-
-    def __new__(cls, value: float) -> Temperature:
-        """Makes one of a number in the range."""
-        _check("temperature", value, float, cls.RANGE)
-        return super().__new__(cls, value)
-
-
-MIN_TEMPERATURE: Final = Temperature.MIN
-MAX_TEMPERATURE: Final = Temperature.MAX
-
-
-class SamplingParams(Struct, frozen=True):
-    """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
-
-    `temperature` divides the logits: where a word begins by a little more than its value and inside words by a little
-    less, so that it decides rather which words come than how they are spelled (`generator.serving.sampling`). Full
-    stops keep the probability that they have at temperature 1. The other settings then leave characters out, in this
-    order: `min_p` those that are less than that fraction as probable as the most probable one, `top_k` all but that
-    many of the most probable ones, `top_p` all but the most probable ones that together reach that share of the
-    remaining probability.
-
-    This is the only declaration of these settings: configuration, command line and batches are derived from it
-    (`SETTINGS`), and `generator.serving.sampling.draw` applies them. Raises `InvalidRequest` for a value that is out of
-    range or no finite number.
-    """
-
-    temperature: Annotated[float, Temperature.RANGE] = 0.7
-    top_p: Annotated[float, _range(0.0, 1.0, float, "share of the probability to draw from", open_below=True)] = 1.0
-    min_p: Annotated[float, _range(0.0, 1.0, float, "least share of the best character's probability")] = 0.0
-    top_k: Annotated[int, _range(0, 10_000, int, "number of characters to draw from; 0: all")] = 0
-
-    def __post_init__(self) -> None:
-        for name, setting in SETTINGS.items():
-            value = getattr(self, name)
-            _check(name, value, setting.kind, setting.range)
-            if type(value) is not setting.kind:  # an int, or a `Temperature`, which msgspec cannot encode
-                msgspec.structs.force_setattr(self, name, setting.kind(value))
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field of `SamplingParams`: its type, its range (with `description` and `title`), its default."""
-
-    kind: type[int] | type[float]
-    range: Meta
-    default: float
-
-
-def _settings() -> dict[str, Setting]:
-    hints = get_type_hints(SamplingParams, include_extras=True)
-    defaults = {found.name: found.default for found in msgspec.structs.fields(SamplingParams)}
-    found = {name: get_args(hint) for name, hint in hints.items()}
-    return {name: Setting(kind, meta, defaults[name]) for name, (kind, meta) in found.items()}
-
-
-SETTINGS: Final = _settings()
-"""The fields of `SamplingParams` by name."""
-UNMODIFIED: Final = SamplingParams(temperature=1.0, top_p=1.0, min_p=0.0, top_k=0)
-"""Draws from the network's own distribution; leaves no character out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,8 +55,8 @@ class GenerationRequest:
     continuation: Continuation | None = None
 
     def __post_init__(self) -> None:
-        _check("length", self.length, int, _LENGTH_RANGE)
-        _check("seed", self.seed, int, _SEED_RANGE)
+        check("length", self.length, int, _LENGTH_RANGE)
+        check("seed", self.seed, int, _SEED_RANGE)
         if len(self.prompt) > MAX_PROMPT:
             raise InvalidRequest(f"prompt: {len(self.prompt)} characters are more than {MAX_PROMPT}")
         if self.prompt and self.continuation is not None:
@@ -151,10 +66,6 @@ class GenerationRequest:
     def characters(self) -> int:
         """About how many characters are fed."""
         return self.length + len(self.prompt)
-
-
-_LENGTH_RANGE: Final = _range(1, MAX_LENGTH, int, "characters")
-_SEED_RANGE: Final = _range(0, MAX_SEED, int, "seed of the draws")
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,7 +114,7 @@ class ScoringRequest:
             if length > most:
                 raise InvalidRequest(f"{name}: {length} characters are more than {most}")
         if self.seed is not None:
-            _check("seed", self.seed, int, _SEED_RANGE)
+            check("seed", self.seed, int, _SEED_RANGE)
 
     @property
     def characters(self) -> int:

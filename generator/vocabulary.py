@@ -1,4 +1,4 @@
-"""The characters a network knows, and how any other text is brought to them."""
+"""The characters of a network, and how other characters are mapped to them."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _PLAIN_FORMS: Final[dict[str, str]] = {
     "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Đ": "D", "đ": "d", "Ð": "D", "ð": "d",
     "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th", "ı": "i", "\t": " ",
 }  # fmt: skip
-"""Spelt plainly, for what Unicode's compatibility decomposition leaves as it is."""
+"""Plain spellings of what Unicode's compatibility decomposition leaves as it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """A text brought to a vocabulary: the result, what was replaced by what, and what had no plain form."""
+    """A text mapped to a vocabulary: the result, what was replaced by what, and what had no plain form."""
 
     text: str
     replaced: tuple[tuple[str, str], ...]
@@ -43,7 +43,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, text: Iterable[str]) -> Vocabulary:
-        """The vocabulary of a text, in code point order."""
+        """Returns the vocabulary of a text, in code point order."""
         return cls("".join(sorted(set(text))))
 
     def __eq__(self, other: object) -> bool:
@@ -62,19 +62,19 @@ class Vocabulary:
         return character in self._index
 
     def encode(self, text: str) -> Indices:
-        """Indices, int64 `[len(text)]`. Raises `KeyError` with a character that is not in the vocabulary."""
+        """Returns indices, int64 `[len(text)]`. Raises `KeyError` with a character that is not in the vocabulary."""
         index = self._index
         return np.fromiter((index[character] for character in text), np.int64, len(text))
 
     def decode(self, indices: Iterable[int]) -> str:
-        """The inverse of `encode`."""
+        """Returns the text of indices, the inverse of `encode`."""
         return "".join(self.characters[i] for i in indices)
 
     def fit(self, text: str) -> Fitted:
         """Maps every character outside the vocabulary to its nearest plain form, or drops it.
 
         Tried in order: the text's composed form, a plain spelling (a typographic quote), the compatibility
-        decomposition without accents, the other case. Invisible characters are dropped without a word.
+        decomposition without accents, the other case. Invisible characters are dropped and not reported.
         """
         out: list[str] = []
         replaced: dict[str, str] = {}
@@ -91,7 +91,7 @@ class Vocabulary:
         return Fitted("".join(out), tuple(replaced.items()), tuple(dropped))
 
     def _composed(self, text: str) -> Iterator[str]:
-        """The characters of `text`, where it helps with their accents composed into one."""
+        """Yields the characters of `text`, with accents composed where the vocabulary has only that form."""
         clusters: list[str] = []
         for character in text:
             if clusters and unicodedata.combining(character):

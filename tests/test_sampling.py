@@ -32,8 +32,8 @@ from generator import (
     Temperature,
     Timing,
 )
+from generator.sampling_params import SETTINGS, UNMODIFIED
 from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
-from generator.types import SETTINGS, UNMODIFIED
 
 LAST_UNIFORM = math.nextafter(1.0, 0.0)
 EDGE = 1e-9

@@ -28,7 +28,7 @@ from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from generator import MAX_SEED, GenerationRequest, Unavailable, WeightsError
 from generator.prose import presentable
-from generator.types import SETTINGS
+from generator.sampling_params import SETTINGS
 
 # Functions import what loads an optional or heavy library: SQLite's, those of the platforms, the web server.
 

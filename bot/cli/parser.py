@@ -13,7 +13,8 @@ from typing import NoReturn
 from bot.cli import handlers
 from bot.cli.exit_codes import USAGE
 from bot.core.parsing import TemperatureError, parse_temperature
-from generator.types import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE, SETTINGS
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, SETTINGS
+from generator.types import MAX_LENGTH
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:

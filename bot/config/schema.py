@@ -13,7 +13,8 @@ from typing import Annotated, Any, Final, Literal, get_type_hints
 import msgspec
 from msgspec import Meta, Struct
 
-from generator.types import MAX_LENGTH, SamplingParams
+from generator.sampling_params import SamplingParams
+from generator.types import MAX_LENGTH
 
 
 @dataclass(frozen=True, slots=True, repr=False)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from generator.types import Temperature
+from generator.sampling_params import Temperature
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,8 @@ from bot.core.parsing import NotANumber, OutOfRange, Prompt, PromptTooLong, Take
 from bot.core.reply import ECHO, Suggestion
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
-from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_PROMPT, Surprisal
 from generator.weights.manifest import Manifest
 
 _MAX_ECHO: Final = 24

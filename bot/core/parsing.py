@@ -10,7 +10,8 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from generator.types import MAX_PROMPT
 from generator.weights.manifest import Manifest
 
 _COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)

@@ -14,14 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from generator.errors import GeneratorError, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable
-from generator.types import (
-    Generation,
-    GenerationRequest,
-    GeneratorStatus,
-    ScoringRequest,
-    Surprisal,
-    WorkerStatistics,
-)
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 
 HEARTBEAT_SECONDS: Final = 1.0
 Work = GenerationRequest | ScoringRequest

@@ -13,9 +13,9 @@ from generator.weights.session import Network
 
 
 def bits_per_character(network: Network, characters: Indices, progress: Callable[[int], None] | None = None) -> float:
-    """Mean −log2 p(next character) over all but the first of `characters`, int64 `[n]`, n at least 2.
+    """Returns the mean −log2 p(next character) over all but the first of `characters`, int64 `[n]`, n at least 2.
 
-    The state is zero at the start and carried through. `progress` is told how many characters were read, now and then.
+    The state is zero at the start and carried through. `progress` gets the number of characters, every thousand.
     """
     state = network.zero_state(1)
     total = 0.0
@@ -28,7 +28,7 @@ def bits_per_character(network: Network, characters: Indices, progress: Callable
 
 
 def nats(logits: NDArray[np.float32], character: int) -> float:
-    """−ln p of the character at that index, by the logits `[vocabulary]` before it."""
+    """Returns −ln p of the character at that index, by the logits `[vocabulary]` before it."""
     row = logits.astype(np.float64)
     top = row.max()
     return float(top + math.log(np.exp(row - top).sum()) - row[character])

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.types import SETTINGS, UNMODIFIED, SamplingParams
+from generator.sampling_params import SETTINGS, UNMODIFIED, SamplingParams
 from generator.vocabulary import Indices
 
 Rows = NDArray[np.float64]

@@ -8,9 +8,10 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.sampling_params import UNMODIFIED
 from generator.scoring.surprisal import nats
 from generator.serving.model import Model
-from generator.types import UNMODIFIED, ScoringRequest, Surprisal
+from generator.types import ScoringRequest, Surprisal
 from generator.weights.session import StateRow
 
 CONTEXT: Final = 200

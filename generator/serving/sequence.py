@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
+from generator.sampling_params import SamplingParams
 from generator.serving.constraints import WrittenText
 from generator.serving.logits_processors import RepeatedNgrams, forbid
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.state import SavedState, StateMismatch
-from generator.types import Generation, GenerationRequest, SamplingParams, Timing
+from generator.types import Generation, GenerationRequest, Timing
 from generator.weights.session import State, StateRow, state_row
 
 log = logging.getLogger(__name__)

@@ -1,4 +1,4 @@
-"""One step of a network, batched: the contract of `model.onnx`, run by onnxruntime.
+"""One step of a network, batched: the contract of `model.onnx`, run in onnxruntime.
 
 inputs    char int64 [batch]             state.0 … state.N  [batch, …], all zeros at the start of a text
 outputs   logits float32 [batch, vocabulary]   next_state.0 … next_state.N, same types and shapes
@@ -32,7 +32,7 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
     "tensor(int32)": np.dtype(np.int32),
 }
 _MAX_STATE_BYTES: Final = 1 << 20
-"""Per text. The classic network keeps 8 kB; a state is stored with every conversation."""
+"""Per text. The classic network has 8 kB; a state is stored with every conversation."""
 _ERRORS_ONLY: Final = 3
 
 
@@ -50,7 +50,7 @@ class StateSpec:
 
 
 class Network:
-    """A `model.onnx`, ready to step. Raises `WeightsError` when the model does not keep the contract.
+    """A `model.onnx`, ready to step. Raises `WeightsError` when the model breaks the contract.
 
     A model is a program: it may take any memory or time, or crash onnxruntime. The service therefore loads it in a
     child process with limits.
@@ -85,7 +85,7 @@ class Network:
                 raise WeightsError(f"{name}: {state} and next_{state} must have one type and one fixed shape")
             specs.append(StateSpec(tuple(shape), _DTYPES[before.type]))
         if sum(spec.bytes for spec in specs) > _MAX_STATE_BYTES:
-            raise WeightsError(f"{name}: a state of more than {_MAX_STATE_BYTES} bytes cannot be kept with a text")
+            raise WeightsError(f"{name}: a state of more than {_MAX_STATE_BYTES} bytes cannot be stored with a text")
         return tuple(specs)
 
     def zero_state(self, batch: int) -> State:

@@ -12,7 +12,7 @@ import pytest
 from bot.cli.main import main
 from bot.config.loader import PREFIX, ConfigError, load
 from bot.config.schema import SECTIONS, Secret, keys, platform_problems, redact_url
-from generator.types import SamplingParams
+from generator.sampling_params import SamplingParams
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 HOME = {"HOME": "/home/ada"}

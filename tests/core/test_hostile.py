@@ -38,7 +38,8 @@ from bot.platforms.telegram.sanitize import neutralize
 from bot.platforms.text import split, utf16_length
 from bot.store.store import Store
 from generator import Manifest, ThreadedGenerator, Vocabulary
-from generator.types import MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.types import MAX_PROMPT
 from generator.weights.versions import load_weights
 from testing.telegram import Chat, TelegramServer, User
 

@@ -15,7 +15,7 @@ from bot.core.parsing import (
     parse_temperature,
     split_temperature,
 )
-from generator.types import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 TEMPERATURES = st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE)
 ARABIC = str.maketrans("0123456789.", "٠١٢٣٤٥٦٧٨٩٫")

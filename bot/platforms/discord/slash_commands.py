@@ -17,7 +17,8 @@ from bot.core.ask import Ask, Ladder, Write
 from bot.core.commands import COMMANDS, operator_commands, parse, user_commands
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.core.reply import Suggestion
-from generator.types import MAX_LENGTH, MAX_PROMPT, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from generator.types import MAX_LENGTH, MAX_PROMPT
 
 MAX_CHOICES: Final = 25
 """Suggestions for an option
