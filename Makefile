@@ -33,7 +33,7 @@ test-oldest: $(OLDEST)/.dev
 	$(OLDEST)/bin/$(PYTEST) $(TESTS)
 
 test-cluster: .venv/.cluster
-	$(BIN)/python -m pytest tests/generator/test_pool.py
+	$(BIN)/python -m pytest tests/generator/cluster/test_pool.py
 
 faults: .venv/.dev
 	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/service/test_kill.py

@@ -3,12 +3,19 @@
 What has to hold is what the tests say, whose properties these are.
 """
 
+# ruff: noqa: E402 - the folders of the tests come first
+
 from __future__ import annotations
 
 import functools
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
+
+_TESTS: Final = Path(__file__).resolve().parent
+sys.path += [str(_TESTS / "core"), str(_TESTS / "generator" / "serving")]
 
 import hostile
 import test_buttons

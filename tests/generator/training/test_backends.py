@@ -15,7 +15,7 @@ from generator.training.architectures.recurrent import StatefulGRU, StatefulLSTM
 from generator.training.backend import keras
 from generator.weights.versions import load_weights
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 BACKEND = "jax"
 ENVIRONMENT = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
 ELSEWHERE = "import json, test_backends; print(json.dumps(test_backends.losses()))"

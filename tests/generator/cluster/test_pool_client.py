@@ -18,7 +18,7 @@ from generator.cluster import client
 from generator.cluster.client import Pool
 from generator.process.spawn import ChildProcess
 
-TESTS = Path(__file__).resolve().parent.parent
+TESTS = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from aiohttp import ClientSession, ServerDisconnectedError, web
 from testing.clock import ManualClock
 from testing.telegram import MAX_TEXT, NOT_MODIFIED, QUERY_TOO_OLD, SECRET_HEADER, Chat, TelegramServer, User
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+ROOT = Path(__file__).resolve().parents[3]
 SECRET, BAD_SECRET = "s3cret_-", "a b"
 PNG = b"\x89PNG\r\n\x1a\n"
 Answer = dict[str, Any]
