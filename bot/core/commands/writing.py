@@ -175,9 +175,9 @@ NIETZSCHE: Final = CommandSpec(
         ),
         "prompt": _PROMPT_NOTE,
         "length": OptionNote(
-            "about how many characters; it ends with a sentence near that",
+            "about how many characters; it ends with a sentence, below 60 with the first one",
             "tamanho",
-            "cerca de quantos caracteres; termina com uma frase por perto",
+            "cerca de quantos caracteres; termina com uma frase, abaixo de 60 com a primeira",
         ),
     },
     parse=_parse_write,

@@ -15,6 +15,7 @@ import yarl
 
 from bot.core import messages
 from bot.core.ask import Ask, Where
+from bot.core.buttons import decode
 from bot.core.commands import Commands, is_private, parse
 from bot.core.reply import Reply, Suggestion
 from bot.platforms.dedup import RecentKeys
@@ -129,7 +130,9 @@ class Client(discord.AutoShardedClient):
             return
         if self._events.add(interaction.id):
             data = custom_id.removeprefix(PREFIX)
-            await self._respond(InteractionResponder(interaction), self._core.press(data, _where(interaction)))
+            button = decode(data)
+            responder = InteractionResponder(interaction, private=button is None or is_private(button.ask))
+            await self._respond(responder, self._core.press(data, _where(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
         """Answers a message that begins with a mention of the bot, which Discord delivers without a privileged intent.

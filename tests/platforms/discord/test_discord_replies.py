@@ -205,6 +205,22 @@ async def test_what_is_always_private_is_deferred_privately(here: World, name: s
     assert len(here.env.errors) == (name == "nosuch")
 
 
+async def test_the_button_that_deletes_everything_is_deferred_privately(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = await here.alice.slash(here.channel, "forgetme")
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.0)
+    gate = here.core.hold()
+    result = await here.alice.click(asked.response, label="Delete everything")
+    assert result.deferred
+    assert result.ephemeral
+    gate.set()
+    await here.env.settle()
+    assert not here.channel.history(viewer=here.bob)
+    assert result.response is not None
+    assert result.response.content == messages.NOTHING_KEPT
+
+
 @pytest.mark.usefixtures("at_once")
 async def test_a_late_refusal_of_a_public_command_is_private_all_the_same(here: World) -> None:
     gate = here.core.hold()
