@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import socket
 from collections.abc import Callable
 from typing import Final
 
 import pytest
+from aiohttp import ClientSession
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,3 +83,35 @@ async def survives(
     caplog.set_level(logging.INFO)
     await asyncio.to_thread(check)  # with sockets of its own, so that the port's event loop is free
     assert "marked" not in caplog.text
+
+
+async def answer_until_closed(port: int, *parts: bytes, every: float = 0.05) -> bytes:
+    """Sends the parts, the last one again and again; returns what comes back until the port closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def send() -> None:
+        for part in parts:
+            writer.write(part)
+            await asyncio.sleep(every)
+        while not writer.is_closing():
+            writer.write(parts[-1] if len(parts) > 1 else b"")
+            await writer.drain()
+            await asyncio.sleep(every)
+
+    sending, received = asyncio.create_task(send()), b""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            while part := await reader.read(65536):
+                received += part
+    except ConnectionError:
+        pass
+    finally:
+        sending.cancel()
+        await asyncio.gather(sending, return_exceptions=True)
+        writer.close()
+    return received
+
+
+async def posted(url: str, body: bytes, **headers: str) -> int:
+    async with ClientSession() as session, session.post(url, data=io.BytesIO(body), headers=headers) as response:
+        return response.status
