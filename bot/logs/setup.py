@@ -46,7 +46,8 @@ class LineFormatter(logging.Formatter):
         request = getattr(record, "request", current_request())  # a worker thread gives it as `extra`
         message = self._redaction(" ".join(record.getMessage().split()))
         exception = record.exc_info[1] if record.exc_info else None
-        error = self._redaction(format_exception(exception)) if exception is not None else ""
+        error = format_exception(exception) if exception is not None else record.exc_text or ""  # of a worker process
+        error = self._redaction(" ".join(error.split()))
         if self._form == "human":
             return f"{time} {level} {request} {name}: {message}" + (f" | {error}" if error else "")
         content = {"time": time, "level": level, "logger": name, "message": message}

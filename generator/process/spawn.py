@@ -87,7 +87,8 @@ class ChildProcess:
         while self._output is not None and (start := await self._output.read(1)):
             await asyncio.sleep(_PRINTING_SECONDS)
             printed = (start + await self._output.read(_MAX_OUTPUT)).decode(errors="replace")
-            log.warning("worker.output process=%d text=%s", self.process_id, _COLOUR.sub("", printed))
+            text = " ".join(_COLOUR.sub("", printed).split())
+            log.warning("worker.output process=%d text=%s", self.process_id, text)
 
     async def wait(self) -> str:
         """Waits for its end and returns why it ended."""

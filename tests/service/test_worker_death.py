@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
 from pathlib import Path
 
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess, has_ended, people
-from trapped_weights import TRAP, add_trapped_version, endless, out_of_range
+from trapped_weights import TRAP, add_trapped_version, endless, not_a_number, out_of_range
 
 from generator.weights.versions import activate
 from testing.telegram import Chat
@@ -105,6 +106,24 @@ async def test_a_text_at_which_onnxruntime_fails_ends_alone(bot: Installation) -
         assert await figure(service, "lstmega_texts_failed_total") == 1
         assert await figure(service, "lstmega_generator_faults_total") == 0
         await service.stop()
+
+
+async def test_what_the_worker_logs_about_a_text_has_its_request_id_and_its_error(bot: Installation) -> None:
+    add_trapped_version(bot.weights, "trapped", not_a_number)
+    activate(bot.weights, "trapped")
+    unlucky, alice = people(bot, 2)
+    async with bot.service("--log-format", "json") as service:
+        await alice.send(f"/nietzsche {TYPED}")
+        assert (await answer(alice)).startswith(TYPED)
+        await unlucky.send(f"/nietzsche {TRAP}")
+        assert await answer(unlucky) == WENT_WRONG
+        await service.stop()
+    lines = [json.loads(line) for line in service.log.lines]
+    (failed,) = [line for line in lines if line["message"].startswith("text.failed")]
+    ends = [line for line in lines if "command=nietzsche" in line["message"] and "outcome=text" not in line["message"]]
+    assert {line["request"] for line in ends} == {failed["request"]}
+    assert failed["logger"] == "generator.serving.batch"
+    assert failed["error"].startswith("ModelError: the network's logits are no distribution [batch.py:")
 
 
 async def test_a_step_that_never_ends_is_ended_and_the_next_text_is_generated(bot: Installation) -> None:

@@ -535,6 +535,15 @@ async def test_the_old_weights_serve_through_every_attack(bot: Installation) -> 
         await service.stop()
 
 
+async def test_check_names_such_weights_and_survives_them(bot: Installation) -> None:
+    reason = "a-division-that-ends-the-process: the worker process was killed by SIGFPE"
+    ATTACKS[reason](bot.weights)
+    status, out, err = await bot.command("check")
+    assert status == 1
+    assert all("worker.output" in line for line in err.splitlines())  # where it crashed
+    assert f"wrong  weights          {bot.weights}/{reason}; [generator] weights names their folder" in out
+
+
 @pytest.mark.parametrize("reason", [*list(ATTACKS)[:3], "linked: is a link", "CURRENT: is a link"])
 async def test_a_start_on_such_weights_ends_with_one_line(bot: Installation, reason: str) -> None:
     ATTACKS[reason](bot.weights)
