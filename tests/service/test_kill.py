@@ -118,7 +118,7 @@ async def a_trainer(folder: Path, first: int) -> AsyncIterator[asyncio.subproces
 async def check_the_database(state: Path, copy: Path, temperatures: list[Person], texts: list[Person]) -> None:
     """On a copy, so that the next start finds what the kill left."""
     shutil.rmtree(copy, ignore_errors=True)
-    path = shutil.copytree(state, copy) / "db.sqlite3"
+    path = shutil.copytree(state, copy, ignore=shutil.ignore_patterns("*.sock")) / "db.sqlite3"
     if not path.exists() or not path.stat().st_size:
         return  # killed before the first change
     await Store.inspect(path)  # raises if it is damaged
