@@ -31,20 +31,20 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
-class CooldownActive(Exception):
-    """The user's last text is only just finished; `retry_after` seconds are left."""
+class RetryLaterError(Exception):
+    """The request is refused; in `retry_after` seconds it would be accepted."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"cooldown: {retry_after:.1f} s left")
+        super().__init__(f"retry in {retry_after:.1f} s")
         self.retry_after = retry_after
 
 
-class DeadlineExceeded(Exception):
-    """The request waited for too long; `retry_after` seconds from now there is time for it."""
+class CooldownActive(RetryLaterError):
+    """The user's last text is only just finished."""
 
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"not started within {MAX_WAIT_SECONDS:g} s")
-        self.retry_after = retry_after
+
+class DeadlineExceeded(RetryLaterError):
+    """The request was not started within `MAX_WAIT_SECONDS`."""
 
 
 class TooManyRequests(Exception):
@@ -147,7 +147,11 @@ class Admission:
             yield
         finally:
             self._release(job)
-        self._start_cooldown(user)
+        now = self._clock.time()
+        self._cooldowns[user] = now + self._cooldown
+        self._cooldowns.move_to_end(user)
+        while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
+            self._cooldowns.popitem(last=False)
 
     async def _acquire(self, job: _Job) -> None:
         self._waiting.setdefault(job.chat, deque()).append(job)
@@ -201,7 +205,7 @@ class Admission:
 
         `newest`: the chat of the last job, which is refused if no chat has more.
         """
-        while self.waiting > self._max_waiting or self._work() > self._max_work():
+        while self._is_overloaded():
             chat = max(self._waiting, key=lambda chat: (self._waiting_in(chat), chat == newest))
             victim = self._waiting[chat][-1]
             refusal = Overloaded(self._seconds_left(before=victim))
@@ -210,14 +214,12 @@ class Admission:
                 self.refused += victim.rows
                 victim.started.set_exception(refusal)
 
-    def _work(self) -> float:
-        """Characters that are ahead of the next job. A long text holds its row, but the other rows become free."""
-        running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
-        return running + sum(map(self._waiting_in, self._waiting))
-
-    def _max_work(self) -> float:
+    def _is_overloaded(self) -> bool:
+        """Whether the last job is too late. A long text holds its row, but the other rows become free."""
         in_time = TARGET_LATENCY_SECONDS * self._speed()
-        return max(in_time, 2 * self._rows() * self._typical - in_time)
+        running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
+        work = running + sum(map(self._waiting_in, self._waiting))
+        return self.waiting > self._max_waiting or work > max(in_time, 2 * self._rows() * self._typical - in_time)
 
     def _waiting_in(self, chat: str) -> float:
         return sum(job.characters for job in self._waiting[chat])
@@ -233,10 +235,3 @@ class Admission:
             queue.remove(job)
             if not queue:
                 del self._waiting[job.chat]
-
-    def _start_cooldown(self, user: str) -> None:
-        now = self._clock.time()
-        self._cooldowns[user] = now + self._cooldown
-        self._cooldowns.move_to_end(user)
-        while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
-            self._cooldowns.popitem(last=False)

@@ -33,12 +33,13 @@ class Button:
 def under(owner: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
     """Returns the actions under a text: its prompt, its temperature, and the state that it stopped in."""
     slot = fingerprint(prompt)
-    actions = [Action("Again", _encode(owner, Again(slot, Temperature(temperature)))), continuing(owner, state)]
-    if (hotter := round(temperature + STEP, 4)) <= MAX_TEMPERATURE:
-        actions.append(Action("Hotter", _encode(owner, Again(slot, Temperature(hotter)))))
-    if (colder := round(temperature - STEP, 4)) >= MIN_TEMPERATURE:
-        actions.append(Action("Colder", _encode(owner, Again(slot, Temperature(colder)))))
-    return tuple(actions)
+    steps = {"Again": temperature, "Hotter": round(temperature + STEP, 4), "Colder": round(temperature - STEP, 4)}
+    again, *others = (
+        Action(label, _encode(owner, Again(slot, Temperature(value))))
+        for label, value in steps.items()
+        if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
+    )
+    return (again, continuing(owner, state), *others)
 
 
 def continuing(owner: str, state: bytes) -> Action:

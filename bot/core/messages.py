@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from bot.core.admission import CooldownActive, DeadlineExceeded, TooManyRequests
 from bot.core.parsing import NotANumber, OutOfRange, Prompt, PromptTooLong, TakesNoArgument, TemperatureError
-from bot.core.reply import ECHO, Suggestion
+from bot.core.reply import ECHO
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -123,12 +123,12 @@ def temperature_cleared(default: float) -> str:
     return f"You have no temperature of your own now, so I use the default, {number(default)}."
 
 
-def suggestions(own: float | None, default: float) -> list[Suggestion]:
-    """Temperatures to offer while someone types one, the person's own first."""
+def suggestions(own: float | None, default: float) -> dict[float, str]:
+    """Temperatures to offer while a user types one, each with its label, their own first."""
     offered = {} if own is None else {own: "your own"}
     offered.setdefault(default, "default")
     offered |= {value: word for value, word in CHARACTERS.items() if value not in offered}
-    return [Suggestion(value, f"{number(value)} — {word}") for value, word in offered.items()]
+    return {value: f"{number(value)} — {word}" for value, word in offered.items()}
 
 
 def rung(temperature: float) -> str:
@@ -253,14 +253,6 @@ def printable(typed: str) -> str:
 _RANGE: Final = f"from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild)"
 
 
-def _out_of_range(error: OutOfRange) -> str:
-    return f"{echo(error.typed)} is no temperature of mine: they go {_RANGE}. {_instead(error)}"
-
-
-def _not_a_number(error: NotANumber) -> str:
-    return f"I cannot read “{echo(error.typed)}” as a temperature, a number {_RANGE}. {_instead(error)}"
-
-
 def _instead(error: TemperatureError) -> str:
     if error.opens_text:
         prompt = f"/nietzsche 0.7 {echo(error.typed)} …"
@@ -269,8 +261,10 @@ def _instead(error: TemperatureError) -> str:
 
 
 _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
-    OutOfRange: _out_of_range,
-    NotANumber: _not_a_number,
+    OutOfRange: lambda error: f"{echo(error.typed)} is no temperature of mine: they go {_RANGE}. {_instead(error)}",
+    NotANumber: lambda error: (
+        f"I cannot read “{echo(error.typed)}” as a temperature, a number {_RANGE}. {_instead(error)}"
+    ),
     TakesNoArgument: lambda error: _NO_ARGUMENT[error.command],
     PromptTooLong: lambda error: (
         f"That prompt has {error.length:,} characters, and I read at most {MAX_PROMPT:,}. Send its last part."

@@ -25,23 +25,17 @@ def with_echoes(text: str, escape: Callable[[str], str] = str) -> str:
 class Kind(Enum):
     """What a reply is, for platforms that show the kinds differently."""
 
-    TEXT = "text"
-    """Written by the network: to be shown as it is, never read as markup."""
+    TEXT = "text"  # from the network, so it is never read as markup
     ANSWER = "answer"
-    """Said by the bot: the answer that was asked for."""
     REFUSAL = "refusal"
-    """Said by the bot: why not, and what to do instead."""
 
 
 class Cause(Enum):
     """Why a request was refused, for the metrics."""
 
-    REFUSED = "refused"
-    """What was asked cannot be done, or not now."""
-    FAILED = "failed"
-    """Something is broken on the bot's side."""
+    REFUSED = "refused"  # it cannot be done, or not now
+    FAILED = "failed"  # something is broken on the bot's side
     RESTARTING = "restarting"
-    """The service is ending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +77,6 @@ class Action:
 
     label: str
     data: str
-
-
-@dataclass(frozen=True, slots=True)
-class Suggestion:
-    """A temperature to offer while someone types one: the value, and a word on what it does."""
-
-    value: float
-    label: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,11 +111,10 @@ def test_the_data_fits_every_platform_and_is_read_back(
 
 async def test_suggestions_begin_with_the_persons_own_temperature(commands: Commands) -> None:
     before = await commands.suggest(Where("discord", "here", "17"))
-    assert before[0].value == 0.7
+    assert next(iter(before)) == 0.7
     await commands.handle(parse("temperature", "1.1"), Where("discord", "here", "17"))
     after = await commands.suggest(Where("discord", "here", "17"))
-    assert [suggestion.value for suggestion in after[:2]] == [1.1, 0.7]
-    assert len({suggestion.value for suggestion in after}) == len(after)
+    assert list(after)[:2] == [1.1, 0.7]
 
 
 async def test_after_close_everything_is_answered_with_the_restart(commands: Commands) -> None:

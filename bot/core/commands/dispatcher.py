@@ -20,7 +20,7 @@ from bot.core.commands.catalogue import COMMANDS, name_of, operator_commands, us
 from bot.core.commands.generation import OVERSHOOT
 from bot.core.commands.spec import CommandSpec, Context
 from bot.core.events import Answered, Event, Undelivered
-from bot.core.reply import Cause, Reply, Suggestion
+from bot.core.reply import Cause, Reply
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, ShuttingDown, Unavailable, WeightsError
@@ -89,8 +89,8 @@ class Commands:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
         return await self._observed(where, _BUTTON, self._press(data, where))
 
-    async def suggest(self, where: Where) -> list[Suggestion]:
-        """Returns temperatures to offer: the user's own, the default, and a few with a word on what they do."""
+    async def suggest(self, where: Where) -> dict[float, str]:
+        """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
         try:
             own = await self._context.store.temperature(where.platform, where.user)
         except StoreError as error:
@@ -140,19 +140,12 @@ class Commands:
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
             return Reply.refusal(messages.unknown(name, nearest[0] if nearest else None))
-        if self._closing:
-            return Reply.refusal(messages.RESTARTING, Cause.RESTARTING)
+        spec = known[name]
         self._running += 1
         self._idle.clear()
         try:
-            return await self._run(known[name], ask, where)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
-
-    async def _run(self, spec: CommandSpec, ask: Ask, where: Where) -> Reply:
-        try:
+            if self._closing:
+                raise ShuttingDown
             if isinstance(ask, Invalid):
                 raise ask.error
             async with AsyncExitStack() as stack:
@@ -160,13 +153,15 @@ class Commands:
                     await stack.enter_async_context(self.admission.one_at_a_time((where.platform, where.user)))
                 reply = await spec.run(self._context, ask, where)
             return replace(reply, private=True) if spec.private else reply
-        except messages.EXPECTED as error:
-            return Reply.refusal(messages.explain(error))
-        except ShuttingDown as error:
-            return Reply.refusal(messages.explain(error), Cause.RESTARTING)
-        except (StoreError, Unavailable, WeightsError) as error:
-            log.error("command.failed command=%s reason=%s", spec.name, error)
+        except Exception as error:
+            if isinstance(error, messages.EXPECTED):
+                return Reply.refusal(messages.explain(error))
+            if isinstance(error, ShuttingDown):
+                return Reply.refusal(messages.explain(error), Cause.RESTARTING)
+            reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
+            log.error("command.failed command=%s reason=%s", name, error, exc_info=None if reported else error)
             return Reply.refusal(messages.explain(error), Cause.FAILED)
-        except Exception as error:  # a defect, or a failure of the network: logged whole, and other users go on
-            log.exception("command.failed command=%s", spec.name)
-            return Reply.refusal(messages.explain(error), Cause.FAILED)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()

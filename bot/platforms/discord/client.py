@@ -17,7 +17,7 @@ from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, is_private, parse
-from bot.core.reply import Reply, Suggestion
+from bot.core.reply import Reply
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.discord.command_tree import CommandTree
 from bot.platforms.discord.endpoints import Http
@@ -77,7 +77,7 @@ class Client(discord.AutoShardedClient):
         self._unacknowledged: dict[int, asyncio.Event] = {}
         """By shard, set when Discord acknowledges the session."""
         self._events = RecentKeys()
-        self._suggestions: dict[int, tuple[float, list[Suggestion]]] = {}
+        self._suggestions: dict[int, tuple[float, dict[float, str]]] = {}
         """By user, with the time when they expire."""
         self.tree = CommandTree(self, is_new=self._events.add, handle=self.handle, send_error=self._send_error)
         for command in commands(self.handle, self._suggest, for_operators=for_operators):
@@ -168,9 +168,9 @@ class Client(discord.AutoShardedClient):
         finally:
             self._replying.discard(task)
 
-    async def _suggest(self, interaction: discord.Interaction[Any]) -> list[Suggestion]:
+    async def _suggest(self, interaction: discord.Interaction[Any]) -> dict[float, str]:
         user, now = interaction.user.id, time.monotonic()
-        expires, suggestions = self._suggestions.get(user, (now, []))
+        expires, suggestions = self._suggestions.get(user, (now, {}))
         if expires <= now:
             suggestions = await self._core.suggest(_where(interaction))
             if len(self._suggestions) >= _MAX_SUGGESTIONS:

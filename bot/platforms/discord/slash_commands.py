@@ -16,7 +16,6 @@ from bot.core import messages
 from bot.core.ask import Ask, Ladder, Write
 from bot.core.commands import COMMANDS, operator_commands, parse, user_commands
 from bot.core.parsing import TemperatureError, parse_temperature
-from bot.core.reply import Suggestion
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
@@ -36,7 +35,7 @@ Command = app_commands.Command[Any, ..., None]
 
 HandleAsk = Callable[[discord.Interaction[Any], Ask], Awaitable[None]]
 """Handles an `Ask` and answers the interaction."""
-Suggest = Callable[[discord.Interaction[Any]], Awaitable[list[Suggestion]]]
+Suggest = Callable[[discord.Interaction[Any]], Awaitable[dict[float, str]]]
 """Returns temperatures for the user to choose from."""
 
 
@@ -139,7 +138,7 @@ def _completion(suggest: Suggest, value_of: Callable[[float], float | str]) -> C
     """Returns what completes a temperature: first the one that is typed, however it is written, then suggestions."""
 
     async def complete(interaction: discord.Interaction, typed: Any) -> list[app_commands.Choice[Any]]:
-        offered = {suggestion.value: suggestion.label[:MAX_CHOICE_NAME] for suggestion in await suggest(interaction)}
+        offered = {value: label[:MAX_CHOICE_NAME] for value, label in (await suggest(interaction)).items()}
         with contextlib.suppress(TemperatureError):  # discord.py makes a NaN of an unfinished number
             value = parse_temperature(str(typed).strip())
             offered = {value: offered.get(value, messages.number(value))} | offered

@@ -21,7 +21,6 @@ from simcord.backend.errors import OptionError
 from bot.core import messages
 from bot.core.ask import Where, Write
 from bot.core.commands import operator_commands, user_commands
-from bot.core.reply import Suggestion
 from generator import Temperature
 
 # ---- commands ----------
@@ -153,7 +152,7 @@ async def test_suggestions_are_read_once_while_one_types(here: World, monkeypatc
     reads = 0
     suggest = here.core.suggest
 
-    async def counted(where: Where) -> list[Suggestion]:
+    async def counted(where: Where) -> dict[float, str]:
         nonlocal reads
         reads += 1
         return await suggest(where)
