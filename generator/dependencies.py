@@ -26,11 +26,6 @@ def how_to_install(extra: str = "") -> str:
     return f"run `{sys.executable} -m pip install {'--editable ' * in_clone}{wanted}`"
 
 
-def require(*modules: str, extra: str = "") -> None:
-    """Exits with one line when a module is not installed."""
-    for module in modules:
-        if find_spec(module) is None:
-            sys.exit(f"{module} is not installed; {how_to_install(extra)}")
-
-
-require("msgspec", "numpy", "onnxruntime")  # before any other module of this package imports them
+for module in ("msgspec", "numpy", "onnxruntime"):  # before any other module of this package imports them
+    if find_spec(module) is None:
+        sys.exit(f"{module} is not installed; {how_to_install()}")

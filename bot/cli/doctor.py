@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, TelegramSection, platform_problems, redact_url
-from bot.net.addresses import explain_listen_error, is_loopback
+from bot.net.http_server import explain_listen_error
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -23,38 +23,29 @@ _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was checked: its name, whether it is right, and what was found or what to do."""
+class Finding(NamedTuple):
+    """One thing that was checked, and what was found or what to do."""
 
-    right: bool
     name: str
     detail: str
+    right: bool = True
 
     def __str__(self) -> str:
         return f"{'ok' if self.right else 'wrong':<5}  {self.name:<15}  {self.detail}"
 
 
-def _right(name: str, detail: str) -> Finding:
-    return Finding(right=True, name=name, detail=detail)
-
-
-def _wrong(name: str, detail: str) -> Finding:
-    return Finding(right=False, name=name, detail=detail)
-
-
 async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding]:
     """Checks everything that a start needs. `source`: the file that the configuration came from."""
-    yield _right("configuration", str(source) if source else "no config.toml here, so the defaults hold")
+    yield Finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     problems = platform_problems(config)
     for name, token in (("discord token", config.discord.token), ("telegram token", config.telegram.token)):
         state = "set, and has the right shape" if token else "not set, so that platform stays off"
-        yield _wrong(name, problems[name]) if name in problems else _right(name, state)
+        yield Finding(name, problems[name], right=False) if name in problems else Finding(name, state)
     running = is_running(config)
     others = "who can read health and metrics, but change nothing"
     yield await _port("http", config.http.host, config.http.port, others, running=running)
     if "webhook" in problems:
-        yield _wrong("webhook", problems["webhook"])
+        yield Finding("webhook", problems["webhook"], right=False)
     elif config.telegram.webhook_url:
         yield await _webhook(config.telegram, running=running)
     yield await _weights(config)
@@ -68,11 +59,11 @@ async def _port(name: str, host: str, port: int, others: str, *, running: bool) 
         server.close()
     except (OSError, OverflowError, UnicodeError) as error:
         if not running:
-            return _wrong(name, explain_listen_error(host, port, error))
+            return Finding(name, explain_listen_error(host, port, error), right=False)
     state = "; the service is running" if running else ""
-    if is_loopback(host):
-        return _right(name, f"{host}, port {port}: open to this machine alone{state}")
-    return _right(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out{state}")
+    if host == "localhost" or re.fullmatch(r"127\.[\d.]+|::1", host):
+        return Finding(name, f"{host}, port {port}: open to this machine alone{state}")
+    return Finding(name, f"{host}, port {port}: open to OTHER MACHINES, {others}; a firewall can keep them out{state}")
 
 
 async def _webhook(section: TelegramSection, *, running: bool) -> Finding:
@@ -89,14 +80,16 @@ async def _weights(config: Config) -> Finding:
             generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))
             took = time.perf_counter() - began
     except Unavailable as error:
-        return _wrong("weights", f"{error}; [generator] address names the pool")
+        return Finding("weights", f"{error}; [generator] address names the pool", right=False)
     except WeightsError as error:
-        return _wrong("weights", f"{error}; [generator] weights names their folder")
+        return Finding("weights", f"{error}; [generator] weights names their folder", right=False)
     except GeneratorError as error:
-        return _wrong("weights", f"{manifest.version} loads, but cannot write: {error}; take other weights")
+        return Finding(
+            "weights", f"{manifest.version} loads, but cannot write: {error}; take other weights", right=False
+        )
     if not presentable(generation.text, hard_wrapped=manifest.hard_wrapped):
-        return _wrong("weights", f"{manifest.version} loads, but writes nothing; take other weights")
-    return _right(
+        return Finding("weights", f"{manifest.version} loads, but writes nothing; take other weights", right=False)
+    return Finding(
         "weights",
         f"{manifest.version}: hashes right; wrote {len(generation.text)} characters in {took:.2f} s;"
         f" {manifest.metrics['valid_bits_per_character']:.3f} bits per character",
@@ -109,18 +102,18 @@ async def _database(place: Path | Secret) -> Finding:
     try:
         if isinstance(place, Path) and (finding := _database_file(place)) is not None:
             return finding
-        return _right("database", f"{name}: {await Store.inspect(place)}")
+        return Finding("database", f"{name}: {await Store.inspect(place)}")
     except StoreError as error:
-        return _wrong("database", str(error))
+        return Finding("database", str(error), right=False)
 
 
 def _database_file(path: Path) -> Finding | None:
     """Checks that a service of this user could write the database; `None` when there is one that it could."""
     folder = next(folder for folder in path.parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
-        return _wrong("database", f"{path}: {folder} cannot be written; change [store] path")
+        return Finding("database", f"{path}: {folder} cannot be written; change [store] path", right=False)
     if not path.exists():
-        return _right("database", f"{path}: not there yet; the first start creates it")
+        return Finding("database", f"{path}: not there yet; the first start creates it")
     if not os.access(path, os.R_OK | os.W_OK):
-        return _wrong("database", f"{path}: cannot be written; change its owner or [store] path")
+        return Finding("database", f"{path}: cannot be written; change its owner or [store] path", right=False)
     return None

@@ -8,10 +8,9 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 from typing import Final
 
 import msgspec
@@ -138,7 +137,9 @@ def run(options: argparse.Namespace) -> int:
     if not config.discord.token and not config.telegram.token:
         variables = "LSTMEGA_DISCORD__TOKEN or LSTMEGA_TELEGRAM__TOKEN"
         return fail(options.prog, USAGE, f"no platform has a token: set {variables}; `chat` needs none")
-    return _logged(options, config, lambda app: app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS))
+    from bot.service import app  # noqa: PLC0415
+
+    return _logged(options, config, app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS))
 
 
 def sync(options: argparse.Namespace) -> int:
@@ -146,19 +147,17 @@ def sync(options: argparse.Namespace) -> int:
     config = load(_source(options), os.environ)
     if not config.discord.token:
         return fail(options.prog, USAGE, "Discord has no token: set LSTMEGA_DISCORD__TOKEN")
-    return _logged(options, config, lambda app: app.sync(config))
-
-
-def _logged(
-    options: argparse.Namespace, config: Config, work: Callable[[ModuleType], Coroutine[None, None, None]]
-) -> int:
-    """Runs a coroutine of `bot.service.app`, with its log, in which and in whose errors no secret is shown."""
     from bot.service import app  # noqa: PLC0415
 
+    return _logged(options, config, app.sync(config))
+
+
+def _logged(options: argparse.Namespace, config: Config, work: Coroutine[None, None, None]) -> int:
+    """Runs the service, or a part of it, with its log. No secret is shown there or in errors."""
     redact = logs.Redaction.of(config)
     logs.set_up(config.log.level, options.log_format, redact)
     try:
-        asyncio.run(work(app))
+        asyncio.run(work)
     except ConfigError as error:
         return fail(options.prog, USAGE, *map(redact, error.problems))
     except CommandSyncError as error:

@@ -1,4 +1,4 @@
-"""HTTP on a port that strangers can reach: limits and timeouts, and which addresses are local.
+"""HTTP on a port that strangers can reach: limits and timeouts.
 
 What both the health endpoints and a webhook need enters here. No endpoint of either does.
 """

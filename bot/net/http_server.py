@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -80,3 +81,12 @@ async def _log_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         stack = format_stack(traceback.extract_tb(error.__traceback__))
         log.error("http.request_failed error=%s stack=%s", type(error).__name__, stack)
         return web.Response(status=500, text="failed; the log says why\n")
+
+
+def explain_listen_error(host: str, port: int, error: Exception) -> str:
+    """Returns why `listening` failed: the key that is wrong, and what to do."""
+    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
+        return f"port: {port} on {host} is taken by another program; choose another, or stop it"
+    if isinstance(error, OSError) and error.errno == errno.EACCES:
+        return f"port: {port} is not for this user; choose one above 1023"
+    return f"host: cannot listen on {host}: {' '.join(str(error).split())}"

@@ -19,7 +19,6 @@ from bot.config.loader import ConfigError
 from bot.config.schema import HttpSection
 from bot.logs import Redaction
 from bot.net import http_server
-from bot.net.addresses import explain_listen_error
 from bot.service.health import Health
 from bot.service.metrics import Metrics
 
@@ -58,6 +57,8 @@ async def serving(section: HttpSection, health: Health, metrics: Metrics, redact
         try:
             address = await stack.enter_async_context(port)
         except (OSError, OverflowError, UnicodeError) as error:
-            raise ConfigError([f"[http] {explain_listen_error(section.host, section.port, error)}"]) from error
+            raise ConfigError(
+                [f"[http] {http_server.explain_listen_error(section.host, section.port, error)}"]
+            ) from error
         host, number = address
         yield f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"

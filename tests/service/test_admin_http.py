@@ -25,7 +25,6 @@ from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.core.events import Answered, TextWritten
 from bot.logs import Redaction
-from bot.net.addresses import is_loopback
 from bot.service import admin_http
 from bot.service.health import Health
 from bot.service.metrics import Metrics
@@ -352,17 +351,6 @@ async def test_two_services_in_one_process_count_separately() -> None:
     one.on_event(Answered("telegram", "about", "answer", 0.1))
     assert b'command="about"' in one.text()
     assert b'command="about"' not in other.text()
-
-
-@pytest.mark.parametrize(
-    ("peer", "local"),
-    [
-        ("127.0.0.1", True), ("127.8.8.8", True), ("::1", True), ("::ffff:127.0.0.1", True), ("10.0.0.1", False),
-        ("::ffff:10.0.0.1", False), ("2001:db8::1", False), ("", False), (None, False), ("localhost", True),
-    ],
-)  # fmt: skip
-def test_which_addresses_are_loopback(peer: str | None, *, local: bool) -> None:
-    assert is_loopback(peer) is local
 
 
 async def test_a_defect_behind_an_endpoint_is_logged_and_the_others_answer(
