@@ -10,7 +10,8 @@ from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandSc
 from telegram.constants import BotCommandLimit
 
 from bot.core.commands import user_commands
-from bot.platforms.telegram.bot_client import format_error, is_token_rejected
+from bot.logs import format_error
+from bot.platforms.telegram.bot_client import is_token_rejected
 from bot.platforms.text import shorten
 
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
@@ -37,7 +38,7 @@ async def set_menu(bot: Bot) -> None:
     except Exception as error:
         if is_token_rejected(error):
             raise
-        log.warning("menu.failed reason=%s", format_error(error, bot.token))
+        log.warning("menu.failed reason=%s", format_error(error))
 
 
 def _commands(*, private: bool, portuguese: bool) -> tuple[BotCommand, ...]:

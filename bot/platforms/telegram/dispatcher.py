@@ -20,8 +20,9 @@ from telegram.error import Forbidden, TelegramError
 from bot import logs
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
+from bot.logs import format_error
 from bot.platforms.dedup import RecentKeys
-from bot.platforms.telegram.bot_client import format_error, is_token_rejected
+from bot.platforms.telegram.bot_client import is_token_rejected
 from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_PENDING_PER_USER: Final = 20
@@ -72,17 +73,10 @@ class Dispatcher:
     """
 
     def __init__(
-        self,
-        group: asyncio.TaskGroup,
-        limiter: RateLimiter,
-        *,
-        token: str,
-        on_failure: Callable[[], None],
-        clock: Clock = MONOTONIC,
+        self, group: asyncio.TaskGroup, limiter: RateLimiter, on_failure: Callable[[], None], clock: Clock = MONOTONIC
     ) -> None:
         self._group = group
         self._limiter = limiter
-        self._token = token
         self._on_failure = on_failure
         self._queues: dict[Hashable, deque[Request]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -165,9 +159,9 @@ class Dispatcher:
             try:
                 await work()
             except Forbidden as error:  # the user blocked the bot, or the chat removed it: nothing to do about it
-                log.info("reply.forbidden reason=%s", format_error(error, self._token))
+                log.info("reply.forbidden reason=%s", format_error(error))
             except TelegramError as error:
-                log.warning("reply.undelivered reason=%s", format_error(error, self._token))
+                log.warning("reply.undelivered reason=%s", format_error(error))
                 self._on_failure()
                 if is_token_rejected(error):
                     raise

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 from typing import Final
 
@@ -11,8 +12,9 @@ from telegram.error import InvalidToken, TelegramError
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import Commands
+from bot.logs import format_error
 from bot.platforms.base import BadToken
-from bot.platforms.telegram.bot_client import BotClient, format_error, is_token_rejected, new_bot
+from bot.platforms.telegram.bot_client import BotClient, is_token_rejected, new_bot
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.command_menu import set_menu
 from bot.platforms.telegram.dispatcher import Dispatcher
@@ -68,7 +70,7 @@ class Telegram:
                 raise BadToken(REJECTED) from None  # the library's own words have the token in them
             raise ConnectionError(NOT_TELEGRAM) from None
         except TelegramError as error:
-            raise ConnectionError(format_error(error, self._settings.token.reveal())) from None
+            raise ConnectionError(format_error(error)) from None
 
     async def drain(self) -> None:
         """Returns when every update that was received has been answered.
@@ -90,17 +92,10 @@ class Telegram:
         limiter, signer = RateLimiter(self._limits, self._clock), CallbackSigner(bot.token)
         try:
             async with asyncio.TaskGroup() as group:
-                dispatcher = Dispatcher(
-                    group,
-                    limiter,
-                    token=bot.token,
-                    on_failure=lambda: self._commands.undelivered(PLATFORM),
-                    clock=self._clock,
-                )
-                sender = Sender(bot, limiter, signer, self._commands.moved, clock=self._clock)
-                handler = UpdateHandler(
-                    self._commands, sender, dispatcher, signer, username=bot.username, clock=self._clock
-                )
+                on_failure = functools.partial(self._commands.undelivered, PLATFORM)
+                dispatcher = Dispatcher(group, limiter, on_failure, self._clock)
+                sender = Sender(bot, limiter, signer, self._commands.moved, self._clock)
+                handler = UpdateHandler(self._commands, sender, dispatcher, bot.username)
                 self._dispatcher, self._receiver = dispatcher, self._new_receiver(bot, handler)
                 self._receiving = group.create_task(self._receiver.run())
                 await asyncio.Event().wait()

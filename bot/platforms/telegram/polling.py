@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import Callable
 from typing import Final
@@ -11,7 +10,8 @@ from telegram import Update
 from telegram.error import Conflict, RetryAfter, TelegramError
 
 from bot.core.clock import MONOTONIC, Clock
-from bot.platforms.telegram.bot_client import BotClient, format_error, is_token_rejected
+from bot.logs import format_error
+from bot.platforms.telegram.bot_client import BotClient, is_token_rejected
 from bot.platforms.telegram.rate_limit import seconds
 from bot.platforms.telegram.updates import WANTED
 from generator.backoff import Backoff
@@ -24,8 +24,6 @@ CONFLICT_BACKOFF: Final = Backoff(first=20.0, longest=40.0)
 """While another process polls with the same token: each poll ends the other's, so both must poll rarely."""
 CONFLICT_OVER_SECONDS: Final = 120.0
 """Without another conflict, which is more than both pauses together: then the other process is gone."""
-CONFIRM_SECONDS: Final = 2.0
-"""For the last request. Without it a few updates would come again after a restart."""
 CONFLICT: Final = "another process uses this token (409 Conflict); stop it, or give this one the token of another bot"
 Handler = Callable[[Update], None]
 log = logging.getLogger(__name__)
@@ -39,7 +37,6 @@ class Polling:
         self._handle = handle
         self._clock = clock
         self._offset = 0
-        self._confirmed = 0
         self._conflict_at: float | None = None
         self.problem = ""
         """Why no updates arrive; empty when they do."""
@@ -51,44 +48,28 @@ class Polling:
         """
         await self._bot.delete_webhook()  # a webhook of an earlier run would make every poll fail with 409
         failures = 0
-        try:
-            while True:
-                try:
-                    await self._poll()
-                except RetryAfter as error:
-                    await self._clock.sleep(seconds(error.retry_after))
-                except TelegramError as error:
-                    if is_token_rejected(error):
-                        raise
-                    failures += 1
-                    self._fail(error)
-                    backoff = CONFLICT_BACKOFF if isinstance(error, Conflict) else BACKOFF
-                    await self._clock.sleep(backoff.pause(failures))
-                else:
-                    failures = 0
-                    self._succeed()
-        finally:
-            await self._confirm()
+        while True:
+            try:
+                await self._poll()
+            except RetryAfter as error:
+                await self._clock.sleep(seconds(error.retry_after))
+            except TelegramError as error:
+                if is_token_rejected(error):
+                    raise
+                failures += 1
+                self._fail(error)
+                backoff = CONFLICT_BACKOFF if isinstance(error, Conflict) else BACKOFF
+                await self._clock.sleep(backoff.pause(failures))
+            else:
+                failures = 0
+                self._succeed()
 
     async def _poll(self) -> None:
-        offset = self._offset
         # After a network error the first poll returns at once, to learn that all is well again.
         wait = 0 if self.problem and self._conflict_at is None else POLL_SECONDS
-        updates = await self._bot.updates(offset=offset, wait=wait, allowed=WANTED)
-        self._confirmed = offset
-        for update in updates:
+        for update in await self._bot.updates(offset=self._offset, wait=wait, allowed=WANTED):
             self._handle(update)
             self._offset = max(self._offset, update.update_id + 1)
-
-    async def _confirm(self) -> None:
-        """Tells Telegram which updates were handled; a poll that was cut short may not have."""
-        if self._offset == self._confirmed:
-            return
-        try:
-            async with asyncio.timeout(CONFIRM_SECONDS):
-                await self._bot.updates(offset=self._offset, wait=0, allowed=WANTED, limit=1)
-        except (TimeoutError, TelegramError) as error:
-            log.info("updates.unconfirmed reason=%s; they may come again", format_error(error, self._bot.token))
 
     def _fail(self, error: TelegramError) -> None:
         """Logs a failure unless it is known; that Telegram is down is the supervisor's warning."""
@@ -97,7 +78,7 @@ class Polling:
                 log.error("polling.conflict reason=%s", CONFLICT)
             self._conflict_at, self.problem = self._clock.time(), CONFLICT
             return
-        reason = format_error(error, self._bot.token)
+        reason = format_error(error)
         if not self.problem:
             log.info("polling.failed reason=%s", reason)
         self.problem = reason

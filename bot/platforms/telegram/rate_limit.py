@@ -39,15 +39,13 @@ class Limits:
 
     "In a single chat, avoid sending more than one message per second. We may allow short bursts that go over this
     limit"; "In a group, bots are not be able to send more than 20 messages per minute"; about 30 messages a second
-    for the bot as a whole. How long a burst may be is not documented: 5 is ours. So are `typing`, which would
-    otherwise cost more than the answers when very many users wait, and `refusals`, each of which takes the place of an
-    answer when the bot as a whole is at its limit: two thirds are left for answers.
+    for the bot as a whole. How long a burst may be is not documented: 5 is ours. So is `refusals`: each takes the place
+    of an answer when the bot as a whole is at its limit, and two thirds are left for answers.
     """
 
     overall: Rate = Rate(int(FloodLimit.MESSAGES_PER_SECOND), 1.0)
     chat: Rate = Rate(5, 5.0 / FloodLimit.MESSAGES_PER_SECOND_PER_CHAT)
     group: Rate = Rate(int(FloodLimit.MESSAGES_PER_MINUTE_PER_GROUP), 60.0)
-    typing: Rate = Rate(10, 1.0)
     refusals: Rate = Rate(10, 1.0)
 
 
@@ -77,10 +75,6 @@ class _Bucket:
             times.append(at)
         return at
 
-    def try_reserve(self, now: float) -> bool:
-        """Reserves `now` if one more message is allowed; returns whether it is."""
-        return self.earliest(now) <= now and self.reserve(now) == now
-
     def is_idle(self, now: float) -> bool:
         return self.blocked_until <= now and all(
             not times or times[-1] + rate.seconds <= now for rate, times in self._windows
@@ -109,7 +103,6 @@ class RateLimiter:
         self._limits = limits
         self._clock = clock
         self._overall = _Bucket(limits.overall)
-        self._typing = _Bucket(limits.typing)
         self._refusals = _Bucket(limits.refusals)
         self._chats: dict[int | str, _Bucket] = {}
         self._sweep_at = _SWEEP_AT
@@ -151,13 +144,12 @@ class RateLimiter:
 
     def may_refuse(self) -> bool:
         """Returns whether one more refusal may be sent now, and counts it."""
-        return self._refusals.try_reserve(self._clock.time())
+        now = self._clock.time()
+        return self._refusals.earliest(now) <= now and self._refusals.reserve(now) == now
 
     def may_type(self, chat: int) -> bool:
-        """Returns whether "typing" may be shown in a chat now, and counts it. Later than now it would be wrong."""
-        now = self._clock.time()
-        blocked = max(self._chat(chat).blocked_until, self._overall.blocked_until) > now
-        return not blocked and self._typing.try_reserve(now)
+        """Returns whether "typing" may be shown in a chat now. Later than now it would be wrong."""
+        return max(self._chat(chat).blocked_until, self._overall.blocked_until) <= self._clock.time()
 
     async def _acquire(self, chat: _Bucket) -> None:
         """Waits until a message may be sent. The chat's wait comes first, so that it holds no share of the whole."""

@@ -26,10 +26,10 @@ from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Cause, Kind, Picture, Reply
+from bot.platforms.telegram.bot_client import MayHaveArrived
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, keyboard, render
-from bot.platforms.telegram.transport import MayHaveArrived
 from bot.platforms.text import shorten, split, utf16_length
 from generator.backoff import Backoff
 
@@ -70,6 +70,7 @@ class Place:
         return str(self.chat) if self.topic is None else f"{self.chat}/{self.topic}"
 
 
+@dataclass(frozen=True, slots=True)
 class Sender:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
@@ -77,20 +78,11 @@ class Sender:
     out to have become a supergroup.
     """
 
-    def __init__(
-        self,
-        bot: Bot,
-        limiter: RateLimiter,
-        signer: CallbackSigner,
-        on_moved: Callable[[str, str, str], Awaitable[None]],
-        *,
-        clock: Clock = MONOTONIC,
-    ) -> None:
-        self._bot = bot
-        self._limiter = limiter
-        self._signer = signer
-        self._on_moved = on_moved
-        self._clock = clock
+    bot: Bot
+    limiter: RateLimiter
+    signer: CallbackSigner
+    on_moved: Callable[[str, str, str], Awaitable[None]]
+    clock: Clock = MONOTONIC
 
     async def send(self, place: Place, reply: Reply) -> None:
         """Sends the whole reply, the buttons below its last piece.
@@ -108,11 +100,11 @@ class Sender:
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
         text = split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0]
-        markup = keyboard(self._signer.sign(inline_message_id, reply.actions))
+        markup = keyboard(self.signer.sign(inline_message_id, reply.actions))
         with _ignoring(_NOT_MODIFIED):
             await self._retry(
                 inline_message_id,
-                lambda: self._bot.edit_message_text(
+                lambda: self.bot.edit_message_text(
                     text,
                     inline_message_id=inline_message_id,
                     reply_markup=markup,
@@ -146,14 +138,14 @@ class Sender:
             await asyncio.wait({task})
 
     async def _type(self, place: Place) -> None:
-        await self._clock.sleep(TYPING_AFTER_SECONDS)
+        await self.clock.sleep(TYPING_AFTER_SECONDS)
         while True:
             try:
-                if self._limiter.may_type(place.chat):
-                    await self._bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+                if self.limiter.may_type(place.chat):
+                    await self.bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
             except TelegramError as error:  # perhaps the next one will be shown
                 log.debug("typing.failed error=%s", type(error).__name__)
-            await self._clock.sleep(TYPING_EVERY_SECONDS)
+            await self.clock.sleep(TYPING_EVERY_SECONDS)
 
     async def _send(self, place: Place, reply: Reply) -> None:
         pieces = split(render(reply), MAX_TEXT)
@@ -170,7 +162,7 @@ class Sender:
         for number, piece in enumerate(pieces, 1):
             options = _options(place, markup if number == len(pieces) else None, answers)
             options |= {"disable_notification": quiet, "link_preview_options": _NO_PREVIEW}
-            place = await self._follow(place, lambda chat: self._bot.send_message(chat, piece, **options))  # noqa: B023
+            place = await self._follow(place, lambda chat: self.bot.send_message(chat, piece, **options))  # noqa: B023
             answers = None
 
     async def _send_picture(self, place: Place, picture: Picture, caption: str, options: dict[str, Any]) -> bool:
@@ -179,8 +171,8 @@ class Sender:
         def send(chat: int) -> Awaitable[object]:
             if _height(picture.content) > MAX_PHOTO_SIDE:
                 document = InputFile(picture.content, picture.name)
-                return self._bot.send_document(chat, document, caption or None, **options)
-            return self._bot.send_photo(chat, picture.content, caption or None, **options)
+                return self.bot.send_document(chat, document, caption or None, **options)
+            return self.bot.send_photo(chat, picture.content, caption or None, **options)
 
         try:
             await self._follow(place, send)
@@ -194,7 +186,7 @@ class Sender:
         try:
             await self._retry(place.chat, lambda: send(place.chat))
         except ChatMigrated as moved:
-            await self._on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
+            await self.on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
             place = replace(place, chat=moved.new_chat_id)
             await self._retry(place.chat, lambda: send(place.chat))
         return place
@@ -206,16 +198,16 @@ class Sender:
 
         `idempotent`: twice does no more than once.
         """
-        give_up_at = self._clock.time() + GIVE_UP_SECONDS
+        give_up_at = self.clock.time() + GIVE_UP_SECONDS
         for failures in itertools.count(1):
             try:
-                return await self._limiter.send(chat, request)
+                return await self.limiter.send(chat, request)
             except BadRequest:
                 raise  # a `NetworkError` by its class only: Telegram understood, and refuses
             except NetworkError as error:
-                if (isinstance(error, MayHaveArrived) and not idempotent) or self._clock.time() >= give_up_at:
+                if (isinstance(error, MayHaveArrived) and not idempotent) or self.clock.time() >= give_up_at:
                     raise
-            await self._clock.sleep(BACKOFF.pause(failures))
+            await self.clock.sleep(BACKOFF.pause(failures))
         raise AssertionError
 
 

@@ -13,12 +13,10 @@ from telegram.constants import ChatType
 
 from bot.core import buttons, messages
 from bot.core.ask import Ask, Where
-from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import Commands, parse
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
 from bot.platforms.dedup import RecentKeys
-from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.inline import InlineHandler, inline_where, is_wait_button
 from bot.platforms.telegram.render import MAX_ALERT, render
@@ -42,24 +40,13 @@ log = logging.getLogger(__name__)
 
 
 class UpdateHandler:
-    """Turns updates into requests for the dispatcher. `signer`: as in `Sender`; `username`: the bot's."""
+    """Turns updates into requests for the dispatcher. `username`: the bot's."""
 
-    def __init__(
-        self,
-        commands: Commands,
-        sender: Sender,
-        dispatcher: Dispatcher,
-        signer: CallbackSigner,
-        *,
-        username: str,
-        clock: Clock = MONOTONIC,
-    ) -> None:
+    def __init__(self, commands: Commands, sender: Sender, dispatcher: Dispatcher, username: str) -> None:
         self._commands = commands
         self._sender = sender
         self._dispatcher = dispatcher
-        self._signer = signer
         self._username = username.lower()
-        self._clock = clock
         self._inline = InlineHandler(commands, sender)
         self._seen = RecentKeys()
         self._refused = RecentKeys()
@@ -134,7 +121,7 @@ class UpdateHandler:
         place = None if query.message is None else _place(query.message)
         data, user, locale = query.data or "", _presser(query), _locale(query.from_user)
         if query.inline_message_id is not None:
-            data = self._signer.verify(query.inline_message_id, data) or ""
+            data = self._sender.signer.verify(query.inline_message_id, data) or ""
         where = inline_where(user, locale) if place is None else Where(PLATFORM, place.key, user, locale)
         work = (
             functools.partial(self._sender.answer_press, query, messages.INLINE_WAIT)
@@ -161,7 +148,7 @@ class UpdateHandler:
     async def _pressed(self, query: CallbackQuery, data: str, where: Where) -> tuple[Reply, bool]:
         """The reply, and whether the query is still open: after `PRESS_SECONDS` it is answered with nothing."""
         work = asyncio.create_task(self._commands.press(data, where))
-        timer = asyncio.create_task(self._clock.sleep(PRESS_SECONDS))
+        timer = asyncio.create_task(self._sender.clock.sleep(PRESS_SECONDS))
         try:
             await asyncio.wait({work, timer}, return_when=asyncio.FIRST_COMPLETED)
             in_time = work.done()

@@ -19,8 +19,9 @@ from telegram.error import TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
+from bot.logs import format_error
 from bot.net.http_server import listening
-from bot.platforms.telegram.bot_client import UNREADABLE, BotClient, format_error, is_token_rejected
+from bot.platforms.telegram.bot_client import UNREADABLE, BotClient, is_token_rejected
 from bot.platforms.telegram.updates import WANTED
 
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
@@ -76,7 +77,7 @@ class Webhook:
         except (TelegramError, *UNREADABLE) as error:
             if is_token_rejected(error):
                 raise
-            return format_error(error, self._bot.token)
+            return format_error(error)
         failed_at = info.last_error_date.timestamp() if info.last_error_date is not None else 0.0
         if info.pending_update_count and failed_at > self._last_update_at:
             return f"Telegram cannot deliver updates: {info.last_error_message}"

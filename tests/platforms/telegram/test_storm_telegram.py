@@ -22,8 +22,8 @@ SECONDS: Final = float(os.environ.get("STORM_SECONDS", "8"))
 IMPATIENT = """
 import sys
 from bot.cli.main import main
-from bot.platforms.telegram import transport
-transport.READ_SECONDS = 1.0
+from bot.platforms.telegram import bot_client
+bot_client.READ_SECONDS = 1.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits for an answer of Telegram's for a second instead of twenty."""
@@ -130,7 +130,7 @@ async def test_an_answer_that_may_have_arrived_is_followed_by_a_note(
         await alice.send(f"/nietzsche {TYPED}")
         await held.met()
         assert (await alice.next_message(PATIENCE)).text == messages.UNCONFIRMED
-        await service.log.next("reply.undelivered reason=Timed out")
+        await service.log.next("reply.undelivered reason=MayHaveArrived: Timed out")
         assert 'lstmega_platform_errors_total{platform="telegram"} 1.0' in await service.get("/metrics")
         held.release()
         await alice.send(f"/nietzsche {TYPED}")

@@ -250,7 +250,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         refused.append(reason)
 
     async with asyncio.TaskGroup() as group:
-        requests = Dispatcher(group, RateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
+        requests = Dispatcher(group, RateLimiter(), on_failure=lambda: None)
         for _ in range(MAX_PENDING_PER_USER + 1):
             requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
@@ -268,7 +268,7 @@ async def test_a_user_who_never_stops_asking_does_not_delay_the_end() -> None:
     started, count = asyncio.Event(), 0
 
     async with asyncio.TaskGroup() as group:
-        requests = Dispatcher(group, RateLimiter(), token="1:a", on_failure=lambda: None)  # noqa: S106
+        requests = Dispatcher(group, RateLimiter(), on_failure=lambda: None)
 
         async def work() -> None:
             nonlocal count

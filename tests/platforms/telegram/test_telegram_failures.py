@@ -16,7 +16,7 @@ from telegram_support import (
 )
 
 from bot.core import messages
-from bot.platforms.telegram import polling, sender, transport
+from bot.platforms.telegram import bot_client, polling, sender
 from bot.platforms.telegram.platform import Telegram
 from bot.store.store import Store
 from testing.telegram import Chat, TelegramServer, User
@@ -133,13 +133,13 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
 async def test_an_answer_that_may_have_arrived_is_not_said_twice(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(transport, "READ_SECONDS", 1.0)
+    monkeypatch.setattr(bot_client, "READ_SECONDS", 1.0)
     monkeypatch.setattr(sender, "BACKOFF", QUICK)
     async with serving(Telegram(section(server), scripted)):
         fault = server.hold(method="sendMessage", times=1)
         await chat.send("/start")
         assert (await chat.next_message()).text == messages.UNCONFIRMED  # for only the person can see
-        await log_lines.saying("reply.undelivered reason=Timed out")
+        await log_lines.saying("reply.undelivered reason=MayHaveArrived: Timed out")
         fault.release()
         await chat.send("/temperature")
         while not (await chat.next_message()).text.startswith("You have no temperature"):

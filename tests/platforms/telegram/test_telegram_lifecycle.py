@@ -214,20 +214,6 @@ async def test_draining_answers_what_was_taken_and_those_who_come_meanwhile(
     assert len(other.messages.all) == 1
 
 
-async def test_what_was_taken_before_the_end_does_not_come_again(
-    server: TelegramServer, scripted: ScriptedCommands, chat: Chat
-) -> None:
-    polls = server.watch("getUpdates")
-    async with serving(Telegram(section(server), scripted, limits=FAST)):
-        await polls.next()
-        hold = server.hold(method="getUpdates", times=1)
-        await chat.send("/nietzsche Slow")
-        await scripted.begun.next()
-        await hold.met()  # the poll that would confirm it does not get through
-    assert server.pending == 0
-    hold.release()
-
-
 async def test_leaving_in_the_middle_of_a_text_leaves_no_task_behind(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat
 ) -> None:

@@ -116,15 +116,6 @@ async def test_the_whole_is_kept_to_in_any_period() -> None:
     assert [sends.times[chat] for chat in (2, 3, 4)] == [[9], [10], [19]]
 
 
-async def test_when_very_many_wait_typing_is_not_shown_to_all() -> None:
-    sends = Sends(Limits(typing=Rate(3, 2.0)))
-    assert all(sends.limiter.may_type(chat) for chat in range(3))
-    assert not sends.limiter.may_type(4)
-    await sends.send(4)  # a message is another matter
-    await sends.clock.advance(2.0)
-    assert sends.limiter.may_type(4)
-
-
 async def test_how_long_a_chat_would_have_to_wait_is_known_beforehand() -> None:
     sends = Sends(Limits(chat=Rate(2, 10.0), group=Rate(3, 60.0)))
     assert [round(sends.limiter.delay(1, ahead)) for ahead in range(5)] == [0, 0, 10, 10, 20]

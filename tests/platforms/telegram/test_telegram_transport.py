@@ -12,9 +12,9 @@ from service_process import unused_port
 from telegram.error import NetworkError, TelegramError, TimedOut
 
 from bot.config.schema import Secret, TelegramSection
-from bot.platforms.telegram import transport as transport_module
-from bot.platforms.telegram.bot_client import format_error, new_bot
-from bot.platforms.telegram.transport import MayHaveArrived, Transport, proxy_for
+from bot.logs import format_error
+from bot.platforms.telegram import bot_client
+from bot.platforms.telegram.bot_client import MayHaveArrived, Transport, new_bot, proxy_for
 from testing.telegram import TOKEN, TelegramServer
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -29,8 +29,8 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def transport(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Transport]:
-    monkeypatch.setattr(transport_module, "READ_SECONDS", 1.0)
-    async with Transport(connections=2, proxy=None) as transport:
+    monkeypatch.setattr(bot_client, "READ_SECONDS", 1.0)
+    async with Transport(TOKEN, connections=2, proxy=None) as transport:
         yield transport
 
 
@@ -100,7 +100,7 @@ async def test_no_error_tells_the_token(server: TelegramServer, transport: Trans
         await transport.post(url)
     story = "".join(traceback.format_exception(caught.value))
     assert TOKEN not in story
-    assert format_error(caught.value, TOKEN)
+    assert format_error(caught.value)
     if trouble != "silent":
         assert not isinstance(caught.value, MayHaveArrived)  # so it is sent again
 
@@ -109,11 +109,11 @@ async def test_a_request_that_finds_no_connection_has_not_arrived(
     server: TelegramServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     url = f"{server.url}/bot{TOKEN}/getMe"
-    async with Transport(connections=1, proxy=None) as transport:
+    async with Transport(TOKEN, connections=1, proxy=None) as transport:
         held = server.hold(times=1)
         first = asyncio.create_task(transport.post(url))
         await held.met()
-        monkeypatch.setattr(transport_module, "POOL_SECONDS", 0.1)
+        monkeypatch.setattr(bot_client, "POOL_SECONDS", 0.1)
         with pytest.raises(TimedOut) as caught:
             await transport.post(url)
         assert not isinstance(caught.value, MayHaveArrived)
