@@ -30,7 +30,7 @@ _BLOCK: Final = bytes(1 << 20)
 
 
 def instruction_set() -> str:
-    """Returns the name of the instruction set, or of the architecture where the system does not tell."""
+    """Returns the name of the instruction set, or of the architecture where the system does not say."""
     try:
         flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:

@@ -37,7 +37,7 @@ def main() -> int:
     vocabulary = model.weights.manifest.vocabulary
     held_out = "".join(character for character in text[cut:] if character in vocabulary)
     unknown = len(text) - cut - len(held_out)
-    left_out = f"; {unknown} it has no symbol for are left out" if unknown else ""
+    left_out = f"; {unknown} that it has no symbol for are left out" if unknown else ""
     figure = bits_per_character(model.network, vocabulary.encode(held_out))
     print(f"{arguments.version.name}: {figure:.4f} bits per character over the last {len(held_out):,}{left_out}")
     return 0

@@ -1,12 +1,12 @@
-"""How good a version's texts are: bits per character, real words, and how much is copied from the corpus.
+"""Quality of a version's texts: bits per character, real words, and how much is copied from the corpus.
 
     python -m benchmarks.quality --corpus nietzsche.txt [--english FILE…] [--version NAME] [--json FILE]
 
 A "real word" occurs in the corpus or in one of the `--english` files; it is counted in 32 texts of 600 characters after
 "The philosopher ", at temperatures 0.5, 0.7 and 0.8. Copied is what stands in the corpus character for character; the
-longest such run is looked for in each of 100 texts of 500 characters at 0.7, and a text is "mostly copied" when runs of
+longest such run is searched in each of 100 texts of 500 characters at 0.7, and a text is "mostly copied" when runs of
 at least 40 characters cover more than half of it. The texts are drawn straight from the network, with none of the
-bot's rules about beginnings and endings.
+bot's rules about text.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from generator.training.corpus import read_corpus
 from generator.training.samples import samples
 from generator.weights.versions import shipped_folder
 
-OPENING: Final = "The philosopher "
+PROMPT: Final = "The philosopher "
 WORD_TEXTS: Final = 32
 WORD_LENGTH: Final = 600
 WORD_TEMPERATURES: Final = (0.5, 0.7, 0.8)
@@ -36,7 +36,7 @@ COPY_TEXTS: Final = 100
 COPY_LENGTH: Final = 500
 COPY_TEMPERATURE: Final = 0.7
 LONG_RUN: Final = 40
-"""Characters: a copied run that a reader would know again, about seven words."""
+"""Characters: a copied run that a reader would recognise, about seven words."""
 SEED: Final = 1
 _WORD: Final = re.compile(r"[^\W\d_]+")
 
@@ -86,19 +86,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def words(text: str) -> set[str]:
-    """The words of a text, in lower case."""
+    """Returns the words of a text, in lower case."""
     return set(_WORD.findall(text.lower()))
 
 
 def drawn(model: Model, rows: int, length: int, temperature: float) -> list[str]:
-    """So many texts after `OPENING`, in one batch."""
+    """Samples texts after `PROMPT`, in one batch."""
     random = np.random.default_rng(SEED)
     vocabulary = model.weights.manifest.vocabulary
-    return samples(model.network, vocabulary, OPENING, [temperature] * rows, random, length=length)
+    return samples(model.network, vocabulary, PROMPT, [temperature] * rows, random, length=length)
 
 
 def longest_copies(text: str, corpus: str) -> list[int]:
-    """For each place of the text, how many characters from there on stand in the corpus in one run."""
+    """Returns, for each place of the text, how many characters from there on stand in the corpus in one run."""
     lengths = []
     end = 0
     for start in range(len(text)):
@@ -111,7 +111,7 @@ def longest_copies(text: str, corpus: str) -> list[int]:
 
 
 def share_copied(lengths: Sequence[int]) -> float:
-    """How much of a text lies in runs of at least `LONG_RUN` characters, from what `longest_copies` gives."""
+    """Returns the share of a text in runs of at least `LONG_RUN` characters, from the result of `longest_copies`."""
     covered = 0
     reached = 0
     for start, length in enumerate(lengths):

@@ -3,7 +3,7 @@
     python -m benchmarks.store --people 1000000 --conversations 2000
 
 Makes a database of that many users with a temperature, some of them with a last text, in a temporary folder. Then
-measures how long a command waits for the store, in milliseconds: median, 99th percentile, longest.
+measures the latency of the store, in milliseconds: median, 99th percentile, longest.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ MEASURED: Final = 3000
 
 
 def conversation() -> Conversation:
-    """A last text of the usual size."""
+    """Returns a last text of the usual size."""
     written = ScoringRequest("", "x" * TEXT, 1)
     return Conversation("The philosopher", 0.7, "nietzsche-best", os.urandom(STATE_BYTES), "x" * TEXT, written)
 
 
 def fill(path: Path, people: list[str]) -> None:
-    """Everybody's temperature, in one transaction."""
+    """Inserts all users' temperatures, in one transaction."""
     with sqlite3.connect(path) as database:
         numbers = list(enumerate(people, 1))
         random.Random(1).shuffle(numbers)  # noqa: S311 - they do not come in the order of their names
@@ -47,7 +47,7 @@ def fill(path: Path, people: list[str]) -> None:
 
 
 async def measure(name: str, call: Callable[[str], Awaitable[object]], people: list[str]) -> None:
-    """One after the other, for random people."""
+    """Measures one call after the other, for random users."""
     waits = []
     for person in people:
         began = time.perf_counter()
@@ -57,14 +57,14 @@ async def measure(name: str, call: Callable[[str], Awaitable[object]], people: l
 
 
 def show(name: str, waits: list[float]) -> None:
-    """One line of the table."""
+    """Prints one line of the table."""
     waits.sort()
     middle, high = (1000 * waits[int(part * len(waits))] for part in (0.5, 0.99))
     print(f"{name:<46} {middle:8.2f} {high:8.2f} {1000 * waits[-1]:9.1f}   ({len(waits)})", flush=True)
 
 
 async def forgetting(store: Store, gone: list[str], others: list[str]) -> None:
-    """What the forgotten wait, and what everybody else waits meanwhile."""
+    """Measures `forget`, and other users' calls meanwhile."""
     waits: dict[str, list[float]] = {"forget": [], "meanwhile: temperature": [], "meanwhile: set_temperature": []}
     done = asyncio.Event()
 
@@ -126,7 +126,7 @@ async def run(count: int, conversations: int, folder: Path) -> None:
 
 
 def main() -> None:
-    """The command line."""
+    """Runs the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--people", type=int, default=1_000_000)
     parser.add_argument("--conversations", type=int, default=2_000)

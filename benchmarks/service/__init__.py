@@ -1,5 +1,5 @@
-"""How long people wait for their texts, what is refused, what memory and processor time it takes.
+"""Latency, throughput, refusals, memory and processor time of the whole service.
 
-The process under test is the whole `python -m bot run`, on loopback platforms. `python -m benchmarks.service --help`.
-The store by itself has `benchmarks.store`.
+The process under test is `python -m bot run`, on loopback platforms. `python -m benchmarks.service --help`.
+`benchmarks.store` measures the store alone.
 """

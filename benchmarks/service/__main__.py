@@ -10,22 +10,21 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+from benchmarks import machine
 from benchmarks.service.parts import PARTS, Run
 from benchmarks.service.process import Bench
 from benchmarks.service.table import Table
 from bot.service.generator_factory import weights_location
-from generator.weights.session import cores
 from generator.weights.versions import load_weights, shipped_folder
 
 LENGTH: Final = 275
-"""Characters that are asked for: with the weights that ship, texts end at the end of a sentence near it, on average
-after 300."""
+"""Characters that are asked for; half of the texts are longer."""
 SECONDS: Final = 60.0
 TEXTS: Final = 10_000
 _HELP: Final = """
-Telegram and Discord are servers on the loopback interface. They and the people live in this process and share the
-machine with the bot, so the figures are what bot and load reach together; what each takes is told. A wait counts from
-the moment when somebody should have asked until the whole answer has reached the server.
+Telegram and Discord are servers on the loopback interface. They and the simulated users run in this process and share
+the machine with the bot, so the figures are what bot and load reach together; the table has the processor time of each.
+Latency counts from the moment when a request was due until the whole answer has reached the server.
 """
 
 
@@ -41,7 +40,7 @@ def main() -> int:
         "--length",
         type=int,
         default=LENGTH,
-        help="characters that are asked for (default: 275, of which texts of 300 come)",
+        help="characters that are asked for (default: 275)",
     )
     parser.add_argument(
         "--texts", type=int, default=TEXTS, metavar="N", help="of the part about memory (default: 10000)"
@@ -54,7 +53,9 @@ def main() -> int:
 
     folder, version = weights_location(_weights(arguments.weights))
     weights = load_weights(folder, version)
-    print(f"weights {weights.manifest.version}, {cores()} cores, {arguments.seconds:g} s of each load\n", flush=True)
+    print(
+        f"weights {weights.manifest.version}, {machine.describe()}, {arguments.seconds:g} s of each load\n", flush=True
+    )
     table = Table()
     with tempfile.TemporaryDirectory(prefix="lstmega-benchmark-") as temporary:
         bench = Bench(Path(temporary), weights.folder)
@@ -69,7 +70,7 @@ def main() -> int:
 
 
 def _weights(named: str | None) -> Path | None:
-    """The folder of a version that ships, or any other."""
+    """Returns the folder of a shipped version, or any other."""
     if named is None:
         return None
     shipped = shipped_folder() / named

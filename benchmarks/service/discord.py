@@ -1,4 +1,4 @@
-"""People on a loopback Discord: commands come through the gateway, answers through the REST interface, all of it real.
+"""Users on a loopback Discord: commands arrive through the gateway, answers through the REST interface.
 
 Discord's limits are not simulated. Its 50 requests a second for a bot do not hold here: "Interaction endpoints are not
 bound to the bot's Global Rate Limit" (https://discord.com/developers/docs/topics/rate-limits#global-rate-limit).
@@ -21,13 +21,13 @@ from testing.discord import DiscordServer, command, interaction_token, json_resp
 _MESSAGE: Final = 4
 """https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-response-object-interaction-callback-type"""
 _PLACEHOLDER: Final = "…"
-"""What the bot fills a public announcement with, before it says something privately."""
+"""The bot edits a public reply to this before it answers privately."""
 _MESSAGE_SENT: Final = json.dumps(message("50", "")).encode()
-"""What a webhook answers. What was said is not repeated, since the bot does not look at it."""
+"""A webhook's response. The text is not repeated, since the bot does not read it."""
 
 
 class LoadedDiscord(DiscordServer):
-    """The tests' Discord, which remembers nothing of what was said and tells each person of their answer."""
+    """The tests' Discord, without a record of messages; each user gets their answer as a future."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class LoadedDiscord(DiscordServer):
         self._waiting: dict[str, asyncio.Future[tuple[float, int, Kind]]] = {}
 
     async def ask(self, person: str, channel: str) -> tuple[float, int, Kind]:
-        """Somebody uses /nietzsche in a channel; returns when the whole text was there, its length and kind."""
+        """Uses /nietzsche in a channel; returns when the whole text arrived, its length and kind."""
         number = str(next(self._numbers))
         answer: asyncio.Future[tuple[float, int, Kind]] = asyncio.get_running_loop().create_future()
         self._waiting[interaction_token(number)] = answer
@@ -56,15 +56,15 @@ class LoadedDiscord(DiscordServer):
         match path:
             case ["interactions", number, token, "callback"]:
                 if body["type"] == _MESSAGE:
-                    self._tell(token, body["data"])
+                    self._resolve(token, body["data"])
                 return json_response({"interaction": {"id": number, "type": 2, "response_message_id": "50"}})
             case ["webhooks", _, token, *_]:
                 if body.get("content", _PLACEHOLDER) != _PLACEHOLDER:
-                    self._tell(token, body)
+                    self._resolve(token, body)
                 return web.Response(body=_MESSAGE_SENT, content_type="application/json")
         return await super().handle(request)
 
-    def _tell(self, token: str, message: dict[str, Any]) -> None:
+    def _resolve(self, token: str, message: dict[str, Any]) -> None:
         answer = self._waiting.get(token)
         if answer is not None and not answer.done():
             kind = Kind.TEXT if message.get("components") else Kind.REFUSAL
@@ -73,7 +73,7 @@ class LoadedDiscord(DiscordServer):
 
 @dataclass(frozen=True)
 class DiscordPerson:
-    """Somebody in a channel."""
+    """A user in a channel."""
 
     server: LoadedDiscord
     id: str
@@ -85,5 +85,5 @@ class DiscordPerson:
 
 
 def in_channels(server: LoadedDiscord, count: int, each: int = 1) -> list[DiscordPerson]:
-    """People, `each` so many in a channel."""
+    """Returns users, `each` of them in a channel."""
     return [DiscordPerson(server, str(10_000 + n), str(500_000 + n // each)) for n in range(count)]

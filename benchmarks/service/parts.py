@@ -1,4 +1,4 @@
-"""What is measured, part by part. Each runs the bot anew and adds its rows to the table."""
+"""The parts of the benchmark. Each starts the bot and adds its rows to the table."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ from benchmarks.service.telegram import in_private
 from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
-"""Texts a second that are wanted."""
+"""Texts per second that the bot should carry."""
 PEOPLE: Final = 1000
-"""Who ask in turn, so that nobody asks again before they have read what they got."""
+"""Users who ask in turn, so that none asks again before they have their answer."""
 CHATS: Final = 200
 BUSY_SHARE: Final = 0.9
-"""Of the requests come from one chat, in the part about fairness."""
+"""Share of the requests that come from one chat, in the part about fairness."""
 OTHERS_RATE: Final = 5.0
 MEMORY_STEPS: Final = (1_000, 10_000, 30_000, 100_000)
 AT_ONCE: Final = 50
 ALLOWED: Final = 30.0
-"""Messages a second that Telegram takes of a bot."""
+"""Messages per second that Telegram accepts from a bot."""
 RELOAD_RATE: Final = 15.0
 RELOAD_EVERY: Final = 1.0
 WARM_UP: Final = 3.0
@@ -40,7 +40,7 @@ WARM_UP: Final = 3.0
 
 @dataclass(frozen=True)
 class Run:
-    """One run of the benchmark: of each load so many `seconds`, texts of `length` characters."""
+    """One run of the benchmark: `seconds` of each load, texts of `length` characters."""
 
     bench: Bench
     table: Table
@@ -51,12 +51,12 @@ class Run:
 
     @property
     def settings(self) -> dict[str, str]:
-        """The bot's."""
+        """The bot's configuration."""
         return {"BOT__LENGTH": str(self.length)}
 
 
 async def load(run: Run) -> None:
-    """The rate that is wanted, on each platform alone and on both together."""
+    """Asks at the rate that the bot should carry, on each platform alone and on both together."""
     wanted = f"{RATE:.0f}/s, 99th < 1 s"
     async with run.bench.on_discord(**run.settings) as (service, discord):
         await _measure(run, service, "load_discord", "Discord", wanted, (in_channels(discord, PEOPLE), RATE))
@@ -69,7 +69,7 @@ async def load(run: Run) -> None:
 
 
 async def overload(run: Run) -> None:
-    """Twice that rate, and twice what Telegram lets through."""
+    """Asks at twice that rate, and at twice what Telegram lets through."""
     wanted = "99th < 1 s"
     async with run.bench.on_discord(**run.settings) as (service, discord):
         crowd = (in_channels(discord, PEOPLE), 2 * RATE)
@@ -79,19 +79,19 @@ async def overload(run: Run) -> None:
         what = f"{2 * RATE:.0f}/s on Telegram, its limits lifted"
         await _measure(run, service, "overload_telegram", what, wanted, private)
     async with run.bench.on_telegram(limited=True, **run.settings) as (service, telegram):
-        # Who hears nothing must not ask again while they still listen: the next answer would seem to be for the first.
+        # A user without an answer must not ask again while they wait: the next answer would count for the first.
         private = (in_private(telegram, math.ceil(2 * ALLOWED * PATIENCE)), 2 * ALLOWED)
         what = f"{2 * ALLOWED:.0f}/s on Telegram, within its limits"
         await _measure(run, service, "overload_limited", what, "", private)
 
 
 async def fairness(run: Run) -> None:
-    """The others' waits without the chat that asks for nine texts of ten, and with it."""
+    """Measures the others' latency without and with a chat that asks for nine texts of ten."""
     each = 2
     rate = OTHERS_RATE / (1 - BUSY_SHARE)
     async with run.bench.on_discord(**run.settings) as (service, discord):
         others = in_channels(discord, each * (CHATS - 1), each)
-        crowd = in_channels(discord, PEOPLE, PEOPLE)[len(others) :]  # all in one channel, and nobody of the others
+        crowd = in_channels(discord, PEOPLE, PEOPLE)[len(others) :]  # all in one channel, and none of the others
         quiet = await _measure(
             run, service, "fairness_quiet", f"{CHATS - 1} chats, {OTHERS_RATE:.0f}/s", "", (others, OTHERS_RATE)
         )
@@ -104,7 +104,7 @@ async def fairness(run: Run) -> None:
 
 
 async def memory(run: Run) -> None:
-    """Resident memory after ever more texts, without Telegram's limits: within them, 100,000 take an hour."""
+    """Measures memory after more and more texts, without Telegram's limits: within them, 100,000 take an hour."""
     settings = {"BOT__LENGTH": "40", "BOT__REST": "0"}
     async with run.bench.on_telegram(limited=False, **settings) as (service, telegram):
         people = in_private(telegram, PEOPLE)
@@ -114,14 +114,14 @@ async def memory(run: Run) -> None:
                 some = await closed_loop(people, AT_ONCE, min(1000, goal - answered))
                 answered += len(some)
                 telegram.forget()
-            rss = service.resident_mb
-            run.table.figures[f"rss_after_{answered}_texts_mb"] = rss
+            megabytes = service.memory_mb
+            run.table.figures[f"memory_after_{answered}_texts_mb"] = megabytes
             rest = f"{answered / (time.monotonic() - began):.0f} texts/s"
-            run.table.add(f"memory after {answered:,} texts", "flat ±5 %, < 250 MB", f"{rss:.1f} MB", rest)
+            run.table.add(f"memory after {answered:,} texts", "flat ±3 %, ≤ 220 MB", f"{megabytes:.1f} MB", rest)
 
 
 async def idle(run: Run) -> None:
-    """Processor time of a bot that nobody talks to, on both platforms."""
+    """Measures the processor time of an idle bot, on both platforms."""
     async with run.bench.on_both(**run.settings) as (service, telegram, discord):
         await closed_loop([*in_private(telegram, 5), *in_channels(discord, 5)], 5, 10)
         await asyncio.sleep(2 * WARM_UP)
@@ -130,12 +130,12 @@ async def idle(run: Run) -> None:
         used = service.usage() - before
         share = (used.main + used.others) / run.seconds
         run.table.figures["idle_share_of_a_core"] = share
-        rest = f"main thread {used.main / run.seconds:.2%}, {service.resident_mb:.0f} MB"
+        rest = f"main thread {used.main / run.seconds:.2%}, {service.memory_mb:.0f} MB"
         run.table.add("idle, connected to both", "< 0.5 % of a core", f"{share:.2%}", rest)
 
 
 async def alone(run: Run) -> None:
-    """One person at a time."""
+    """Asks for one text at a time."""
     async with run.bench.on_telegram(limited=True, **run.settings) as (_, telegram):
         people = in_private(telegram, PEOPLE)
         await closed_loop(people[:10], 1, 10)
@@ -145,7 +145,7 @@ async def alone(run: Run) -> None:
 
 
 async def most(run: Run) -> None:
-    """Many people, each of whom asks again as soon as they are answered."""
+    """Measures the throughput: many users, each of whom asks again as soon as they have their answer."""
     async with run.bench.on_telegram(limited=False, **run.settings | {"BOT__REST": "0"}) as (service, telegram):
         people = in_private(telegram, AT_ONCE)
         await closed_loop(people, AT_ONCE, 2 * AT_ONCE)
@@ -157,13 +157,13 @@ async def most(run: Run) -> None:
 
 
 async def reloads(run: Run) -> None:
-    """The same load without and with other weights every second, as by a training that ends."""
+    """Measures the same load without and with a reload of other weights every second."""
     versions = two_copies(run.bench.place / "copies", run.weights)
     bench = replace(run.bench, weights=run.bench.place / "copies")
     async with bench.on_telegram(limited=True, **run.settings) as (service, telegram):
         crowd = (in_private(telegram, PEOPLE), RELOAD_RATE)
         await _measure(run, service, "reloads_none", f"Telegram, {RELOAD_RATE:.0f}/s", "", crowd)
-        reloading = asyncio.create_task(_reload_again_and_again(run.bench.place / "copies", versions))
+        reloading = asyncio.create_task(_reload_repeatedly(run.bench.place / "copies", versions))
         await _measure(run, service, "reloads", "the same, a reload every second", "", crowd)
         reloading.cancel()
         await asyncio.wait({reloading})
@@ -172,7 +172,7 @@ async def reloads(run: Run) -> None:
 
 
 Crowd = tuple[Sequence[Person], float]
-"""People who ask in turn, and how many texts a second they ask for together."""
+"""Users who ask in turn, and their requests per second together."""
 
 PARTS: Final = {part.__name__: part for part in (load, overload, fairness, memory, idle, alone, most, reloads)}
 
@@ -186,21 +186,21 @@ async def _measure(
     *crowds: Crowd,
     only_first: bool = False,
 ) -> list[Answer]:
-    """Each crowd asks at its rate, after a warm-up. Returns the answers, `only_first`: those of the first crowd."""
+    """Lets each crowd ask at its rate, after a warm-up. Returns the answers, `only_first`: those of the first crowd."""
 
     async def crowded(seconds: float, seed: int) -> list[list[Answer]]:
         loops = [open_loop(people, rate, seconds, seed + n) for n, (people, rate) in enumerate(crowds)]
         return await asyncio.gather(*loops)
 
     await crowded(WARM_UP, 100)
-    before, memory_before, began = service.usage(), service.resident_mb, time.monotonic()
+    before, memory_before, began = service.usage(), service.memory_mb, time.monotonic()
     found = await crowded(run.seconds, 0)
-    everybody = list(itertools.chain.from_iterable(found))
-    answers = found[0] if only_first else everybody
+    everyone = list(itertools.chain.from_iterable(found))
+    answers = found[0] if only_first else everyone
     run.table.add_waits(name, what, wanted, answers, run.seconds)
-    _add_usage(run, name, service.usage() - before, everybody, time.monotonic() - began)
-    run.table.figures |= {f"{name}_rss_before_mb": memory_before, f"{name}_rss_after_mb": service.resident_mb}
-    run.table.add("  memory", "", f"{memory_before:.0f} MB before, {service.resident_mb:.0f} MB after")
+    _add_usage(run, name, service.usage() - before, everyone, time.monotonic() - began)
+    run.table.figures |= {f"{name}_memory_before_mb": memory_before, f"{name}_memory_after_mb": service.memory_mb}
+    run.table.add("  memory", "", f"{memory_before:.0f} MB before, {service.memory_mb:.0f} MB after")
     return answers
 
 
@@ -213,15 +213,13 @@ def _add_usage(run: Run, name: str, used: Usage, answers: Sequence[Answer], seco
         f"{name}_main_thread_share": used.main / seconds,
         f"{name}_strangers_share": used.strangers / seconds,
     }
-    run.table.add(
-        "  processor time for each that asked", "", used.each(asked), f"main thread {used.main / seconds:.0%}"
-    )
+    run.table.add("  processor time per request", "", used.each(asked), f"main thread {used.main / seconds:.0%}")
     ours = (used.main + used.others + used.load) / seconds
     run.table.add("  cores in use", "", f"bot and load {ours:.2f}, strangers {used.strangers / seconds:.2f}")
 
 
 def two_copies(folder: Path, weights: Weights) -> tuple[str, str]:
-    """A weights folder with the version in it twice, the second one current; returns their names."""
+    """Makes a weights folder with the version in it twice, the second one current; returns their names."""
     files = {name: (weights.folder / name).read_bytes() for name in weights.manifest.files}
     names = ("copy-1", "copy-2")
     for name in names:
@@ -230,8 +228,8 @@ def two_copies(folder: Path, weights: Weights) -> tuple[str, str]:
     return names
 
 
-async def _reload_again_and_again(weights: Path, versions: Sequence[str]) -> None:
-    """Points `CURRENT` at the next version, again and again."""
+async def _reload_repeatedly(weights: Path, versions: Sequence[str]) -> None:
+    """Points `CURRENT` at the next version every `RELOAD_EVERY` seconds."""
     for version in itertools.cycle(versions):
         await asyncio.sleep(RELOAD_EVERY)
         await asyncio.to_thread(activate, weights, version)

@@ -1,4 +1,4 @@
-"""People who ask for texts, at times of their own or as soon as they are answered, and how long they wait."""
+"""Simulated users who ask for texts, at times of their own or as soon as they have an answer, and their latency."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from enum import Enum
 from typing import Final, Protocol
 
 PATIENCE: Final = 30.0
-"""Seconds. An answer, a start or an end that takes longer is lost."""
+"""Seconds. An answer, a start or an end that takes longer counts as lost."""
 
 
 class Kind(Enum):
-    """What came back."""
+    """What the answer was."""
 
     TEXT = "text"
     REFUSAL = "refusal"
@@ -26,7 +26,7 @@ class Kind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A person's `wait` in seconds, and what came of it: so many `characters`."""
+    """A latency in seconds, and the answer's kind and length in characters."""
 
     wait: float
     characters: int
@@ -34,14 +34,14 @@ class Answer:
 
 
 class Person(Protocol):
-    """Somebody on one of the platforms."""
+    """A user on one of the platforms."""
 
     async def ask(self) -> tuple[float, int, Kind]:
-        """Asks for a text and waits; returns when the answer was there (`time.monotonic`), its length and kind."""
+        """Asks for a text and waits; returns when the answer arrived (`time.monotonic`), its length and kind."""
 
 
 async def asked(person: Person, due: float | None = None) -> Answer:
-    """Asks and waits. `due`: when they should have asked, for what is late already."""
+    """Asks and waits. `due`: when the request was due, if it is late already."""
     began = time.monotonic() if due is None else due
     try:
         async with asyncio.timeout(PATIENCE):
@@ -52,9 +52,9 @@ async def asked(person: Person, due: float | None = None) -> Answer:
 
 
 async def closed_loop(people: Sequence[Person], at_once: int, texts: int, *, seconds: float = math.inf) -> list[Answer]:
-    """`at_once` people ask, each again as soon as they are answered, each in their share of the people in turn.
+    """Lets `at_once` users ask at a time, each again as soon as there is an answer, in their share of the users.
 
-    Ends after so many texts, or after so many seconds.
+    Ends after `texts` texts, or after `seconds`.
     """
     until = time.monotonic() + seconds
     tickets = iter(range(texts))
@@ -73,7 +73,7 @@ async def closed_loop(people: Sequence[Person], at_once: int, texts: int, *, sec
 
 
 async def open_loop(people: Sequence[Person], rate: float, seconds: float, seed: int = 0) -> list[Answer]:
-    """People ask in turn, `rate` times a second in all, at times that have nothing to do with the answers."""
+    """Lets users ask in turn, `rate` times per second in all, at times that are independent of the answers."""
     tasks: list[asyncio.Task[Answer]] = []
     began = time.monotonic()
     async with asyncio.TaskGroup() as group:
@@ -84,9 +84,9 @@ async def open_loop(people: Sequence[Person], rate: float, seconds: float, seed:
 
 
 def arrivals(rate: float, seconds: float, seed: int) -> list[float]:
-    """Seconds after the beginning, rising: a Poisson process, as of people who know nothing of each other.
+    """Returns rising times in seconds: a Poisson process, as of independent users.
 
-    Of all its runs it is one in which just `rate` times `seconds` of them come, since the rate is what is promised.
+    There are exactly `rate` × `seconds` of them, so that the rate is exact.
     """
     draw = random.Random(seed)  # noqa: S311 - the same load each time
     return sorted(draw.uniform(0, seconds) for _ in range(round(rate * seconds)))

@@ -1,4 +1,4 @@
-"""The bot as a process of its own, on platforms that live in this one, and what it takes of the machine."""
+"""The bot as a process of its own, on platforms that run in this one, and what it takes of the machine."""
 
 from __future__ import annotations
 
@@ -38,9 +38,8 @@ _TICK: Final = 1 / os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Usage:
-    """Seconds of processor time: the bot's main thread, its other threads, and this process, which is the load.
-
-    `strangers`: other processes on the machine, and other machines on its processor; they spoil the figures.
+    """Seconds of processor time: the bot's main thread, its other threads and its worker process, and this process,
+    which is the load. `strangers`: other processes on the machine, and other machines on its processor.
     """
 
     main: float
@@ -57,40 +56,49 @@ class Usage:
         )
 
     def each(self, texts: int) -> str:
-        """Milliseconds for each of so many texts, in words."""
+        """Returns the milliseconds per text, in words."""
         main, others, load = (1000 * part / texts for part in (self.main, self.others, self.load))
-        return f"main thread {main:.1f} ms, generator and others {others:.1f} ms, load {load:.1f} ms"
+        return f"main thread {main:.1f} ms, worker and others {others:.1f} ms, load {load:.1f} ms"
 
 
 class Service:
-    """The process under test."""
+    """The process under test, with its worker process."""
 
     def __init__(self, process: asyncio.subprocess.Process, port: int) -> None:
         self._process = process
         self._port = port
 
     @property
-    def resident_mb(self) -> float:
-        """`VmRSS`, in MB of 2^20 bytes."""
-        status = Path(f"/proc/{self._process.pid}/status").read_text(encoding="ascii")
-        return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+    def _folders(self) -> list[Path]:
+        """The /proc folders of the bot and of every process that it started."""
+        found = [Path(f"/proc/{self._process.pid}")]
+        for folder in found:
+            for children in folder.glob("task/*/children"):
+                found += [Path(f"/proc/{child}") for child in children.read_text(encoding="ascii").split()]
+        return found
+
+    @property
+    def memory_mb(self) -> float:
+        """Proportional set size of all its processes, in MB of 2^20 bytes."""
+        rollups = [(folder / "smaps_rollup").read_text(encoding="ascii") for folder in self._folders]
+        return sum(int(rollup.partition("\nPss:")[2].split()[0]) for rollup in rollups) / 1024
 
     def usage(self) -> Usage:
-        """So far."""
-        folder = Path(f"/proc/{self._process.pid}")
-        whole, main = _cpu(folder / "stat"), _cpu(folder / "task" / str(self._process.pid) / "stat")
+        """Returns what was used so far, by workers that have ended too."""
+        folders = self._folders
+        whole, main = sum(map(_cpu, folders)), _cpu(folders[0] / "task" / str(self._process.pid), ended=False)
         load = time.process_time()
         return Usage(main, whole - main, load, _machine() - whole - load)
 
     async def metric(self, name: str) -> float:
-        """A number of `/metrics`; 0 while there is none of that name and labels."""
+        """Returns a number of `/metrics`; 0 while there is none of that name and labels."""
         url = f"http://127.0.0.1:{self._port}/metrics"
         async with ClientSession() as session, session.get(url) as response:
             found = re.search(rf"^{re.escape(name)} (\S+)$", await response.text(), re.MULTILINE)
         return float(found[1]) if found else 0.0
 
     async def connected(self) -> None:
-        """Waits until every platform is."""
+        """Waits until every platform is connected."""
         async with asyncio.timeout(PATIENCE), ClientSession() as session:
             while True:
                 try:
@@ -102,21 +110,21 @@ class Service:
                 await asyncio.sleep(0.1)
 
     async def stop(self) -> None:
-        """Ends it as an operator does."""
+        """Stops it as an operator does."""
         if self._process.returncode is None:
             self._process.send_signal(signal.SIGTERM)
         async with asyncio.timeout(PATIENCE):
             await self._process.wait()
 
 
-def _cpu(stat: Path) -> float:
-    """User and system time of a `stat` file (proc(5)), in seconds."""
-    fields = stat.read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * _TICK
+def _cpu(folder: Path, *, ended: bool = True) -> float:
+    """Returns the user and system time of a `stat` file (proc(5)) in seconds, with that of children that `ended`."""
+    fields = (folder / "stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return sum(map(int, fields[11 : 15 if ended else 13])) * _TICK
 
 
 def _machine() -> float:
-    """Seconds in which the machine's cores did something, or were somebody else's (proc(5), `stat`)."""
+    """Returns the seconds in which the machine's cores were busy, or another machine's (proc(5), `stat`)."""
     user, nice, system, _idle, _waiting, *interrupts_and_stolen = map(
         int, Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:9]
     )
@@ -125,27 +133,27 @@ def _machine() -> float:
 
 @dataclass(frozen=True)
 class Bench:
-    """What is served: `weights` as in the configuration; `place` is for databases and logs."""
+    """Starts the bot with `weights` as in the configuration; `place` is for databases and logs."""
 
     place: Path
     weights: Path
 
     @asynccontextmanager
     async def on_telegram(self, *, limited: bool, **more: str) -> AsyncIterator[tuple[Service, TelegramServer]]:
-        """The bot on Telegram. `limited`: whether it keeps to Telegram's limits; `more`: configuration."""
+        """Runs the bot on Telegram. `limited`: whether it keeps to Telegram's limits; `more`: configuration."""
         async with TelegramServer() as server, self._running(_telegram(server) | more, limited=limited) as service:
             yield service, server
 
     @asynccontextmanager
     async def on_discord(self, **more: str) -> AsyncIterator[tuple[Service, LoadedDiscord]]:
-        """The bot on Discord."""
+        """Runs the bot on Discord."""
         discord = LoadedDiscord()
         async with discord.running(), self._running(_discord(discord) | more, limited=True) as service:
             yield service, discord
 
     @asynccontextmanager
     async def on_both(self, **more: str) -> AsyncIterator[tuple[Service, TelegramServer, LoadedDiscord]]:
-        """The bot on both, within all limits."""
+        """Runs the bot on both, within all limits."""
         discord = LoadedDiscord()
         async with AsyncExitStack() as stack:
             server = await stack.enter_async_context(TelegramServer())
@@ -155,7 +163,7 @@ class Bench:
 
     @asynccontextmanager
     async def _running(self, settings: Mapping[str, str], *, limited: bool) -> AsyncIterator[Service]:
-        """The bot, connected, with a new database. What it warns of is printed at the end."""
+        """Runs the bot, connected, with a new database. Prints its warnings at the end."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             port = int(probe.getsockname()[1])
@@ -182,9 +190,9 @@ class Bench:
         finally:
             await service.stop()
             lines = log.read_text(encoding="utf-8").splitlines()
-            told = [line for line in lines if " info " not in line and " debug " not in line]
-            if told:
-                print("\n".join(told[:20]), file=sys.stderr)
+            warnings = [line for line in lines if " info " not in line and " debug " not in line]
+            if warnings:
+                print("\n".join(warnings[:20]), file=sys.stderr)
 
 
 def _telegram(server: TelegramServer) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What a run found: figures by name, and rows that set what is wanted beside what was seen."""
+"""What a run found: figures by name, and rows with what is wanted beside what was measured."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Table:
         print(" ".join([*cells, rest]).rstrip(), flush=True)
 
     def add_waits(self, name: str, what: str, wanted: str, answers: Sequence[Answer], seconds: float) -> None:
-        """The waits for texts and for refusals, and how many of each there were in so many seconds."""
+        """Adds the latencies of texts and of refusals, and their rates over `seconds`."""
         texts, refusals = (waits(answers, kind) for kind in (Kind.TEXT, Kind.REFUSAL))
         silent = len(answers) - len(texts) - len(refusals)
         self.figures |= {
@@ -49,12 +49,12 @@ class Table:
 
 
 def waits(answers: Sequence[Answer], kind: Kind) -> list[float]:
-    """Seconds, in rising order."""
+    """Returns latencies in seconds, in rising order."""
     return sorted(answer.wait for answer in answers if answer.kind is kind)
 
 
 def percentile(rising: Sequence[float], share: float) -> float:
-    """The smallest number that at least `share` of them do not exceed."""
+    """Returns the smallest number that at least `share` of them do not exceed."""
     return rising[math.ceil(share * len(rising)) - 1]
 
 

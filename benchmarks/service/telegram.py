@@ -1,4 +1,4 @@
-"""People on the tests' loopback Telegram."""
+"""Users on the tests' loopback Telegram."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from testing.telegram import Chat, TelegramServer, User
 
 @dataclass(frozen=True)
 class TelegramPerson:
-    """Somebody in a chat, where nobody else asks before they are answered."""
+    """A user in a chat in which no other user asks before there is an answer."""
 
     chat: Chat
     user: User
@@ -23,6 +23,6 @@ class TelegramPerson:
 
 
 def in_private(server: TelegramServer, count: int) -> list[TelegramPerson]:
-    """People, each in a private chat."""
+    """Returns users, each in a private chat."""
     users = [server.user(f"Person {number}") for number in range(count)]
     return [TelegramPerson(server.private(user), user) for user in users]
