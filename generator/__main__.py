@@ -8,10 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from generator.cluster.deploy import DeploymentSpec, connect, deploy
+from generator.cluster.deploy import connect, deploy
 from generator.errors import GeneratorError
-from generator.weights.manifest import MANIFEST
-from generator.weights.versions import shipped_folder
+from generator.weights.versions import locate, shipped_folder
 
 _FAILURE = 1
 _INTERRUPTED = 130
@@ -50,16 +49,6 @@ def _count(typed: str) -> int:
     return int(typed)
 
 
-def _spec(options: argparse.Namespace) -> DeploymentSpec:
-    weights, version = options.weights, options.version
-    if "://" not in weights:
-        path = Path(weights).expanduser().resolve()
-        if (path / MANIFEST).is_file():
-            path, version = path.parent, version or path.name
-        weights = str(path)
-    return DeploymentSpec(weights, version, options.replicas, options.most, options.threads)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs one command. Returns the exit status: 0 done, 1 refused by the cluster or the weights, 130 Ctrl-C."""
     parser = _parser()
@@ -70,16 +59,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.most is not None and options.most < options.replicas:
         parser.error("--most must be at least --replicas")
     try:
-        spec = _spec(options)
         started = connect(options.address, or_start=True)
-        version = deploy(spec)
+        weights, version = options.weights, options.version
+        if "://" not in weights:
+            folder, named = locate(Path(weights))
+            weights, version = str(folder), version or named
+        version = deploy(weights, version, replicas=options.replicas, most=options.most, threads=options.threads)
     except GeneratorError as error:
         print(f"python -m generator serve: {error}", file=sys.stderr)
         return _FAILURE
     except KeyboardInterrupt:
         print("python -m generator serve: interrupted; the cluster continues the deployment", file=sys.stderr)
         return _INTERRUPTED
-    print(f"{version} serves on {spec.replicas} replicas", flush=True)
+    print(f"{version} serves on {options.replicas} replicas", flush=True)
     if started:
         print("The cluster was started here. Ctrl-C ends it.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

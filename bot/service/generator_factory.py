@@ -9,24 +9,15 @@ from typing import Final
 from bot.config.schema import GeneratorSection
 from generator import Generator
 from generator.process.generator import ProcessGenerator
-from generator.weights.manifest import MANIFEST
-from generator.weights.versions import shipped_folder
+from generator.weights.versions import locate, shipped_folder
 
 _QUEUE: Final = 160
 """More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""
 
 
 def weights_location(configured: Path | None) -> tuple[Path, str | None]:
-    """Returns the weights folder and the version in it (`None`: the current one) that a path means.
-
-    `None` is the shipped folder; a path is a weights folder, or the folder of one version in it.
-    """
-    if configured is None:
-        return shipped_folder(), None
-    path = configured.expanduser().resolve()
-    if (path / MANIFEST).is_file():
-        return path.parent, path.name
-    return path, None
+    """Returns the weights folder and the version in it (`None`: the current one); `configured` as in `locate`."""
+    return (shipped_folder(), None) if configured is None else locate(configured)
 
 
 def watched_folder(section: GeneratorSection) -> Path | None:

@@ -23,17 +23,6 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Reloaded:
-    """The versions that served before and that serve now."""
-
-    before: str
-    now: str
-
-    def __str__(self) -> str:
-        return messages.reloaded(self.before, self.now)
-
-
-@dataclass(frozen=True, slots=True)
 class _Seen:
     """What CURRENT names, or why that cannot be said; and that version's files, each with size and time of change."""
 
@@ -53,8 +42,8 @@ class Reloading:
         self.refusal = ""
         """Why the last attempt was refused; empty if it was not."""
 
-    async def reload(self, trigger: str) -> Reloaded:
-        """Loads what CURRENT names while the old weights serve, then switches to it.
+    async def reload(self, trigger: str) -> str:
+        """Loads what CURRENT names while the old weights serve, then switches to it; returns a sentence about it.
 
         `trigger` says in the log what asked for it. Raises `WeightsError`, which is logged; then the old weights stay.
         """
@@ -71,7 +60,7 @@ class Reloading:
         now = weights.manifest.version
         self._on_outcome("unchanged" if before == now else "loaded")
         log.info("reload.done trigger=%r version=%s before=%s", trigger, now, before)
-        return Reloaded(before, now)
+        return messages.reloaded(before, now)
 
     def ask(self) -> None:
         """Asks for a reload from where nothing can wait for it: a signal handler. Several requests make one reload."""

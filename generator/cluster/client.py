@@ -7,16 +7,15 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 from generator.backoff import Backoff
-from generator.errors import Overloaded, Unavailable, WeightsError
+from generator.errors import Unavailable, WeightsError
 from generator.process.protocol import Ready, Work
 from generator.process.remote import RemoteGenerator
 from generator.process.spawn import ChildProcess
-from generator.types import GeneratorStatus
 from generator.weights.manifest import Manifest
 from generator.weights.versions import Weights
 
@@ -83,14 +82,8 @@ class Pool(RemoteGenerator):
         Raises `WeightsError` when the pool is away.
         """
         if unavailable := self.status().unavailable:
-            raise WeightsError(unavailable)
+            raise WeightsError(f"the pool is away: {unavailable}")
         return self.weights
-
-    def status(self) -> GeneratorStatus:
-        """Returns the threads of all replicas, and whether they can be reached."""
-        status = super().status()
-        unavailable = f"the pool is away: {status.unavailable}" if status.unavailable else ""
-        return replace(status, unavailable=unavailable)
 
     async def _request(self, work: Work) -> Any:
         try:
@@ -99,14 +92,6 @@ class Pool(RemoteGenerator):
                 return await worker.request(work, time.time() + self._request_seconds)
         except TimeoutError as error:
             raise Unavailable("the pool did not answer in time") from error
-        except Overloaded:
-            raise Overloaded(self._retry_after()) from None
-
-    def _retry_after(self) -> float:
-        """Returns the seconds until about half of what this bot has asked for will have been generated."""
-        in_flight = self._worker.in_flight.values() if self._worker else ()
-        waiting = sum(asked.work.characters for asked in in_flight)
-        return max(1.0, waiting / 2 / self.statistics().characters_per_second)
 
     async def _spawn(self, *, again: bool) -> ChildProcess:  # noqa: ARG002 - the pool says what it serves
         # Ray prints much, and keeps logs of its own.
@@ -115,9 +100,3 @@ class Pool(RemoteGenerator):
     def _weights_of(self, ready: Ready) -> Weights:
         manifest = Manifest.from_json(ready.manifest)
         return PoolWeights(self._folder / manifest.version, manifest, b"", ready.files)
-
-    def _refusal(self, reason: str) -> Unavailable:
-        return Unavailable(reason)
-
-    def _lost(self, reason: str) -> Unavailable:
-        return Unavailable(f"the pool is away: {reason}")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from dataclasses import dataclass
 from typing import Any, Final
 
 from generator.cluster.remote_weights import named_version
@@ -33,20 +32,6 @@ HEALTH_TIMEOUT_SECONDS: Final = 5.0
 """How long a check may take. A replica that fails three in a row is replaced: by Serve's own timeout of 30 s, one whose
 process hangs would take texts for a minute and a half."""
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class DeploymentSpec:
-    """What to deploy: `replicas` of `threads` threads each, up to `most` of them under load.
-
-    `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names).
-    """
-
-    weights: str
-    version: str | None = None
-    replicas: int = 1
-    most: int | None = None
-    threads: int = 1
 
 
 def ray_and_serve() -> tuple[Any, Any]:
@@ -86,28 +71,28 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def deploy(spec: DeploymentSpec) -> str:
+def deploy(
+    weights: str, version: str | None = None, *, replicas: int = 1, most: int | None = None, threads: int = 1
+) -> str:
     """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
 
-    The version is loaded and tested on the cluster first. Raises `WeightsError` when that or the roll-out fails.
+    `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names);
+    `replicas` of `threads` threads each, up to `most` of them under load. The version is loaded and tested on the
+    cluster first. Raises `WeightsError` when that or the roll-out fails.
     """
     ray, serve = ray_and_serve()
-    version = spec.version or named_version(spec.weights)
-    if trouble := ray.get(ray.remote(preflight).options(num_cpus=0).remote(spec.weights, version)):
+    version = version or named_version(weights)
+    if trouble := ray.get(ray.remote(preflight).options(num_cpus=0).remote(weights, version)):
         raise WeightsError(f"{trouble}; nothing was changed")
-    amount: dict[str, Any] = {"num_replicas": spec.replicas}
-    if spec.most is not None:
-        scaling = {
-            "min_replicas": spec.replicas,
-            "max_replicas": spec.most,
-            "target_ongoing_requests": TARGET_CONCURRENCY,
-        }
+    amount: dict[str, Any] = {"num_replicas": replicas}
+    if most is not None:
+        scaling = {"min_replicas": replicas, "max_replicas": most, "target_ongoing_requests": TARGET_CONCURRENCY}
         amount = {"autoscaling_config": scaling}
     deployment = serve.deployment(
         Replica,
         name=REPLICA,
-        ray_actor_options={"num_cpus": spec.threads},
-        user_config={"weights": spec.weights, "version": version},
+        ray_actor_options={"num_cpus": threads},
+        user_config={"weights": weights, "version": version},
         max_ongoing_requests=MAX_BATCH_SIZE + QUEUE,
         max_queued_requests=MAX_QUEUED,
         graceful_shutdown_timeout_s=DRAIN_SECONDS,
@@ -117,13 +102,13 @@ def deploy(spec: DeploymentSpec) -> str:
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **amount,
     )
-    cores, wanted = ray.cluster_resources().get("CPU", 0.0), spec.replicas * spec.threads
+    cores, wanted = ray.cluster_resources().get("CPU", 0.0), replicas * threads
     if wanted > cores:
-        log.warning("%d replicas need %d cores, and the cluster has %g: waiting for more", spec.replicas, wanted, cores)
+        log.warning("%d replicas need %d cores, and the cluster has %g: waiting for more", replicas, wanted, cores)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
     try:
-        serve.run(deployment.bind(spec.threads), name=APPLICATION, route_prefix=None)
+        serve.run(deployment.bind(threads), name=APPLICATION, route_prefix=None)
     except RuntimeError as error:
         raise WeightsError(f"{version}: the roll-out stopped: {_why(serve) or error}") from error
     return version

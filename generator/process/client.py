@@ -8,10 +8,9 @@ import itertools
 import logging
 from collections.abc import Callable
 from contextvars import Context, copy_context
-from dataclasses import dataclass
 from typing import Any, Final
 
-from generator.errors import GeneratorError, WeightsError
+from generator.errors import GeneratorError, ModelError, Unavailable, WeightsError
 from generator.process.protocol import (
     Cancel,
     Failed,
@@ -33,35 +32,20 @@ from generator.weights.versions import Weights
 _FIRST_GUESS: Final = 2_000.0
 """Characters per second, until the worker has measured it."""
 Report = Ready | Heartbeat | Unreachable
-Fail = Callable[[str], GeneratorError]
-"""Makes an error from the reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class _InFlight:
-    """A request, and the context that it was made in, for what is logged about it."""
-
-    work: Work
-    future: asyncio.Future[Any]
-    context: Context
 
 
 class WorkerClient:
     """One worker process. `run` has to run while it is used.
 
     `ready` is done when the worker serves `weights`, and fails when it cannot. `on_report` is called with what the
-    worker says about itself, before the attributes here follow. `refused` and `lost` make the error of a worker that
-    does not become ready, and of the requests that are in flight when it ends or its cluster cannot be reached.
+    worker says about itself, before the attributes here follow.
     """
 
-    def __init__(
-        self, child: ChildProcess, on_report: Callable[[WorkerClient, Report], None], refused: Fail, lost: Fail
-    ) -> None:
+    def __init__(self, child: ChildProcess, on_report: Callable[[WorkerClient, Report], None]) -> None:
         self.child = child
-        self.lost = lost
         self.began = asyncio.get_running_loop().time()
         self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # somebody may wait no more
+        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # it may be awaited no more
         self.weights: Weights | None = None
         self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), GeneratorStatus(0))
         self.missing = 0
@@ -70,17 +54,17 @@ class WorkerClient:
         """Why it ended; empty while it runs."""
         self.unreachable = ""
         """Why the cluster behind the worker does not answer."""
-        self.in_flight: dict[int, _InFlight] = {}
+        self.in_flight: dict[int, tuple[asyncio.Future[Any], Context]] = {}
+        """Requests by number, each with the context that it was made in, for what is logged about it."""
         self._on_report = on_report
-        self._refused = refused
         self._numbers = itertools.count(1)
 
     async def request(self, work: Work, expires: float = 0.0) -> Any:
         """Generates or scores a text. Cancelling frees its batch slot. Raises what the worker raises."""
         if reason := self.ended or self.unreachable:
-            raise self.lost(reason)
+            raise Unavailable(reason)
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
-        self.in_flight[number] = _InFlight(work, future, copy_context())
+        self.in_flight[number] = future, copy_context()
         try:
             self.child.channel.send(request(number, work, expires))
             with contextlib.suppress(ConnectionError):  # then `run` fails the request
@@ -102,16 +86,18 @@ class WorkerClient:
         self.child.kill()
         self.ended = await self.child.wait()
         await output
-        self._refuse(self._refused(self.ended))
-        self._fail_all(self.ended)
+        self._fail(self.ended)
         return self.ended
+
+    def fail_all(self, error: GeneratorError) -> None:
+        """Ends every request in flight with an error."""
+        for number in self.in_flight:
+            self._settle(number, error)
 
     def _handle(self, message: Any) -> None:
         match message:
             case Generated() | Scored() | Failed():
                 self._settle(message.number, message.result)
-            case Refused(reason):
-                self._refuse(WeightsError(reason))
             case Heartbeat():
                 self._on_report(self, message)
                 self.heartbeat, self.missing, self.unreachable = message, 0, ""
@@ -119,31 +105,29 @@ class WorkerClient:
                 self._on_report(self, message)
                 if not self.ready.done():
                     self.ready.set_result(None)
+            case Refused(reason):
+                self.ready.set_exception(WeightsError(reason))
             case Unreachable(reason):
                 self._on_report(self, message)
                 self.unreachable, self.missing = reason, 0
-                self._refuse(self._refused(reason))
-                self._fail_all(reason)
-            case LogRecord():
-                asked = self.in_flight.get(message.number)
-                (asked.context if asked else Context()).run(_log, message)
+                self._fail(reason)
+            case LogRecord(number):
+                _, context = self.in_flight.get(number, (None, Context()))
+                context.run(_log, message)
 
     def _settle(self, number: int, result: Result) -> None:
-        asked = self.in_flight.get(number)
-        if asked is None or asked.future.done():
+        future, _ = self.in_flight.get(number, (None, None))
+        if future is None or future.done():
             return  # it was cancelled
         if isinstance(result, GeneratorError):
-            asked.future.set_exception(result)
+            future.set_exception(result)
         else:
-            asked.future.set_result(result)
+            future.set_result(result)
 
-    def _refuse(self, error: GeneratorError) -> None:
+    def _fail(self, reason: str) -> None:
         if not self.ready.done():
-            self.ready.set_exception(error)
-
-    def _fail_all(self, reason: str) -> None:
-        for number in self.in_flight:
-            self._settle(number, self.lost(reason))
+            self.ready.set_exception(Unavailable(reason))
+        self.fail_all(ModelError(f"the request was lost: {reason}"))
 
 
 def _log(message: LogRecord) -> None:

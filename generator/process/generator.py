@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from generator.backoff import Backoff
-from generator.errors import WeightsError
+from generator.errors import Unavailable, WeightsError
 from generator.process.protocol import Ready
 from generator.process.remote import RemoteGenerator
 from generator.process.spawn import ChildProcess
@@ -74,7 +74,10 @@ class ProcessGenerator(RemoteGenerator):
         Texts in progress finish on the old one, which then exits. Raises `WeightsError`: the old one serves on.
         """
         async with self._starting:
-            await self._replace_worker()
+            try:
+                await self._replace_worker()
+            except Unavailable as error:
+                raise WeightsError(f"{self._place}: {error}") from error
             return self.weights
 
     def statistics(self) -> WorkerStatistics:
@@ -96,6 +99,3 @@ class ProcessGenerator(RemoteGenerator):
 
     def _weights_of(self, ready: Ready) -> Weights:
         return Weights(self._place, Manifest.from_json(ready.manifest), b"")
-
-    def _refusal(self, reason: str) -> WeightsError:
-        return WeightsError(f"{self._place}: {reason}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
-import faulthandler
 import logging
 import os
 import resource
@@ -38,7 +37,6 @@ def isolate(parent: int) -> None:
             Path("/proc/self/oom_score_adj").write_text(f"{_OOM_SCORE}")
     if os.getppid() != parent:
         os._exit(0)  # the parent ended before this
-    faulthandler.enable(all_threads=False)  # prints the place of a crash in native code
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold users' texts
 
 

@@ -16,7 +16,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from generator.backoff import Backoff
-from generator.errors import GeneratorError, ModelError, Overloaded, ShuttingDown, Unavailable
+from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 from generator.process.client import Report, WorkerClient
 from generator.process.protocol import HEARTBEAT_SECONDS, Drain, Heartbeat, Ready, Unreachable, Work
 from generator.process.spawn import ChildProcess
@@ -64,14 +64,6 @@ class RemoteGenerator(ABC):
     @abstractmethod
     def _weights_of(self, ready: Ready) -> Weights:
         """Returns the weights that a worker serves."""
-
-    @abstractmethod
-    def _refusal(self, reason: str) -> GeneratorError:
-        """Returns the error of a worker that did not become ready."""
-
-    def _lost(self, reason: str) -> GeneratorError:
-        """Returns the error of a request whose worker ended."""
-        return ModelError(f"the request was lost: {reason}")
 
     @property
     def weights(self) -> Weights:
@@ -161,24 +153,23 @@ class RemoteGenerator(ABC):
         self._available.set()
         if self._restarting is not None:
             self._restarting.cancel()
-        workers = list(self._running)
+        workers = dict(self._running)
         for worker in workers:
-            worker.lost = lambda _reason: ShuttingDown()
             if worker.ready.done():
                 worker.child.channel.send(Drain(drain))
             else:
                 worker.child.kill()
-        following = list(self._running.values())
-        if following:
-            await asyncio.wait(following, timeout=drain + _GRACE_SECONDS)
+        if workers:
+            await asyncio.wait(workers.values(), timeout=drain + _GRACE_SECONDS)
         for worker in workers:
+            worker.fail_all(ShuttingDown())
             worker.child.kill()
-        await asyncio.gather(*following)
+        await asyncio.gather(*workers.values())
 
     async def _replace_worker(self, *, again: bool = False) -> None:
         """Starts a worker and switches to it. The old one finishes its requests and exits.
 
-        Raises the error of `_refusal`, or `WeightsError`: nothing has changed then.
+        Raises `Unavailable` or `WeightsError`: nothing has changed then.
         """
         new = await self._start(again=again)
         old, self._worker = self._worker, new
@@ -194,14 +185,14 @@ class RemoteGenerator(ABC):
         try:
             child = await self._spawn(again=again)
         except OSError as error:
-            raise self._refusal(f"no worker process can be started: {error}") from error
-        worker = WorkerClient(child, self._on_report, self._refusal, self._lost)
+            raise Unavailable(f"no worker process can be started: {error}") from error
+        worker = WorkerClient(child, self._on_report)
         self._running[worker] = asyncio.create_task(self._follow(worker), context=Context())
         try:
             async with asyncio.timeout(self._load_seconds):
                 await asyncio.shield(worker.ready)
         except TimeoutError:
-            raise self._refusal(f"it was not ready within {self._load_seconds:g} s") from None
+            raise Unavailable(f"it was not ready within {self._load_seconds:g} s") from None
         finally:
             if not worker.ready.done() or worker.ready.exception() is not None:
                 child.kill()

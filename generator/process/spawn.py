@@ -23,8 +23,6 @@ _KEPT: Final = (
 """Beginnings of the environment variables that Python, onnxruntime and Ray need. No token is among them."""
 _MAX_OUTPUT: Final = 1000
 """Bytes of native code's output that one log line repeats."""
-_PRINTING_SECONDS: Final = 0.1
-"""What is printed within so long is one message."""
 _COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
 log = logging.getLogger(__name__)
 
@@ -84,10 +82,8 @@ class ChildProcess:
 
     async def log_output(self) -> None:
         """Logs what native code prints, until the process ends."""
-        while self._output is not None and (start := await self._output.read(1)):
-            await asyncio.sleep(_PRINTING_SECONDS)
-            printed = (start + await self._output.read(_MAX_OUTPUT)).decode(errors="replace")
-            text = " ".join(_COLOUR.sub("", printed).split())
+        while self._output is not None and (printed := await self._output.read(_MAX_OUTPUT)):
+            text = " ".join(_COLOUR.sub("", printed.decode(errors="replace")).split())
             log.warning("worker.output process=%d text=%s", self.process_id, text)
 
     async def wait(self) -> str:

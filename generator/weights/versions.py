@@ -66,6 +66,13 @@ class Weights:
         return content
 
 
+def locate(path: Path) -> tuple[Path, str | None]:
+    """Returns the weights folder and the version in it (`None`: the current one) that a path means: a weights folder,
+    or the folder of one version in it."""
+    path = path.expanduser().resolve()
+    return (path.parent, path.name) if (path / MANIFEST).is_file() else (path, None)
+
+
 def shipped_folder() -> Path:
     """The weights folder that came with the program: a clone's `weights/`, or the wheel's copy of it."""
     package = Path(__file__).resolve().parent.parent

@@ -100,7 +100,7 @@ async def test_a_version_that_was_still_being_copied_is_tried_again(
         (tiny_folder / "tiny-2").mkdir()
         shutil.copy(elsewhere / "model.onnx", tiny_folder / "tiny-2")
         assert await outcomes.next() == "refused"  # the same, so it is not logged as an error again
-        assert reloading.refusal.endswith("tiny-2/manifest.json: no such file or directory; copy the version anew")
+        assert reloading.refusal.endswith("tiny-2/manifest.json: no such file or directory; copy the version again")
         for name in ("weights.safetensors", "manifest.json"):
             shutil.copy(elsewhere / name, tiny_folder / "tiny-2")
         while await outcomes.next() != "loaded":
@@ -161,7 +161,7 @@ async def test_texts_in_progress_finish_on_the_old_weights(tiny_folder: Path, ad
         texts = [asyncio.ensure_future(generator.generate(GenerationRequest(600, seed=seed))) for seed in range(4)]
         await asyncio.sleep(0)  # they are asked for, and the worker begins
         activate(tiny_folder, "tiny-2")
-        assert str(await reloading.reload("test")) == "tiny-2 serves now, in place of tiny-1."
+        assert await reloading.reload("test") == "tiny-2 serves now, in place of tiny-1."
         assert (await generator.generate(GenerationRequest(10, seed=0))).version == "tiny-2"
         assert [await text for text in texts] == expected
 

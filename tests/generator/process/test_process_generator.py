@@ -172,7 +172,6 @@ async def test_a_crash_fails_what_is_in_flight_and_a_new_worker_starts(
     assert (status.unavailable, status.faults, status.restarts, status.threads) == ("", 1, 1, 1)
     counts = generator.statistics()
     assert (counts.texts, counts.failed) == (2, 1)
-    assert "worker.output" in caplog.text  # where it crashed
     assert caplog.text.count("worker.ended") == 1
 
 

@@ -539,8 +539,7 @@ async def test_check_names_such_weights_and_survives_them(bot: Installation) -> 
     reason = "a-division-that-ends-the-process: the worker process was killed by SIGFPE"
     ATTACKS[reason](bot.weights)
     status, out, err = await bot.command("check")
-    assert status == 1
-    assert all("worker.output" in line for line in err.splitlines())  # where it crashed
+    assert (status, err) == (1, "")
     assert f"wrong  weights          {bot.weights}/{reason}; [generator] weights names their folder" in out
 
 
