@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 import errno
 import io
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
 from bot.cli.exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, fail
@@ -31,7 +30,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that has no “ gets a question mark, not a crash
     options = parse_arguments(arguments)
     try:
-        return _run(options)
+        code: int = options.run(options)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
     except _REPORTED as error:
         return _report(options.prog, error)
     except BrokenPipeError:
@@ -44,14 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return fail(options.prog, FAILURE, f"cannot write the output: {(error.strerror or '').lower()}")
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _run(options: argparse.Namespace) -> int:
-    run: Callable[[argparse.Namespace], int] = options.run
-    code = run(options)
-    if sys.stdout is not None:
-        sys.stdout.flush()
-    return code
 
 
 def _report(prog: str, error: Exception) -> int:

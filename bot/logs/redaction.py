@@ -43,17 +43,12 @@ class Redaction:
         sections = [getattr(config, section.name) for section in msgspec.structs.fields(config)]
         values = [getattr(section, key.name) for section in sections for key in msgspec.structs.fields(section)]
         secrets = [value.reveal() for value in values if isinstance(value, Secret) and value is not config.store.url]
-        password = unquote(urlsplit(config.store.url.reveal()).password or "")
-        return cls([secret for secret in (*secrets, password) if len(secret) >= _MIN_SECRET] + _in_address(config))
+        password = urlsplit(config.store.url.reveal()).password or ""
+        delimited = f":{password}@" if password else ""  # safe to hide, however short
+        return cls([*(secret for secret in (*secrets, unquote(password)) if len(secret) >= _MIN_SECRET), delimited])
 
     def __call__(self, text: str) -> str:
         """Returns `text` without the secrets."""
         if self._known is not None:
             text = self._known.sub(HIDDEN, text)
         return _TOKENS.sub(lambda match: (match["before"] or "") + HIDDEN, text)
-
-
-def _in_address(config: Config) -> list[str]:
-    """Returns the password in the database's address with its delimiters, which make it safe to hide a short one."""
-    password = urlsplit(config.store.url.reveal()).password
-    return [f":{password}@"] if password else []

@@ -17,7 +17,6 @@ from bot.logs.exceptions import format_exception
 from bot.logs.redaction import Redaction
 
 Format = Literal["human", "json"]
-FORMATS: Final[tuple[Format, ...]] = ("human", "json")
 OURS: Final = ("bot", "generator")
 """The loggers that the level is for. Other libraries log what users type at "debug" and "info" (python-telegram-bot
 whole updates, discord.py whole gateway events, httpx addresses with the token), so only their warnings are logged."""
