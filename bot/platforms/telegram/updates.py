@@ -58,19 +58,16 @@ class UpdateHandler:
             return
         try:
             request = self._request(update)
+            if request is not None:
+                self._dispatcher.submit(request)
         except Exception as error:  # noqa: BLE001 - or Telegram would deliver it again and again, and nothing after it
             log.warning("update.malformed id=%d error=%s", update.update_id, type(error).__name__)
-            return
-        if request is not None:
-            self._dispatcher.submit(request)
 
     def _request(self, update: Update) -> Request | None:
-        if update.message is not None:
-            return self._message(update.message)
-        if (edited := update.edited_message) is not None:
+        if (message := update.message or update.edited_message) is not None:
             # An answer stands; only a message that was refused can be corrected.
-            was_refused = self._refused.discard((edited.chat.id, edited.message_id))
-            return self._message(edited) if was_refused else None
+            was_refused = self._refused.discard((message.chat.id, message.message_id))
+            return self._message(message) if update.message is not None or was_refused else None
         if update.callback_query is not None:
             return self._press(update.callback_query)
         if update.chosen_inline_result is not None:

@@ -9,6 +9,7 @@ from telegram_support import (
     BUTTONS,
     FAST,
     PNG,
+    LogLines,
     ScriptedCommands,
     connected,
     section,
@@ -106,6 +107,19 @@ async def test_a_command_that_was_refused_may_be_corrected_by_editing_it(chat: C
     await chat.edit(typed, "/nietzsche 0.8 The", by=chat.owner)  # by now it is answered
     await chat.send("/temperature")
     assert (await chat.next_message()).text.startswith("You have no temperature")
+
+
+@pytest.mark.usefixtures("telegram")
+@pytest.mark.parametrize("key", ["message_id", "chat"])
+async def test_a_malformed_message_is_skipped(
+    server: TelegramServer, chat: Chat, key: str, log_lines: LogLines
+) -> None:
+    message = chat.typed_message("/nietzsche 77", None, {})
+    nonsense = {"id": [5], "type": "private"} if key == "chat" else [5]
+    await server.add_update("message", message | {key: nonsense})
+    await chat.send("/start")
+    await chat.next_message()
+    assert log_lines.count("update.malformed") == 1
 
 
 @pytest.mark.usefixtures("telegram")
