@@ -13,7 +13,6 @@ import msgspec
 
 from bot.config.schema import (
     DATABASE_URL,
-    GROUPS,
     SECTIONS,
     Config,
     DatabaseFile,
@@ -22,9 +21,11 @@ from bot.config.schema import (
     Secret,
     keys,
 )
+from generator.sampling_params import SETTINGS, SamplingParams
 
 PREFIX: Final = "LSTMEGA_"
-"""Of a variable: `LSTMEGA_<SECTION>__<KEY>`."""
+FORM: Final = "LSTMEGA_<SECTION>__<KEY>"
+"""Of a variable."""
 FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
 """Keys of older versions, which are still accepted."""
 
@@ -89,12 +90,13 @@ class _Reader:
             for key, value in table.items():
                 self._set(section, key, value, f"{path}: [{section}] {_shown(key, 20)}", path.parent)
             return
-        problem = f"[{_shown(section, 20)}]: unknown section; {_similar(section, SECTIONS)}"
+        name = _shown(section, 20)
         if section in SECTIONS:
             problem = f"{section} must be a section: a line [{section}], and its keys below"
-        elif not isinstance(table, dict):
-            hint = _section_of(section) or _similar(section, SECTIONS)
-            problem = f"{_shown(section, 20)}: is in no section; {hint}"
+        elif isinstance(table, dict):
+            problem = f"[{name}]: unknown section; {_hint(section, SECTIONS)}"
+        else:
+            problem = f"{name}: is in no section; {_hint(section, SECTIONS)}"
         self.problems.append(f"{path}: {problem}")
 
     def read_variable(self, variable: str, text: str) -> None:
@@ -104,14 +106,14 @@ class _Reader:
             self._set(section, key, _unquoted(text), variable, None)
         else:
             known = [f"{PREFIX}{name}__{key}".upper() for name in SECTIONS for key in keys(name)]
-            self.problems.append(f"{variable[:80]}: unknown variable; {_similar(variable.upper(), known)}")
+            self.problems.append(f"{variable[:80]}: unknown variable; {_hint(variable.upper(), known)}")
 
     def _set(self, section: str, key: str, value: Any, place: str, base: Path | None) -> None:
         """Converts a value to the type of its key. `base`: the folder of the file; `None`: the value is a variable."""
         key = FORMER_KEYS.get((section, key), key)
         known = keys(section)
         if key not in known:
-            self.problems.append(f"{place}: unknown key; {_section_of(key) or _similar(key, known)}")
+            self.problems.append(f"{place}: unknown key; {_hint(key, known)}")
         elif base is None and not value:
             self._values[section].pop(key, None)
         else:
@@ -135,14 +137,12 @@ class _Reader:
         if self.problems:
             raise ConfigError(self.problems)
         store["path"] = store.get("path") or default_database
+        bot = self._values["bot"]
+        bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
         sections: dict[str, Any] = {}
         for name, section in SECTIONS.items():
-            values = self._values[name]
-            for group, kind in GROUPS.items():
-                if group in section.__struct_fields__:
-                    values[group] = kind(**{key: values.pop(key) for key in kind.__struct_fields__ if key in values})
             try:
-                sections[name] = section(**values)
+                sections[name] = section(**self._values[name])
             except ValueError as error:  # of keys that are right each by itself
                 key, problem = error.args
                 self.problems.append(f"{self._places[name, key]}: {problem}")
@@ -181,17 +181,10 @@ def _shown(text: str, limit: int = 40) -> str:
     return text if len(text) <= limit else f"{text[: limit // 2]}…"
 
 
-def _section_of(key: str) -> str:
-    """Names the sections that have a key of this name; empty when there is none."""
-    sections = [f"[{name}]" for name in SECTIONS if key in keys(name)]
-    return f"it belongs below {' or '.join(sections)}" if sections else ""
-
-
-def _similar(word: str, known: Iterable[str]) -> str:
-    known = list(known)
+def _hint(word: str, known: Iterable[str]) -> str:
+    """Names the section that a key belongs to, or the most similar of the known names."""
+    sections = [f"[{name}]" for name in SECTIONS if word in keys(name)]
+    if sections:
+        return f"it belongs below {' or '.join(sections)}"
     match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    if match:
-        return f"did you mean {match[0]}?"
-    if len(known) > 10:
-        return "config.example.toml lists every key; the variable of one is LSTMEGA_<SECTION>__<KEY>"
-    return f"there are: {', '.join(known)}"
+    return f"did you mean {match[0]}?" if match else f"config.example.toml lists every key; its variable is {FORM}"

@@ -34,10 +34,6 @@ class Secret:
         return "Secret(set)" if self else "Secret(unset)"
 
 
-def _number(low: float, high: float) -> Meta:
-    return Meta(ge=low, le=high, description=f"a number from {low} to {high}")
-
-
 def _whole(low: int, high: int) -> Meta:
     return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
@@ -68,7 +64,7 @@ DATABASE_URL: Final = re.compile(
 """As https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS, with a database. What may be
 part of a password is allowed only in its place, so that `redact_url` shows none."""
 Folder = Annotated[Path | None, Meta(description="a path in quotes; empty for the default")]
-DatabaseFile = Annotated[Path | None, Meta(description="the path of a file, in quotes; empty: the default")]
+DatabaseFile = Annotated[Path, Meta(description="the path of a file, in quotes; empty: the default")]
 
 
 class BotSection(Struct, frozen=True, kw_only=True):
@@ -79,7 +75,7 @@ class BotSection(Struct, frozen=True, kw_only=True):
 
     sampling: SamplingParams = SamplingParams()
     length: Annotated[int, _whole(1, MAX_LENGTH)] = 400
-    cooldown: Annotated[float, _number(0.0, 3600.0)] = 1.0
+    cooldown: Annotated[float, Meta(ge=0, le=3600, description="a number from 0.0 to 3600.0")] = 1.0
     queue: Annotated[int, _whole(1, 10_000)] = 200
     operators: Annotated[
         tuple[Operator, ...],
@@ -133,7 +129,7 @@ class GeneratorSection(Struct, frozen=True, kw_only=True):
 class StoreSection(Struct, frozen=True, kw_only=True):
     """`[store]`: the database. `load` fills in a path, which counts where there is no url. `keep_days` 0: for ever."""
 
-    path: DatabaseFile = None
+    path: DatabaseFile = Path()
     url: DatabaseUrl = Secret()
     keep_days: Annotated[int, _whole(0, 36_500)] = 90
 
@@ -166,19 +162,13 @@ class Config(Struct, frozen=True, kw_only=True):
 
     @property
     def database(self) -> Path | Secret:
-        """The database: its file, or the address of a PostgreSQL. Errors are those of `folder`."""
-        return self.store.url or self._file
+        """The database: its file, or the address of a PostgreSQL."""
+        return self.store.url or self.store.path
 
     @property
     def folder(self) -> Path:
-        """The folder for state outside the database. Raises `ValueError` if `load` did not make the configuration."""
-        return self._file.parent
-
-    @property
-    def _file(self) -> Path:
-        if self.store.path is None:
-            raise ValueError("only a configuration that `load` returned names a database")
-        return self.store.path
+        """The folder for state outside the database."""
+        return self.store.path.parent
 
 
 _DISCORD_TOKEN: Final = re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", re.ASCII)
@@ -208,25 +198,18 @@ def platform_problems(config: Config) -> dict[str, str]:
 
 
 def redact_url(address: Secret) -> str:
-    """Returns the address of a PostgreSQL without user, password and options. Raises `ValueError` for another."""
+    """Returns the address of a PostgreSQL without user, password and options."""
     match = DATABASE_URL.fullmatch(address.reveal())
-    if match is None:
-        raise ValueError("only a configuration that `load` returned holds an address")
-    return f"postgresql://{match['place']}"
+    return f"postgresql://{match['place']}" if match else "postgresql://"
 
 
 SECTIONS: Final[dict[str, type[Struct]]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
 """The sections by name."""
 
 
-GROUPS: Final = {"sampling": SamplingParams}
-"""Fields of a section whose own fields are keys of the section."""
-
-
 def keys(section: str) -> dict[str, Any]:
     """Returns the keys of a section and their types."""
-    found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(SECTIONS[section]):
-        group = GROUPS.get(field.name)
-        found |= get_type_hints(group, include_extras=True) if group else {field.name: field.type}
+    found = {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
+    if found.pop("sampling", None):
+        found |= get_type_hints(SamplingParams, include_extras=True)
     return found
