@@ -63,8 +63,7 @@ async def import_file(source: Path, address: Secret) -> dict[str, int]:
 def _copied(path: Path) -> Iterator[sqlite3.Connection]:
     """Yields a temporary copy in the present schema, while no other program can open the file. Raises `StoreError`."""
     if not path.is_file():
-        problem = "is a folder, not a file" if path.is_dir() else "there is no such file"
-        raise StoreError(path, f"{problem}; name the file that [store] path named")
+        raise StoreError(path, "there is no such file; name the file that [store] path named")
     if not os.access(path, os.W_OK):  # SQLite's locks need it, and its error would be "disk I/O error"
         raise StoreError(path, "cannot be locked against a bot that uses it; give this user the right to write it")
     address = f"{path.absolute().as_uri()}?mode=rw"

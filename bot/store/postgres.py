@@ -85,7 +85,7 @@ class Database:
         place = redact_url(address)
         with translated_errors(place):
             pool = await asyncpg.create_pool(
-                address.reveal(), min_size=1, max_size=MAX_CONNECTIONS, reset=_keep_state, **_settings(busy_timeout)
+                address.reveal(), min_size=1, max_size=MAX_CONNECTIONS, reset=_no_reset, **_settings(busy_timeout)
             )
         try:
             database = cls(place, pool, busy_timeout)
@@ -210,8 +210,8 @@ def _settings(busy_timeout: float) -> dict[str, Any]:
     }
 
 
-async def _keep_state(_: Any) -> None:
-    """Resets nothing in a connection that returns to the pool: no statement here leaves any state in it."""
+async def _no_reset(_: Any) -> None:
+    """No statement here leaves any state in a connection."""
 
 
 async def _schema(place: str, connection: Connection) -> int:

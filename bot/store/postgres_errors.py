@@ -20,22 +20,16 @@ def translated_errors(place: str) -> Iterator[None]:
     """
     try:
         yield
-    except _ERRORS as error:
+    except (*_LIBRARY, OSError, TypeError, ValueError) as error:  # the last two: of a value that is sent
         temporary = isinstance(error, _TEMPORARY) and not isinstance(error, ssl.SSLCertVerificationError)
-        problem = next(_EXPLANATIONS[kind] for kind in type(error).__mro__ if kind in _EXPLANATIONS)
+        known = (_EXPLANATIONS[kind] for kind in type(error).__mro__ if kind in _EXPLANATIONS)
+        problem = next(known, "the database failed")
         # https://www.postgresql.org/docs/current/errcodes-appendix.html
         code = getattr(error, "sqlstate", None) or type(error).__name__
         raise (StoreUnavailable if temporary else StoreError)(place, f"{problem} ({code})") from None
 
 
-_ERRORS: Final = (
-    asyncpg.PostgresError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    OSError,
-    TypeError,  # of a value that is to be copied
-    ValueError,
-)
+_LIBRARY: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
 _TEMPORARY: Final = (
     OSError,
     asyncpg.PostgresConnectionError,
@@ -45,29 +39,22 @@ _TEMPORARY: Final = (
 _NO_ANSWER: Final = "does not answer; see that PostgreSQL runs there and that this machine may reach it"
 _BUSY: Final = "is held by another program or overloaded; try again"
 _WRONG_VALUE: Final = "does not accept a value as it is"
-_REFUSED: Final = "refuses the user or the password of [store] url"
 _EXPLANATIONS: Final[dict[type[Exception], str]] = {
-    asyncpg.InvalidAuthorizationSpecificationError: _REFUSED,
-    asyncpg.InvalidPasswordError: _REFUSED,
+    asyncpg.InvalidAuthorizationSpecificationError: "refuses the user or the password of [store] url",
     asyncpg.InvalidCatalogNameError: "there is no such database; make it there (createdb), owned by the user",
     asyncpg.InsufficientPrivilegeError: "the user may not do that; make them the owner of the database",
-    asyncpg.DuplicateTableError: "its schema lstmega is another program's; choose another database with [store] url",
     asyncpg.UndefinedTableError: "its schema lstmega is incomplete; restore a copy, or drop the schema (all is lost)",
     asyncpg.ReadOnlySQLTransactionError: "can only be read; name the server that can be written in [store] url",
     asyncpg.TooManyConnectionsError: "has no connection left; raise max_connections there, or stop other programs",
     asyncpg.LockNotAvailableError: _BUSY,
     asyncpg.QueryCanceledError: _BUSY,
-    asyncpg.DeadlockDetectedError: _BUSY,
     asyncpg.DataError: _WRONG_VALUE,
     TypeError: _WRONG_VALUE,
     asyncpg.DiskFullError: "the disk is full; make room on it",
-    asyncpg.CannotConnectNowError: "starts or stops just now; try again",
     asyncpg.OperatorInterventionError: "starts or stops just now; try again",
     asyncpg.PostgresConnectionError: _NO_ANSWER,
-    asyncpg.PostgresError: "the database failed",
     asyncpg.ClientConfigurationError: "[store] url cannot be understood; see the options behind its ?",
     asyncpg.InterfaceError: _NO_ANSWER,
-    asyncpg.InternalClientError: "the database failed",
     ssl.SSLCertVerificationError: (
         "its certificate does not show that it is the server meant; [store] url must name it as its certificate does,"
         " and sslrootcert the authority that signed that"
@@ -79,5 +66,4 @@ _EXPLANATIONS: Final[dict[type[Exception], str]] = {
     ConnectionResetError: _NO_ANSWER,
     TimeoutError: "gives no answer in time; see that PostgreSQL runs there and that this machine may reach it",
     OSError: _NO_ANSWER,
-    ValueError: "the database failed",
 }

@@ -230,12 +230,11 @@ async def _enable_write_ahead_log(writer: Connection, busy_timeout: float) -> No
     while True:
         try:
             await writer.read("PRAGMA journal_mode = WAL")
+            return
         except StoreError as error:
             if result_code(error.__cause__) != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-            await asyncio.sleep(_RETRY_SECONDS)
-        else:
-            return
+        await asyncio.sleep(_RETRY_SECONDS)
 
 
 def _create(path: Path) -> None:

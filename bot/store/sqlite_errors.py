@@ -11,13 +11,9 @@ from typing import Final
 from bot.store.errors import StoreError
 
 CORRUPT: Final = "is damaged; move it away (users' temperatures and last texts are lost) or restore a backup"
-_LOCKED: Final = "is locked by another program; stop that program, then try again"
-_READ_ONLY: Final = "cannot be written; give this user the right to write the file and its folder"
 _EXPLANATIONS: Final[dict[int, str]] = {
-    sqlite3.SQLITE_BUSY: _LOCKED,
-    sqlite3.SQLITE_LOCKED: _LOCKED,
-    sqlite3.SQLITE_READONLY: _READ_ONLY,
-    sqlite3.SQLITE_PERM: _READ_ONLY,
+    sqlite3.SQLITE_BUSY: "is locked by another program; stop that program, then try again",
+    sqlite3.SQLITE_READONLY: "cannot be written; give this user the right to write the file and its folder",
     sqlite3.SQLITE_CANTOPEN: "cannot be opened; see that its folder exists and this user may write there",
     sqlite3.SQLITE_NOTADB: "is not an SQLite database; move it away or choose another file with [store] path",
     sqlite3.SQLITE_CORRUPT: CORRUPT,

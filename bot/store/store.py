@@ -200,12 +200,8 @@ class Store:
         async with self._database.transaction(exclusive=True) as change:
             rows = await change.read(f"SELECT id FROM people WHERE {_USER}", platform, user)
             for (user_id,) in rows:
-                for statement in (
-                    "DELETE FROM preferences WHERE person_id = $1",
-                    "DELETE FROM conversations WHERE person_id = $1",
-                    "DELETE FROM people WHERE id = $1",
-                ):
-                    deleted += await change.run(statement, user_id)
+                for table, column in (("preferences", "person_id"), ("conversations", "person_id"), ("people", "id")):
+                    deleted += await change.run(f"DELETE FROM {table} WHERE {column} = $1", user_id)
             deleted += await change.run(
                 f"DELETE FROM moved_chats WHERE platform = $1 AND new = {_current('$2')}", platform, user
             )

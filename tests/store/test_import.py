@@ -324,7 +324,7 @@ def is_overwritten(path: Path) -> None:
     ("spoil", "because"),
     [
         (is_missing, "there is no such file; name the file that [store] path named"),
-        (is_a_folder, "is a folder, not a file; name the file that [store] path named"),
+        (is_a_folder, "there is no such file; name the file"),
         (is_no_database, "is not an SQLite database"),
         (is_empty, "is empty; name the file"),
         (changed_by("PRAGMA application_id = 7"), "is the database of another program"),
