@@ -156,7 +156,7 @@ class Database:
         except TimeoutError:
             raise StoreUnavailable(self._place, f"gives no answer within {WRITE_CHECK_SECONDS:g} s") from None
 
-    async def erase_deleted(self) -> None:
+    async def erase_deleted(self, *, at_night: bool = False) -> None:
         """Does nothing: the files are PostgreSQL's."""
 
     @asynccontextmanager

@@ -14,14 +14,12 @@ up to `SMALL_BYTES` is vacuumed at once; a larger one at night. The write-ahead 
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import secrets
 import sqlite3
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -36,19 +34,14 @@ BUSY_TIMEOUT_SECONDS: Final = 5.0
 """How long a statement waits for another process that holds the database."""
 WRITE_CHECK_SECONDS: Final = 1.0
 """The same for `Database.check_writable`."""
-ERASE_INTERVAL_SECONDS: Final = 60.0
-"""Pause between two attempts to erase what is left, for instance after one on a full disk."""
 SMALL_BYTES: Final = 4 << 20
 """A file of this size is vacuumed in about 0.03 s, and checked in less."""
-ERASE_HOUR: Final = 4
-"""Local time at which a larger file is vacuumed."""
 SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
 WRITE_CHECK: Final = "probe"
 """Key of the setting that `check_writable` writes."""
 _ERASE: Final = "scrub"
 """Key of the setting that says that bytes are to be erased. Its value is unique to the last deletion."""
 _RETRY_SECONDS: Final = 0.02
-log = logging.getLogger(__name__)
 
 
 class Connection:
@@ -84,6 +77,7 @@ class Database:
     def __init__(self, path: Path, writer: Connection, reader: Connection, busy_timeout: float) -> None:
         self.path = path
         self.read = reader.read
+        self._reader = reader
         self._writer = writer
         self._busy_timeout = busy_timeout
         self._write_lock = asyncio.Lock()
@@ -103,15 +97,7 @@ class Database:
             await _prepare(path, writer, busy_timeout)
             async with _connected(path, busy_timeout) as reader:
                 await reader.read("PRAGMA query_only = ON")
-                database = cls(path, writer, reader, busy_timeout)
-                eraser = asyncio.create_task(database._erase_marked())
-                try:
-                    yield database
-                finally:
-                    eraser.cancel()
-                    if database._vacuuming:
-                        await writer.raw.interrupt()  # the mark stays, and the next start continues
-                    await asyncio.wait([eraser])
+                yield cls(path, writer, reader, busy_timeout)
 
     @asynccontextmanager
     async def transaction(self, *, exclusive: bool = False) -> AsyncIterator[Connection]:  # noqa: ARG002
@@ -146,33 +132,26 @@ class Database:
                 await self._writer.read(f"PRAGMA busy_timeout = {self._busy_timeout * 1000:.0f}")
 
     async def erase_deleted(self, *, at_night: bool = False) -> None:
-        """Erases the bytes of the rows that `mark_deleted` was about. A failure is logged, and the mark stays."""
-        try:
-            await self._erase(at_night=at_night)
-        except Exception as error:  # noqa: BLE001 - or one failure would end `_erase_marked`
-            log.error("store.erase_failed retry_seconds=%g error=%s", ERASE_INTERVAL_SECONDS, error)
-        finally:
-            self._vacuuming = False
-
-    async def _erase_marked(self) -> None:
-        """Erases what the last process left, what failed before, and at night what a large file still holds."""
-        while True:
-            await self.erase_deleted(at_night=datetime.now().astimezone().hour == ERASE_HOUR)
-            await asyncio.sleep(ERASE_INTERVAL_SECONDS)
-
-    async def _erase(self, *, at_night: bool) -> None:
+        """Erases the bytes of the rows that `mark_deleted` was about; of a large file, all of them only at night."""
+        vacuum = at_night or await _is_small(self._reader)
         async with self._write_lock:
             marks = await self._writer.read("SELECT value FROM notes WHERE key = $1", _ERASE)
             if not marks:  # nothing was deleted, or another call has erased it while this one waited for the lock
                 return
-            self._vacuuming = at_night or await _is_small(self._writer)
-            [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # makes room on a full disk
-            if self._vacuuming:
-                await self._writer.read("VACUUM")
-                [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
+            self._vacuuming = vacuum
+            try:
+                [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")  # makes room on a full disk
+                if vacuum:
+                    await self._writer.read("VACUUM")
+                    [(busy, *_)] = await self._writer.read("PRAGMA wal_checkpoint(TRUNCATE)")
+            except asyncio.CancelledError:  # the store is being closed; the mark stays, and the next start continues
+                await self._writer.raw.interrupt()
+                raise
+            finally:
+                self._vacuuming = False
             if busy:
                 raise StoreError(self.path, "is being read by another program; its -wal file may hold deleted rows")
-            for (value,) in marks if self._vacuuming else ():
+            for (value,) in marks if vacuum else ():
                 await self._writer.run("DELETE FROM notes WHERE key = $1 AND value = $2", _ERASE, value)
 
 

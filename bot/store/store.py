@@ -11,6 +11,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -27,8 +28,10 @@ EXPIRY_BATCH: Final = 50
 """Users whose texts expire in one transaction, which takes about 0.01 s."""
 EXPIRY_PAUSE_SECONDS: Final = 1.0
 """Between two batches."""
-EXPIRY_INTERVAL_SECONDS: Final = 3600.0
-"""Between two searches for expired texts."""
+MAINTENANCE_SECONDS: Final = 60.0
+"""Between two searches for deleted bytes and old texts."""
+NIGHT_HOUR: Final = 4
+"""Local time at which the bytes are erased that a large SQLite file still holds."""
 _DAY_SECONDS: Final = 86_400
 log = logging.getLogger(__name__)
 
@@ -86,12 +89,12 @@ class Store:
         database = sqlite.Database if isinstance(place, Path) else postgres_database(place)
         async with database.open(place, busy_timeout) as opened:  # type: ignore[arg-type]
             store = cls(opened)
-            expiry = asyncio.create_task(store._expire_old(keep_days))
+            maintenance = asyncio.create_task(store._maintain(keep_days))
             try:
                 yield store
             finally:
-                expiry.cancel()
-                await asyncio.wait([expiry])
+                maintenance.cancel()
+                await asyncio.wait([maintenance])
 
     @staticmethod
     async def inspect(place: Path | Secret) -> str:
@@ -208,7 +211,7 @@ class Store:
             if deleted:
                 await change.mark_deleted()
         if deleted:
-            await self._database.erase_deleted()
+            await self._erase()
         return deleted
 
     async def expire(self, before: float) -> int:
@@ -231,14 +234,23 @@ class Store:
             )
         return deleted
 
-    async def _expire_old(self, keep_days: int) -> None:
-        while keep_days:
+    async def _erase(self, *, at_night: bool = False) -> None:
+        """Erases the bytes of deleted rows. A failure is logged, and `_maintain` tries again."""
+        try:
+            await self._database.erase_deleted(at_night=at_night)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the rows are deleted
+            log.error("store.erase_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
+
+    async def _maintain(self, keep_days: int) -> None:
+        """Erases what an earlier process, a failure or the day has left, and deletes old texts."""
+        while True:
+            await self._erase(at_night=datetime.now().astimezone().hour == NIGHT_HOUR)
             deleted = 0
             try:
-                deleted = await self.expire(time.time() - keep_days * _DAY_SECONDS)
+                deleted = await self.expire(time.time() - keep_days * _DAY_SECONDS) if keep_days else 0
             except Exception as error:  # noqa: BLE001 - the next search may succeed
-                log.warning("store.expiry_failed retry_seconds=%g error=%s", EXPIRY_INTERVAL_SECONDS, error)
-            await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else EXPIRY_INTERVAL_SECONDS)
+                log.error("store.expiry_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
+            await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else MAINTENANCE_SECONDS)
 
     async def setting(self, key: str) -> str | None:
         """A value that the service saved, or `None`."""

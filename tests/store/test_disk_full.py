@@ -18,7 +18,7 @@ from service_process import Installation, asked
 
 import train
 from bot.core import messages
-from bot.store import sqlite
+from bot.store import store as store_module
 from bot.store.errors import StoreError
 from bot.store.store import Conversation, Store
 from generator.weights.versions import add_version, load_weights
@@ -98,7 +98,7 @@ async def test_a_full_disk_refuses_changes_and_nothing_else(disk: Path) -> None:
 async def test_after_a_full_disk_the_bytes_of_a_forgotten_user_are_erased(
     disk: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.05)
     async with Store.open(disk / "db.sqlite3") as store:
         await keep(store, "console", "c", "ada", conversation("SECRET" * 20))
         for number in range(12):

@@ -22,7 +22,6 @@ import pytest
 from conftest import keep
 
 from bot.config.schema import Secret
-from bot.store import sqlite
 from bot.store import store as store_module
 from bot.store.backup import back_up_file
 from bot.store.errors import StoreError
@@ -247,7 +246,7 @@ async def test_forgetting_in_a_large_database_delays_no_other_user(
     path: Path, monkeypatch: pytest.MonkeyPatch, vacuums: list[str]
 ) -> None:
     """With 20,000 saved texts, the old code rewrote the file for 4 s while every change waited; this takes 0.03 s."""
-    monkeypatch.setattr(sqlite, "ERASE_HOUR", -1)
+    monkeypatch.setattr(store_module, "NIGHT_HOUR", -1)
     await fill(path, users=1000)
     async with Store.open(path) as store:
         for user in range(100, 1000, 100):
@@ -262,13 +261,13 @@ async def test_a_large_database_is_vacuumed_at_night_and_stays_readable(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await fill(path, users=1000)
-    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.2)
-    monkeypatch.setattr(sqlite, "ERASE_HOUR", -1)
+    monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.2)
+    monkeypatch.setattr(store_module, "NIGHT_HOUR", -1)
     async with Store.open(path) as store:
         await store.set_temperature("console", "ada", 0.9)
         assert await store.forget("telegram", "USER00007") == 2
         assert await store.setting("scrub")
-        monkeypatch.setattr(sqlite, "ERASE_HOUR", datetime.now().astimezone().hour)
+        monkeypatch.setattr(store_module, "NIGHT_HOUR", datetime.now().astimezone().hour)
         during = 0
         async with asyncio.timeout(20):
             while await store.setting("scrub"):
@@ -293,7 +292,7 @@ async def test_an_erasure_blocked_by_a_reader_is_retried(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another program reads the old rows: the bot forgets them at once, and the file when that program has ended."""
-    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.05)
     async with Store.open(path, busy_timeout=0.05) as store:
         await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
         other = sqlite3.connect(path, isolation_level=None)
@@ -318,12 +317,12 @@ async def test_any_failure_of_an_erasure_is_logged_and_retried(
     async def fails(_: Database, **__: bool) -> None:
         raise RuntimeError("a defect")
 
-    monkeypatch.setattr(sqlite, "ERASE_INTERVAL_SECONDS", 0.05)
+    monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.05)
     async with Store.open(path) as store:
         await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
         await keep(store, "console", "c", "bob", saved_text("SECRET" * 30))
         with monkeypatch.context() as patched:
-            patched.setattr(Database, "_erase", fails)
+            patched.setattr(Database, "erase_deleted", fails)
             assert await store.forget("console", "ada") == 2
         assert "store.erase_failed retry_seconds=0.05 error=a defect" in caplog.text
         assert await store.forget("console", "bob") == 2
@@ -340,7 +339,7 @@ async def test_the_next_start_finishes_the_erasure_of_a_killed_process(
     async with Store.open(path) as store:
         await keep(store, "console", "c", "ada", saved_text("SECRET" * 30))
         with monkeypatch.context() as patched:
-            patched.setattr(Database, "_erase", killed)
+            patched.setattr(Database, "erase_deleted", killed)
             await store.forget("console", "ada")
         assert files_hold(path, b"SECRET")
         left = shutil.copytree(path.parent, path.parents[1] / "left") / path.name
@@ -430,7 +429,7 @@ async def test_old_texts_expire_in_the_background_in_small_batches(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(store_module, "EXPIRY_PAUSE_SECONDS", 0.0)
-    monkeypatch.setattr(store_module, "EXPIRY_INTERVAL_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.0)
     await fill(path, users=EXPIRY_BATCH * 4 + 1)
     batches: list[int] = []
     expired = asyncio.Event()
