@@ -185,6 +185,7 @@ async def test_an_update_that_breaks_something_is_stepped_over(
     async with hostile_telegram.connected(server, commands):
         await server.add_update("message", chat.typed_message("x", None, {"text": 5}))
         await server.add_update("message", chat.typed_message("x", None, {"date": 2**70}))
+        await server.add_update("message", chat.typed_message("/nonsense", None, {"message_id": [5]}))
         await chat.send("/start")
         assert (await chat.next_message()).text.startswith("I write")
     assert not [record for record in caplog.records if record.exc_info]

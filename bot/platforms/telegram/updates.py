@@ -190,7 +190,7 @@ def _place(message: MaybeInaccessibleMessage) -> Place:
     """Where a message is. Of a very old one, under which a button was pressed, Telegram sends only the chat."""
     # Outside forums `message_thread_id` is a thread of replies, which `reply_parameters` keeps to.
     topic = message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
-    return Place(message.chat.id, topic, message.message_id, message.chat.type == ChatType.PRIVATE)
+    return Place(message.chat.id, topic, int(message.message_id), message.chat.type == ChatType.PRIVATE)
 
 
 def _locale(user: User | None) -> str:
