@@ -55,7 +55,7 @@ def forbid(logits: Logits, characters: Mask | NDArray[np.int64]) -> None:
     """Makes characters impossible, unless nothing else is possible."""
     before = logits[characters]
     logits[characters] = -np.inf
-    if np.isneginf(logits).all():
+    if logits.max() == -np.inf:
         logits[characters] = before
 
 

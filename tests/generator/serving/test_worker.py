@@ -582,6 +582,11 @@ def test_a_state_that_holds_nan_is_not_used(one: Model) -> None:
 # ---- how a text begins and ends -------------------------------------------------------------------------------------
 
 
+def is_balanced(text: str) -> bool:
+    """Whether every bracket and quotation mark is closed; else no text ends there."""
+    return text.count('"') % 2 == 0 and all(text.count(a) == text.count(b) for a, b in ("()", "[]"))
+
+
 def assert_reads_well(model: Model, request: GenerationRequest, generation: Generation) -> None:
     text, wanted = generation.text, request.length
     earliest = max(SHORTEST, wanted - MARGIN)
@@ -593,7 +598,7 @@ def assert_reads_well(model: Model, request: GenerationRequest, generation: Gene
     pending = kept(model, generation).pending
     assert pending.isspace() or not re.search(r"\S\s", text), "it ends inside a word"
     ends = [match.start() for match in re.finditer(r"(?<=\S)\s+", text)]
-    sentences = [end for end in ends if ends_sentence(text[:end])]
+    sentences = [end for end in ends if ends_sentence(text[:end]) and is_balanced(request.prompt + text[:end])]
     assert not [end for end in sentences if end >= earliest], "it went on after a sentence end near its length"
     if not ends_sentence(text):
         assert not [end for end in sentences if end >= wanted * 0.5], "it did not go back to its last sentence end"
