@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, settings
 from postgres_server import PostgresServer, running
 from service_process import Installation
 from telegram_support import log_lines, scripted, telegram  # noqa: F401 - fixtures of tests/platforms/test_telegram_*
-from terminal_support import chat_environment  # noqa: F401 - fixture of tests/platforms/test_terminal*
+from terminal_support import chat_environment, open_terminal  # noqa: F401 - fixtures of tests/platforms/test_terminal*
 
 from bot.config.schema import BotSection, Secret
 from bot.core.commands import Commands

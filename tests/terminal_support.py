@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pexpect
@@ -50,6 +51,10 @@ class Terminal:
             dimensions=(30, 100),
         )
 
+    def close(self) -> None:
+        """Ends the process, whatever it is doing."""
+        self.process.close(force=True)
+
     def sees(self, *words: str) -> None:
         """Waits until the words come, in this order; answers, as a terminal does, where the cursor is."""
         for word in words:
@@ -70,3 +75,17 @@ class Terminal:
         self.process.close()
         status: int | None = self.process.exitstatus
         return status
+
+
+@pytest.fixture
+def open_terminal(chat_environment: dict[str, str]) -> Iterator[Callable[..., Terminal]]:
+    """Starts a command (default: the chat) in a terminal; named arguments are variables of its environment."""
+    terminals: list[Terminal] = []
+
+    def start(command: list[str] = CHAT, **variables: str) -> Terminal:
+        terminals.append(Terminal(command, chat_environment | variables))
+        return terminals[-1]
+
+    yield start
+    for terminal in terminals:
+        terminal.close()

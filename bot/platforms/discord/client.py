@@ -192,31 +192,25 @@ class Client(discord.AutoShardedClient):
             await super().launch_shard(gateway, shard_id, initial=initial)
         self.dispatch("shard_launched", shard_id)
 
-    async def on_shard_launched(self, shard_id: int) -> None:
-        """Waits for the first session of a shard."""
-        await self._await_session(shard_id)
-
     async def on_shard_disconnect(self, shard_id: int) -> None:
         """Logs a lost connection, once while discord.py retries, and waits for the next session."""
         if shard_id not in self._unacknowledged and not self.is_closed():
             log.warning("discord.shard_disconnected shard=%d", shard_id)
-            await self._await_session(shard_id)
+            await self.on_shard_launched(shard_id)
             log.warning("discord.shard_connected shard=%d", shard_id)
 
     async def on_shard_connect(self, shard_id: int) -> None:
-        """Notes that Discord has begun a session."""
+        """Notes that Discord has acknowledged a session, a new one or one that is resumed."""
         self._acknowledge(shard_id)
 
-    async def on_shard_resumed(self, shard_id: int) -> None:
-        """Notes that Discord has resumed a session."""
-        self._acknowledge(shard_id)
+    on_shard_resumed = on_shard_connect
 
     def _acknowledge(self, shard_id: int) -> None:
         if shard_id in self._unacknowledged:
             self._unacknowledged.pop(shard_id).set()
 
-    async def _await_session(self, shard_id: int) -> None:
-        """Returns when Discord acknowledges the session of a shard, or the client closes.
+    async def on_shard_launched(self, shard_id: int) -> None:
+        """Waits until Discord acknowledges the session of a shard, or the client closes.
 
         A gateway that keeps a connection open without doing so gets a new one, with a new session.
         """

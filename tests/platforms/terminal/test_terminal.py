@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -177,8 +178,8 @@ def test_ctrl_c_ends_a_pipe_quietly(chat_environment: dict[str, str]) -> None:
 # ---- a terminal -----------------------------------------------------------------------------------------------------
 
 
-def test_a_person_sits_down_at_the_terminal(chat_environment: dict[str, str], tmp_path: Path) -> None:
-    terminal = Terminal(CHAT, chat_environment)
+def test_a_person_sits_down_at_the_terminal(open_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = open_terminal()
     summary = "weights tiny-1 · 6.00 bits per character · trained on none"
     terminal.sees(f"LSTMega: {summary}", "Ctrl-D leaves", "›", summary)
     terminal.types("/nietzsche 0.7 The philosopher\r")
@@ -194,8 +195,8 @@ def test_a_person_sits_down_at_the_terminal(chat_environment: dict[str, str], tm
     assert history.stat().st_mode & 0o077 == 0
 
 
-def test_forgetme_deletes_the_prompt_history_too(chat_environment: dict[str, str], tmp_path: Path) -> None:
-    terminal = Terminal(CHAT, chat_environment)
+def test_forgetme_deletes_the_prompt_history_too(open_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
+    terminal = open_terminal()
     terminal.sees("›")
     terminal.types("/nietzsche 0.7 My secret\r")
     terminal.sees("My secret\x1b[0m", "›")
@@ -215,16 +216,16 @@ def test_forgetme_deletes_the_prompt_history_too(chat_environment: dict[str, str
 
 
 @pytest.mark.parametrize("word", ["quit", "exit", "q", "/quit", "/exit"])
-def test_words_that_leave_end_the_chat(chat_environment: dict[str, str], word: str) -> None:
-    terminal = Terminal(CHAT, chat_environment)
+def test_words_that_leave_end_the_chat(open_terminal: Callable[..., Terminal], word: str) -> None:
+    terminal = open_terminal()
     terminal.sees("›")
     terminal.types(f"{word}\r")
     assert terminal.ends() == 0
 
 
 @pytest.mark.skipif(shutil.which("bash") is None, reason="needs a shell with job control")
-def test_ctrl_z_suspends_the_chat(chat_environment: dict[str, str]) -> None:
-    terminal = Terminal(["bash", "--norc", "-i"], chat_environment | {"PS1": "shell> "})
+def test_ctrl_z_suspends_the_chat(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(["bash", "--norc", "-i"], PS1="shell> ")
     terminal.sees("shell> ")
     terminal.types(f"{shlex.join(CHAT)}\n")
     terminal.sees("›")
@@ -238,8 +239,8 @@ def test_ctrl_z_suspends_the_chat(chat_environment: dict[str, str]) -> None:
     assert terminal.ends() == 0
 
 
-def test_ctrl_c_stops_the_text_and_not_the_bot(chat_environment: dict[str, str]) -> None:
-    terminal = Terminal([sys.executable, "-c", NEVER_ENDING], chat_environment)
+def test_ctrl_c_stops_the_text_and_not_the_bot(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal([sys.executable, "-c", NEVER_ENDING])
     terminal.sees("›")
     for command in ("/nietzsche 0.7", "/ladder"):
         terminal.types(f"{command}\r")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from terminal_support import CHAT, ESCAPE, Terminal, pipe
+from terminal_support import ESCAPE, Terminal, pipe
 
 from bot.core import messages
 from bot.core.reply import Picture, Reply
@@ -33,8 +34,8 @@ def test_in_a_pipe_the_surprise_is_a_sentence(chat_environment: dict[str, str]) 
 
 
 @pytest.mark.skipif(os.name != "posix", reason="needs a pseudo-terminal")
-def test_on_a_terminal_the_text_has_coloured_grounds(chat_environment: dict[str, str]) -> None:
-    terminal = Terminal(CHAT, chat_environment)
+def test_on_a_terminal_the_text_has_coloured_grounds(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
     terminal.sees("›")
     terminal.types("/nietzsche 0.7 The philosopher\r")
     terminal.sees("The philosopher", "›")
