@@ -27,7 +27,7 @@ from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from generator import MAX_SEED, GenerationRequest, Unavailable, WeightsError
 from generator.prose import presentable
-from generator.sampling_params import SETTINGS
+from generator.sampling_params import SETTINGS, UNMODIFIED, SamplingParams
 
 # Functions import what loads an optional or heavy library: SQLite's, those of the platforms, the web server.
 
@@ -94,9 +94,16 @@ def generate(options: argparse.Namespace) -> int:
         section = msgspec.structs.replace(config.generator, weights=options.weights, address="")
         config = msgspec.structs.replace(config, generator=section)
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
-        print(f"seed {request.seed}", file=sys.stderr)
+        print(f"seed {request.seed}, {_used(request.sampling)}", file=sys.stderr)
     print(asyncio.run(_generate(config, request, options.prompt or " ".join(options.text))))
     return 0
+
+
+def _used(sampling: SamplingParams) -> str:
+    """Returns the temperature, and whatever else differs from what draws from all characters."""
+    values = {name: getattr(sampling, name) for name in SETTINGS}
+    used = [f"{name} {value:g}" for name, value in values.items() if value != getattr(UNMODIFIED, name)]
+    return ", ".join(used) or f"temperature {sampling.temperature:g}"
 
 
 async def _generate(config: Config, request: GenerationRequest, typed: str) -> str:

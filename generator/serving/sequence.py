@@ -22,7 +22,7 @@ from generator.weights.session import State, StateRow, state_row
 
 log = logging.getLogger(__name__)
 
-_MARGIN: Final = 45
+_MARGIN: Final = 38
 """Characters before the wanted length from which on the first sentence end ends the text. Half of the texts then end
 before the wanted length, measured on the shipped network."""
 _SHORTEST: Final = 12

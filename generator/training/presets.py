@@ -181,7 +181,7 @@ PRESETS: Final = {
     for preset in (
         Preset(
             name="best",
-            description="two layers, pretrained on other books; the one that ships",
+            description="two larger layers without n-grams, pretrained on other books",
             embedding=128,
             units=640,
             layers=2,
@@ -205,7 +205,7 @@ PRESETS: Final = {
         ),
         Preset(
             name="ngram",
-            description="two layers with n-gram embeddings, made to read a library once",
+            description="two layers with n-gram embeddings, which read a library once; the one that ships",
             architecture="ngram",
             embedding=128,
             units=512,
@@ -309,4 +309,4 @@ PRESETS: Final = {
         ),
     )
 }
-DEFAULT: Final = "best"
+DEFAULT: Final = "ngram"

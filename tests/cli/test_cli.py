@@ -102,8 +102,8 @@ def test_the_version(run: Run) -> None:
 def test_the_seed_can_be_shown_and_used_again(run: Run) -> None:
     status, first, err = run("generate", "--verbose")
     assert status == 0
-    word, seed = err.split()
-    assert word == "seed"
+    seed, used = err.strip().removeprefix("seed ").split(", ")
+    assert used == "temperature 0.7"
     assert run.text("generate", "--seed", seed) == first
 
 

@@ -45,9 +45,10 @@ FEATURES: Final[Mapping[str, tuple[int, ...]]] = {
 }
 """By name: which of `_INPUTS` its hash is made of."""
 
-TABLE_SCALE: Final = np.float32(1 / 64)
-SUM_SCALE: Final = np.float32(1 / 32)
-"""Of the served form's integers: rows as int8, their sum as uint8 with zero point 128."""
+TABLE_SCALE: Final = np.float32(1 / 128)
+SUM_SCALE: Final = np.float32(1 / 48)
+"""Of the served form's integers: rows as int8, their sum as uint8 with zero point 128. In the shipped network the
+largest number of a row is 0.7, and one of a hundred thousand sums is above 2."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -162,4 +162,4 @@ def test_texts_close_their_marks_and_repeat_no_word(shipped: Model, temperature:
         assert not re.search(r"[(\[]", text[int(len(text) * 0.9) :])
         twice = re.findall(r"\b([A-Za-z]+)\s+\1\b", text)
         assert all(word in {"had", "that"} for word in twice)
-        assert not re.search(r"(?:^|\n|[.!?]\s)\s*\d{1,3}\.?\s", text)
+        assert not re.search(r"(?:^|\n\n|[.!?]\s)\s*\d{1,3}\.?\s", text)

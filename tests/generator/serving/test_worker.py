@@ -52,7 +52,7 @@ PATIENCE = 30.0
 """Seconds after which a test says that something will never come; nothing waits so long when all is well."""
 LONG = 4000
 """Characters of a text that does not end by itself while a test looks."""
-SHORTEST, MARGIN, OVERRUN = 12, 45, 150
+SHORTEST, MARGIN, OVERRUN = 12, 38, 150
 """Characters: of the shortest sentence, before the wanted length when a text may end, after it when it must."""
 LONGEST_WORD = 40
 """Characters by which a text may be shorter than half of what was wished for: it ends after a whole word."""

@@ -20,7 +20,7 @@ from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.surprisal import bits_per_character
 from generator.serving.model import load_model
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model
-from generator.training.architectures.ngram import CONSTANTS
+from generator.training.architectures.ngram import CONSTANTS, TABLE
 from generator.training.architectures.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
 from generator.training.backend import keras
 from generator.training.corpus import read_corpus
@@ -66,6 +66,7 @@ def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> t
     if architecture == "ngram":
         assign_symbols(model, Vocabulary.of(NIETZSCHE[:symbols]))
         weights |= {name: array for name, array in float_weights(model).items() if name in CONSTANTS}
+        weights[TABLE] *= 0.5
     set_float_weights(model, weights)
     return model, weights
 
