@@ -311,7 +311,7 @@ def run(preset: str, book: Path, out: Path, name: str, *more: str) -> int:
 async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_start_from(
     preset: str, book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(preset, book, tmp_path, "cats", "--epochs", "2") == 0
+    assert run(preset, book, tmp_path, "cats", "--epochs", "2", "--from-scratch") == 0
 
     # Its figures are those of what is served; samples came at the recipe's own temperatures.
     model = load_model(tmp_path)
@@ -348,7 +348,7 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     other = changed(book, tmp_path / "other.txt")
     version = str(tmp_path / "cats")
     assert run(preset, other, tmp_path, "second", "--epochs", "1", "--no-activate", "--from", version) == 0
-    assert run(preset, other, tmp_path, "alone", "--epochs", "1", "--no-activate") == 0
+    assert run(preset, other, tmp_path, "alone", "--epochs", "1", "--no-activate", "--from-scratch") == 0
     second, alone = (load_weights(tmp_path, name).manifest for name in ("second", "alone"))
     assert ("ω" if preset == "window" else "Ω") in second.vocabulary
     assert second.metrics["valid_bits_per_character"] < alone.metrics["valid_bits_per_character"]

@@ -17,7 +17,11 @@ from generator.weights.versions import load_weights
 
 ROOT = Path(__file__).resolve().parents[3]
 BACKEND = "jax"
-ENVIRONMENT = {**os.environ, "KERAS_BACKEND": BACKEND, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests'}"}
+ENVIRONMENT = {
+    **os.environ,
+    "KERAS_BACKEND": BACKEND,
+    "PYTHONPATH": os.pathsep.join(map(str, (ROOT, ROOT / "tests", Path(__file__).parent))),
+}
 ELSEWHERE = "import json, test_backends; print(json.dumps(test_backends.losses()))"
 
 

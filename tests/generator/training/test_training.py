@@ -274,7 +274,7 @@ def test_a_version_of_another_shape_is_refused_before_a_run_exists(
     assert run(book, tmp_path, "--from", version) == 2
     line = capsys.readouterr().err
     assert "its network has another shape than --preset small" in line
-    assert "use --preset best" in line
+    assert "use --preset ngram" in line
     assert not (tmp_path / ".training").exists()
 
 
