@@ -14,7 +14,7 @@ import numpy as np
 
 from generator.errors import GeneratorError, ModelError
 from generator.serving.model import Model
-from generator.serving.sampling import NO_CHARACTER, draw, keep_stops, sampling_arrays
+from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
 from generator.serving.scoring import ScoringSequence
 from generator.serving.sequence import GeneratingSequence
 from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
@@ -158,12 +158,13 @@ class Batch:
         if len(rows) < len(sequences):  # the others are in prefill
             sequences = [sequences[row] for row in rows]
             logits, sampling = logits[rows], {name: column[rows] for name, column in sampling.items()}
+        logits = logits + np.array([sequence.bias for sequence in sequences])
         for sequence, its_logits in zip(sequences, logits, strict=True):
             if sequence.constrains_next:
                 sequence.process_logits(its_logits)
-        sampling["temperature"] = temperature = np.array([sequence.temperature for sequence in sequences])
-        if ending := [row for row, sequence in enumerate(sequences) if sequence.may_end_sentence]:
-            keep_stops(logits, self.model.masks.stop, temperature, ending)
+        sampling["temperature"] = np.array([sequence.temperature for sequence in sequences])
+        keeps_stops = np.array([sequence.may_end_sentence for sequence in sequences])
+        stops = self.model.masks.stop if keeps_stops.any() else None
         uniform = np.array([sequence.uniform for sequence in sequences])
-        drawn: list[int] = draw(logits, uniform=uniform, **sampling).tolist()
+        drawn: list[int] = draw(logits, uniform=uniform, stops=stops, keeps_stops=keeps_stops, **sampling).tolist()
         return drawn

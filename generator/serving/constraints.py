@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.serving.logits_processors import Logits, forbid
+from generator.serving.logits_processors import Logits
 from generator.vocabulary import Indices, Vocabulary
 
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»"}
@@ -23,6 +23,11 @@ _ENDS: Final = frozenset(".!?…:=\"'”’)]")
 """After these a number at the start of a word is taken for that of a section."""
 
 
+Situation = tuple[str, str, bool, bool, bool, bool]
+"""What the rules forbid depends on: the open marks; the last character, empty if it is white space or nothing; and
+whether a mark may be opened, a number written, the word ended, and white space written."""
+
+
 class WritingRules:
     """The characters of a vocabulary that the rules are about, as indices. One for all texts of a model."""
 
@@ -31,18 +36,26 @@ class WritingRules:
         self.index = {c: i for i, c in enumerate(characters)}
         self.digits = _indices(c.isdigit() for c in characters)
         self.after_word = _indices(not c.isalnum() and c not in "'’" for c in characters)
-        self._forbidden: dict[tuple[object, ...], Indices] = {}
+        self.space = _indices(c.isspace() for c in characters)
+        self._biases: dict[Situation, Logits] = {}
 
-    def forbidden_marks(self, opened: str, before: str, *, may_open: bool) -> Indices:
-        """Returns the marks that may not follow `before`, the last character, while the marks `opened` are open."""
-        place = "" if before.isspace() else before
-        key = (opened, place, before == "", may_open)
-        if (found := self._forbidden.get(key)) is None:
+    def bias(self, situation: Situation) -> Logits:
+        """Returns what is added to the logits, float32 `[vocabulary]`: 0, or −inf for what is forbidden."""
+        if (found := self._biases.get(situation)) is None:
+            opened, before, may_open, may_number, may_end_word, may_space = situation
             marks = [c for c in (*_PAIRS, *_PAIRS.values(), _QUOTE) if c in self.index]
-            found = np.array(
-                [self.index[c] for c in marks if not _allowed(c, opened, place, may_open=may_open)], np.int64
-            )
-            self._forbidden[key] = found
+            found = np.zeros(len(self.index), np.float32)
+            found[[self.index[c] for c in marks if not _allowed(c, opened, before, may_open=may_open)]] = -np.inf
+            for allowed, characters in (
+                (may_number, self.digits),
+                (may_end_word, self.after_word),
+                (may_space, self.space),
+            ):
+                if not allowed:
+                    found[characters] = -np.inf
+            if not np.isfinite(found).any():
+                found[:] = 0.0  # rules that forbid everything forbid nothing
+            self._biases[situation] = found
         return found
 
 
@@ -104,28 +117,27 @@ class WrittenText:
             self._opened += character
             self._opened_at.append(self.length)
 
-    def constrain(self, logits: Logits, *, may_open: bool, late: float) -> None:
-        """Changes the logits `[vocabulary]` of the next character in place.
+    def bias(self, *, may_open: bool, may_space: bool) -> Logits:
+        """Returns what is added to the logits `[vocabulary]` of the next character."""
+        word, place = self._word, "" if self._last.isspace() else self._last
+        repeats = 0 < len(word) == len(self._before) and word.lower() == self._before not in _MAY_REPEAT
+        may_number = bool(place) or not self._after_end
+        return self._rules.bias((self._opened, place, may_open, may_number, not repeats, may_space))
 
-        `may_open`: whether a mark may be opened here. `late`, 0 to 1: how urgently the open ones are to be closed.
-        """
-        rules = self._rules
-        forbid(logits, rules.forbidden_marks(self._opened, self._last, may_open=may_open))
-        if self._after_end and (not self._last or self._last.isspace()):
-            forbid(logits, rules.digits)
-        word = self._word.lower()
-        if word and word == self._before and word not in _MAY_REPEAT:
-            forbid(logits, rules.after_word)
-        if self._opened and not self._last.isspace():
-            self._help_to_close(logits, late)
+    def needs_closing(self, *, late: bool) -> bool:
+        """Whether `help_to_close` would change the next logits: a mark is open, for long or `late` in the text."""
+        return bool(self._opened) and (late or self.length - self._opened_at[-1] > self._usual_length())
 
-    def _help_to_close(self, logits: Logits, late: float) -> None:
-        opener = self._opened[-1]
+    def _usual_length(self) -> int:
         lengths, usual = _USUAL_LENGTH
-        limit = lengths.get(opener, usual)
+        return lengths.get(self._opened[-1], usual)
+
+    def help_to_close(self, logits: Logits, late: float) -> None:
+        """Makes the closing mark more probable, in place. `late`, 0 to 1: how urgent it is."""
+        opener, limit = self._opened[-1], self._usual_length()
         late = max(late, min(1.0, (self.length - self._opened_at[-1]) / limit - 1.0))
         closer = self._rules.index.get(_PAIRS.get(opener, opener))
-        if late <= 0 or closer is None or (opener == _QUOTE and self._last not in ".!?,;:"):
+        if late <= 0 or closer is None or self._last.isspace() or (opener == _QUOTE and self._last not in ".!?,;:"):
             return
         if self._last.isalnum() and logits[self._rules.after_word].max() < logits.max():
             return  # in the middle of a word

@@ -28,7 +28,7 @@ class TokenMasks:
     def __init__(self, vocabulary: Vocabulary) -> None:
         characters = vocabulary.characters
         self.space = _mask(c.isspace() for c in characters)
-        self.stop = _mask(c in ".!?…" for c in characters)
+        self.stop = np.flatnonzero(_mask(c in ".!?…" for c in characters))
         self.joiner = _mask(c in _JOINERS for c in characters)
         word = _mask(c.isalnum() for c in characters)
         self._after_word = ~word

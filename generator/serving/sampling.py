@@ -32,26 +32,6 @@ def letter_temperature(temperature: float) -> float:
     return 0.85 * min(temperature, 1.0) + 0.1 * max(temperature - 1.0, 0.0)
 
 
-def keep_stops(logits: NDArray[np.floating], stops: NDArray[np.bool_], temperature: Rows, chosen: list[int]) -> None:
-    """Makes sentences as long as the network's own, at any temperature: changes the logits of these rows in place.
-
-    A temperature below 1 makes every improbable character rarer, and at most places a full stop is improbable: at 0.7
-    sentences were 60 % longer than those of the corpus. Afterwards the full stops (`stops` `[vocabulary]`) have
-    together, at the row's temperature, the probability that they have at temperature 1.
-    """
-    x = logits[chosen].astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        x -= np.maximum.reduce(x, axis=1, keepdims=True)
-        odds = []
-        for scale in (1.0, temperature[chosen, None]):
-            weights = np.exp(x / scale)
-            odds.append(np.log(np.add.reduce(weights[:, stops], axis=1) / np.add.reduce(weights[:, ~stops], axis=1)))
-        more = temperature[chosen] * (odds[0] - odds[1])
-    known = np.flatnonzero(np.isfinite(more))
-    rows = np.array(chosen)[known]
-    logits[np.ix_(rows, np.flatnonzero(stops))] += more[known, None].astype(logits.dtype)
-
-
 def sampling_arrays(params: Sequence[SamplingParams]) -> SamplingArrays:
     """Collects the settings of a batch's rows; they are the keyword arguments of `draw`."""
     columns = {name: [getattr(row, name) for row in params] for name in SETTINGS}
@@ -70,22 +50,33 @@ def draw(
     top_p: Rows | None = None,
     min_p: Rows | None = None,
     top_k: Rows | None = None,
+    stops: Indices | None = None,
+    keeps_stops: NDArray[np.bool_] | bool = True,
 ) -> Indices:
     """Draws one character per row, int64 `[rows]`, by inverting the cumulative distribution at `uniform`.
 
     `logits` `[rows, vocabulary]`; −inf forbids a character. `temperature` > 0; towards 0 this becomes the arg-max.
     `uniform` in [0, 1). `top_p`, `min_p` and `top_k` as in `SamplingParams`, None where no row uses them. A row's
     result depends on that row alone, bit for bit.
+
+    In the rows `keeps_stops` the full stops `stops` have together the odds that they have at temperature 1. A
+    temperature below 1 makes every improbable character rarer, and at most places a full stop is improbable: at 0.7
+    sentences were 60 % longer than those of the corpus.
     """
     # In float64 and from the maximum down: no temperature above 0 overflows, and ties stay exact.
     # Called once per character, so ufuncs' own methods stand here: NumPy's functions around them cost as much again.
     x = logits.astype(np.float64)
-    with np.errstate(invalid="ignore", over="ignore"):
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
         x -= np.maximum.reduce(x, axis=1, keepdims=True)
+        odds = None if stops is None else _odds(np.exp(x), stops)
         x /= temperature[:, None]
         weights = np.exp(x, out=x)
+        if odds is not None and stops is not None:
+            factor = odds / _odds(weights, stops)
+            changes = np.isfinite(factor) & (factor > 0.0) & keeps_stops
+            weights[:, stops] *= np.where(changes, factor, 1.0)[:, None]
         if min_p is not None:
-            weights[weights < min_p[:, None]] = 0.0  # the most probable character weighs 1
+            weights[weights < (min_p * np.maximum.reduce(weights, axis=1))[:, None]] = 0.0
         if top_p is not None or top_k is not None:
             _keep_most_probable(weights, top_p, top_k)
         cumulative = np.add.accumulate(weights, axis=1)
@@ -96,6 +87,14 @@ def draw(
     if not math.isfinite(np.add.reduce(total)):
         chosen[~np.isfinite(total)] = NO_CHARACTER
     return chosen
+
+
+def _odds(weights: NDArray[np.float64], chosen: Indices) -> Rows:
+    """The odds of some characters together, against all others."""
+    others = weights.copy()
+    others[:, chosen] = 0.0
+    odds: Rows = np.add.reduce(weights[:, chosen], axis=1) / np.add.reduce(others, axis=1)
+    return odds
 
 
 def _keep_most_probable(weights: NDArray[np.float64], top_p: Rows | None, top_k: Rows | None) -> None:

@@ -29,7 +29,8 @@ class ScoringSequence:
     """
 
     __slots__ = (
-        "_bits", "_done", "_places", "_prompt", "_targets", "_text", "_version", "initial_state", "next_character"
+        "_bits", "_done", "_places", "_prompt", "_targets", "_text", "_version",
+        "bias", "initial_state", "next_character",
     )  # fmt: skip
 
     sampling: Final = UNMODIFIED
@@ -55,6 +56,7 @@ class ScoringSequence:
         self._targets: list[int] = vocabulary.encode("".join(request.text[place] for place in self._places)).tolist()
         self._bits = [math.nan] * len(request.text)
         self._done = 0
+        self.bias = np.zeros(len(vocabulary), np.float32)
 
     def prefill(self) -> bool:
         """Moves to the next character before the text, as in `GeneratingSequence`."""

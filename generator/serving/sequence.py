@@ -59,9 +59,9 @@ class GeneratingSequence:
     """The text of one request.
 
     `initial_state` is the state that it starts from, and `next_character` the index that its row is fed next.
-    `uniform` is the number in [0, 1) that its next character is drawn with; `constrains_next`: whether `process_logits`
-    has to see the logits before that. `temperature` and `may_end_sentence`: how that character is drawn. They are read
-    for every character, and so are attributes.
+    `uniform` is the number in [0, 1) that its next character is drawn with; `bias` is added to the logits before that,
+    and `constrains_next`: whether `process_logits` has to see them too. `temperature` and `may_end_sentence`: how that
+    character is drawn. They are read for every character, and so are attributes.
     """
 
     __slots__ = (
@@ -84,6 +84,7 @@ class GeneratingSequence:
         "_uniforms",
         "_word_temperature",
         "_written",
+        "bias",
         "constrains_next",
         "initial_state",
         "may_end_sentence",
@@ -121,7 +122,6 @@ class GeneratingSequence:
         self._text = WrittenText(model.rules, request.prompt or "".join(self._written))
         self._repeated = RepeatedNgrams(model.masks, [*before, *self._written])
         self.uniform = self._uniforms[len(self._written)]
-        self.constrains_next = True
         self._word_temperature = word_temperature(request.sampling.temperature)
         self._letter_temperature = letter_temperature(request.sampling.temperature)
         self._after(prompt)
@@ -164,9 +164,9 @@ class GeneratingSequence:
     def process_logits(self, logits: NDArray[np.float32]) -> None:
         """Changes the logits `[vocabulary]` of the next character in place.
 
-        What must not come next is forbidden: a third white space, what would complete the last word of the prompt,
-        anything but a capital at the beginning of a text, a repetition of four words, and what `WrittenText` says. From
-        near the wanted length on the full stop becomes more probable, where the network would end a word anyway.
+        What must not come next is forbidden: what would complete the last word of the prompt, anything but a capital at
+        the beginning of a text, a repetition of four words. From near the wanted length on the full stop becomes more
+        probable, where the network would end a word anyway. `bias` has the rules that hold anywhere.
         """
         written, masks = len(self._written), self.model.masks
         if not written:
@@ -174,12 +174,11 @@ class GeneratingSequence:
                 forbid(logits, masks.not_first)
             elif self.request.prompt[-1:].isalnum():
                 forbid(logits, masks.not_after_prompt)
-        if self._spaces >= PARAGRAPH_BREAK:
-            forbid(logits, masks.space)
         if self._repeated.is_active:
             self._repeated.process(logits)
-        late = min(1.0, max(0.0, (written - self._earliest_end) / _CLOSE_WITHIN))
-        self._text.constrain(logits, may_open=written < self._open_until, late=late)
+        if self._text.needs_closing(late=written > self._earliest_end):
+            late = min(1.0, max(0.0, (written - self._earliest_end) / _CLOSE_WITHIN))
+            self._text.help_to_close(logits, late)
         if written > self._earliest_end and self._written[-1].isalnum() and masks.ends_word(logits):
             logits[masks.stop] += (written - self._earliest_end) * self._stop_bonus
 
@@ -208,7 +207,12 @@ class GeneratingSequence:
 
     def _after(self, character: str) -> None:
         """Settles how the next character is drawn: inside a word, or where one begins or may end."""
-        in_word = character[-1:].isalnum()
+        in_word, written = character[-1:].isalnum(), len(self._written)
+        late = written > self._earliest_end
+        self.bias = self._text.bias(may_open=written < self._open_until, may_space=self._spaces < PARAGRAPH_BREAK)
+        self.constrains_next = (
+            not written or self._repeated.is_active or (late and in_word) or self._text.needs_closing(late=late)
+        )
         self.temperature = self._letter_temperature if in_word else self._word_temperature
         self.may_end_sentence = in_word or character[-1:] in _CLOSING
 

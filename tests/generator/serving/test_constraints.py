@@ -6,13 +6,14 @@ import re
 
 import numpy as np
 import pytest
+from generator_rules import constrain
 from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import GenerationRequest, SamplingParams
 from generator.serving.constraints import WritingRules, WrittenText
 from generator.serving.model import Model, load_model
-from generator.serving.sampling import keep_stops, letter_temperature, word_temperature
+from generator.serving.sampling import draw, letter_temperature, word_temperature
 from generator.serving.scheduler import Scheduler
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import shipped_folder
@@ -25,7 +26,7 @@ EVEN = np.zeros(len(VOCABULARY), np.float32)
 def allowed(before: str, *, may_open: bool = True, late: float = 0.0, logits: np.ndarray = EVEN) -> set[str]:
     """The characters that may follow `before`."""
     logits = logits.copy()
-    WrittenText(RULES, before).constrain(logits, may_open=may_open, late=late)
+    constrain(WrittenText(RULES, before), logits, may_open=may_open, late=late)
     return {c for c, logit in zip(VOCABULARY.characters, logits, strict=True) if np.isfinite(logit)}
 
 
@@ -60,7 +61,7 @@ def test_a_mark_that_has_long_been_open_becomes_likelier_to_close_where_a_word_e
 
     def more(before: str, late: float = 0.0) -> float:
         logits = EVEN.copy()
-        WrittenText(RULES, before).constrain(logits, may_open=True, late=late)
+        constrain(WrittenText(RULES, before), logits, may_open=True, late=late)
         return float(logits[closer])
 
     long = " and so it went on" * 14
@@ -95,7 +96,7 @@ def test_something_may_always_follow(before: str, may_open: bool) -> None:  # no
 def test_a_vocabulary_of_marks_alone_is_no_dead_end() -> None:
     rules = WritingRules(Vocabulary.of("()1"))
     logits = np.zeros(3, np.float32)
-    WrittenText(rules).constrain(logits, may_open=False, late=0.0)
+    constrain(WrittenText(rules), logits, may_open=False, late=0.0)
     assert np.isfinite(logits).any()
 
 
@@ -113,29 +114,22 @@ def test_temperatures_grow_with_the_one_that_is_asked_for() -> None:
     assert all(letter_temperature(t) < word_temperature(t) for t in asked.tolist())
 
 
-@given(
-    st.lists(st.floats(-20, 20, width=32), min_size=6, max_size=6),
-    st.floats(0.1, 2.0),
-    st.sampled_from([[0], [1, 2], [0, 1, 2]]),
-)
-def test_full_stops_keep_their_probability_at_any_temperature(
-    row: list[float], temperature: float, chosen: list[int]
-) -> None:
-    stop = np.array([True, True, False, False, False, False])
-    before = np.array([row] * 3, np.float32)
-    logits = before.copy()
-    keep_stops(logits, stop, np.full(3, temperature), chosen)
+@given(st.lists(st.floats(-20, 20, width=32), min_size=6, max_size=6), st.floats(0.1, 2.0))
+def test_full_stops_keep_their_probability_at_any_temperature(row: list[float], temperature: float) -> None:
+    count = 2_000
+    logits, stops = np.array([row] * count, np.float32), np.array([0, 1])
+    evenly = (np.arange(count) + 0.5) / count  # so that the fractions drawn are the probabilities
 
-    def share(values: np.ndarray) -> float:
-        weights = np.exp(values.astype(np.float64) - values.max())
-        return float(weights[stop].sum() / weights.sum())
+    def share(keeps_stops: bool) -> float:  # noqa: FBT001
+        drawn = draw(logits, np.full(count, temperature), evenly, stops=stops, keeps_stops=keeps_stops)
+        return float(np.isin(drawn, stops).mean())
 
-    for place in range(3):
-        if place in chosen:
-            assert share(logits[place] / temperature) == pytest.approx(share(before[place]), rel=1e-3, abs=1e-6)
-        np.testing.assert_array_equal(logits[place][~stop], before[place][~stop])
-    untouched = [place for place in range(3) if place not in chosen]
-    np.testing.assert_array_equal(logits[untouched], before[untouched])
+    def expected(scale: float) -> float:
+        weights = np.exp((logits[0].astype(np.float64) - logits[0].max()) / scale)
+        return float(weights[stops].sum() / weights.sum())
+
+    assert share(True) == pytest.approx(expected(1.0), abs=2e-3)
+    assert share(False) == pytest.approx(expected(temperature), abs=2e-3)
 
 
 # ---- texts ----------------------------------------------------------------------------------------------------------

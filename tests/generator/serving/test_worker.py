@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import TINY_VOCABULARY, add_random_version
+from generator_rules import constrain
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -155,7 +156,7 @@ class ByHand:
         temperature = letter_temperature(temperature) if in_word else word_temperature(temperature)
         if in_word or before[-1:] in "\"'”’)]":
             # Full stops keep the probability that they have at temperature 1.
-            stop = self.model.masks.stop
+            stop = np.isin(np.arange(len(logits)), self.model.masks.stop)
             odds = [np.exp(row[stop]).sum() / np.exp(row[~stop]).sum() for row in (logits, logits / temperature)]
             if all(0 < share < np.inf for share in odds):
                 logits[stop] += temperature * np.log(odds[0] / odds[1])
@@ -183,7 +184,7 @@ class ByHand:
             if repeated.is_active:
                 repeated.process(logits)
             late = min(1.0, max(0.0, (position - earliest) / 60))
-            marks.constrain(logits, may_open=position < int(0.85 * earliest), late=late)
+            constrain(marks, logits, may_open=position < int(0.85 * earliest), late=late)
             if position or request.continuation is None:  # a continuation's first was drawn by the text before
                 assert character == self.draw(logits, request.sampling.temperature, uniform, done)
             self.feed(character)
