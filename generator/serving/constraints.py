@@ -71,10 +71,10 @@ def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
 class WrittenText:
     """What the rules have to know of one text: its open marks, its last two words, its last character.
 
-    `is_balanced`: no mark is open.
+    `is_balanced`: no mark is open. `has_new_bias`: whether `bias` may differ from that before the last character.
     """
 
-    __slots__ = ("_after_end", "_before", "_last", "_opened", "_opened_at", "_rules", "_word", "length")
+    __slots__ = ("_after_end", "_before", "_last", "_opened", "_opened_at", "_rules", "_word", "has_new_bias", "length")
 
     def __init__(self, rules: WritingRules, text: str = "") -> None:
         """`text` stands before what is written: a prompt. A mark that it does not close may be closed later."""
@@ -87,6 +87,7 @@ class WrittenText:
         self.length = 0
         for character in text:
             self.append(character)
+        self.has_new_bias = True
 
     @property
     def is_balanced(self) -> bool:
@@ -97,9 +98,14 @@ class WrittenText:
         """Takes note of the next character."""
         self.length += 1
         if character.isalpha():
+            # Inside a word, only its end at the length of the word before may be forbidden.
+            self.has_new_bias = not self._word or 0 <= len(self._word) + 1 - len(self._before) <= 1
             self._word += character
             self._after_end = False
-        elif character.isspace():
+            self._last = character
+            return
+        self.has_new_bias = True
+        if character.isspace():
             if self._word:
                 self._before, self._word = self._word.lower(), ""
             self._after_end = self._after_end or self._last in _ENDS or (self._last == character == "\n")

@@ -209,7 +209,8 @@ class GeneratingSequence:
         """Settles how the next character is drawn: inside a word, or where one begins or may end."""
         in_word, written = character[-1:].isalnum(), len(self._written)
         late = written > self._earliest_end
-        self.bias = self._text.bias(may_open=written < self._open_until, may_space=self._spaces < PARAGRAPH_BREAK)
+        if self._text.has_new_bias or written == self._open_until:
+            self.bias = self._text.bias(may_open=written < self._open_until, may_space=self._spaces < PARAGRAPH_BREAK)
         self.constrains_next = (
             not written or self._repeated.is_active or (late and in_word) or self._text.needs_closing(late=late)
         )
