@@ -25,6 +25,6 @@ def test_every_part_measures_something(
     for name in ("load_discord", "load_telegram", "load_both", "fairness_quiet", "fairness_busy"):
         assert figures[f"{name}_texts_per_second"] > 0
         assert figures[f"{name}_unanswered"] == 0
-    assert figures["rss_after_60_texts_mb"] > 50
+    assert figures["memory_after_60_texts_mb"] > 50
     assert figures["idle_share_of_a_core"] >= 0
     assert "at most doubles" in capsys.readouterr().out
