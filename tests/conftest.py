@@ -4,6 +4,7 @@ the bot's commands on such a network and a real database; and people and chats i
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 import signal
 import string
@@ -35,7 +36,9 @@ TINY_VOCABULARY = Vocabulary.of(string.ascii_letters + string.digits + " \n.,;:!
 LIKELIER = {" ": 4.0, ".": 2.0}
 """Added to the logits of a random network, so that its texts have words and sentences of a length that can be relied
 upon at the usual temperatures; the other logits are near 0."""
-settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize="CI" in os.environ
+)
 settings.load_profile("patient")  # or a machine that has other things to do fails a property that holds
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job. The processes that the tests start would inherit it, and not hear Ctrl-C.

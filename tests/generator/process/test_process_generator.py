@@ -190,7 +190,7 @@ async def test_restarts_that_fail_are_repeated_and_a_reload_ends_them(
     tiny_folder: Path, add_tiny_version: Add, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RESTART_WAIT_SECONDS", 0.05)
-    caplog.set_level(logging.DEBUG)
+    caplog.set_level(logging.DEBUG, remote.__name__)
     monkeypatch.setattr(module, "BACKOFF", Backoff(first=0.01, longest=0.01))
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
         (tiny_folder / "tiny-1").rename(tiny_folder / "away")
