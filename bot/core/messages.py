@@ -96,10 +96,14 @@ def about(manifest: Manifest) -> str:
     corpus, metrics = manifest.corpus, manifest.metrics
     valid, test = metrics["valid_bits_per_character"], metrics["test_bits_per_character"]
     blind = math.log2(len(manifest.vocabulary))
+    texts = ", ".join(map(str, manifest.training.get("pretrain") or ()))
+    start = manifest.training.get("start_from")
     return (
         f"I write in the manner of {corpus.name}: a recurrent network that learnt from its {corpus.characters:,}"
         f" characters, and draws mine one by one.\n"
-        f"Weights: {manifest.version} ({manifest.preset}, {manifest.parameters:,} parameters).\n"
+        + (f"Before that it read other texts: {texts}.\n" if texts else "")
+        + (f"It started from the weights {start}.\n" if start else "")
+        + f"Weights: {manifest.version} ({manifest.preset}, {manifest.parameters:,} parameters).\n"
         f"Text that I never saw surprises me by {valid:.3f} bits per character (validation; test: {test:.3f})."
         f" Less is better; guessing blindly costs {blind:.1f}.\n"
         f"The text that I learnt from: {manifest.license}"
@@ -189,8 +193,8 @@ def curve(manifest: Manifest) -> str:
     """The training curve, for those who cannot see it."""
     bits = manifest.metrics["valid_bits_per_character"]
     return (
-        f"Training of {manifest.version}: bits per character, epoch by epoch, falling steeply at first. The epoch that"
-        f" was kept reaches {bits:.3f} on text that it never saw."
+        f"Training curve of {manifest.version}: bits per character of training and validation, epoch by epoch."
+        f" The epoch that was kept reaches {bits:.3f} on text that the network never saw."
     )
 
 
