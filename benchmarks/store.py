@@ -26,6 +26,7 @@ STATE_BYTES: Final = 4 * 640 * 4
 """Of the shipped network: two layers of a hidden and a cell state, float32."""
 TEXT: Final = 400
 PLATFORM: Final = "telegram"
+AT_ONCE: Final = 100
 MEASURED: Final = 3000
 """Calls of each kind."""
 
@@ -44,6 +45,22 @@ def fill(path: Path, people: list[str]) -> None:
         database.executemany("INSERT INTO people VALUES (?, ?, ?)", ((i, PLATFORM, person) for i, person in numbers))
         database.executemany("INSERT INTO preferences VALUES (?, 0.8)", ((i,) for i in range(1, len(people) + 1)))
     database.close()
+
+
+async def fill_with_texts(path: Path, count: int) -> None:
+    """Makes a database of that many users, each with a last text."""
+    kept = conversation()
+    async with Store.open(path) as store:
+        for first in range(0, count, AT_ONCE):
+            async with asyncio.TaskGroup() as group:
+                for number in range(first, first + AT_ONCE):
+                    group.create_task(keep(store, str(number), kept))
+
+
+async def keep(store: Store, person: str, kept: Conversation) -> None:
+    """Saves a last text of a user in a private chat."""
+    number = await store.ensure_user(PLATFORM, person)
+    await store.save_conversation(PLATFORM, person, person, number, kept)
 
 
 async def measure(name: str, call: Callable[[str], Awaitable[object]], people: list[str]) -> None:
@@ -109,17 +126,12 @@ async def run(count: int, conversations: int, folder: Path) -> None:
         print(f"open: {time.perf_counter() - began:.2f} s; {count:,} people: {path.stat().st_size / 1e6:.1f} MB")
         print(f"{'milliseconds':<46} {'50 %':>8} {'99 %':>8} {'longest':>9}")
         kept = conversation()
-
-        async def keep(person: str) -> None:
-            number = await store.ensure_user(PLATFORM, person)
-            await store.save_conversation(PLATFORM, person, person, number, kept)
-
         for person in chosen[:conversations]:
-            await keep(person)
+            await keep(store, person, kept)
         chosen = draw.sample(chosen, min(len(chosen), MEASURED))
         await measure("temperature", lambda person: store.temperature(PLATFORM, person), chosen)
         await measure("set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.5), chosen)
-        await measure("ensure_user, save_conversation", keep, chosen)
+        await measure("ensure_user, save_conversation", lambda person: keep(store, person, kept), chosen)
         await measure("conversation", lambda person: store.conversation(PLATFORM, person, person), chosen)
         print(f"with {conversations:,} conversations: {path.stat().st_size / 1e6:.1f} MB")
         await forgetting(store, chosen[:3], chosen[100:])

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from aiohttp import web
@@ -18,10 +18,15 @@ from aiohttp import web
 from benchmarks.service.people import Kind
 from testing.discord import DiscordServer, command, interaction_token, json_response, message
 
+Options = dict[str, str | float]
 _MESSAGE: Final = 4
 """https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-response-object-interaction-callback-type"""
-_PLACEHOLDER: Final = "…"
-"""The bot edits a public reply to this before it answers privately."""
+_EPHEMERAL: Final = 1 << 6
+"""Flag of a message that only the user sees, as refusals are.
+https://discord.com/developers/docs/resources/message#message-object-message-flags"""
+_PICTURE: Final[dict[str, Any]] = {"content": "", "components": True}
+_WITH_PICTURE: Final[dict[str, Any]] = _PICTURE | {"type": _MESSAGE, "data": _PICTURE}
+"""Stands for a request with a file, which is not read."""
 _MESSAGE_SENT: Final = json.dumps(message("50", "")).encode()
 """A webhook's response. The text is not repeated, since the bot does not read it."""
 
@@ -34,15 +39,13 @@ class LoadedDiscord(DiscordServer):
         self._numbers = itertools.count(1_000_000)
         self._waiting: dict[str, asyncio.Future[tuple[float, int, Kind]]] = {}
 
-    async def ask(self, person: str, channel: str) -> tuple[float, int, Kind]:
-        """Uses /nietzsche in a channel; returns when the whole text arrived, its length and kind."""
+    async def ask(self, person: str, channel: str, name: str, options: Options) -> tuple[float, int, Kind]:
+        """Uses a command in a channel; returns when the answer with the buttons arrived, its length and kind."""
         number = str(next(self._numbers))
         answer: asyncio.Future[tuple[float, int, Kind]] = asyncio.get_running_loop().create_future()
         self._waiting[interaction_token(number)] = answer
         try:
-            await self.send(
-                "INTERACTION_CREATE", command("nietzsche", number, person, channel, options={"temperature": 0.7})
-            )
+            await self.send("INTERACTION_CREATE", command(name, number, person, channel, options=options))
             return await answer
         finally:
             del self._waiting[interaction_token(number)]
@@ -52,22 +55,23 @@ class LoadedDiscord(DiscordServer):
         path = request.match_info["path"].split("/")
         if path[0] not in {"interactions", "webhooks"}:
             return await super().handle(request)
-        body = await request.json() if request.content_type == "application/json" else {}
+        body = await request.json() if request.content_type == "application/json" else _WITH_PICTURE
         match path:
             case ["interactions", number, token, "callback"]:
                 if body["type"] == _MESSAGE:
                     self._resolve(token, body["data"])
                 return json_response({"interaction": {"id": number, "type": 2, "response_message_id": "50"}})
             case ["webhooks", _, token, *_]:
-                if body.get("content", _PLACEHOLDER) != _PLACEHOLDER:
-                    self._resolve(token, body)
+                self._resolve(token, body)
                 return web.Response(body=_MESSAGE_SENT, content_type="application/json")
         return await super().handle(request)
 
     def _resolve(self, token: str, message: dict[str, Any]) -> None:
         answer = self._waiting.get(token)
-        if answer is not None and not answer.done():
-            kind = Kind.TEXT if message.get("components") else Kind.REFUSAL
+        kind = (
+            Kind.REFUSAL if message.get("flags", 0) & _EPHEMERAL else Kind.TEXT if message.get("components") else None
+        )
+        if answer is not None and not answer.done() and kind is not None:
             answer.set_result((time.monotonic(), len(message["content"]), kind))
 
 
@@ -78,12 +82,14 @@ class DiscordPerson:
     server: LoadedDiscord
     id: str
     channel: str
+    command: str = "nietzsche"
+    options: Options = field(default_factory=lambda: {"temperature": 0.7})
 
     async def ask(self) -> tuple[float, int, Kind]:
         """See `Person`."""
-        return await self.server.ask(self.id, self.channel)
+        return await self.server.ask(self.id, self.channel, self.command, self.options)
 
 
 def in_channels(server: LoadedDiscord, count: int, each: int = 1) -> list[DiscordPerson]:
-    """Returns users, `each` of them in a channel."""
+    """Returns users who use /nietzsche, `each` of them in a channel."""
     return [DiscordPerson(server, str(10_000 + n), str(500_000 + n // each)) for n in range(count)]

@@ -17,7 +17,8 @@ from benchmarks.service.discord import in_channels
 from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loop, open_loop
 from benchmarks.service.process import Bench, Service, Usage
 from benchmarks.service.table import Table, percentile, waits
-from benchmarks.service.telegram import in_private
+from benchmarks.service.telegram import forgetting, in_private, inline
+from benchmarks.store import fill_with_texts
 from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
@@ -28,6 +29,10 @@ CHATS: Final = 200
 BUSY_SHARE: Final = 0.9
 """Share of the requests that come from one chat, in the part about fairness."""
 OTHERS_RATE: Final = 5.0
+MIXED_RATE: Final = 20.0
+"""Requests per second in the part with all kinds of requests: as much work as about 50 ordinary texts a second."""
+KEPT: Final = 20_000
+"""Users whose last texts are in the database of that part."""
 MEMORY_STEPS: Final = (1_000, 10_000, 30_000, 100_000)
 AT_ONCE: Final = 50
 ALLOWED: Final = 30.0
@@ -59,13 +64,13 @@ async def load(run: Run) -> None:
     """Asks at the rate that the bot should carry, on each platform alone and on both together."""
     wanted = f"{RATE:.0f}/s, 99th < 1 s"
     async with run.bench.on_discord(**run.settings) as (service, discord):
-        await _measure(run, service, "load_discord", "Discord", wanted, (in_channels(discord, PEOPLE), RATE))
+        await measure(run, service, "load_discord", "Discord", wanted, (in_channels(discord, PEOPLE), RATE))
     async with run.bench.on_telegram(limited=False, **run.settings) as (service, telegram):
         people = (in_private(telegram, PEOPLE), RATE)
-        await _measure(run, service, "load_telegram", "Telegram, its limits lifted", wanted, people)
+        await measure(run, service, "load_telegram", "Telegram, its limits lifted", wanted, people)
     async with run.bench.on_both(**run.settings) as (service, telegram, discord):
         half, other = (in_private(telegram, PEOPLE), RATE / 2), (in_channels(discord, PEOPLE), RATE / 2)
-        await _measure(run, service, "load_both", "half on each, within all limits", wanted, half, other)
+        await measure(run, service, "load_both", "half on each, within all limits", wanted, half, other)
 
 
 async def overload(run: Run) -> None:
@@ -73,16 +78,16 @@ async def overload(run: Run) -> None:
     wanted = "99th < 1 s"
     async with run.bench.on_discord(**run.settings) as (service, discord):
         crowd = (in_channels(discord, PEOPLE), 2 * RATE)
-        await _measure(run, service, "overload_discord", f"{2 * RATE:.0f}/s on Discord", wanted, crowd)
+        await measure(run, service, "overload_discord", f"{2 * RATE:.0f}/s on Discord", wanted, crowd)
     async with run.bench.on_telegram(limited=False, **run.settings) as (service, telegram):
         private = (in_private(telegram, PEOPLE), 2 * RATE)
         what = f"{2 * RATE:.0f}/s on Telegram, its limits lifted"
-        await _measure(run, service, "overload_telegram", what, wanted, private)
+        await measure(run, service, "overload_telegram", what, wanted, private)
     async with run.bench.on_telegram(limited=True, **run.settings) as (service, telegram):
         # A user without an answer must not ask again while they wait: the next answer would count for the first.
         private = (in_private(telegram, math.ceil(2 * ALLOWED * PATIENCE)), 2 * ALLOWED)
         what = f"{2 * ALLOWED:.0f}/s on Telegram, within its limits"
-        await _measure(run, service, "overload_limited", what, "", private)
+        await measure(run, service, "overload_limited", what, "", private)
 
 
 async def fairness(run: Run) -> None:
@@ -92,15 +97,38 @@ async def fairness(run: Run) -> None:
     async with run.bench.on_discord(**run.settings) as (service, discord):
         others = in_channels(discord, each * (CHATS - 1), each)
         crowd = in_channels(discord, PEOPLE, PEOPLE)[len(others) :]  # all in one channel, and none of the others
-        quiet = await _measure(
+        quiet = await measure(
             run, service, "fairness_quiet", f"{CHATS - 1} chats, {OTHERS_RATE:.0f}/s", "", (others, OTHERS_RATE)
         )
         what = f"the same, one more chat asks for {rate - OTHERS_RATE:.0f}/s"
         both = (others, OTHERS_RATE), (crowd, rate - OTHERS_RATE)
-        busy = await _measure(run, service, "fairness_busy", what, "", *both, only_first=True)
+        busy = await measure(run, service, "fairness_busy", what, "", *both, only_first=True)
     before, after = (percentile(waits(answers, Kind.TEXT), 0.99) for answers in (quiet, busy))
     run.table.figures["fairness_ratio"] = after / before
     run.table.add("  the others’ 99th percentile", "at most doubles", f"{after / before:.2f} times as long")
+
+
+async def mixed(run: Run) -> None:
+    """Asks for everything at once, with the texts of many users in the database."""
+    database = run.bench.place / "mixed.sqlite3"
+    await fill_with_texts(database, KEPT)
+    settings = run.settings | {"STORE__PATH": str(database)}
+    async with run.bench.on_both(**settings) as (service, telegram, discord):
+        people = in_channels(discord, PEOPLE)
+        ordinary, continuing, scoring, climbing, long = (people[number::5] for number in range(5))
+        to_begin = [*continuing, *scoring]
+        await closed_loop(to_begin, AT_ONCE // 5, len(to_begin))  # so that there are texts to continue and to score
+        tenth = MIXED_RATE / 10
+        others: list[Crowd] = [
+            ([replace(person, command="continue", options={}) for person in continuing], tenth),
+            ([replace(person, command="surprise", options={}) for person in scoring], tenth),
+            ([replace(person, command="ladder", options={}) for person in climbing], tenth),
+            ([replace(person, options={"temperature": 0.7, "length": 4000}) for person in long], tenth),
+            (inline(telegram, PEOPLE), tenth),
+            (forgetting(telegram, PEOPLE), tenth / 4),
+        ]
+        what = f"mixed crowd, {MIXED_RATE:.0f}/s: the ordinary texts"
+        await measure(run, service, "mixed", what, "99th < 1 s", (ordinary, 6 * tenth), *others, only_first=True)
 
 
 async def memory(run: Run) -> None:
@@ -162,9 +190,9 @@ async def reloads(run: Run) -> None:
     bench = replace(run.bench, weights=run.bench.place / "copies")
     async with bench.on_telegram(limited=True, **run.settings) as (service, telegram):
         crowd = (in_private(telegram, PEOPLE), RELOAD_RATE)
-        await _measure(run, service, "reloads_none", f"Telegram, {RELOAD_RATE:.0f}/s", "", crowd)
+        await measure(run, service, "reloads_none", f"Telegram, {RELOAD_RATE:.0f}/s", "", crowd)
         reloading = asyncio.create_task(_reload_repeatedly(run.bench.place / "copies", versions))
-        await _measure(run, service, "reloads", "the same, a reload every second", "", crowd)
+        await measure(run, service, "reloads", "the same, a reload every second", "", crowd)
         reloading.cancel()
         await asyncio.wait({reloading})
         count = await service.metric('lstmega_weights_reloads_total{outcome="loaded"}')
@@ -174,10 +202,10 @@ async def reloads(run: Run) -> None:
 Crowd = tuple[Sequence[Person], float]
 """Users who ask in turn, and their requests per second together."""
 
-PARTS: Final = {part.__name__: part for part in (load, overload, fairness, memory, idle, alone, most, reloads)}
+PARTS: Final = {part.__name__: part for part in (load, overload, fairness, mixed, memory, idle, alone, most, reloads)}
 
 
-async def _measure(
+async def measure(
     run: Run,
     service: Service,
     name: str,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 from benchmarks.service.people import PATIENCE, Kind
@@ -22,7 +23,42 @@ class TelegramPerson:
         return sent.at, len(sent.text), Kind.TEXT if sent.buttons else Kind.REFUSAL
 
 
+@dataclass(frozen=True)
+class ForgettingPerson(TelegramPerson):
+    """A user who lets the bot delete everything about them."""
+
+    async def ask(self) -> tuple[float, int, Kind]:
+        """See `Person`."""
+        await self.chat.send("/forgetme", by=self.user)
+        question = await self.chat.next_message(PATIENCE)
+        press = await self.user.press(question, question.labels[0])
+        text, _ = await press.answer(PATIENCE)
+        return time.monotonic(), len(text), Kind.TEXT
+
+
+@dataclass(frozen=True)
+class InlinePerson(TelegramPerson):
+    """A user who chooses an inline result; the text comes as an edit of the message."""
+
+    async def ask(self) -> tuple[float, int, Kind]:
+        """See `Person`."""
+        query = await self.user.inline("0.7 The soul")
+        await query.answer(PATIENCE)
+        text = await (await query.choose()).next_edit(PATIENCE)
+        return time.monotonic(), len(text), Kind.TEXT
+
+
 def in_private(server: TelegramServer, count: int) -> list[TelegramPerson]:
     """Returns users, each in a private chat."""
     users = [server.user(f"Person {number}") for number in range(count)]
     return [TelegramPerson(server.private(user), user) for user in users]
+
+
+def forgetting(server: TelegramServer, count: int) -> list[ForgettingPerson]:
+    """Returns users with something to delete, each in a private chat."""
+    return [ForgettingPerson(person.chat, person.user) for person in in_private(server, count)]
+
+
+def inline(server: TelegramServer, count: int) -> list[InlinePerson]:
+    """Returns users of the inline mode."""
+    return [InlinePerson(person.chat, person.user) for person in in_private(server, count)]

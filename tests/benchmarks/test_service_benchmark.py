@@ -17,12 +17,14 @@ def test_every_part_measures_something(
 ) -> None:
     monkeypatch.setattr(parts, "RATE", 5.0)
     monkeypatch.setattr(parts, "WARM_UP", 0.2)
+    monkeypatch.setattr(parts, "MIXED_RATE", 5.0)
+    monkeypatch.setattr(parts, "KEPT", 200)
     written = tmp_path / "figures.json"
-    options = ["--only", "load,fairness,memory,idle", "--weights", str(tiny_folder), "--json", str(written)]
+    options = ["--only", "load,fairness,mixed,memory,idle", "--weights", str(tiny_folder), "--json", str(written)]
     monkeypatch.setattr(sys, "argv", ["service", *options, "--seconds", "2", "--texts", "60", "--length", "60"])
     assert benchmark.main() == 0
     figures = json.loads(written.read_text())
-    for name in ("load_discord", "load_telegram", "load_both", "fairness_quiet", "fairness_busy"):
+    for name in ("load_discord", "load_telegram", "load_both", "fairness_quiet", "fairness_busy", "mixed"):
         assert figures[f"{name}_texts_per_second"] > 0
         assert figures[f"{name}_unanswered"] == 0
     assert figures["memory_after_60_texts_mb"] > 50
