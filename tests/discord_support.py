@@ -167,7 +167,7 @@ async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **
     """Everything, started. `settings` of `[bot]`."""
     operators = Operators()
     async with core_on(folder, folder / "bot.sqlite3", operators=operators, **settings) as (core, store):
-        client = Client(core, store, for_operators=for_operators)
+        client = Client(core, store, DiscordSection(), for_operators=for_operators)
         # `simcord.run` sets a context variable, and a fixture is torn down in another context than it was set up in.
         env = simcord.Env(client, shard_count=shards, settle_timeout=PATIENCE)
         await env.start()

@@ -20,10 +20,12 @@ from simcord.interactions import base_payload
 from bot.core.commands import operator_commands, user_commands
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.discord.render import MAX_MESSAGE, PREFIX
-from bot.platforms.discord.slash_commands import MAX_CHOICE_NAME, MAX_CHOICES
 from bot.platforms.text import utf16_length
 
 COMPONENT, AUTOCOMPLETE, MODAL = 3, 4, 5
+MAX_CHOICES, MAX_CHOICE_NAME = 25, 100
+"""Suggestions for an option, and characters of one's name
+(https://discord.com/developers/docs/interactions/application-commands#application-command-object-application-command-option-structure)."""
 PEOPLE = 4
 MOST_SECONDS = 20.0
 """For one answer. It takes some milliseconds; a machine may have other things to do."""

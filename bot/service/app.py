@@ -173,7 +173,7 @@ async def sync(config: Config) -> None:
         commands = Commands(generator, store, config.bot)
         discord = Discord(config.discord, commands, store, operated=_operated(config, Discord.name))
         try:
-            await discord.sync(force=True)
+            await discord.sync()
         except BadToken as error:
             raise ConfigError([str(error)]) from error
     log.info("discord.commands_synced")

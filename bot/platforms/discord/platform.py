@@ -4,37 +4,43 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from typing import Final
 
 import discord
+from discord.http import Route
 
 from bot.config.schema import DiscordSection
 from bot.core.commands import Commands
 from bot.logs import format_error
 from bot.platforms.base import BadToken, CommandSyncError
-from bot.platforms.discord import endpoints
 from bot.platforms.discord.client import PLATFORM, Client
 from bot.store.store import Store
 
 _AUTHENTICATION_FAILED: Final = 4004
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
-_REFUSED: Final = "Discord refuses the token; take a new one from the page “Bot” of the application"
 
 
 class Discord:
     """The platform. `operated`: whether the bot has operators on Discord; if not, their commands are not registered.
 
-    Each call of `serve` makes a new client, so it can be called again after any failure.
+    Each call of `serve` makes a new client, so it can be called again after any failure. discord.py keeps the address
+    of its REST requests in a class, so `api_url` holds for the whole process.
     """
 
     name = PLATFORM
+    problem = ""
 
     def __init__(self, settings: DiscordSection, commands: Commands, store: Store, *, operated: bool = True) -> None:
-        self._settings = settings
-        self._commands = commands
+        self._token = settings.token.reveal()
+        self._new_client: Callable[[], Client] = partial(Client, commands, store, settings, for_operators=operated)
         self._store = store
-        self._operated = operated
         self._client: Client | None = None
+        if settings.api_url:
+            Route.BASE = rest_url(settings.api_url)
         configure_logging()
 
     @property
@@ -42,22 +48,17 @@ class Discord:
         """Whether Discord has acknowledged the session of every shard."""
         return self._client is not None and self._client.connected
 
-    @property
-    def problem(self) -> str:
-        """See `Platform`."""
-        return ""
-
     async def serve(self) -> None:
         """Connects and serves until it is cancelled, which cancels replies in progress (see `drain`).
 
         Raises `BadToken` when Discord refuses the token, and anything else when a retry makes sense.
         """
-        with endpoints.using(self._settings.api_url):
+        with _token_checked():
             async with self._new_client() as client:
                 self._client = client
                 # discord.py swallows a cancellation that comes while a shard reconnects. So it runs in a task of its
                 # own, which ends because the client is closed.
-                running = asyncio.create_task(client.start(self._settings.token.reveal()), name=PLATFORM)
+                running = asyncio.create_task(client.start(self._token), name=PLATFORM)
                 try:
                     await asyncio.wait({running})
                 finally:
@@ -66,14 +67,7 @@ class Discord:
                     await client.close()
                     running.cancel()
                     await asyncio.gather(running, return_exceptions=True)
-                try:
-                    await running
-                except discord.LoginFailure:
-                    raise BadToken(_REFUSED) from None
-                except discord.ConnectionClosed as error:
-                    if error.code == _AUTHENTICATION_FAILED:
-                        raise BadToken(_REFUSED) from None
-                    raise
+                await running
         raise ConnectionError("Discord ended the connection")
 
     async def drain(self) -> None:
@@ -81,47 +75,52 @@ class Discord:
         if self._client is not None:
             await self._client.drain()
 
-    async def sync(self, *, force: bool = True) -> bool:
-        """Registers the commands without serving; returns whether that was necessary, which `force` makes it.
+    async def sync(self) -> None:
+        """Registers the commands, whether they changed or not, without serving.
 
         Raises `BadToken`, `CommandSyncError` or `StoreError`.
         """
         try:
-            with endpoints.using(self._settings.api_url):
-                async with self._new_client(sync_on_login=False) as client:
-                    await client.login(self._settings.token.reveal())
-                    return await client.sync_commands(force=force)
-        except discord.LoginFailure:
-            raise BadToken(_REFUSED) from None
+            with _token_checked():
+                async with self._new_client() as client:
+                    await client.login(self._token)
+                    if not client.registered:
+                        await client.tree.register(self._store, force=True)
         except (discord.DiscordException, OSError) as error:
             raise CommandSyncError(f"Discord was not told: {format_error(error)}") from error
 
-    def _new_client(self, *, sync_on_login: bool = True) -> Client:
-        return Client(
-            self._commands,
-            self._store,
-            gateway_url=self._settings.gateway_url,
-            for_operators=self._operated,
-            sync_on_login=sync_on_login,
-            shard_ids=self._settings.shard_ids,
-            shard_count=self._settings.shard_count,
-        )
+
+@contextmanager
+def _token_checked() -> Iterator[None]:
+    """Raises `BadToken` where discord.py says that Discord refuses the token."""
+    refused = BadToken("Discord refuses the token; take a new one from the page “Bot” of the application")
+    try:
+        yield
+    except discord.LoginFailure:
+        raise refused from None
+    except discord.ConnectionClosed as error:
+        if error.code == _AUTHENTICATION_FAILED:
+            raise refused from None
+        raise
+
+
+def rest_url(api_url: str) -> str:
+    """Returns `api_url` with what it lacks of "/api/v10", so that the address of a host is enough."""
+    base = api_url.rstrip("/")
+    if re.search(r"/v\d+$", base):
+        return base
+    return f"{base.removesuffix('/api')}/api/v{discord.http.INTERNAL_API_VERSION}"
 
 
 def configure_logging() -> None:
-    """Keeps discord.py from logging messages (which it does at "debug") and from repeating itself.
+    """Keeps discord.py from logging messages (which it does at "debug"), from repeating itself, and from saying at each
+    start that it cannot send voice.
 
-    It logs a traceback for each failed attempt to connect, and at each start that it cannot send voice.
+    It logs a traceback for each failed attempt to connect, and for each error that `CommandTree.on_error` gets.
     """
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     library = logging.getLogger("discord")
     if library.getEffectiveLevel() < logging.INFO:
         library.setLevel(logging.INFO)
-    logging.getLogger("discord.shard").setLevel(logging.CRITICAL)
-    logging.getLogger("discord.app_commands.tree").addFilter(_is_no_signature_mismatch)
-
-
-def _is_no_signature_mismatch(record: logging.LogRecord) -> bool:
-    """Drops the errors about a user's client that completes a command in its form before an upgrade."""
-    error = record.exc_info[1] if record.exc_info else None
-    return not isinstance(error, discord.app_commands.CommandSignatureMismatch)
+    for name in ("discord.shard", "discord.app_commands.tree"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)

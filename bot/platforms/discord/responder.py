@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
-from enum import Enum, auto
 from functools import partial
 from typing import Any, Final
 
@@ -16,7 +14,7 @@ import discord
 
 from bot.core import messages
 from bot.core.reply import Reply
-from bot.platforms.discord.render import Extras, escaped, messages_of
+from bot.platforms.discord.render import Message, escaped, messages_of
 from bot.platforms.text import EMPTY
 
 DEFER_AFTER_SECONDS: Final = 1.0
@@ -24,20 +22,13 @@ DEFER_AFTER_SECONDS: Final = 1.0
 (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
 TOKEN_SECONDS: Final = 15 * 60 - 15
 """An interaction's token is valid for 15 minutes (same page), less a margin for a slow network."""
-MAX_FOLLOW_UPS: Final = 5
-"""Of one interaction, where the app is installed by a user and not by the server: "limited to creating a maximum of 5
-follow-ups" (https://discord.com/developers/docs/change-log, "User-Installed Apps General Availability", 2024-06-27)."""
-
-# https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes
-_UNKNOWN_WEBHOOK: Final = 10015
-_UNKNOWN_INTERACTION: Final = 10062
-_ALREADY_ACKNOWLEDGED: Final = 40060
-_INVALID_WEBHOOK_TOKEN: Final = 50027
-_CLOSED: Final = frozenset({_UNKNOWN_WEBHOOK, _UNKNOWN_INTERACTION, _ALREADY_ACKNOWLEDGED, _INVALID_WEBHOOK_TOKEN})
-"""Nothing more can be sent: the token has expired, or another process has answered."""
 RETRY_PAUSES: Final = (0.3, 0.6, 1.2)
 """Seconds between attempts when the network fails; then the 3 seconds for the initial response are nearly over.
 discord.py itself retries after an HTTP 5xx, up to four times."""
+_ALREADY_ACKNOWLEDGED: Final = 40060
+"""Error code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes)."""
+_GONE: Final = frozenset({401, 404})
+"""HTTP statuses after which nothing more can be sent: the token has expired, or the channel does not exist."""
 log = logging.getLogger(__name__)
 
 
@@ -53,122 +44,82 @@ async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
     await request()
 
 
-class _State(Enum):
-    """How far an interaction is answered."""
-
-    NEW = auto()
-    DEFERRED = auto()
-    DEFERRED_PRIVATELY = auto()
-    ANSWERED = auto()
+async def _acknowledge(request: Callable[[], Awaitable[Any]]) -> None:
+    """Makes the initial response. If an attempt that seemed lost has arrived, Discord refuses the next one."""
+    try:
+        await _retried(request)
+    except discord.HTTPException as error:
+        if error.code != _ALREADY_ACKNOWLEDGED:
+            raise
+        log.info("discord.already_acknowledged")
 
 
 class InteractionResponder:
     """Answers a slash command or a button. `private`: only the user sees the reply, so also that it is deferred."""
 
-    def __init__(self, interaction: discord.Interaction, *, private: bool = False) -> None:
+    def __init__(self, interaction: discord.Interaction[Any], *, private: bool) -> None:
         self._interaction = interaction
         self._private = private
-        self._state = _State.NEW
-        self._follow_ups = 0
+        self._deferred = False
+        self._answered = False
 
     async def defer(self) -> None:
         """Shows "thinking": to all unless the reply is known to be private."""
-        await self._acknowledge(
-            lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private),
-            lambda original: original.flags.loading,
-        )
-        self._state = _State.DEFERRED_PRIVATELY if self._private else _State.DEFERRED
+        await _acknowledge(lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private))
+        self._deferred = True
 
     async def send(self, reply: Reply) -> None:
         """Sends the reply; the notice of a public one goes to the user alone."""
-        left = self._messages_left(private=reply.private)
-        if not left:
-            log.warning("discord.follow_ups_exhausted")
-            return
-        separate_notice = bool(reply.notice) and not reply.private and left > 1
-        for text, extras in messages_of(reply, with_notice=reply.private, most=left - separate_notice):
-            await self._send(text, extras, private=reply.private)
-        if separate_notice:
-            await self._send(escaped(reply.notice), dict, private=True)
+        for message in messages_of(reply, with_notice=reply.private):
+            await self._send(message, private=reply.private)
+        if reply.notice and not reply.private:
+            await self._send(Message(escaped(reply.notice)), private=True)
 
-    def _messages_left(self, *, private: bool) -> int:
-        """Returns how many more messages the interaction may have: the initial response is no follow-up."""
-        if self._interaction.is_guild_integration():
-            return sys.maxsize
-        in_place = self._state is not _State.ANSWERED and not (self._state is _State.DEFERRED and private)
-        return MAX_FOLLOW_UPS - self._follow_ups + in_place
-
-    async def _send(self, text: str, extras: Extras, *, private: bool) -> None:
-        if self._state is _State.NEW:
-            await self._initial_response(text, extras, private=private)
-        elif self._state is _State.DEFERRED and private:
-            await self._private_after_public_deferral(text, extras)
-        elif self._state is _State.ANSWERED:
-            await self._follow_up(text, extras, private=private)
+    async def _send(self, message: Message, *, private: bool) -> None:
+        if self._answered:
+            await self._follow_up(message, private=private)
+        elif not self._deferred:
+            send = self._interaction.response.send_message
+            await _acknowledge(lambda: send(ephemeral=private, suppress_embeds=True, **message.arguments()))
+        elif private and not self._private:
+            await self._replace_privately(message)
         else:
-            await _retried(lambda: self._edit_original(text, extras()))
-        self._state = _State.ANSWERED
+            await _retried(lambda: self._edit(message))
+        self._answered = True
 
-    async def _initial_response(self, text: str, extras: Extras, *, private: bool) -> None:
-        send = self._interaction.response.send_message
-        await self._acknowledge(
-            lambda: send(text, ephemeral=private, suppress_embeds=True, **extras()),
-            lambda original: original.content == text,
-        )
-
-    async def _acknowledge(
-        self, request: Callable[[], Awaitable[Any]], is_ours: Callable[[discord.InteractionMessage], bool]
-    ) -> None:
-        """Makes the initial response. One that seemed lost, and was sent again, may have arrived after all.
-
-        `is_ours`: whether the response that Discord has is this one; if not, another process has answered.
-        """
-        try:
-            await _retried(request)
-        except discord.HTTPException as error:
-            if error.code != _ALREADY_ACKNOWLEDGED:
-                raise
-            try:
-                original = await self._interaction.original_response()
-            except discord.HTTPException:  # not ours to see, or deleted
-                raise error from None
-            if not is_ours(original):
-                raise
-
-    async def _edit_original(self, text: str, extras: dict[str, Any]) -> None:
-        """Replaces "thinking" by a text."""
+    async def _edit(self, message: Message) -> None:
+        """Replaces "thinking" by a message."""
         # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
-        attachments = [extras.pop("file")] if "file" in extras else []
-        await self._interaction.edit_original_response(content=text, attachments=attachments, **extras)
+        arguments = message.arguments()
+        files = arguments.pop("files", [])
+        await self._interaction.edit_original_response(attachments=files, **arguments)
 
-    async def _private_after_public_deferral(self, text: str, extras: Extras) -> None:
+    async def _replace_privately(self, message: Message) -> None:
         """Sends a private message where "thinking" was shown to all, which happens to refusals.
 
         The first follow-up takes the place of "thinking", and is as public as that; after that was deleted, Discord has
         answered "Unknown Message" (https://github.com/discord/discord-api-docs/issues/3087). So the original response
         is edited first and deleted last.
         """
-        interaction = self._interaction
-        await _retried(lambda: interaction.edit_original_response(content=EMPTY))
-        self._state = _State.ANSWERED
+        await _retried(lambda: self._interaction.edit_original_response(content=EMPTY))
+        self._answered = True
         try:
-            await self._follow_up(text, extras, private=True)
+            await self._follow_up(message, private=True)
         finally:
             with contextlib.suppress(discord.HTTPException, aiohttp.ClientError):  # else it stays, beside the reply
-                await interaction.delete_original_response()
+                await self._interaction.delete_original_response()
 
-    async def _follow_up(self, text: str, extras: Extras, *, private: bool) -> None:
+    async def _follow_up(self, message: Message, *, private: bool) -> None:
         """Sends another message, once: unlike the others, a follow-up that is sent again would be shown twice."""
-        self._follow_ups += 1  # also when it fails: it may have arrived
-        await self._interaction.followup.send(text, ephemeral=private, suppress_embeds=True, **extras())
+        await self._interaction.followup.send(ephemeral=private, suppress_embeds=True, **message.arguments())
 
 
 class MentionResponder:
-    """Answers a message that mentions the bot, whose user ID is `me`. Every reply is public here."""
+    """Answers a message that mentions the bot. Every reply is public here."""
 
-    def __init__(self, message: discord.Message, me: int) -> None:
+    def __init__(self, message: discord.Message) -> None:
         self._message = message
-        self._permissions = _permissions(message, me)
+        self._permissions = _permissions(message)
 
     @property
     def may_write(self) -> bool:
@@ -179,33 +130,29 @@ class MentionResponder:
 
     async def defer(self) -> None:
         """Shows the bot typing, for ten seconds. A failure does not matter."""
-        try:
+        with contextlib.suppress(discord.HTTPException):
             await self._message.channel.typing()
-        except discord.HTTPException as error:
-            log.info("discord.typing_failed status=%d code=%d", error.status, error.code)
 
     async def send(self, reply: Reply) -> None:
         """Replies to the message, or posts into the channel if the message is deleted."""
-        for number, (text, extras) in enumerate(messages_of(reply, with_notice=True), 1):
-            await _retried(partial(self._post, text, number, extras))
+        for number, message in enumerate(messages_of(reply, with_notice=True), 1):
+            await _retried(partial(self._post, message, number))
 
-    async def _post(self, text: str, number: int, extras: Extras) -> None:
+    async def _post(self, message: Message, number: int) -> None:
         """Discord posts messages of one nonce once, within minutes; at most 25 characters
         (https://discord.com/developers/docs/resources/message#create-message)."""
-        details = extras()
+        arguments = message.arguments() | {"nonce": f"{self._message.id}.{number}"}
         if number == 1 and self._permissions.read_message_history:  # which a reference needs
-            details["reference"] = self._message.to_reference(fail_if_not_exists=False)
-        nonce = f"{self._message.id}.{number}"
-        await self._message.channel.send(text, suppress_embeds=True, nonce=nonce, **details)
+            arguments["reference"] = self._message.to_reference(fail_if_not_exists=False)
+        await self._message.channel.send(suppress_embeds=True, **arguments)
 
 
-def _permissions(message: discord.Message, me: int) -> discord.Permissions:
-    """Returns the permissions of the user `me` where a message stands; all of them where that is not known."""
-    member = None if message.guild is None else message.guild.get_member(me)
-    if member is None or isinstance(message.channel, discord.PartialMessageable):
+def _permissions(message: discord.Message) -> discord.Permissions:
+    """Returns what the bot may do where a message stands; everything where that is not known."""
+    if message.guild is None or isinstance(message.channel, discord.PartialMessageable):
         return discord.Permissions.all()
     try:
-        return message.channel.permissions_for(member)
+        return message.channel.permissions_for(message.guild.me)
     except discord.ClientException:  # a thread in an unknown channel
         return discord.Permissions.all()
 
@@ -223,7 +170,7 @@ async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_fai
             try:
                 await responder.send(await _with_deferral(responder, work))
             except Exception as error:
-                if isinstance(error, discord.HTTPException) and error.code in _CLOSED:
+                if isinstance(error, discord.HTTPException) and error.status in _GONE:
                     raise
                 _log_failure(error, on_failure)
                 await responder.send(Reply.refusal(messages.UNEXPECTED))

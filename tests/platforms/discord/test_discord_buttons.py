@@ -8,9 +8,13 @@ from discord_support import (
     shown,
 )
 
+from bot.config.schema import DiscordSection
 from bot.core import messages
 from bot.platforms.discord.client import Client
-from bot.platforms.discord.render import MAX_LABEL, PREFIX
+from bot.platforms.discord.render import PREFIX
+
+MAX_LABEL = 80
+"""Characters on a button (https://discord.com/developers/docs/components/reference#button)."""
 
 
 async def test_every_button_writes_another_text_below(here: World) -> None:
@@ -32,7 +36,7 @@ async def test_every_button_writes_another_text_below(here: World) -> None:
 async def test_old_buttons_work_after_a_restart(here: World) -> None:
     first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert first.response is not None
-    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
     for label in ("Again", "Hotter", "Colder"):
         result = await here.alice.click(first.response, label=label)
         assert shown(result).startswith("The philosopher")

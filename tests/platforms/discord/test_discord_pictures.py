@@ -7,7 +7,7 @@ from discord_support import World, as_shown
 from bot.core import messages
 from bot.core.commands import COMMANDS, user_commands
 from bot.core.reply import Picture, Reply
-from bot.platforms.discord.render import MAX_DESCRIPTION, extras_of
+from bot.platforms.discord.render import messages_of
 
 
 async def test_the_shaded_text_is_attached_for_all_to_see(here: World) -> None:
@@ -32,8 +32,9 @@ async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -
 
 
 def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
-    file = extras_of(Reply.answer("a", picture=Picture(b"PNG", "a.png", "word " * 500)))["file"]
-    assert file.description == ("word " * 500)[:MAX_DESCRIPTION]
+    [message] = messages_of(Reply.answer("a", picture=Picture(b"PNG", "a.png", "a picture")), with_notice=True)
+    [file] = message.arguments()["files"]
+    assert file.description == "a picture"
     assert (file.filename, file.fp.read()) == ("a.png", b"PNG")
 
 

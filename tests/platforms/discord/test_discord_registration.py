@@ -14,6 +14,7 @@ from discord_support import (
 )
 from simcord.backend.errors import SetupError
 
+from bot.config.schema import DiscordSection
 from bot.core import messages
 from bot.core.commands import COMMANDS, operator_commands, user_commands
 from bot.core.reply import with_echoes
@@ -26,16 +27,16 @@ async def test_commands_are_registered_once_and_again_when_they_change(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def restarted() -> Client:
-        return Client(here.core, here.store, for_operators=True)
+        return Client(here.core, here.store, DiscordSection(), for_operators=True)
 
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
-    assert not await here.client.sync_commands(force=False)
+    assert not await here.client.tree.register(here.store)
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
-    assert await here.client.sync_commands(force=True)
+    assert await here.client.tree.register(here.store, force=True)
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
 
 
@@ -44,10 +45,10 @@ async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_sta
 ) -> None:
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     here.env.inject_error("PUT", "/applications/*/commands", status=500)
-    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
     assert "discord.sync_failed" in caplog.text
     assert not (await here.alice.slash(here.channel, "nietzsche")).ephemeral
-    await here.env.restart_bot(Client(here.core, here.store, for_operators=True))
+    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
 
 

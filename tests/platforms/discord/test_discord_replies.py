@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
-from types import SimpleNamespace
 from typing import Any
 
 import discord
@@ -26,7 +25,7 @@ from discord_support import (
 from bot.core import messages
 from bot.core.reply import Action, Passage, Picture, Reply
 from bot.platforms.discord import responder
-from bot.platforms.discord.render import MAX_MESSAGE
+from bot.platforms.discord.render import MAX_MESSAGE, MAX_MESSAGES
 from bot.platforms.text import EMPTY, utf16_length
 
 # ---- length, markup ----------
@@ -61,7 +60,7 @@ async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
         gate.set()
         await here.env.settle()
     assert result.response is not None
-    assert len(result.followups) == responder.MAX_FOLLOW_UPS
+    assert len(result.followups) == MAX_MESSAGES
     *texts, last, notice = [result.response, *result.followups]
     assert all(utf16_length(message.content) > MAX_MESSAGE - 100 for message in texts)
     assert as_shown(last.content) == messages.WHOLE_TEXT_IN_FILE
@@ -71,14 +70,6 @@ async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
     assert notice.ephemeral
 
 
-async def test_where_the_server_installed_the_app_follow_ups_are_unlimited(here: World) -> None:
-    here.core.reply = Reply.of_passages(Passage("word " * 2800))
-    result = await ask_as_installed(here, {"0": "7", "1": str(here.alice.id)})
-    assert result.response is not None
-    assert len(result.followups) > responder.MAX_FOLLOW_UPS
-    assert not any(message.attachments for message in result.followups)
-
-
 @pytest.mark.usefixtures("at_once")
 async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_too(here: World) -> None:
     here.core.reply = replace(Reply.answer("word " * 4000), private=True)
@@ -86,30 +77,9 @@ async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_to
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
     gate.set()
     await here.env.settle()
-    assert len(result.followups) == responder.MAX_FOLLOW_UPS
+    assert len(result.followups) == MAX_MESSAGES
     assert all(message.ephemeral for message in result.followups)
     assert result.followups[-1].attachments
-
-
-async def test_when_the_last_follow_up_fails_nothing_more_is_sent(
-    here: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    here.core.reply = Reply.of_passages(Passage("word " * 4000))
-    send = discord.Webhook.send
-    sent = 0
-
-    async def last_fails(self: Any, *arguments: Any, **named: Any) -> Any:
-        nonlocal sent
-        sent += 1
-        if sent == responder.MAX_FOLLOW_UPS:
-            raise discord.HTTPException(SimpleNamespace(status=500, reason=""), "no")  # type: ignore[arg-type]
-        return await send(self, *arguments, **named)
-
-    monkeypatch.setattr(discord.Webhook, "send", last_fails)
-    result = await ask_as_installed(here, {"1": str(here.alice.id)})
-    assert len(result.followups) == responder.MAX_FOLLOW_UPS - 1
-    assert sent == responder.MAX_FOLLOW_UPS
-    assert "follow_ups_exhausted" in caplog.text
 
 
 async def test_the_longest_text_has_its_buttons_under_the_last_message(here: World) -> None:
@@ -281,15 +251,6 @@ async def test_an_interaction_that_another_process_answered_is_dropped(here: Wor
     assert len(here.sent("POST", "/callback$")) == 1
     assert not here.sent("POST", "/webhooks/")
     assert not result.followups
-
-
-@pytest.mark.usefixtures("at_once")
-async def test_a_deferral_that_another_process_answered_is_dropped(here: World) -> None:
-    here.core.hold()
-    here.env.inject_error("POST", CALLBACK, status=400, code=40060)
-    await here.alice.slash(here.channel, "nietzsche")
-    assert here.core.cancelled == 1
-    assert not here.sent("POST", "/webhooks/")
 
 
 @pytest.mark.usefixtures("at_once")

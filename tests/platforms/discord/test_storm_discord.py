@@ -6,12 +6,10 @@ import asyncio
 import logging
 import random
 from collections import Counter
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from discord_support import Core, core_on, platform, ready, serving
+from discord_support import Core, platform, ready, serving
 
 from bot.core import messages
 from bot.platforms.discord import client, responder
@@ -20,18 +18,6 @@ from testing.discord import INVALID, RECONNECT, DiscordServer
 INVALID_SEQUENCE = 4007
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
 START = "I write in the manner of"
-
-
-@pytest.fixture
-async def server() -> AsyncIterator[DiscordServer]:
-    async with DiscordServer().running() as found:
-        yield found
-
-
-@pytest.fixture
-async def core(tiny_folder: Path) -> AsyncIterator[tuple[Core, Any]]:
-    async with core_on(tiny_folder, tiny_folder / "bot.sqlite3") as found:
-        yield found
 
 
 @pytest.fixture(autouse=True)
