@@ -206,11 +206,11 @@ class Journal:
     secret: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        logs.set_up("debug", "json", logs.Redaction(), self.stream)
+        self._handler = logs.set_up("debug", "json", logs.Redaction(), self.stream.write)
 
     def troubles(self) -> list[str]:
         """What is wrong with the lines since the last call: an exception, an answer lost, somebody's words."""
-        logs.flush()
+        self._handler.flush()
         lines = self.stream.getvalue().splitlines()
         self.stream.seek(0)
         self.stream.truncate()

@@ -14,6 +14,7 @@ from typing import Any
 
 import hostile
 from hostile import Journal
+from prometheus_client import generate_latest
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
@@ -22,7 +23,7 @@ from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.text import utf16_length
-from bot.service.metrics import Metrics
+from bot.service.metrics import CurrentState, Metrics
 from bot.service.reload import Reloading
 from bot.store.store import Store
 from generator import ThreadedGenerator
@@ -118,7 +119,7 @@ class Strangers:
         for call in self._server.calls[before:]:
             found += self._well_formed(call.method, call.params)
         found += self._journal.troubles()
-        shown = self._metrics.text().decode()
+        shown = generate_latest(self._metrics.registry).decode()
         found += [f"{words} in the metrics" for words in self._journal.secret if words in shown]
         self._server.calls.clear()
         self._server.forget_updates()
@@ -278,7 +279,7 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
         commands = Commands(
             generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
         )
-        metrics.observe(generator, commands, ())
+        metrics.registry.register(CurrentState(generator, commands, ()))
         async with connected(server, commands) as telegram:
             server.unwatch()
             yield Strangers(server, telegram, journal, metrics, draw)

@@ -25,7 +25,7 @@ def getaddrinfo(host, *arguments, **options):
     return _getaddrinfo(host, *arguments, **options)
 socket.getaddrinfo = getaddrinfo
 """
-LOADS_EVERYTHING = "import discord, telegram, aiohttp, watchfiles, keras, tensorflow, onnx, matplotlib, generator, bot"
+LOADS_EVERYTHING = "import discord, telegram, aiohttp, keras, tensorflow, onnx, matplotlib, generator, bot"
 
 
 @pytest.fixture

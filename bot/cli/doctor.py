@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, TelegramSection, platform_problems, redact_url
-from bot.net.http_server import explain_listen_error
+from bot.net.http_server import CannotListen, listen
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -55,11 +55,10 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding
 async def _port(name: str, host: str, port: int, others: str, *, running: bool) -> Finding:
     """Checks that the service can listen there. `others`: what it means that other machines reach the port."""
     try:
-        server = await asyncio.get_running_loop().create_server(asyncio.Protocol, host, port)
-        server.close()
-    except (OSError, OverflowError, UnicodeError) as error:
+        (await listen(asyncio.Protocol, host, port)).close()
+    except CannotListen as error:
         if not running:
-            return Finding(name, explain_listen_error(host, port, error), right=False)
+            return Finding(name, str(error), right=False)
     state = "; the service is running" if running else ""
     if host == "localhost" or re.fullmatch(r"127\.[\d.]+|::1", host):
         return Finding(name, f"{host}, port {port}: open to this machine alone{state}")

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Final
 
 from aiohttp import web
@@ -22,22 +21,23 @@ HEADER_SECONDS: Final = 15.0
 """From the start of a connection, or the previous answer, to the last header of a request."""
 _LINGER_SECONDS: Final = 2.0
 """For the body of a request that was answered without reading it. Then the connection is cut."""
+_DRAIN_SECONDS: Final = 2.0
+"""For requests in progress when the server closes."""
 _no_log = logging.getLogger(f"{__name__}.requests")
 _no_log.disabled = True
-"""aiohttp logs what it cannot parse, with a traceback: strangers could fill the log. Handlers' errors are logged by
-`_log_errors`."""
+"""aiohttp logs what it cannot parse, with a traceback: strangers could fill the log. `_log_errors` logs defects."""
 log = logging.getLogger(__name__)
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class CannotListen(OSError):
+    """The server cannot listen there; one line that says why."""
 
 
 @asynccontextmanager
-async def listening(
-    app: web.Application, host: str, port: int, *, drain_seconds: float
-) -> AsyncIterator[tuple[str, int]]:
-    """Serves `app` while the block runs; yields host and port. Closing waits `drain_seconds` for running requests.
+async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
+    """Serves `app` while the block runs; yields host and port. Raises `CannotListen`.
 
-    An exception in a handler is logged and answered with 500. Raises `OSError`, `OverflowError` or `UnicodeError` when
-    it cannot listen there.
+    An exception in a handler is logged and answered with 500.
     """
     app.middlewares.append(_log_errors)
     runner = web.AppRunner(
@@ -46,32 +46,39 @@ async def listening(
         logger=_no_log,
         keepalive_timeout=HEADER_SECONDS,
         lingering_time=_LINGER_SECONDS,
-        shutdown_timeout=drain_seconds,
+        shutdown_timeout=_DRAIN_SECONDS,
     )
     await runner.setup()
+    server = runner.server
+    assert server is not None  # noqa: S101 - for the type checker: `setup` made it
+
+    def accept() -> web.RequestHandler:
+        for oldest in server.connections[: max(0, len(server.connections) + 1 - MAX_CONNECTIONS)]:
+            if oldest.transport is not None:
+                oldest.transport.abort()
+        return server()
+
     try:
-        server = runner.server
-        assert server is not None  # noqa: S101 - for the type checker: `setup` made it
-
-        def accept() -> web.RequestHandler:
-            connections = server.connections
-            for oldest in connections[: max(0, len(connections) + 1 - MAX_CONNECTIONS)]:
-                if oldest.transport is not None:
-                    oldest.transport.abort()
-            return server()
-
-        listener = await asyncio.get_running_loop().create_server(accept, host, port)
-        try:
+        with closing(await listen(accept, host, port)) as listener:
             address = listener.sockets[0].getsockname()
             yield str(address[0]), int(address[1])
-        finally:
-            listener.close()
     finally:
         await runner.cleanup()
 
 
+async def listen(accept: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
+    """Returns a server that listens there. Raises `CannotListen`."""
+    try:
+        return await asyncio.get_running_loop().create_server(accept, host, port)
+    except (OSError, OverflowError, UnicodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CannotListen(f"cannot listen on {host}, port {port}: {reason}; choose another") from error
+
+
 @web.middleware
-async def _log_errors(request: web.Request, handler: Handler) -> web.StreamResponse:
+async def _log_errors(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
+) -> web.StreamResponse:
     """Logs an exception's type and stack. Its message may hold what a stranger sent."""
     try:
         return await handler(request)
@@ -81,12 +88,3 @@ async def _log_errors(request: web.Request, handler: Handler) -> web.StreamRespo
         stack = format_stack(traceback.extract_tb(error.__traceback__))
         log.error("http.request_failed error=%s stack=%s", type(error).__name__, stack)
         return web.Response(status=500, text="failed; the log says why\n")
-
-
-def explain_listen_error(host: str, port: int, error: Exception) -> str:
-    """Returns why `listening` failed: the key that is wrong, and what to do."""
-    if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-        return f"port: {port} on {host} is taken by another program; choose another, or stop it"
-    if isinstance(error, OSError) and error.errno == errno.EACCES:
-        return f"port: {port} is not for this user; choose one above 1023"
-    return f"host: cannot listen on {host}: {' '.join(str(error).split())}"

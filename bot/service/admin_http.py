@@ -9,25 +9,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from dataclasses import asdict
-from typing import Final
 
 from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bot.config.loader import ConfigError
 from bot.config.schema import HttpSection
 from bot.logs import Redaction
-from bot.net import http_server
+from bot.net.http_server import CannotListen, listening
 from bot.service.health import Health
 from bot.service.metrics import Metrics
-
-_LARGEST_BODY: Final = 1024
-"""Bytes: no endpoint reads a body."""
-_DRAIN_SECONDS: Final = 2.0
-"""How long closing waits for running requests."""
-_METRICS_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
-"""https://prometheus.io/docs/instrumenting/exposition_formats/#text-based-format"""
 
 
 @asynccontextmanager
@@ -47,18 +40,13 @@ async def serving(section: HttpSection, health: Health, metrics: Metrics, redact
         return web.Response(text="\n".join(lines) + "\n", status=status, content_type="application/x-ndjson")
 
     async def prometheus(_: web.Request) -> web.Response:
-        return web.Response(body=metrics.text(), headers={"Content-Type": _METRICS_TYPE})
+        return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application(client_max_size=_LARGEST_BODY)
+    app = web.Application()
     for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", prometheus)):
         app.router.add_get(path, handler)
-    async with AsyncExitStack() as stack:
-        port = http_server.listening(app, section.host, section.port, drain_seconds=_DRAIN_SECONDS)
-        try:
-            address = await stack.enter_async_context(port)
-        except (OSError, OverflowError, UnicodeError) as error:
-            raise ConfigError(
-                [f"[http] {http_server.explain_listen_error(section.host, section.port, error)}"]
-            ) from error
-        host, number = address
-        yield f"http://[{host}]:{number}" if ":" in host else f"http://{host}:{number}"
+    try:
+        async with listening(app, section.host, section.port) as (host, port):
+            yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    except CannotListen as error:
+        raise ConfigError([f"[http] {error}"]) from error

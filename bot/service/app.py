@@ -5,32 +5,35 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Final
 
 from bot.config.loader import ConfigError
 from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
-from bot.service import admin_http, reload_socket, watchdog
-from bot.service.generator_factory import open_generator, watched_folder, weights_location
+from bot.service import admin_http, reload_socket, supervisor, watchdog
+from bot.service.generator_factory import open_generator, weights_location
 from bot.service.health import Health
-from bot.service.metrics import Metrics
+from bot.service.metrics import CurrentState, Metrics
 from bot.service.reload import Reloading
 from bot.service.signals import Signals
-from bot.service.supervisor import NoPlatformLeft, Supervisor
+from bot.service.supervisor import Supervised
 from bot.store.store import Store
 from generator.backoff import Backoff
 from generator.process.generator import ProcessGenerator
+
+if TYPE_CHECKING:
+    from bot.platforms.discord.platform import Discord
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
 CLOSE_SECONDS: Final = 12.0
 """How long everything may take to close after that, the generator's own drain included. The unit's `TimeoutStopSec` is
 longer than both together."""
+BACKOFF: Final = Backoff()
 Platforms = Callable[[Config, Commands, Store], Sequence[Platform]]
 log = logging.getLogger(__name__)
 
@@ -40,9 +43,7 @@ def platforms_of(config: Config, commands: Commands, store: Store) -> list[Platf
     # A platform's library takes half a second to import, and tens of megabytes.
     platforms: list[Platform] = []
     if config.discord.token:
-        from bot.platforms.discord.platform import Discord  # noqa: PLC0415
-
-        platforms.append(Discord(config.discord, commands, store, operated=_operated(config, Discord.name)))
+        platforms.append(_discord(config, commands, store))
     if config.telegram.token:
         from bot.platforms.telegram.platform import Telegram  # noqa: PLC0415
 
@@ -50,16 +51,18 @@ def platforms_of(config: Config, commands: Commands, store: Store) -> list[Platf
     return platforms
 
 
-def _operated(config: Config, platform: str) -> bool:
-    """Returns whether the bot has operators on that platform."""
-    return any(operator.startswith(f"{platform}:") for operator in config.bot.operators)
+def _discord(config: Config, commands: Commands, store: Store) -> Discord:
+    from bot.platforms.discord.platform import Discord  # noqa: PLC0415
+
+    operated = any(operator.startswith(f"{Discord.name}:") for operator in config.bot.operators)
+    return Discord(config.discord, commands, store, operated=operated)
 
 
 async def run(
     config: Config,
     platforms: Platforms = platforms_of,
     *,
-    backoff: Backoff | None = None,
+    backoff: Backoff = BACKOFF,
     end_within: float | None = None,
 ) -> None:
     """Serves until SIGTERM or SIGINT; then sends the replies that are due, within `DRAIN_SECONDS`.
@@ -70,65 +73,17 @@ async def run(
     """
     if problems := platform_problems(config):
         raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
-    signals = Signals(end_within)
-    with signals.installed(), _start_cancelled_by(signals):
-        problem = ""
-        try:
-            async with _open(config, platforms, backoff or Backoff()) as service:
-                stop = asyncio.Event()
-                signals.on_stop(stop.set)
-                signals.on_reload(service.reloading.ask)
-                await stop.wait()
-                await service.stop()
-        except* NoPlatformLeft as refusals:
-            problem = str(refusals.exceptions[0])
-        if problem:
-            raise ConfigError([f"no platform is left: {problem}"])
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - for the type checker
+    signals = Signals(task, end_within)
+    with signals.handled():
+        await _serve(config, platforms, backoff, signals)
     log.info("service.stopped")
 
 
-@contextmanager
-def _start_cancelled_by(signals: Signals) -> Iterator[None]:
-    """Lets SIGTERM and SIGINT cancel a start."""
-    task = asyncio.current_task()
-    if task is None:
-        raise RuntimeError("a service runs in a task")
-    signals.on_stop(task.cancel)
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not signals.stopped or task.uncancel():
-            raise
-
-
-@dataclass(frozen=True, slots=True)
-class _Service:
-    """The parts of a running service that its end needs."""
-
-    commands: Commands
-    supervisor: Supervisor
-    reloading: Reloading
-    health: Health
-    systemd: watchdog.Systemd
-
-    async def stop(self) -> None:
-        """Refuses new work, and waits until what was admitted is done and sent."""
-        log.info("service.stopping drain_s=%g", DRAIN_SECONDS)
-        self.systemd.notify(watchdog.STOPPING)
-        self.health.stop()
-        self.commands.close()
-        try:
-            async with asyncio.timeout(DRAIN_SECONDS):
-                # The platforms still listen meanwhile: new requests are answered that the bot restarts.
-                await self.commands.finished()
-                await self.supervisor.drain()
-        except TimeoutError:
-            log.warning("service.drain_timeout drain_s=%g", DRAIN_SECONDS)
-
-
-@asynccontextmanager
-async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> AsyncIterator[_Service]:
-    metrics, systemd = Metrics(), watchdog.Systemd()
+async def _serve(config: Config, platforms: Platforms, backoff: Backoff, signals: Signals) -> None:
+    metrics, redact = Metrics(), Redaction.of(config)
+    folder, pinned = weights_location(config.generator.weights)
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
         open_generator(config.generator, child=True) as generator,
@@ -137,28 +92,59 @@ async def _open(config: Config, platforms: Platforms, backoff: Backoff) -> Async
         commands = Commands(
             generator, store, config.bot, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
         )
-        supervisor = Supervisor(platforms(config, commands, store), backoff, metrics.platform_failed)
-        metrics.observe(generator, commands, supervisor.platforms)
-        health = Health(supervisor.platforms, generator, store, lambda: reloading.refusal)
-        redact = Redaction.of(config)
+        supervised = [
+            Supervised(platform, backoff, metrics.platform_failed) for platform in platforms(config, commands, store)
+        ]
+        metrics.registry.register(CurrentState(generator, commands, supervised))
+        health = Health(commands, supervised, generator, reloading, store)
         async with (
             admin_http.serving(config.http, health, metrics, redact) as address,
             reload_socket.serving(config, lambda: reloading.reload("reload"), redact),
-            reloading.watching(watched_folder(config.generator)),
-            supervisor.serving(),
-            watchdog.heartbeat(metrics.lagged, supervisor.poll, systemd),
+            _in_background(reloading.on_request(signals.reload_asked)),
+            _in_background(reloading.watch(None if pinned or config.generator.address else folder)),
+            _in_background(supervisor.serve(supervised)) as serving,
+            _draining(commands, supervised),
+            _in_background(watchdog.heartbeat(metrics.loop_lag.observe, *(each.poll for each in supervised))),
         ):
             log.info("service.ready http=%s summary=%s", address, commands.summary())
-            systemd.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
-            _exempt_modules_from_gc()
-            yield _Service(commands, supervisor, reloading, health, systemd)
+            watchdog.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
+            gc.collect()
+            gc.freeze()  # what lives as long as the process: collecting it paused the loop for 50 to 110 ms (measured)
+            with signals.ending_block():
+                await asyncio.wait(serving)
+    if all(platform.refused for platform in supervised):
+        reasons = "; ".join(f"{each.platform.name}: {each.reason}" for each in supervised)
+        raise ConfigError([f"no platform is left: {reasons}"])
 
 
-def _exempt_modules_from_gc() -> None:
-    """Keeps what lives as long as the process out of garbage collections: a full one paused the loop for 50 to 110 ms
-    (measured)."""
-    gc.collect()
-    gc.freeze()
+@asynccontextmanager
+async def _draining(commands: Commands, platforms: Sequence[Supervised]) -> AsyncIterator[None]:
+    """After the block, refuses new work, and waits until what was admitted is done and sent."""
+    try:
+        yield
+    finally:
+        log.info("service.stopping drain_s=%g", DRAIN_SECONDS)
+        watchdog.notify(watchdog.STOPPING)
+        commands.close()
+        try:
+            async with asyncio.timeout(DRAIN_SECONDS):
+                # The platforms still listen meanwhile: new requests are answered that the bot restarts.
+                await commands.finished()
+                await supervisor.drain(platforms)
+        except TimeoutError:
+            log.warning("service.drain_timeout drain_s=%g", DRAIN_SECONDS)
+
+
+@asynccontextmanager
+async def _in_background(*work: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Runs all of `work` while the block runs, and then cancels it. An exception in it ends the block."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(each) for each in work]
+        try:
+            yield tasks
+        finally:
+            for task in tasks:
+                task.cancel()
 
 
 async def sync(config: Config) -> None:
@@ -166,12 +152,9 @@ async def sync(config: Config) -> None:
 
     Raises `CommandSyncError`, `ConfigError` when Discord refuses the token, or the errors of `Store.open`.
     """
-    from bot.platforms.discord.platform import Discord  # noqa: PLC0415 - as in `platforms_of`
-
     async with Store.open(config.database) as store:
         generator = ProcessGenerator(*weights_location(config.generator.weights), threads=1, queue=0)  # never opened
-        commands = Commands(generator, store, config.bot)
-        discord = Discord(config.discord, commands, store, operated=_operated(config, Discord.name))
+        discord = _discord(config, Commands(generator, store, config.bot), store)
         try:
             await discord.sync()
         except BadToken as error:

@@ -20,12 +20,6 @@ def weights_location(configured: Path | None) -> tuple[Path, str | None]:
     return (shipped_folder(), None) if configured is None else locate(configured)
 
 
-def watched_folder(section: GeneratorSection) -> Path | None:
-    """Returns the folder whose CURRENT says what to serve; `None`: a version is pinned, or a pool has its own."""
-    folder, version = weights_location(section.weights)
-    return None if section.address or version is not None else folder
-
-
 def open_generator(section: GeneratorSection, *, child: bool = False) -> AbstractAsyncContextManager[Generator]:
     """Opens the pool that the section names, or a generator in a `child` process, or one in this process.
 

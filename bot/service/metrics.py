@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessCollector
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from bot.core.commands import Commands
 from bot.core.events import Answered, Event, TextWritten, Undelivered
 from bot.logs import dropped_lines
-from bot.service.supervisor import State, Supervised
+from bot.service.supervisor import Supervised
 from generator import Generator
 
 NAMESPACE: Final = "lstmega"
@@ -27,36 +29,27 @@ class Metrics:
     """The counters and histograms of one service. All methods may be called from any thread."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
-        self._requests = self._counter(
-            "requests", "Requests, by platform, command and outcome.", "platform", "command", "outcome"
+        self.registry = CollectorRegistry()
+        counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
+        histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry, buckets=_SECONDS)
+        labels = ("platform", "command", "outcome")
+        self._requests = counter("requests", "Requests, by platform, command and outcome.", labels)
+        self._request_seconds = histogram(
+            "request_seconds", "From a command to its reply, before the platform has sent it.", ["command"]
         )
-        self._request_seconds = self._histogram(
-            "request_seconds", "From a command to its reply, before the platform has sent it.", _SECONDS, "command"
+        self._queue_wait = histogram("queue_wait_seconds", "From the request to the start of the text.")
+        self._first_character = histogram(
+            "time_to_first_character_seconds", "From the request to the text's first character."
         )
-        self._queue_wait = self._histogram("queue_wait_seconds", "From the request to the start of the text.", _SECONDS)
-        self._first_character = self._histogram(
-            "time_to_first_character_seconds", "From the request to the text's first character.", _SECONDS
+        self._per_character = histogram(
+            "time_per_character_seconds", "Duration of a text, divided by its characters.", buckets=_PER_CHARACTER
         )
-        self._per_character = self._histogram(
-            "time_per_character_seconds", "Duration of a text, divided by its characters.", _PER_CHARACTER
+        self._platform_errors = counter(
+            "platform_errors", "Failures to connect, to stay connected, or to send an answer.", ["platform"]
         )
-        self._platform_errors = self._counter(
-            "platform_errors", "Failures to connect, to stay connected, or to send an answer.", "platform"
-        )
-        self._reloads = self._counter("weights_reloads", "Reloads of the weights, by outcome.", "outcome")
-        self._lag = self._histogram("event_loop_lag_seconds", "Lag of the event loop.", _LAG)
-        ProcessCollector(registry=self._registry)
-
-    def _counter(self, name: str, documentation: str, *labels: str) -> Counter:
-        return Counter(name, documentation, labels, namespace=NAMESPACE, registry=self._registry)
-
-    def _histogram(self, name: str, documentation: str, buckets: tuple[float, ...], *labels: str) -> Histogram:
-        return Histogram(name, documentation, labels, namespace=NAMESPACE, registry=self._registry, buckets=buckets)
-
-    def observe(self, generator: Generator, commands: Commands, platforms: Iterable[Supervised]) -> None:
-        """Adds the current state of these to the metrics. Call it once."""
-        self._registry.register(_CurrentState(generator, commands, tuple(platforms)))
+        self._reloads = counter("weights_reloads", "Reloads of the weights, by outcome.", ["outcome"])
+        self.loop_lag = histogram("event_loop_lag_seconds", "Lag of the event loop.", buckets=_LAG)
+        ProcessCollector(registry=self.registry)
 
     def on_event(self, event: Event) -> None:
         """Counts what happened in the core, and logs how each request ended."""
@@ -83,31 +76,23 @@ class Metrics:
         """Counts a reload of the weights: "loaded", "unchanged" or "refused"."""
         self._reloads.labels(outcome).inc()
 
-    def lagged(self, seconds: float) -> None:
-        """Records the event loop's lag."""
-        self._lag.observe(seconds)
 
-    def text(self) -> bytes:
-        """Returns all metrics in the format of https://prometheus.io/docs/instrumenting/exposition_formats/."""
-        return generate_latest(self._registry)
-
-
-class _CurrentState(Collector):
+@dataclass(frozen=True, eq=False)
+class CurrentState(Collector):
     """What other parts count themselves, and their state, read at each scrape."""
 
-    def __init__(self, generator: Generator, commands: Commands, platforms: tuple[Supervised, ...]) -> None:
-        self._generator = generator
-        self._commands = commands
-        self._platforms = platforms
+    generator: Generator
+    commands: Commands
+    platforms: Sequence[Supervised]
 
     def collect(self) -> Iterator[Metric]:
-        statistics, status = self._generator.statistics(), self._generator.status()
-        admission = self._commands.admission
+        """Yields every metric."""
+        statistics, status = self.generator.statistics(), self.generator.status()
+        admission, manifest = self.commands.admission, self.generator.weights.manifest
+        refused = statistics.refused + admission.refused
         able = 0 if status.unavailable else status.threads
         yield _counter("texts", "Texts generated.", statistics.texts)
-        yield _counter(
-            "texts_refused", "Texts refused because there were too many.", statistics.refused + admission.refused
-        )
+        yield _counter("texts_refused", "Texts refused because there were too many.", refused)
         yield _counter("texts_failed", "Texts that failed.", statistics.failed)
         yield _counter("characters", "Characters processed, those of prompts included.", statistics.characters)
         yield _counter("generator_faults", "Generator threads or workers that failed or hung.", status.faults)
@@ -117,22 +102,18 @@ class _CurrentState(Collector):
         yield _gauge("queue_length", "Texts in the queue.", statistics.queued + admission.waiting)
         yield _gauge("batch_size", "Texts in the running batch.", statistics.running)
         yield _gauge("characters_per_second", "Moving average of the throughput.", statistics.characters_per_second)
-        manifest = self._generator.weights.manifest
-        labels = {"version": manifest.version, "preset": manifest.preset, "corpus": manifest.corpus.name}
-        info = GaugeMetricFamily(f"{NAMESPACE}_weights_info", "1, and the weights that serve.", labels=list(labels))
-        info.add_metric(list(labels.values()), 1.0)
+        info = _gauge("weights_info", "1, and the weights that serve.", None, "version", "preset", "corpus")
+        info.add_metric([manifest.version, manifest.preset, manifest.corpus.name], 1.0)
         yield info
-        connected = GaugeMetricFamily(
-            f"{NAMESPACE}_platform_connected", "1 when the platform is connected.", labels=["platform"]
-        )
-        for platform in self._platforms:
-            connected.add_metric([platform.name], float(platform.state is State.CONNECTED))
+        connected = _gauge("platform_connected", "1 when the platform is connected.", None, "platform")
+        for platform in (supervised.platform for supervised in self.platforms):
+            connected.add_metric([platform.name], float(platform.connected))
         yield connected
 
 
-def _counter(name: str, documentation: str, value: float) -> Metric:
+def _counter(name: str, documentation: str, value: float) -> CounterMetricFamily:
     return CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, value=value)
 
 
-def _gauge(name: str, documentation: str, value: float) -> Metric:
-    return GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, value=value)
+def _gauge(name: str, documentation: str, value: float | None, *labels: str) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, value=value, labels=labels or None)

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from typing import Final
 
@@ -34,25 +33,25 @@ def socket_path(config: Config) -> Path:
 
 
 @asynccontextmanager
-async def serving(config: Config, reload: Callable[[], Awaitable[object]], redact: Redaction) -> AsyncIterator[None]:
+async def serving(config: Config, reload: Callable[[], Awaitable[str]], redact: Redaction) -> AsyncIterator[None]:
     """Calls `reload` for each request while the block runs. When no socket can be made, only logs that."""
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
+        with closing(writer):
             if await reader.read(len(REQUEST)) == REQUEST:
-                writer.write(msgspec.json.encode(await answer()))
-        finally:
-            writer.close()
-
-    async def answer() -> Answer:
-        try:
-            return Answer(reloaded=True, message=str(await reload()))
-        except WeightsError as error:
-            return Answer(reloaded=False, message=redact(str(error)))
+                try:
+                    answer = Answer(reloaded=True, message=await reload())
+                except WeightsError as error:
+                    answer = Answer(reloaded=False, message=redact(str(error)))
+                writer.write(msgspec.json.encode(answer))
 
     path = socket_path(config)
     try:
-        server = await asyncio.start_unix_server(handle, sock=_bound(path))
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # In the place of the socket that a killed process left. Nobody can connect before it listens.
+        server = await asyncio.start_unix_server(handle, path, start_serving=False)
+        path.chmod(0o600)
+        await server.start_serving()
     except OSError as error:
         log.warning("reload.no_socket path=%s error=%s", path, error)
         yield
@@ -62,17 +61,3 @@ async def serving(config: Config, reload: Callable[[], Awaitable[object]], redac
     finally:
         server.close()
         path.unlink(missing_ok=True)
-
-
-def _bound(path: Path) -> socket.socket:
-    """Returns a socket that only this user can connect to, in the place of one that a killed process left."""
-    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    path.unlink(missing_ok=True)
-    bound = socket.socket(socket.AF_UNIX)
-    try:
-        bound.bind(str(path))
-        path.chmod(0o600)
-    except OSError:
-        bound.close()
-        raise
-    return bound

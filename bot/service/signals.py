@@ -7,91 +7,67 @@ import atexit
 import logging
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from types import FrameType
 from typing import Final
 
-from bot import logs
-
 STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
-_STATUS: Final = 128
-"""A shell reports a process that a signal ended as this number plus the signal's."""
-_FLUSH_SECONDS: Final = 0.2
-"""How long the last line may take to be written."""
 log = logging.getLogger(__name__)
 
 
+@dataclass
 class Signals:
-    """The signals received so far, and what they do.
+    """What signals ask of `task`, the one that makes this in the main thread.
 
     The handlers are Python's, not the event loop's, so they run while the loop is blocked. `end_within`: seconds after
-    the first stop signal in which the process ends, whatever hangs (None: no limit). The limit also covers what comes
-    after the block, such as waiting for threads when the loop closes.
+    the first stop signal in which the process ends, whatever hangs (None: no limit), also when the loop has closed.
     """
 
-    def __init__(self, end_within: float | None = None) -> None:
-        self._end_within = end_within
-        self.stopped = False
-        """Whether a SIGTERM or SIGINT was received."""
-        self._on_stop: Callable[[], object] | None = None
-        self._on_reload: Callable[[], object] | None = None
-        self._reload_wanted = False
+    task: asyncio.Task[object]
+    end_within: float | None
+    reload_asked: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set by SIGHUP."""
+    _stopped: bool = False
 
     @contextmanager
-    def installed(self) -> Iterator[None]:
-        """Handles the signals while the block runs; called in the main thread, in a running event loop."""
-        loop = asyncio.get_running_loop()
-
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            for stopping in STOPPING:
-                signal.signal(stopping, end)
-            if self._end_within is not None:
-                signal.signal(signal.SIGALRM, give_up)
-                signal.setitimer(signal.ITIMER_REAL, self._end_within)
-                # After the last thread the interpreter ends, and an alarm would have no handler.
-                atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)
-            loop.call_soon_threadsafe(self._stop)
-
-        def end(number: int, _frame: FrameType | None) -> None:
-            os._exit(_STATUS + number)  # a second signal asks for no cleanup
-
-        def give_up(_number: int, _frame: FrameType | None) -> None:
-            # By now every due answer is sent or abandoned, and the database is intact at any moment.
-            log.error("shutdown.timeout limit_s=%g", self._end_within)  # queues the line, and so cannot block
-            logs.flush(_FLUSH_SECONDS)
-            os._exit(0)
-
-        def reload(_number: int, _frame: FrameType | None) -> None:
-            loop.call_soon_threadsafe(self._reload)
-
-        handlers = {signal.SIGHUP: reload} | dict.fromkeys(STOPPING, stop)
+    def handled(self) -> Iterator[None]:
+        """Handles the signals while the block runs, and ends the block at the first SIGTERM or SIGINT."""
+        handlers = {signal.SIGHUP: self._reload} | dict.fromkeys(STOPPING, self._stop)
         before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         try:
-            yield
+            with self.ending_block():
+                yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def on_stop(self, act: Callable[[], object]) -> None:
-        """Sets what the first SIGTERM or SIGINT does; if one was received already, does it now."""
-        self._on_stop = act
-        if self.stopped:
-            act()
+    @contextmanager
+    def ending_block(self) -> Iterator[None]:
+        """Lets the first SIGTERM or SIGINT end only this block, which is inside that of `handled`."""
+        try:
+            yield
+        except asyncio.CancelledError:
+            if not self._stopped or self.task.uncancel():
+                raise
 
-    def on_reload(self, act: Callable[[], object]) -> None:
-        """Sets what SIGHUP does; if one was received already, does it now."""
-        self._on_reload = act
-        if self._reload_wanted:
-            act()
+    def _reload(self, _number: int, _frame: FrameType | None) -> None:
+        self.task.get_loop().call_soon_threadsafe(self.reload_asked.set)
 
-    def _stop(self) -> None:
-        self.stopped = True
-        if self._on_stop is not None:
-            self._on_stop()
+    def _stop(self, _number: int, _frame: FrameType | None) -> None:
+        self._stopped = True
+        for stopping in STOPPING:
+            signal.signal(stopping, signal.SIG_DFL)  # a second signal asks for no cleanup
+        if self.end_within is not None:
+            signal.signal(signal.SIGALRM, self._give_up)
+            signal.setitimer(signal.ITIMER_REAL, self.end_within)
+            # After the last thread the interpreter ends, and an alarm would have no handler.
+            atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)
+        self.task.get_loop().call_soon_threadsafe(self.task.cancel)
 
-    def _reload(self) -> None:
-        if self._on_reload is None:
-            self._reload_wanted = True
-        else:
-            self._on_reload()
+    def _give_up(self, _number: int, _frame: FrameType | None) -> None:
+        # By now every due answer is sent or abandoned, and the database is intact at any moment.
+        log.error("shutdown.timeout limit_s=%g", self.end_within)
+        logging.shutdown()
+        os._exit(0)

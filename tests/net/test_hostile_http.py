@@ -39,7 +39,7 @@ async def open_port() -> AsyncIterator[int]:
 
     app = web.Application()
     app.router.add_get("/healthz", alive)
-    async with http_server.listening(app, "127.0.0.1", 0, drain_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0) as (_, port):
         yield port
 
 
@@ -121,7 +121,7 @@ async def test_an_exception_is_logged_by_type_and_stack_alone(caplog: pytest.Log
 
     app = web.Application()
     app.router.add_post("/", defective)
-    async with http_server.listening(app, "127.0.0.1", 0, drain_seconds=0.1) as (_, port):
+    async with http_server.listening(app, "127.0.0.1", 0) as (_, port):
         assert await posted(f"http://127.0.0.1:{port}/", b"marked") == 500
     [record] = caplog.records
     assert record.levelno == logging.ERROR

@@ -7,7 +7,7 @@ import json
 import logging
 import resource
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from aiohttp import ClientSession
 from hostile_http import survives
+from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
 
@@ -27,9 +28,9 @@ from bot.core.events import Answered, TextWritten
 from bot.logs import Redaction
 from bot.service import admin_http
 from bot.service.health import Health
-from bot.service.metrics import Metrics
+from bot.service.metrics import CurrentState, Metrics
 from bot.service.reload import Reloading
-from bot.service.supervisor import Supervisor
+from bot.service.supervisor import Supervised, serve
 from bot.store.store import Store
 from generator import Generation, GenerationRequest, ShuttingDown, ThreadedGenerator, Timing
 from generator.backoff import Backoff
@@ -44,7 +45,7 @@ class Site:
     url: str
     port: int
     platform: ScriptedPlatform
-    supervisor: Supervisor
+    supervised: Sequence[Supervised]
     generator: ThreadedGenerator
     store: Store
     health: Health
@@ -89,22 +90,23 @@ async def served(
         )
         platform = ScriptedPlatform("telegram", commands=commands)
         always = platforms or (platform,)
-        supervisor = Supervisor(always, Backoff(first=0.001, longest=0.001), metrics.platform_failed)
-        metrics.observe(generator, commands, supervisor.platforms)
-        health = Health(supervisor.platforms, generator, store)
+        backoff = Backoff(first=0.001, longest=0.001)
+        supervised = [Supervised(each, backoff, metrics.platform_failed) for each in always]
+        metrics.registry.register(CurrentState(generator, commands, supervised))
+        health = Health(commands, supervised, generator, reloading, store)
         section = HttpSection(host=host, port=0)
         async with (
             admin_http.serving(section, health, metrics, Redaction([SECRET])) as url,
-            supervisor.serving(),
             ClientSession() as session,
+            asyncio.TaskGroup() as group,
         ):
+            serving = group.create_task(serve(supervised))
             await always[0].up.wait()
-            supervisor.poll()
+            supervised[0].poll()
             port = int(url.rpartition(":")[2])
             here = f"http://127.0.0.1:{port}"
-            yield Site(
-                here, port, platform, supervisor, generator, store, health, metrics, commands, session
-            )  # fmt: skip
+            yield Site(here, port, platform, supervised, generator, store, health, metrics, commands, session)
+            serving.cancel()
 
 
 @pytest.fixture
@@ -134,7 +136,7 @@ async def test_a_platform_that_is_down_is_named(site: Site) -> None:
     status, parts = await site.ready()
     assert status == 503
     assert parts["telegram"] == (False, "down")  # the platform knows it, before the supervisor has looked
-    site.supervisor.poll()
+    site.supervised[0].poll()
     assert (await site.ready())[1]["telegram"] == (False, "down: connection lost")
     assert (await site.get("/healthz"))[0] == 200
     site.platform.connect()
@@ -153,7 +155,7 @@ async def test_a_rejected_token_is_reported_without_the_token(tiny_folder: Path,
 
 
 async def test_a_service_that_stops_is_not_ready(site: Site) -> None:
-    site.health.stop()
+    site.commands.close()
     status, parts = await site.ready()
     assert (status, parts["service"]) == (503, (False, "stopping"))
 
@@ -335,7 +337,7 @@ async def test_durations_are_shown_in_seconds(site: Site) -> None:
     timing = Timing(queue_wait=0.125, first_character=0.25, writing=2.0)
     for text in ("x" * 400, ""):
         site.metrics.on_event(TextWritten(Generation(text, b"", "tiny-1", 7, timing), waited=0.125))
-    site.metrics.lagged(0.125)
+    site.metrics.loop_lag.observe(0.125)
     site.metrics.platform_failed("discord")
     figures = await site.figures()
     assert figures["lstmega_queue_wait_seconds_sum"] == 0.5
@@ -349,17 +351,17 @@ async def test_durations_are_shown_in_seconds(site: Site) -> None:
 async def test_two_services_in_one_process_count_separately() -> None:
     one, other = Metrics(), Metrics()
     one.on_event(Answered("telegram", "about", "answer", 0.1))
-    assert b'command="about"' in one.text()
-    assert b'command="about"' not in other.text()
+    assert b'command="about"' in generate_latest(one.registry)
+    assert b'command="about"' not in generate_latest(other.registry)
 
 
 async def test_a_defect_behind_an_endpoint_is_logged_and_the_others_answer(
     site: Site, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def broken() -> bytes:
+    def broken(_: object) -> bytes:
         raise KeyError("marked")
 
-    monkeypatch.setattr(site.metrics, "text", broken)
+    monkeypatch.setattr(admin_http, "generate_latest", broken)
     assert (await site.get("/metrics"))[0] == 500
     [logged] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert "KeyError" in logged
@@ -386,9 +388,9 @@ async def test_the_port_survives_random_requests(site: Site, caplog: pytest.LogC
 
 async def test_a_port_in_use_is_reported_in_one_line(site: Site) -> None:
     parts = (site.health, site.metrics, Redaction())
-    with pytest.raises(ConfigError, match=rf"\[http\] port: {site.port} on 127.0.0.1 is taken by another program"):
+    with pytest.raises(ConfigError, match=rf"\[http\] cannot listen on 127.0.0.1, port {site.port}: .* already in use"):
         async with admin_http.serving(HttpSection(port=site.port), *parts):
             pass
-    with pytest.raises(ConfigError, match=r"\[http\] host: cannot listen on no\.such\.host\.invalid"):
+    with pytest.raises(ConfigError, match=r"\[http\] cannot listen on no\.such\.host\.invalid"):
         async with admin_http.serving(HttpSection(host="no.such.host.invalid"), *parts):
             pass

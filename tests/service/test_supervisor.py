@@ -12,7 +12,7 @@ from scripted_platform import ScriptedPlatform, refused
 
 from bot.platforms.base import BadToken
 from bot.service import supervisor as supervision
-from bot.service.supervisor import NoPlatformLeft, State, Supervisor
+from bot.service.supervisor import Supervised, drain, serve
 from generator.backoff import Backoff
 
 PATIENCE = 10.0
@@ -26,25 +26,36 @@ def _logged(caplog: pytest.LogCaptureFixture) -> Iterator[None]:
 
 
 @asynccontextmanager
-async def supervised(*platforms: ScriptedPlatform) -> AsyncIterator[Supervisor]:
-    supervisor = Supervisor(platforms, AT_ONCE)
-    async with asyncio.timeout(PATIENCE), supervisor.serving():
-        yield supervisor
+async def serving(*platforms: Supervised) -> AsyncIterator[asyncio.Task[None]]:
+    async with asyncio.timeout(PATIENCE):
+        task = asyncio.create_task(serve(platforms))
+        try:
+            yield task
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+
+@asynccontextmanager
+async def supervised(*platforms: ScriptedPlatform) -> AsyncIterator[list[Supervised]]:
+    all_of_them = [Supervised(platform, AT_ONCE) for platform in platforms]
+    async with serving(*all_of_them):
+        yield all_of_them
 
 
 async def test_a_platform_that_is_down_is_logged_once_and_recovers(caplog: pytest.LogCaptureFixture) -> None:
     telegram = ScriptedPlatform("telegram", *[ConnectionError("no route") for _ in range(50)])
     failures: list[str] = []
-    supervisor = Supervisor([telegram], AT_ONCE, failures.append)
-    async with asyncio.timeout(PATIENCE), supervisor.serving():
+    supervised = Supervised(telegram, AT_ONCE, failures.append)
+    async with serving(supervised):
         await telegram.up.wait()
-        supervisor.poll()
-        supervisor.poll()
-        assert supervisor.platforms[0].state is State.CONNECTED
+        supervised.poll()
+        supervised.poll()
+        assert supervised.state == "connected"
     assert failures == ["telegram"] * 50
     down, up = caplog.messages
     assert down == "platform.down platform=telegram max_retry_s=0.001 error=ConnectionError: no route"
-    assert up.startswith("platform.connected platform=telegram after_s=")
+    assert up == "platform.connected platform=telegram"
     assert telegram.cancelled
 
 
@@ -62,7 +73,7 @@ async def test_a_defect_is_logged_with_its_stack_and_a_network_error_without(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async with supervised(ScriptedPlatform("a", TypeError("a defect")), ScriptedPlatform("b", TimeoutError())) as both:
-        for platform in both.platforms:
+        for platform in both:
             await platform.platform.up.wait()  # type: ignore[attr-defined]
     stacks = {record.getMessage().split("platform=")[1][0]: bool(record.exc_info) for record in caplog.records}
     assert stacks == {"a": True, "b": False}
@@ -73,35 +84,35 @@ async def test_a_refused_token_is_final_for_that_platform_alone(caplog: pytest.L
     async with supervised(discord, telegram) as both:
         await discord.up.wait()
         await telegram.attempts.get()
-        both.poll()
-        assert [platform.state for platform in both.platforms] == [State.CONNECTED, State.REFUSED]
+        for platform in both:
+            platform.poll()
+        refusal = "telegram refuses the token; copy it again"
+        assert [platform.state for platform in both] == ["connected", f"refused: {refusal}"]
     assert telegram.attempts.empty()
-    assert both.platforms[1].reason == "telegram refuses the token; copy it again"
     assert [message for message in caplog.messages if "telegram" in message] == [
-        "platform.token_rejected platform=telegram retry=never error=telegram refuses the token;\ncopy it again"
+        f"platform.token_rejected platform=telegram retry=never error={refusal}"
     ]
 
 
-async def test_when_every_platform_rejects_its_token_serving_ends() -> None:
-    with pytest.raises(NoPlatformLeft) as caught:
-        async with supervised(refused("discord"), refused("telegram")):
-            await asyncio.Event().wait()
-    assert str(caught.value) == (
-        "discord: discord refuses the token; copy it again; telegram: telegram refuses the token; copy it again"
-    )
+async def test_when_every_platform_rejects_its_token_serving_ends(caplog: pytest.LogCaptureFixture) -> None:
+    both = [Supervised(refused(name), AT_ONCE) for name in ("discord", "telegram")]
+    async with serving(*both) as task:
+        await task
+    assert all(platform.refused for platform in both)
+    assert [message.split()[1] for message in caplog.messages] == ["platform=discord"]  # the caller tells of the last
 
 
-async def test_a_token_that_is_revoked_later_ends_serving_as_well() -> None:
+async def test_a_token_that_is_revoked_later_ends_serving_as_well(caplog: pytest.LogCaptureFixture) -> None:
     telegram = ScriptedPlatform("telegram")
-
-    async def revoked_after_a_while() -> None:
-        async with supervised(telegram):
-            await telegram.up.wait()
-            telegram.break_down(BadToken("revoked"))
-            await asyncio.Event().wait()
-
-    with pytest.raises(NoPlatformLeft, match="telegram: revoked"):
-        await revoked_after_a_while()
+    supervised = Supervised(telegram, AT_ONCE)
+    async with serving(supervised) as task:
+        await telegram.up.wait()
+        supervised.poll()
+        telegram.break_down(BadToken("revoked"))
+        await task
+        supervised.poll()
+    assert supervised.state == "refused: revoked"
+    assert [message.split()[0] for message in caplog.messages] == ["platform.connected"]
 
 
 async def test_a_platform_that_is_down_is_retried_though_the_other_rejects_its_token() -> None:
@@ -112,11 +123,11 @@ async def test_a_platform_that_is_down_is_retried_though_the_other_rejects_its_t
 
 async def test_a_lost_and_a_restored_connection_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
     discord = ScriptedPlatform("discord")
-    async with supervised(discord) as supervisor:
+    async with supervised(discord) as [platform]:
         await discord.up.wait()
         for change in (discord.connect, discord.lose, discord.lose, discord.connect):
             change()
-            supervisor.poll()
+            platform.poll()
     events = [message.split()[0] for message in caplog.messages]
     assert events == ["platform.connected", "platform.down", "platform.connected"]
     assert caplog.messages[1].endswith("error=connection lost")
@@ -135,10 +146,8 @@ async def test_backoff_starts_again_after_a_steady_connection(
             return 0.0
 
     platform = ScriptedPlatform("telegram", OSError("first"))
-    supervisor = Supervisor([platform], Noted())
-    async with asyncio.timeout(PATIENCE), supervisor.serving():
+    async with serving(Supervised(platform, Noted())):
         await platform.up.wait()
-        supervisor.poll()
         platform.lose()
         platform.break_down(OSError("second"))
         assert [await paused.get(), await paused.get()] == [1.0, second_pause]
@@ -149,20 +158,17 @@ async def test_draining_waits_for_every_platform_even_one_that_is_down(caplog: p
     down = ScriptedPlatform("down", *[OSError("down")] * 10_000)
     broken.drain_error = ValueError("cannot")
     slow.answers_due.clear()
-    async with supervised(slow, broken, down) as supervisor:
+    async with supervised(slow, broken, down) as platforms:
         await slow.up.wait()
         await broken.up.wait()
-        draining = asyncio.ensure_future(supervisor.drain())
+        draining = asyncio.ensure_future(drain(platforms))
         await asyncio.sleep(0)
         assert not draining.done()
         slow.answers_due.set()
         await draining
-        slow.lose()
-        supervisor.poll()
     assert slow.drained
     assert down.drained
     assert "platform.drain_failed platform=broken" in caplog.messages
-    assert not any("platform.down platform=slow" in message for message in caplog.messages)
 
 
 async def test_a_platform_that_returns_is_served_again(caplog: pytest.LogCaptureFixture) -> None:

@@ -58,7 +58,7 @@ class Commands:
             generator, store, settings, self.admission, on_event, self.reload if reload is None else reload
         )
         self._running = 0
-        self._closing = False
+        self.closing = False
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -73,7 +73,7 @@ class Commands:
 
     def close(self) -> None:
         """Answers everything from now on with the news that the bot restarts; what runs is finished."""
-        self._closing = True
+        self.closing = True
 
     async def finished(self) -> None:
         """Returns when no request runs any more."""
@@ -144,7 +144,7 @@ class Commands:
         self._running += 1
         self._idle.clear()
         try:
-            if self._closing:
+            if self.closing:
                 raise ShuttingDown
             if isinstance(ask, Invalid):
                 raise ask.error

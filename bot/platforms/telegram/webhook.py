@@ -28,8 +28,6 @@ SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the hea
 """https://core.telegram.org/bots/api#setwebhook"""
 BODY_SECONDS: Final = 10.0
 """For an update to arrive."""
-DRAIN_SECONDS: Final = 2.0
-"""For answers in progress when the server closes."""
 MAX_UPDATE_BYTES: Final = 1 << 20
 """Telegram's updates are a few kilobytes."""
 CHECK_SECONDS: Final = 60.0
@@ -57,7 +55,7 @@ class Webhook:
         settings = self._settings
         app = web.Application(client_max_size=MAX_UPDATE_BYTES)
         app.router.add_post(urlsplit(settings.webhook_url).path or "/", self._receive)
-        async with listening(app, settings.webhook_host, settings.webhook_port, drain_seconds=DRAIN_SECONDS):
+        async with listening(app, settings.webhook_host, settings.webhook_port):
             await self._register()
             self.problem = ""
             while True:
