@@ -29,7 +29,7 @@ from generator.sampling_params import SamplingParams
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures import architecture_of
-from generator.training.architectures.stacked import stacked_layers
+from generator.training.architectures.stacked import layers_of
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
 from generator.types import GenerationRequest
@@ -135,12 +135,12 @@ def classic_loop(model: Model) -> Callable[[], float]:
 def keras_network(model: Model) -> keras.Model:
     """The version's network in Keras, one character at a time: of Keras's own layers if it has no others."""
     weights = from_bytes((model.weights.folder / FLOAT_WEIGHTS).read_bytes(), model.weights.model)
-    if architecture_of(weights).name != "lstm":
+    if architecture_of(weights) != "lstm":
         preset = replace(PRESETS[model.weights.manifest.preset], batch=1, steps=1)
-        network = build_model(preset, preset.training, len(weights["output_bias"]), 1, seed=0)
+        network = build_model(preset, preset.training, model.vocabulary, 1, seed=0)
         set_float_weights(network, weights)
         return network
-    layers = stacked_layers("lstm", weights)
+    layers = layers_of("lstm", weights)
     network = keras.Sequential(
         [
             keras.Input(batch_shape=(1, 1), dtype="int32"),

@@ -72,7 +72,7 @@ def seconds_per_epoch(name: str, corpus: Corpus) -> float:
     text, _, _ = corpus.splits
     steps = steps_per_epoch(len(text), preset, preset.training.order)
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    model = build_model(preset, preset.training, len(corpus.vocabulary), steps * preset.training.epochs, seed=0)
+    model = build_model(preset, preset.training, corpus.vocabulary, steps * preset.training.epochs, seed=0)
     batch = next(iter(batches(text, preset, preset.training.order, np.random.default_rng(0))))
     return statistics.median(seconds_per_step(model, batch) for _ in range(3)) * steps
 

@@ -14,8 +14,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from generator import files
-from generator.training.architectures.base import FloatWeights
 from generator.training.backend import keras
+from generator.training.onnx_export import FloatWeights
 from generator.training.run import RunError
 
 _CHECKPOINT: Final = "checkpoint.safetensors"

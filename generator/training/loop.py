@@ -14,13 +14,11 @@ import numpy as np
 from generator.scoring.surprisal import bits_per_character
 from generator.training import progress
 from generator.training.architectures import step_model
-from generator.training.architectures.base import FloatWeights
 from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.corpus import Corpus
 from generator.training.dataset import Batch, batches, part_for_epoch, steps_per_epoch
 from generator.training.model import (
-    assign_symbols,
     averaged_weights,
     build_model,
     fill_missing,
@@ -28,6 +26,7 @@ from generator.training.model import (
     reset_states,
     set_float_weights,
 )
+from generator.training.onnx_export import FloatWeights
 from generator.training.presets import Preset, TrainingConfig
 from generator.training.run import RunError, RunSettings
 from generator.training.samples import random_prompt, samples
@@ -70,8 +69,7 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
     prompt = random_prompt(vocabulary.decode(corpus.training), np.random.default_rng(settings.seed))
 
     keras.utils.set_random_seed(settings.seed)
-    model = build_model(preset, config, len(vocabulary), per_epoch * config.epochs, settings.seed)
-    assign_symbols(model, vocabulary)
+    model = build_model(preset, config, vocabulary, per_epoch * config.epochs, settings.seed)
     if start is not None:
         set_float_weights(model, fill_missing(start, float_weights(model)))
     state = load_checkpoint(stage.folder, model)
@@ -89,7 +87,8 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
                 break
             began = time.perf_counter()
             random = np.random.default_rng([settings.seed, epoch])
-            bits, accuracy = one_epoch(model, batches(stage.text_of_epoch(epoch), preset, config.order, random), bar)
+            data = batches(stage.text_of_epoch(epoch), preset, config.order, random)
+            bits, accuracy = one_epoch(model, data, bar, carry_state=config.carry_state)
             weights = averaged_weights(model)
             served = Network(step_model(weights, quantised=True), len(vocabulary))
             validated = bits_per_character(served, corpus.validation)
@@ -105,7 +104,9 @@ def learn(stage: Stage, settings: RunSettings, corpus: Corpus, start: FloatWeigh
     return state
 
 
-def one_epoch(model: keras.Model, data: Iterable[Batch], bar: progress.TrainingBar) -> tuple[float, float | None]:
+def one_epoch(
+    model: keras.Model, data: Iterable[Batch], bar: progress.TrainingBar, *, carry_state: bool
+) -> tuple[float, float | None]:
     """Trains on all batches. Returns mean loss in bits per character, dropout included, and accuracy if it is known.
 
     Raises `RunError` when training diverges.
@@ -113,6 +114,8 @@ def one_epoch(model: keras.Model, data: Iterable[Batch], bar: progress.TrainingB
     reset_states(model)
     nats, right, steps = 0.0, 0.0, 0
     for inputs, targets in data:
+        if not carry_state:
+            reset_states(model)
         figures = model.train_on_batch(inputs, targets, return_dict=True)
         nats += float(figures["loss"])
         right += float(figures.get("accuracy", math.nan))

@@ -8,7 +8,7 @@ figures of the manifest are both made from what is stored, so that either can be
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -17,27 +17,45 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from generator.errors import WeightsError
-from generator.training.architectures import ARCHITECTURES, architecture_of
-from generator.training.architectures.base import FloatWeights
-from generator.training.architectures.ngram import CONSTANTS, TABLE, quantised_table
-from generator.training.architectures.ngram_embedding import TABLE_SCALE, NGramEmbedding, symbols_of
-from generator.training.architectures.recurrent import StatefulLayer
+from generator.training import architectures
+from generator.training.architectures.ngrams import (
+    CONSTANTS,
+    TABLE,
+    TABLE_SCALE,
+    NGramEmbedding,
+    quantised_table,
+)
+from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
+from generator.training.onnx_export import FloatWeights
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
 from generator.weights.versions import load_weights
 
+_STORED: Final = frozenset({"embeddings", "kernel", "recurrent_kernel", "bias", "table", "symbols", "bits"})
+"""The variables that are a network's weights, by their names within a layer; the others are training's."""
+_PER_SYMBOL: Final = {
+    "embedding": 0,
+    "window.kernel": 0,
+    "output_kernel": 1,
+    "output_bias": 0,
+    "ngrams.output_kernel": 1,
+    "ngrams.symbols": 0,
+}
+"""The weights that have one row or column per vocabulary character, and its axis."""
 
-def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_steps: int, seed: int) -> keras.Model:
-    """Returns the compiled model: characters int32 `[batch, steps]` -> logits float32, of the preset's architecture.
+
+def build_model(
+    preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, total_steps: int, seed: int
+) -> keras.Model:
+    """Returns the compiled model of the preset's architecture: characters int32 `[batch, steps]` -> logits float32.
 
     `total_steps` is the number of optimiser steps that the learning-rate schedule is laid out for.
     """
     characters = keras.Input(batch_shape=(preset.batch, preset.steps), dtype="int32", name="characters")
-    logits = ARCHITECTURES[preset.architecture].logits(characters, preset, config, symbols, seed)
+    logits = architectures.logits(characters, preset, config, vocabulary, seed)
     model = keras.Model(characters, logits, name=preset.name.replace("-", "_"))
-    model.architecture = preset.architecture  # `_variables` finds the weights by it
     model.compile(
         optimizer=_optimizer(config, total_steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -49,13 +67,6 @@ def build_model(preset: Preset, config: TrainingConfig, symbols: int, total_step
         if isinstance(layer, NGramEmbedding):
             layer.learning_rate = lambda: model.optimizer.learning_rate * config.ngram_rate
     return model
-
-
-def assign_symbols(model: keras.Model, vocabulary: Vocabulary) -> None:
-    """Tells the n-gram embeddings of the model, if it has any, which character each index is."""
-    for layer in model.layers:
-        if isinstance(layer, NGramEmbedding):
-            layer.symbols.assign(symbols_of(vocabulary))
 
 
 def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
@@ -87,12 +98,12 @@ def _learning_rate(config: TrainingConfig, total_steps: int) -> Any:
 def reset_states(model: keras.Model) -> None:
     """Sets every carried state to zero, for the start of a text."""
     for layer in model.layers:
-        if isinstance(layer, StatefulLayer | NGramEmbedding):
+        if isinstance(layer, StatefulRNN | NGramEmbedding):
             layer.reset_states()
 
 
 def float_weights(model: keras.Model) -> FloatWeights:
-    """Returns the trainable weights by name, float32."""
+    """Returns the weights by name, float32."""
     return {
         name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in _variables(model).items()
     }
@@ -116,7 +127,13 @@ def set_float_weights(model: keras.Model, weights: FloatWeights) -> None:
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
-    return ARCHITECTURES[model.architecture].variables(model)
+    """By layer and name, such as `lstm.0.kernel`; but `embedding`, `output_kernel`, `output_bias`."""
+    return {
+        f"{layer.name}.{variable.name}".removesuffix(".embeddings").replace("output.", "output_"): variable
+        for layer in model.layers
+        for variable in layer.weights
+        if variable.name in _STORED
+    }
 
 
 def parameters(weights: FloatWeights) -> int:
@@ -156,13 +173,14 @@ def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     known = load_weights(version.parent, version.name).manifest.vocabulary
     try:
         old = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), (version / MODEL).read_bytes())
-        per_symbol = architecture_of(old).per_symbol
     except (OSError, SafetensorError, ValueError) as error:
         raise WeightsError(
             f"{version / FLOAT_WEIGHTS}: {error}; --from needs a version with its float weights"
         ) from error
     shared = "".join(character for character in vocabulary.characters if character in known)
-    for name, axis in per_symbol.items():
+    for name, axis in _PER_SYMBOL.items():
+        if name not in old:
+            continue
         source = np.moveaxis(old[name], axis, 0)
         # A bias is the output's. New characters start as improbable as the rarest known one; at zero they would be
         # scattered over every text until training lowers them.

@@ -21,13 +21,15 @@ from onnx import TensorProto, helper, numpy_helper
 OPSET: Final = 21
 IR_VERSION: Final = 10
 """What onnxruntime 1.20 and later read."""
+FloatWeights = dict[str, NDArray[np.float32]]
+"""A network's weights by name; each architecture's module says which."""
 WEIGHT_LIMIT: Final = 63
 HIDDEN_SCALE: Final = np.float32(1 / 127)
 HIDDEN_ZERO_POINT: Final = np.uint8(128)
 
 
 def quantise(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    """A matrix as int8 within ±`WEIGHT_LIMIT` and one float32 scale per column. Raises `ValueError` on NaN."""
+    """Returns a matrix as int8 within ±`WEIGHT_LIMIT` and one float32 scale per column. Raises `ValueError` on NaN."""
     if not np.isfinite(matrix).all():
         raise ValueError("a matrix that holds NaN or infinities cannot be quantised")
     peak = np.abs(matrix).max(axis=0)
@@ -39,51 +41,57 @@ class StepGraph:
     """Collects the nodes and constants of one step. `quantised`: products in integers, else in float32."""
 
     def __init__(self, *, quantised: bool) -> None:
-        self._quantised = quantised
+        self.quantised: Final = quantised
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, NDArray[Any]] = {}
 
-    def constant(self, name: str, value: NDArray[Any]) -> None:
-        """Adds a constant."""
+    def constant(self, name: str, value: NDArray[Any]) -> str:
+        """Adds a constant; returns its name."""
         self._constants[name] = value
+        return name
 
     def node(self, operator: str, inputs: list[str], outputs: list[str], **attributes: Any) -> None:
-        """Adds a node of a standard operator. Names of inputs are of what was added before."""
+        """Adds a node of a standard operator."""
         self._nodes.append(helper.make_node(operator, inputs, outputs, **attributes))
 
+    def op(self, operator: str, *inputs: str, name: str = "", **attributes: Any) -> str:
+        """Adds a node with one output; returns the output's name."""
+        name = name or f"{operator}.{len(self._nodes)}"
+        self.node(operator, list(inputs), [name], **attributes)
+        return name
+
+    def split(self, x: str, parts: int, widths: str = "") -> list[str]:
+        """Splits `[batch, n]` into so many parts, equal ones unless a constant gives their widths."""
+        names = [f"Split.{len(self._nodes)}.{part}" for part in range(parts)]
+        inputs, attributes = ([x, widths], {}) if widths else ([x], {"num_outputs": parts})
+        self.node("Split", inputs, names, axis=1, **attributes)
+        return names
+
     def hidden(self, state: str) -> str:
-        """The name under which a hidden state, all of it between −1 and 1, enters a product."""
-        if not self._quantised:
-            return state
-        out = f"{state}.uint8"
-        if not any(out in node.output for node in self._nodes):
-            self.constant("hidden.scale", np.array(HIDDEN_SCALE))
-            self.constant("hidden.zero_point", np.array(HIDDEN_ZERO_POINT))
-            self.node("QuantizeLinear", [state, "hidden.scale", "hidden.zero_point"], [out])
-        return out
+        """Returns the name under which a hidden state, all of it between −1 and 1, enters a product."""
+        return self.to_uint8(state, self.constant("hidden.scale", np.array(HIDDEN_SCALE))) if self.quantised else state
+
+    def to_uint8(self, x: str, scale: str) -> str:
+        """Quantises with a constant scale and the zero point of every product."""
+        return self.op("QuantizeLinear", x, scale, self._zero_point())
 
     def product(self, inputs: str, name: str, matrix: NDArray[np.float32], scale: np.float32 = HIDDEN_SCALE) -> str:
-        """inputs @ matrix, float32; returns the name of the result.
+        """Adds inputs @ matrix, float32; returns the name of the result.
 
-        `inputs` is what `hidden` returned or, in a quantised graph, other uint8 values of that scale and the same zero
-        point.
+        `inputs` is what `hidden` returned or, in a quantised graph, what `to_uint8` did at that scale.
         """
-        out = f"{name}.product"
-        if not self._quantised:
-            self.constant(f"{name}.matrix", matrix)
-            self.node("MatMul", [inputs, f"{name}.matrix"], [out])
-            return out
+        if not self.quantised:
+            return self.op("MatMul", inputs, self.constant(f"{name}.matrix", matrix))
         integers, columns = quantise(matrix)
-        self.constant(f"{name}.matrix.int8", integers)
-        self.constant(f"{name}.matrix.scale", scale * columns)
-        self.constant("hidden.zero_point", np.array(HIDDEN_ZERO_POINT))
-        self.node("MatMulInteger", [inputs, f"{name}.matrix.int8", "hidden.zero_point"], [f"{out}.int32"])
-        self.node("Cast", [f"{out}.int32"], [f"{out}.integers"], to=TensorProto.FLOAT)
-        self.node("Mul", [f"{out}.integers", f"{name}.matrix.scale"], [out])
-        return out
+        product = self.op("MatMulInteger", inputs, self.constant(f"{name}.matrix.int8", integers), self._zero_point())
+        scales = self.constant(f"{name}.matrix.scale", scale * columns)
+        return self.op("Mul", self.op("Cast", product, to=TensorProto.FLOAT), scales)
+
+    def _zero_point(self) -> str:
+        return self.constant("hidden.zero_point", np.array(HIDDEN_ZERO_POINT))
 
     def model(self, states: list[int], symbols: int) -> bytes:
-        """The whole, with states of these sizes, each float32 `[batch, size]`."""
+        """Returns `model.onnx`, with states of these sizes, each float32 `[batch, size]`."""
 
         def value(name: str, *shape: int, kind: int = TensorProto.FLOAT) -> onnx.ValueInfoProto:
             return helper.make_tensor_value_info(name, kind, ["batch", *shape])

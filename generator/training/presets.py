@@ -70,6 +70,50 @@ class TrainingConfig:
         return max(1, self.epochs // 3, min(fitted, self.epochs * 2))
 
 
+_REGULARISED: Final = TrainingConfig(
+    epochs=24,
+    learning_rate=3e-3,
+    warmup=0.05,
+    clip_norm=1.0,
+    embedding_dropout=0.2,
+    dropconnect=0.3,
+    output_dropout=0.4,
+)
+# These networks cannot memorise so much English: no dropout, and the last weights are kept.
+_PRETRAINING: Final = TrainingConfig(
+    epochs=3,
+    learning_rate=3e-3,
+    keep="last",
+    warmup=0.02,
+    clip_norm=1.0,
+    weight_decay=0.01,
+    average=0.99,
+)
+_TUNING: Final = TrainingConfig(
+    epochs=8,
+    learning_rate=7e-4,
+    patience=3,
+    warmup=0.05,
+    clip_norm=1.0,
+    weight_decay=0.02,
+    average=0.98,
+    embedding_dropout=0.05,
+    hidden_dropout=0.15,
+    dropconnect=0.15,
+    output_dropout=0.2,
+)
+_WINDOWS: Final = TrainingConfig(
+    epochs=64,
+    learning_rate=1e-3,
+    order="windows",
+    keep="last",
+    hidden_dropout=0.2,
+    output_dropout=0.3,
+    optimizer="rmsprop",
+    carry_state=False,
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Preset:
     """One recipe: the sizes of the network, and how it is trained.
@@ -78,22 +122,21 @@ class Preset:
     network has read those, or starts from a version. `architecture` is one of `architectures.ARCHITECTURES`; `dense`
     are the widths of the layers that `window` has between its recurrent layer and its output. `ngram_bits`
     are the n-grams that `ngram` looks up, and the bits of their hashes; `ngram_width` is the width of their embeddings.
-    `lowercase`: the text is
-    lower-cased. `accuracy`: training also reports the fraction of characters that were predicted. After every epoch it
-    writes `sample_length` characters at each of the `temperatures`.
+    `lowercase`: the text is lower-cased. `accuracy`: training also reports the fraction of characters that were
+    predicted. After every epoch it writes `sample_length` characters at each of the `temperatures`.
     """
 
     name: str
     description: str
     embedding: Annotated[int, Meta(ge=0)]
     units: Count
-    layers: Count
-    batch: Count
-    steps: Count
     training: TrainingConfig
-    pretraining: TrainingConfig
-    fine_tuning: TrainingConfig
+    pretraining: TrainingConfig = _PRETRAINING
+    fine_tuning: TrainingConfig = _TUNING
     architecture: str = "lstm"
+    layers: Count = 1
+    batch: Count = 64
+    steps: Count = 100
     dense: tuple[Count, ...] = ()
     ngram_bits: tuple[tuple[str, Count], ...] = ()
     ngram_width: Annotated[int, Meta(ge=0)] = 0
@@ -141,41 +184,6 @@ _FIXED: Final = frozenset({"name", "description", "architecture", "temperatures"
 _SIZES: Final = frozenset(field for field in Preset.__dataclass_fields__ if field not in _FIXED)
 
 
-# These networks cannot memorise so much English: no dropout, and the last weights are kept.
-_PRETRAINING: Final = TrainingConfig(
-    epochs=3,
-    learning_rate=3e-3,
-    keep="last",
-    warmup=0.02,
-    clip_norm=1.0,
-    weight_decay=0.01,
-    average=0.99,
-)
-_TUNING: Final = TrainingConfig(
-    epochs=8,
-    learning_rate=7e-4,
-    patience=3,
-    warmup=0.05,
-    clip_norm=1.0,
-    weight_decay=0.02,
-    average=0.98,
-    embedding_dropout=0.05,
-    hidden_dropout=0.15,
-    dropconnect=0.15,
-    output_dropout=0.2,
-)
-
-_WINDOWS: Final = TrainingConfig(
-    epochs=64,
-    learning_rate=1e-3,
-    order="windows",
-    keep="last",
-    hidden_dropout=0.2,
-    output_dropout=0.3,
-    optimizer="rmsprop",
-    carry_state=False,
-)
-
 PRESETS: Final = {
     preset.name: preset
     for preset in (
@@ -185,23 +193,7 @@ PRESETS: Final = {
             embedding=128,
             units=640,
             layers=2,
-            batch=64,
-            steps=100,
-            training=TrainingConfig(
-                epochs=24,
-                learning_rate=3e-3,
-                patience=4,
-                warmup=0.05,
-                clip_norm=1.0,
-                weight_decay=0.02,
-                average=0.98,
-                embedding_dropout=0.2,
-                hidden_dropout=0.4,
-                dropconnect=0.3,
-                output_dropout=0.4,
-            ),
-            pretraining=_PRETRAINING,
-            fine_tuning=_TUNING,
+            training=replace(_REGULARISED, patience=4, weight_decay=0.02, average=0.98, hidden_dropout=0.4),
         ),
         Preset(
             name="ngram",
@@ -214,19 +206,8 @@ PRESETS: Final = {
             steps=64,
             ngram_bits=(("2", 14), ("3", 15), ("4", 16), ("5", 17), ("word", 16), ("words", 17)),
             ngram_width=64,
-            training=TrainingConfig(
-                epochs=24,
-                learning_rate=3e-3,
-                patience=4,
-                warmup=0.05,
-                clip_norm=1.0,
-                weight_decay=0.02,
-                average=0.98,
-                embedding_dropout=0.2,
-                hidden_dropout=0.3,
-                dropconnect=0.3,
-                output_dropout=0.4,
-                ngram_dropout=0.1,
+            training=replace(
+                _REGULARISED, patience=4, weight_decay=0.02, average=0.98, hidden_dropout=0.3, ngram_dropout=0.1
             ),
             pretraining=replace(_PRETRAINING, order="once", epochs=12, learning_rate=4e-3),
             fine_tuning=replace(_TUNING, ngram_dropout=0.1),
@@ -236,12 +217,7 @@ PRESETS: Final = {
             description="the classic stateful LSTM, as the old examples train it: shuffled sequences, constant rate",
             embedding=256,
             units=1024,
-            layers=1,
-            batch=64,
-            steps=100,
             training=TrainingConfig(epochs=20, learning_rate=1e-3, order="shuffled", keep="last"),
-            pretraining=_PRETRAINING,
-            fine_tuning=_TUNING,
             temperatures=(0.5, 0.6, 0.7, 0.8, 0.9),
             sample_length=1000,
         ),
@@ -250,20 +226,7 @@ PRESETS: Final = {
             description="the same network, trained as a stateful one: contiguous streams, regularised",
             embedding=256,
             units=1024,
-            layers=1,
-            batch=64,
-            steps=100,
-            training=TrainingConfig(
-                epochs=24,
-                learning_rate=3e-3,
-                warmup=0.05,
-                clip_norm=1.0,
-                embedding_dropout=0.2,
-                dropconnect=0.3,
-                output_dropout=0.4,
-            ),
-            pretraining=_PRETRAINING,
-            fine_tuning=_TUNING,
+            training=_REGULARISED,
         ),
         Preset(
             name="gru",
@@ -271,12 +234,7 @@ PRESETS: Final = {
             architecture="gru",
             embedding=256,
             units=1024,
-            layers=1,
-            batch=64,
-            steps=100,
             training=TrainingConfig(epochs=10, learning_rate=1e-3, order="shuffled", keep="last", carry_state=False),
-            pretraining=_PRETRAINING,
-            fine_tuning=_TUNING,
         ),
         Preset(
             name="window",
@@ -284,13 +242,12 @@ PRESETS: Final = {
             architecture="window",
             embedding=0,
             units=128,
-            layers=1,
             dense=(24, 32),
             batch=96,
             steps=WINDOW_LENGTH,
             training=_WINDOWS,
-            pretraining=replace(_WINDOWS, epochs=3, learning_rate=1e-3, hidden_dropout=0.0, output_dropout=0.0),
-            fine_tuning=replace(_WINDOWS, epochs=12, learning_rate=1e-3, keep="best"),
+            pretraining=replace(_WINDOWS, epochs=3, hidden_dropout=0.0, output_dropout=0.0),
+            fine_tuning=replace(_WINDOWS, epochs=12, keep="best"),
             lowercase=True,
             accuracy=True,
             sample_length=400,
@@ -300,12 +257,9 @@ PRESETS: Final = {
             description="a quick one of 128 units, to see that everything works; its texts are poor",
             embedding=32,
             units=128,
-            layers=1,
             batch=32,
             steps=50,
             training=TrainingConfig(epochs=10, learning_rate=1e-2, warmup=0.05, clip_norm=1.0, dropconnect=0.1),
-            pretraining=_PRETRAINING,
-            fine_tuning=_TUNING,
         ),
     )
 }

@@ -10,8 +10,8 @@ from typing import Final
 
 from generator.scoring.surprisal import bits_per_character
 from generator.training import progress
-from generator.training.architectures import ARCHITECTURES, step_model
-from generator.training.architectures.ngram import ngram_note
+from generator.training.architectures import describe, step_model
+from generator.training.architectures.ngrams import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
 from generator.training.corpus import SPLIT, Corpus
@@ -45,7 +45,7 @@ def publish(  # noqa: PLR0917 (the parts of a run, in its order)
     weights = as_stored(state.best)
     served = step_model(weights, quantised=True)
     metrics = _measure(served, corpus, "") | _measure(step_model(weights, quantised=False), corpus, "float_")
-    architecture = ARCHITECTURES[preset.architecture].describe(preset)
+    architecture = describe(preset)
     files = {
         MODEL: served,
         FLOAT_WEIGHTS: to_bytes(weights),

@@ -1,26 +1,38 @@
-"""The network architectures: each module defines the Keras layers of one, and the ONNX step that serves it.
+"""The network architectures: each module has the Keras layers of one kind, and the ONNX step that serves it.
 
-A new architecture enters here, and its name into `ARCHITECTURES`.
+`stacked` is an embedding, layers of LSTM or GRU and an output, with n-gram tables beside them (`ngrams`) if wanted;
+`window` reads the last 40 characters again for every character. A new architecture enters here.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
-from generator.training.architectures.base import Architecture, FloatWeights
-from generator.training.architectures.ngram import NGRAM
-from generator.training.architectures.stacked import GRU, LSTM
-from generator.training.architectures.window import WINDOW
+from generator.training.architectures import stacked, window
+from generator.training.onnx_export import FloatWeights
+from generator.training.presets import Preset, TrainingConfig
+from generator.vocabulary import Vocabulary
 
-ARCHITECTURES: Final = {architecture.name: architecture for architecture in (LSTM, GRU, NGRAM, WINDOW)}
+ARCHITECTURES: Final = ("lstm", "gru", "ngram", "window")
+"""What presets call them, and what the names of their recurrent weights begin with."""
 
 
-def architecture_of(weights: FloatWeights) -> Architecture:
+def architecture_of(weights: FloatWeights) -> str:
     """Returns the architecture that these weights belong to. Raises `ValueError` when there is none."""
-    for name, architecture in ARCHITECTURES.items():
+    for name in ARCHITECTURES:
         if any(weight.startswith(f"{name}.") for weight in weights):
-            return architecture
+            return name
     raise ValueError("weights of no architecture that this program knows")
+
+
+def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, seed: int) -> Any:
+    """Puts the preset's Keras layers on a `keras.Input` of characters, int32 `[batch, steps]`, -1 where there is none.
+
+    Returns logits float32 `[batch, steps, symbols]`, or `[batch, symbols]` where only the character after the last one
+    is predicted.
+    """
+    build = window.logits if preset.architecture == "window" else stacked.logits
+    return build(characters, preset, config, vocabulary, seed)
 
 
 def step_model(weights: FloatWeights, *, quantised: bool) -> bytes:
@@ -28,4 +40,10 @@ def step_model(weights: FloatWeights, *, quantised: bool) -> bytes:
 
     Raises `ValueError` when the weights belong to no known architecture, or hold NaN.
     """
-    return architecture_of(weights).step(weights, quantised)
+    name = architecture_of(weights)
+    return window.step(weights) if name == "window" else stacked.step(name, weights, quantised=quantised)
+
+
+def describe(preset: Preset) -> str:
+    """Returns in a few words what the preset's network is made of."""
+    return window.describe(preset) if preset.architecture == "window" else stacked.describe(preset)

@@ -10,9 +10,8 @@ import ctypes
 import hashlib
 import os
 import subprocess
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -40,7 +39,7 @@ def available(batch: int, inputs: int, units: int, dtype: str) -> bool:
 def forward(  # noqa: PLR0917 (what TensorFlow passes on)
     inputs: Array, kernel: Array, recurrent: Array, bias: Array, hidden: Array, cell: Array
 ) -> tuple[Array, Array, Array]:
-    """Hidden states `[steps, batch, units]`, cell states, and gates `[steps, batch, 4·units]`.
+    """Returns hidden states `[steps, batch, units]`, cell states, and gates `[steps, batch, 4·units]`.
 
     `inputs` `[steps, batch, inputs]`, `kernel` `[inputs, 4·units]`, `recurrent` `[units, 4·units]` and `hidden`
     `[batch, units]` are bfloat16, `bias` `[4·units]` and `cell` `[batch, units]` float32; so are the results.
@@ -49,12 +48,12 @@ def forward(  # noqa: PLR0917 (what TensorFlow passes on)
     units, width = recurrent.shape
     kernel, recurrent, bias = (_grouped(weight) for weight in (kernel, recurrent, bias))
     projected = np.empty((steps, batch, width), inputs.dtype)
-    _parallel("product", steps * batch, (steps * batch, width, depth), inputs, _packed(kernel), bias, projected)
+    _run("product", steps * batch, (steps * batch, width, depth), inputs, _packed(kernel), bias, projected)
     hiddens = np.empty((steps, batch, units), inputs.dtype)
     cells = np.empty((steps, batch, units), np.float32)
     gates = np.empty_like(projected)
     arrays = (projected, _packed(recurrent), hidden, cell, hiddens, cells, gates)
-    _parallel("forward", batch, (steps, batch, units), *arrays)
+    _run("forward", batch, (steps, batch, units), *arrays)
     return hiddens, cells, gates
 
 
@@ -69,7 +68,7 @@ def backward(  # noqa: PLR0917 (what TensorFlow passes on)
     gates: Array,
     upstream: Array,
 ) -> tuple[Array, Array, Array, Array]:
-    """The gradients at `inputs` (bfloat16), `kernel`, `recurrent` and `bias` (float32).
+    """Returns the gradients at `inputs` (bfloat16), `kernel`, `recurrent` and `bias` (float32).
 
     From the gradient at the hidden states (`upstream`), and what `forward` took and gave.
     """
@@ -78,19 +77,19 @@ def backward(  # noqa: PLR0917 (what TensorFlow passes on)
     kernel, recurrent = _grouped(kernel), _grouped(recurrent)
     d_projected = np.empty_like(gates)
     arrays = (_packed(recurrent, transposed=True), cell, cells, gates, upstream, np.zeros_like(cell), d_projected)
-    _parallel("backward", batch, (steps, batch, units), *arrays)
+    _run("backward", batch, (steps, batch, units), *arrays)
 
     rows = steps * batch
     d_inputs = np.empty_like(inputs)
-    _parallel("product", rows, (rows, depth, width), d_projected, _packed(kernel, transposed=True), None, d_inputs)
+    _run("product", rows, (rows, depth, width), d_projected, _packed(kernel, transposed=True), None, d_inputs)
     d_bias = np.empty(width, np.float32)
-    _parallel("column_sums", width, (rows, width), d_projected, d_bias)
+    _run("column_sums", width, (rows, width), d_projected, d_bias)
     entering = np.empty((depth + units, rows), inputs.dtype)
     earlier = np.concatenate([hidden[None], hiddens[:-1]])
-    _parallel("transpose", rows, (rows, depth), inputs, entering)
-    _parallel("transpose", rows, (rows, units), earlier, entering[depth:])
+    _run("transpose", rows, (rows, depth), inputs, entering)
+    _run("transpose", rows, (rows, units), earlier, entering[depth:])
     d_matrix = np.empty((depth + units, width), np.float32)
-    _parallel("gradient", width, (depth + units, width, rows), entering, _packed(d_projected), d_matrix)
+    _run("gradient", width, (depth + units, width, rows), entering, _packed(d_projected), d_matrix)
     d_matrix = _ungrouped(d_matrix)
     return d_inputs, d_matrix[:depth], d_matrix[depth:], _ungrouped(d_bias)
 
@@ -111,46 +110,32 @@ def _packed(matrix: Array, *, transposed: bool = False) -> Array:
     matrix = matrix.reshape(-1, matrix.shape[-1])
     depth, columns = matrix.shape[::-1] if transposed else matrix.shape
     packed = np.empty_like(matrix)
-    kernel = partial(_required().lstm_amx_pack, _long(depth), _long(columns), int(transposed))
-    _in_parts(kernel, columns, matrix, packed)
+    _run("pack", columns, (depth, columns, int(transposed)), matrix, packed)
     return packed
 
 
-def _parallel(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | None) -> None:
-    _in_parts(partial(getattr(_required(), f"lstm_amx_{name}"), *map(_long, sizes)), extent, *arrays)
+def _run(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | None) -> None:
+    """Calls a kernel on parts of its rows or columns, in parallel: ctypes releases the interpreter's lock.
+
+    The arrays are C-contiguous.
+    """
+    kernel = getattr(_library(), f"lstm_amx_{name}")
+    pointers = [None if array is None else ctypes.c_void_p(array.ctypes.data) for array in arrays]
+    size = max(_ROWS, extent // _cores() // _ROWS * _ROWS)
+
+    def run(first: int) -> None:
+        kernel(*map(ctypes.c_long, (*sizes, first, min(extent, first + size))), *pointers)
+
+    list(_pool().map(run, range(0, extent, size)))
 
 
-def _in_parts(kernel: Callable[..., Any], extent: int, *arrays: Array | None) -> None:
-    """Calls a kernel on parts of its rows or columns, in parallel: ctypes releases the interpreter's lock."""
-    workers = len(os.sched_getaffinity(0))
-    size = max(_ROWS, extent // workers // _ROWS * _ROWS)
-    pointers = [_pointer(array) for array in arrays]
-    parts = [(first, min(extent, first + size)) for first in range(0, extent, size)]
-    list(_pool().map(lambda part: kernel(_long(part[0]), _long(part[1]), *pointers), parts))
+def _cores() -> int:
+    return len(os.sched_getaffinity(0))
 
 
 @cache
 def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(len(os.sched_getaffinity(0)), "lstm_amx")
-
-
-def _long(value: int) -> ctypes.c_long:
-    return ctypes.c_long(value)
-
-
-def _pointer(array: Array | None) -> ctypes.c_void_p:
-    if array is None:
-        return ctypes.c_void_p(None)
-    if not array.flags.c_contiguous:
-        raise ValueError("the kernels take contiguous arrays only")
-    return ctypes.c_void_p(array.ctypes.data)
-
-
-def _required() -> ctypes.CDLL:
-    library = _library()
-    if library is None:
-        raise RuntimeError("this machine has no AMX, or no C compiler")
-    return library
+    return ThreadPoolExecutor(_cores(), "lstm_amx")
 
 
 @cache
@@ -159,14 +144,13 @@ def _library() -> ctypes.CDLL | None:
     try:
         if "amx_bf16" not in Path("/proc/cpuinfo").read_text(encoding="ascii", errors="replace"):
             return None
-        source = _SOURCE.read_bytes()
-        path = cache_folder() / f"lstm_amx-{hashlib.sha256(source).hexdigest()[:16]}.so"
+        digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()
+        path = cache_folder() / f"lstm_amx-{digest[:16]}.so"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            partial_path = path.with_suffix(f".{os.getpid()}.part")
-            command = [*_COMPILE, "-o", str(partial_path), str(_SOURCE)]
-            subprocess.run(command, check=True, capture_output=True)  # noqa: S603 (a constant command)
-            partial_path.replace(path)
+            partial = path.with_suffix(f".{os.getpid()}.part")
+            subprocess.run([*_COMPILE, "-o", str(partial), str(_SOURCE)], check=True, capture_output=True)  # noqa: S603 (a constant command)
+            partial.replace(path)
         library = ctypes.CDLL(str(path))
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -1,9 +1,9 @@
-"""Stateful recurrent layers whose backward pass is written out, for training through time on a processor.
+"""A stateful recurrent layer whose backward pass is written out, for training through time on a processor.
 
 Keras's own layers multiply the input by their kernel inside the loop over time, and the gradient of the recurrent
 matrix is added up once per step: 16 MB read and written a hundred times per batch at 1,024 units. Here the input
 projection is one product before the loop, and the gradient of the recurrent matrix is one product after it. The
-state that remembers and the gates stay in float32 when the products are computed in bfloat16.
+states and the gates stay in float32 when the products are computed in bfloat16.
 
 Weights and order of the gates are those of `keras.layers.LSTM` (input, forget, candidate, output) and of
 `keras.layers.GRU` with `reset_after` (update, reset, candidate).
@@ -12,7 +12,7 @@ Weights and order of the gates are those of `keras.layers.LSTM` (input, forget, 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any, Literal
 
 from generator.training.architectures import amx
 from generator.training.backend import keras
@@ -20,6 +20,22 @@ from generator.training.backend import keras
 ops = keras.ops
 
 Tensor = Any
+CellKind = Literal["lstm", "gru"]
+Cell = Callable[..., tuple[Tensor, ...]]
+"""(input's part `[batch, gates·units]`, state's product of that shape, *states) -> the next states, hidden first."""
+
+
+def _lstm_cell(x: Tensor, product: Tensor, _hidden: Tensor, cell: Tensor) -> tuple[Tensor, ...]:
+    i, f, g, o = ops.split(x + product, 4, axis=-1)
+    cell = ops.sigmoid(f) * cell + ops.sigmoid(i) * ops.tanh(g)
+    return ops.sigmoid(o) * ops.tanh(cell), cell
+
+
+def _gru_cell(x: Tensor, product: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
+    x_z, x_r, x_g = ops.split(x, 3, axis=-1)
+    h_z, h_r, h_g = ops.split(product, 3, axis=-1)
+    g = ops.tanh(x_g + ops.sigmoid(x_r + h_r) * h_g)
+    return (g + ops.sigmoid(x_z + h_z) * (hidden - g),)
 
 
 def _backward_written_out(recurrence: Callable[..., Any]) -> Callable[..., Any]:
@@ -33,72 +49,66 @@ def _backward_written_out(recurrence: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *inputs: recurrence(*inputs)[0]
 
 
-@_backward_written_out
-def _lstm(projected: Tensor, recurrent: Tensor, hidden: Tensor, cell: Tensor) -> Any:
-    """The recurrence h, c = lstm(projected[t] + h @ recurrent, c) over all steps.
+def _over_time(cell: Cell) -> Callable[..., Any]:
+    """Returns the recurrence of a cell over all steps.
 
-    `projected` `[steps, batch, 4·units]` and `recurrent` `[units, 4·units]` in the compute dtype, `hidden` and `cell`
-    `[batch, units]` in float32. Returns the hidden states `[steps, batch, units]` in the compute dtype and the last
-    hidden and cell states in float32. The states that enter and leave carry no gradient: truncated backpropagation.
+    It takes the input's part `[steps, batch, gates·units]`, the recurrent matrix `[units, gates·units]` and what is
+    added to its product `[gates·units]`, in the compute dtype, and the first states `[batch, units]`, float32. It
+    returns the hidden states `[steps, batch, units]` in the compute dtype and the last states. The states that enter
+    and leave carry no gradient: truncated backpropagation.
     """
-    dtype = recurrent.dtype
-    first_hidden = ops.cast(hidden, dtype)
 
-    def forward(carry: Any, z: Tensor) -> Any:
-        hidden, cell, _ = carry
-        z = ops.cast(z, "float32") + ops.cast(ops.matmul(hidden, recurrent), "float32")
-        i, f, g, o = ops.split(z, 4, axis=-1)
-        i, f, g, o = ops.sigmoid(i), ops.sigmoid(f), ops.tanh(g), ops.sigmoid(o)
-        cell = f * cell + i * g
-        hidden = ops.cast(o * ops.tanh(cell), dtype)
-        out = (hidden, cell, ops.cast(ops.concatenate([i, f, g, o], axis=-1), dtype))
-        return out, out
+    @_backward_written_out
+    def recurrence(projected: Tensor, recurrent: Tensor, bias: Tensor, *states: Tensor) -> Any:
+        dtype = recurrent.dtype
 
-    # On TensorFlow `ops.scan` stacks only values that have the shape and dtype of the carry, so all are carried.
-    (_, last_cell, _), (hiddens, cells, gates) = ops.scan(
-        forward, (first_hidden, cell, ops.zeros_like(projected[0])), projected
-    )
+        def inputs(x: Tensor, product: Tensor) -> tuple[Tensor, Tensor]:
+            return ops.cast(x, "float32"), ops.cast(product, "float32") + ops.cast(bias, "float32")
 
-    def grad(*upstream: Tensor) -> Any:
-        upstream_hiddens = upstream[0]
-        earlier_cells = ops.concatenate([cell[None], cells[:-1]], axis=0)
-        earlier_hiddens = ops.concatenate([first_hidden[None], hiddens[:-1]], axis=0)
-
-        def backward(carry: Any, step: Any) -> Any:
-            d_hidden, d_cell, _ = carry
-            upstream_hidden, gates, cell, earlier_cell = step
-            i, f, g, o = ops.split(ops.cast(gates, "float32"), 4, axis=-1)
-            squashed = ops.tanh(cell)
-            d_hidden = d_hidden + ops.cast(upstream_hidden, "float32")
-            d_cell = d_cell + d_hidden * o * (1.0 - squashed * squashed)
-            dz = ops.concatenate(
-                [
-                    d_cell * g * i * (1.0 - i),
-                    d_cell * earlier_cell * f * (1.0 - f),
-                    d_cell * i * (1.0 - g * g),
-                    d_hidden * squashed * o * (1.0 - o),
-                ],
-                axis=-1,
-            )
-            dz = ops.cast(dz, dtype)
-            d_hidden = ops.cast(ops.matmul(dz, ops.transpose(recurrent)), "float32")
-            out = (d_hidden, d_cell * f, dz)
+        # On TensorFlow `ops.scan` stacks only values that have the shape and dtype of the carry, so all are carried.
+        def forward(carry: Any, x: Tensor) -> Any:
+            product = ops.matmul(ops.cast(carry[0][0], dtype), recurrent)
+            out = cell(*inputs(x, product), *carry[0]), product
             return out, out
 
-        zeros = ops.zeros_like(cell)
-        _, (_, _, d_projected) = ops.scan(
-            backward,
-            (zeros, zeros, ops.zeros_like(projected[0])),
-            (upstream_hiddens, gates, cells, earlier_cells),
-            reverse=True,
+        (last, _), (found, products) = ops.scan(forward, (states, ops.zeros_like(projected[0])), projected)
+        earlier = tuple(
+            ops.concatenate([first[None], after[:-1]], axis=0) for first, after in zip(states, found, strict=True)
         )
-        units = recurrent.shape[0]
-        d_recurrent = ops.matmul(
-            ops.transpose(ops.reshape(earlier_hiddens, (-1, units))), ops.reshape(d_projected, (-1, 4 * units))
-        )
-        return d_projected, d_recurrent, zeros, zeros
 
-    return (hiddens, ops.cast(hiddens[-1], "float32"), last_cell), grad
+        def grad(*upstream: Tensor) -> Any:
+            import tensorflow as tf  # noqa: PLC0415 (only where it is the backend)
+
+            def backward(carry: Any, step: Any) -> Any:
+                (d_hidden, *d_others), *_ = carry
+                upstream_hidden, x, product, before = step
+                read = (*inputs(x, product), *before)
+                with tf.GradientTape() as tape:
+                    tape.watch(read)
+                    after = cell(*read)
+                d_after = (d_hidden + ops.cast(upstream_hidden, "float32"), *d_others)
+                d_x, d_product, d_hidden, *d_others = tape.gradient(after, read, d_after, unconnected_gradients="zero")
+                d_product = ops.cast(d_product, dtype)
+                d_hidden += ops.cast(ops.matmul(d_product, ops.transpose(recurrent)), "float32")
+                out = (d_hidden, *d_others), ops.cast(d_x, dtype), d_product
+                return out, out
+
+            zeros = tuple(ops.zeros_like(state) for state in states)
+            nothing = ops.zeros_like(projected[0])
+            steps = (upstream[0], projected, products, earlier)
+            _, (_, d_projected, d_products) = ops.scan(backward, (zeros, nothing, nothing), steps, reverse=True)
+            units, width = recurrent.shape
+            d_products = ops.reshape(d_products, (-1, width))
+            hiddens = ops.cast(ops.reshape(earlier[0], (-1, units)), dtype)
+            d_bias = ops.cast(ops.sum(ops.cast(d_products, "float32"), axis=0), dtype)
+            return d_projected, ops.matmul(ops.transpose(hiddens), d_products), d_bias, *zeros
+
+        return (ops.cast(found[0], dtype), *last), grad
+
+    return recurrence
+
+
+_RECURRENCES = {"lstm": _over_time(_lstm_cell), "gru": _over_time(_gru_cell)}
 
 
 @_backward_written_out
@@ -130,121 +140,51 @@ def _amx_lstm(  # noqa: PLR0917 (differentiated by position)
     return (hiddens, ops.cast(hiddens[-1], "float32"), cells[-1]), grad
 
 
-@_backward_written_out
-def _gru(projected: Tensor, recurrent: Tensor, recurrent_bias: Tensor, hidden: Tensor) -> Any:
-    """The recurrence h = gru(projected[t], h @ recurrent + recurrent_bias, h) over all steps.
-
-    `projected` `[steps, batch, 3·units]`, `recurrent` `[units, 3·units]` and `recurrent_bias` `[3·units]` in the
-    compute dtype, `hidden` `[batch, units]` in float32. Returns the hidden states `[steps, batch, units]` in the
-    compute dtype and the last one in float32. The state that enters and leaves carries no gradient.
-    """
-    dtype = recurrent.dtype
-    bias = ops.cast(recurrent_bias, "float32")
-
-    def forward(carry: Any, x: Tensor) -> Any:
-        hidden, _ = carry
-        x_zr, x_g = _two_and_one(ops.cast(x, "float32"))
-        h_zr, h_g = _two_and_one(ops.cast(ops.matmul(ops.cast(hidden, dtype), recurrent), "float32") + bias)
-        z, r = ops.split(ops.sigmoid(x_zr + h_zr), 2, axis=-1)
-        g = ops.tanh(x_g + r * h_g)
-        hidden = g + z * (hidden - g)
-        out = (hidden, ops.cast(ops.concatenate([z, r, g, h_g], axis=-1), dtype))
-        return out, out
-
-    nothing = ops.cast(ops.tile(ops.zeros_like(hidden), (1, 4)), dtype)
-    (last_hidden, _), (hiddens, gates) = ops.scan(forward, (hidden, nothing), projected)
-
-    def grad(*upstream: Tensor) -> Any:
-        earlier_hiddens = ops.concatenate([hidden[None], hiddens[:-1]], axis=0)
-
-        def backward(carry: Any, step: Any) -> Any:
-            d_hidden, _ = carry
-            upstream_hidden, gates, earlier_hidden = step
-            z, r, g, h_g = ops.split(ops.cast(gates, "float32"), 4, axis=-1)
-            d_hidden = d_hidden + ops.cast(upstream_hidden, "float32")
-            d_g = d_hidden * (1.0 - z) * (1.0 - g * g)
-            d_z = d_hidden * (earlier_hidden - g) * z * (1.0 - z)
-            d_r = d_g * h_g * r * (1.0 - r)
-            d_gates = ops.cast(ops.concatenate([d_z, d_r, d_g, d_g * r], axis=-1), dtype)
-            through = ops.cast(ops.matmul(_at_product(d_gates), ops.transpose(recurrent)), "float32")
-            out = (d_hidden * z + through, d_gates)
-            return out, out
-
-        _, (_, d_gates) = ops.scan(
-            backward, (ops.zeros_like(hidden), nothing), (upstream[0], gates, earlier_hiddens), reverse=True
-        )
-        units = recurrent.shape[0]
-        d_product = ops.reshape(_at_product(d_gates), (-1, 3 * units))
-        d_recurrent = ops.matmul(ops.transpose(ops.cast(ops.reshape(earlier_hiddens, (-1, units)), dtype)), d_product)
-        d_bias = ops.cast(ops.sum(ops.cast(d_product, "float32"), axis=0), dtype)
-        return d_gates[..., : 3 * units], d_recurrent, d_bias, ops.zeros_like(hidden)
-
-    return (ops.cast(hiddens, dtype), last_hidden), grad
-
-
-def _two_and_one(x: Tensor) -> Any:
-    """Both gates' part, and the candidate's."""
-    units = x.shape[-1] // 3
-    return x[..., : 2 * units], x[..., 2 * units :]
-
-
-def _at_product(d_gates: Tensor) -> Tensor:
-    """Of the gradients at z, r, candidate and candidate's recurrent part: those at the recurrent product's three."""
-    units = d_gates.shape[-1] // 4
-    return ops.concatenate([d_gates[..., : 2 * units], d_gates[..., 3 * units :]], axis=-1)
-
-
-class StatefulLayer(keras.layers.Layer):
+class StatefulRNN(keras.layers.Layer):
     """A recurrence over `[batch, steps, features]` -> `[batch, steps, units]`, continuing from the last call's states.
 
-    `carried`: whether it does; else every call starts at zero. `dropconnect` is the fraction of the recurrent
-    matrix's entries that training leaves out, the same ones for a whole batch (Merity et al. 2018, "Regularizing and
-    Optimizing LSTM Language Models", section 2).
+    `dropconnect` is the fraction of the recurrent matrix's entries that training leaves out, the same ones for a whole
+    batch (Merity et al. 2018, "Regularizing and Optimizing LSTM Language Models", section 2).
     """
-
-    gates: ClassVar[int]
-    states: ClassVar[tuple[str, ...]]
-    """Attributes that hold the carried states; the first is what the layer gives out."""
 
     def __init__(
         self,
+        cell: CellKind,
         units: int,
         dropconnect: float = 0.0,
         *,
-        carried: bool = True,
         recurrent_initializer: str = "glorot_uniform",
         seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.cell = cell
         self.units = units
         self.dropconnect = dropconnect
-        self.carried = carried
         self.recurrent_initializer = recurrent_initializer
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def build(self, input_shape: tuple[int, ...]) -> None:
-        """Makes the weights, and the states that are carried from call to call, float32 `[batch, units]`."""
+        """Makes the weights, and the states that are carried from call to call, float32 `[batch, units]`.
+
+        The bias is `[4·units]` of an LSTM. That of a GRU, `[2, 3·units]`, is what is added to the input's product, and
+        to the state's.
+        """
         batch, _, features = input_shape
-        units, width = self.units, self.gates * self.units
+        lstm, units = self.cell == "lstm", self.units
+        width = (4 if lstm else 3) * units
         self.kernel = self.add_weight(shape=(features, width), initializer="glorot_uniform", name="kernel")
         self.recurrent_kernel = self.add_weight(
             shape=(units, width), initializer=self.recurrent_initializer, name="recurrent_kernel"
         )
-        self.bias = self.add_bias()
-        for name in self.states:
-            state = self.add_weight(
+        shape, initializer = ((width,), _forget_gates_open) if lstm else ((2, width), "zeros")
+        self.bias = self.add_weight(shape=shape, initializer=initializer, name="bias")
+        self.states = [
+            self.add_weight(
                 shape=(batch, units), initializer="zeros", trainable=False, autocast=False, dtype="float32", name=name
             )
-            setattr(self, name, state)
-
-    def add_bias(self) -> Any:
-        """Makes the bias."""
-        raise NotImplementedError
-
-    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """From the inputs `[steps, batch, features]` to the hidden states and the last states."""
-        raise NotImplementedError
+            for name in (("hidden", "cell") if lstm else ("hidden",))
+        ]
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """`[batch, steps, features]` -> `[batch, steps, units]`."""
@@ -253,63 +193,34 @@ class StatefulLayer(keras.layers.Layer):
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:  # noqa: FBT001, FBT002 (Keras's signature)
         """Hidden states `[batch, steps, units]`; leaves the last states in place for the next call."""
         inputs = ops.transpose(inputs, (1, 0, 2))
-        recurrent = ops.cast(self.recurrent_kernel, self.compute_dtype)
+        kernel, recurrent, bias = (
+            ops.cast(weight, self.compute_dtype) for weight in (self.kernel, self.recurrent_kernel, self.bias)
+        )
         if training and self.dropconnect:
             recurrent = keras.random.dropout(recurrent, self.dropconnect, seed=self.seed_generator)
-        carried = [getattr(self, name) for name in self.states]
         # Copies: on PyTorch the assignment below would change what the backward pass still needs.
-        first = [ops.copy(state.value) if self.carried else ops.zeros_like(state.value) for state in carried]
-        hiddens, last = self.recurrence(inputs, recurrent, first)
-        if self.carried:
-            for state, value in zip(carried, last, strict=True):
-                state.assign(value)
+        first = [ops.copy(state.value) for state in self.states]
+        if self.cell == "lstm" and _on_amx(inputs, self.units):
+            hiddens, *last = _amx_lstm(inputs, kernel, recurrent, bias, *first)
+        else:
+            added = (bias, ops.zeros_like(bias)) if self.cell == "lstm" else bias
+            projected = ops.matmul(inputs, kernel) + added[0]
+            hiddens, *last = _RECURRENCES[self.cell](projected, recurrent, added[1], *first)
+        for state, value in zip(self.states, last, strict=True):
+            state.assign(value)
         return ops.transpose(hiddens, (1, 0, 2))
 
     def reset_states(self) -> None:
         """Sets the carried states to zero."""
-        for name in self.states:
-            state = getattr(self, name)
+        for state in self.states:
             state.assign(ops.zeros_like(state.value))
 
 
-class StatefulLSTM(StatefulLayer):
-    """`keras.layers.LSTM`, as a `StatefulLayer`."""
-
-    gates = 4
-    states = ("hidden", "cell")
-
-    def add_bias(self) -> Any:
-        """Makes the bias, `[4·units]`."""
-        return self.add_weight(shape=(4 * self.units,), initializer=_forget_gates_open, name="bias")
-
-    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """As `StatefulLayer` says."""
-        kernel, bias = (ops.cast(weight, self.compute_dtype) for weight in (self.kernel, self.bias))
-        batch, features = inputs.shape[1:]
-        if keras.backend.backend() == "tensorflow" and amx.available(
-            batch, features, self.units, keras.backend.standardize_dtype(inputs.dtype)
-        ):
-            hiddens, *last = _amx_lstm(inputs, kernel, recurrent, bias, *states)
-        else:
-            hiddens, *last = _lstm(ops.matmul(inputs, kernel) + bias, recurrent, *states)
-        return hiddens, last
-
-
-class StatefulGRU(StatefulLayer):
-    """`keras.layers.GRU` with `reset_after`, as a `StatefulLayer`."""
-
-    gates = 3
-    states = ("hidden",)
-
-    def add_bias(self) -> Any:
-        """Makes the bias, `[2, 3·units]`: what is added to the input's product, and to the state's."""
-        return self.add_weight(shape=(2, 3 * self.units), initializer="zeros", name="bias")
-
-    def recurrence(self, inputs: Tensor, recurrent: Tensor, states: list[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """As `StatefulLayer` says."""
-        bias = ops.cast(self.bias, self.compute_dtype)
-        hiddens, *last = _gru(ops.matmul(inputs, self.kernel) + bias[0], recurrent, bias[1], *states)
-        return hiddens, last
+def _on_amx(inputs: Tensor, units: int) -> bool:
+    if keras.backend.backend() != "tensorflow":
+        return False
+    batch, features = inputs.shape[1:]
+    return amx.available(batch, features, units, keras.backend.standardize_dtype(inputs.dtype))
 
 
 def _forget_gates_open(shape: tuple[int, ...], dtype: Any = None) -> Tensor:

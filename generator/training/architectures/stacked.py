@@ -1,194 +1,168 @@
 """An embedding, layers of LSTM or GRU one above the other, and an output: in Keras, and as the step that is served.
 
+The architecture `ngram` has layers of LSTM that also look up the last n-grams, for their input and for the logits.
+
 Weights: `embedding` `[vocabulary, embedding]`; for each layer n from 0, `NAME.n.kernel` `[inputs, gates·units]`,
-`NAME.n.recurrent_kernel` `[units, gates·units]` and `NAME.n.bias`; `output_kernel` `[units, vocabulary]`, `output_bias`
+`NAME.n.recurrent_kernel` `[units, gates·units]` and `NAME.n.bias`, `[4·units]` or of a GRU `[2, 3·units]`: added to the
+product of the input, and to the product of the state; `output_kernel` `[units, vocabulary]`, `output_bias`
 `[vocabulary]`. Gates are in Keras's order. LSTM: input, forget, candidate, output. GRU: update, reset, candidate, with
 the reset gate applied after the recurrent product, as Keras and cuDNN do (`reset_after`).
+
+With n-grams the lowest kernel has a row for each number of the embedding and then for each of the n-grams' sum, and
+there are `ngrams.output_kernel` `[width, vocabulary]`, `ngrams.table` `[rows, width]` and, not trained,
+`ngrams.symbols` `[vocabulary, 2]` and `ngrams.bits` `[features]`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from functools import partial
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.architectures.base import Architecture, FloatWeights
-from generator.training.architectures.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
+from generator.training.architectures import ngrams
+from generator.training.architectures.ngrams import NGramEmbedding, NGrams
+from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
-from generator.training.onnx_export import StepGraph
+from generator.training.onnx_export import FloatWeights, StepGraph
 from generator.training.presets import Preset, TrainingConfig
+from generator.vocabulary import Vocabulary
 
-_PER_SYMBOL: Final[Mapping[str, int]] = {"embedding": 0, "output_kernel": 1, "output_bias": 0}
-_PARTS: Final = ("kernel", "recurrent_kernel", "bias")
-
-
-def _stacked(name: str, layer: type[StatefulLayer], step: Callable[[FloatWeights, bool], bytes]) -> Architecture:
-    """Returns the architecture with recurrent layers of class `layer`, whose weights' names begin with `name`."""
-    return Architecture(
-        name=name,
-        logits=partial(_logits, layer, name),
-        variables=partial(layer_variables, name),
-        step=step,
-        per_symbol=_PER_SYMBOL,
-        describe=lambda preset: f"embedding {preset.embedding}, {preset.layers} × {name.upper()} {preset.units}",
-    )
+_FLOAT32: Final = keras.mixed_precision.DTypePolicy("float32")
+"""The loss wants its logits so, whatever the products are computed in."""
+Layer = tuple[NDArray[np.float32], ...]
+"""Kernel, recurrent kernel and bias."""
+Lowest = Callable[[NDArray[np.float32], NDArray[np.float32]], str]
+"""(kernel, bias) -> the name of what the gates of the lowest layer get besides its own state."""
 
 
-def _logits(  # noqa: PLR0917 (an architecture's `logits`, after layer and name)
-    layer: type[StatefulLayer],
-    name: str,
-    characters: Any,
-    preset: Preset,
-    config: TrainingConfig,
-    symbols: int,
-    seed: int,
-) -> Any:
-    """The Keras layers; logits float32 `[batch, steps, symbols]`."""
+def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, seed: int) -> Any:
+    """Of the character after each, float32 `[batch, steps, symbols]`."""
+    name, symbols, with_ngrams = preset.architecture, len(vocabulary), preset.architecture == "ngram"
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
-    x = dropout(config.embedding_dropout, seed + 1)(x)
+    x = _dropout(config.embedding_dropout, seed + 1)(x)
+    if with_ngrams:
+        features = NGrams(dict(preset.ngram_bits), preset.ngram_width)
+        looked_up = NGramEmbedding(features, vocabulary, config.ngram_dropout, seed=seed + 4, name="ngrams")(characters)
+        x = keras.layers.Concatenate(name="inputs")([x, looked_up])
     for n in range(preset.layers):
         if n:
-            x = dropout(config.hidden_dropout, seed + 100 + n)(x)
-        x = layer(
-            preset.units, config.dropconnect, carried=config.carry_state, seed=seed + 2 + 10 * n, name=f"{name}_{n}"
+            x = _dropout(config.hidden_dropout, seed + 100 + n)(x)
+        x = StatefulRNN(
+            "gru" if name == "gru" else "lstm",
+            preset.units,
+            config.dropconnect,
+            recurrent_initializer="orthogonal" if with_ngrams else "glorot_uniform",
+            seed=seed + 2 + 10 * n,
+            name=f"{name}.{n}",
         )(x)
-    x = dropout(config.output_dropout, seed + 3)(x)
-    # The loss wants its logits in float32 whatever the products are computed in.
-    return keras.layers.Dense(symbols, dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)
+    x = _dropout(config.output_dropout, seed + 3)(x)
+    x = keras.layers.Dense(symbols, dtype=_FLOAT32, name="output")(x)
+    if not with_ngrams:
+        return x
+    from_lookup = keras.layers.Dense(symbols, use_bias=False, dtype=_FLOAT32, name="ngrams.output")(looked_up)
+    return keras.layers.Add(dtype=_FLOAT32, name="logits")([x, from_lookup])
 
 
-def dropout(rate: float, seed: int) -> Any:
-    """A dropout layer with one mask along the whole sequence (Gal & Ghahramani 2016)."""
+def _dropout(rate: float, seed: int) -> Any:
+    """One mask along the whole sequence (Gal & Ghahramani 2016)."""
     return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
 
 
-def layer_variables(name: str, model: Any) -> dict[str, Any]:
-    """Its trained variables by name."""
-    layers = [layer for layer in model.layers if isinstance(layer, StatefulLayer)]
-    return {
-        "embedding": model.get_layer("embedding").embeddings,
-        **{f"{name}.{n}.{part}": getattr(layer, part) for n, layer in enumerate(layers) for part in _PARTS},
-        "output_kernel": model.get_layer("output").kernel,
-        "output_bias": model.get_layer("output").bias,
-    }
+def layers_of(name: str, weights: FloatWeights) -> list[Layer]:
+    """Returns kernel, recurrent kernel and bias of each layer, from the lowest."""
+    parts = "kernel", "recurrent_kernel", "bias"
+    count = sum(weight.startswith(f"{name}.") for weight in weights) // len(parts)
+    return [tuple(weights[f"{name}.{n}.{part}"] for part in parts) for n in range(count)]
 
 
-def stacked_layers(name: str, weights: FloatWeights) -> list[tuple[NDArray[np.float32], ...]]:
-    """Kernel, recurrent kernel and bias of each layer, from the lowest."""
-    layers = sum(weight.startswith(f"{name}.") for weight in weights) // len(_PARTS)
-    return [tuple(weights[f"{name}.{n}.{part}"] for part in _PARTS) for n in range(layers)]
+def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
+    """Returns one step. Layer n of LSTM has its hidden state in `state.{2n}` and its cell state in `state.{2n + 1}`,
+    layer n of GRU its hidden state in `state.{n}`, float32 `[batch, units]`.
 
-
-def gather_table(
-    graph: StepGraph, weights: FloatWeights, kernel: NDArray[np.float32], bias: NDArray[np.float32]
-) -> str:
-    """Embedding, input kernel and bias as one table, a row per character: an exact rewriting. Returns a row's name."""
-    table = weights["embedding"].astype(np.float64) @ kernel + bias
-    graph.constant("table", table.astype(np.float32))
-    graph.node("Gather", ["table", "char"], ["0.added"])
-    return "0.added"
-
-
-def add_output(graph: StepGraph, weights: FloatWeights, hidden: str, logits: str = "logits") -> str:
-    """From the topmost hidden state to the logits, whose name is returned."""
-    graph.constant("output.bias", weights["output_bias"])
-    product = graph.product(graph.hidden(hidden), "output", weights["output_kernel"])
-    graph.node("Add", [product, "output.bias"], [logits])
-    return logits
-
-
-def _lstm_step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001 (an architecture's `step`)
-    """Layer n has its hidden state in `state.{2n}`, its cell state in `state.{2n + 1}`, float32 `[batch, units]`."""
-    graph = StepGraph(quantised=quantised)
-    sizes = add_lstm_layers(graph, stacked_layers("lstm", weights), partial(gather_table, graph, weights))
-    add_output(graph, weights, f"next_state.{len(sizes) - 2}")
-    return graph.model(sizes, len(weights["output_bias"]))
-
-
-def add_lstm_layers(
-    graph: StepGraph,
-    layers: list[tuple[NDArray[np.float32], ...]],
-    add_input: Callable[[NDArray[np.float32], NDArray[np.float32]], str],
-) -> list[int]:
-    """Adds the layers from the lowest, with states as in `_lstm_step`; returns the sizes of the states.
-
-    `add_input` (kernel, bias) adds what the gates of the lowest layer get besides its own state, and returns its name.
+    With n-grams the last state is what the look-up remembers, float32 `[batch, ngrams.STATE]`, integers all.
     """
-    sizes: list[int] = []
-    for n, layer in enumerate(layers):
-        units = layer[1].shape[0]
-        sizes += [units, units]
-        # One sigmoid over input, forget and output gate wants the candidate last.
-        order = np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in (0, 1, 3, 2)])
-        kernel, recurrent, bias = (part[..., order] for part in layer)
-        hidden, cell = f"state.{2 * n}", f"state.{2 * n + 1}"
-        if n == 0:
-            added = add_input(kernel, bias)
-            product = graph.product(graph.hidden(hidden), "0", recurrent)
-        else:
-            # What comes from below and from the step before, through one product.
-            below = graph.hidden(f"next_state.{2 * n - 2}")
-            graph.node("Concat", [below, graph.hidden(hidden)], [f"{n}.inputs"], axis=1)
-            added = f"{n}.added"
-            graph.constant(added, bias)
-            product = graph.product(f"{n}.inputs", f"{n}", np.concatenate([kernel, recurrent]))
-        graph.node("Add", [added, product], [f"{n}.z"])
-        graph.constant(f"{n}.three_and_one", np.array([3 * units, units], np.int64))
-        graph.node("Split", [f"{n}.z", f"{n}.three_and_one"], [f"{n}.z.ifo", f"{n}.z.g"], axis=1)
-        graph.node("Sigmoid", [f"{n}.z.ifo"], [f"{n}.ifo"])
-        graph.node("Tanh", [f"{n}.z.g"], [f"{n}.g"])
-        graph.node("Split", [f"{n}.ifo"], [f"{n}.i", f"{n}.f", f"{n}.o"], axis=1, num_outputs=3)
-        graph.node("Mul", [f"{n}.f", cell], [f"{n}.kept"])
-        graph.node("Mul", [f"{n}.i", f"{n}.g"], [f"{n}.written"])
-        graph.node("Add", [f"{n}.kept", f"{n}.written"], [f"next_{cell}"])
-        graph.node("Tanh", [f"next_{cell}"], [f"{n}.squashed"])
-        graph.node("Mul", [f"{n}.o", f"{n}.squashed"], [f"next_{hidden}"])
-    return sizes
-
-
-LSTM: Final = _stacked("lstm", StatefulLSTM, _lstm_step)
-"""`lstm.n.bias` is `[4·units]`."""
-
-
-def _gru_step(weights: FloatWeights, quantised: bool) -> bytes:  # noqa: FBT001 (an architecture's `step`)
-    """Layer n has its hidden state in `state.{n}`, float32 `[batch, units]`."""
     graph = StepGraph(quantised=quantised)
+    layers = layers_of(name, weights)
+    found = ngrams.look_up(graph, weights, f"state.{2 * len(layers)}") if name == "ngram" else None
+
+    def lowest(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+        # Embedding, input kernel and bias as one table, a row per character: an exact rewriting.
+        depth = weights["embedding"].shape[1]
+        table = weights["embedding"].astype(np.float64) @ kernel[:depth] + bias
+        row = graph.op("Gather", graph.constant("table", table.astype(np.float32)), "char")
+        if found is None:
+            return row
+        return graph.op("Add", row, graph.product(found, "ngrams.input", kernel[depth:], ngrams.SUM_SCALE))
+
     sizes: list[int] = []
-    for n, (kernel, recurrent, bias) in enumerate(stacked_layers("gru", weights)):
-        units = recurrent.shape[0]
-        sizes.append(units)
-        # The candidate's recurrent bias is inside the reset gate's reach; the other two biases of a gate are one.
-        added_bias = bias[0] + np.concatenate([bias[1, : 2 * units], np.zeros(units, np.float32)])
-        if n == 0:
-            added = gather_table(graph, weights, kernel, added_bias)
-        else:
-            below = graph.product(graph.hidden(f"next_state.{n - 1}"), f"{n}.below", kernel)
-            graph.constant(f"{n}.bias", added_bias)
-            graph.node("Add", [below, f"{n}.bias"], [f"{n}.added"])
-            added = f"{n}.added"
-        hidden = f"state.{n}"
-        product = graph.product(graph.hidden(hidden), f"{n}", recurrent)
-        graph.constant(f"{n}.two_and_one", np.array([2 * units, units], np.int64))
-        graph.node("Split", [added, f"{n}.two_and_one"], [f"{n}.added.zr", f"{n}.added.g"], axis=1)
-        graph.node("Split", [product, f"{n}.two_and_one"], [f"{n}.product.zr", f"{n}.product.g"], axis=1)
-        graph.node("Add", [f"{n}.added.zr", f"{n}.product.zr"], [f"{n}.z.zr"])
-        graph.node("Sigmoid", [f"{n}.z.zr"], [f"{n}.zr"])
-        graph.node("Split", [f"{n}.zr"], [f"{n}.z", f"{n}.r"], axis=1, num_outputs=2)
-        graph.constant(f"{n}.candidate_bias", bias[1, 2 * units :])
-        graph.node("Add", [f"{n}.product.g", f"{n}.candidate_bias"], [f"{n}.before"])
-        graph.node("Mul", [f"{n}.r", f"{n}.before"], [f"{n}.reset"])
-        graph.node("Add", [f"{n}.added.g", f"{n}.reset"], [f"{n}.z.g"])
-        graph.node("Tanh", [f"{n}.z.g"], [f"{n}.g"])
-        # z·h + (1 − z)·g
-        graph.node("Sub", [hidden, f"{n}.g"], [f"{n}.apart"])
-        graph.node("Mul", [f"{n}.z", f"{n}.apart"], [f"{n}.kept"])
-        graph.node("Add", [f"{n}.g", f"{n}.kept"], [f"next_{hidden}"])
-    add_output(graph, weights, f"next_state.{len(sizes) - 1}")
-    return graph.model(sizes, len(weights["output_bias"]))
+    top = ""
+    for n, layer in enumerate(layers):
+        top = (_add_gru if name == "gru" else _add_lstm)(graph, n, layer, lowest)
+        sizes += [len(layer[1])] * (1 if name == "gru" else 2)
+    product = graph.product(graph.hidden(top), "output", weights["output_kernel"])
+    bias = graph.constant("output.bias", weights["output_bias"])
+    if found is None:
+        graph.op("Add", product, bias, name="logits")
+        return graph.model(sizes, len(weights["output_bias"]))
+    more = graph.product(found, "ngrams.output", weights["ngrams.output_kernel"], ngrams.SUM_SCALE)
+    graph.op("Add", graph.op("Add", product, bias), more, name="logits")
+    return graph.model([*sizes, ngrams.STATE], len(weights["output_bias"]))
 
 
-GRU: Final = _stacked("gru", StatefulGRU, _gru_step)
-"""`gru.n.bias` is `[2, 3·units]`: added to the product of the input, and to the product of the state."""
+def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
+    """Adds layer n; returns the name of its next hidden state."""
+    units = len(layer[1])
+    # One sigmoid over input, forget and output gate wants the candidate last.
+    order = np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in (0, 1, 3, 2)])
+    kernel, recurrent, bias = (part[..., order] for part in layer)
+    hidden, cell = f"state.{2 * n}", f"state.{2 * n + 1}"
+    if n == 0:
+        added = lowest(kernel, bias)
+        product = graph.product(graph.hidden(hidden), "0", recurrent)
+    else:
+        # What comes from below and from the step before, through one product.
+        added = graph.constant(f"{n}.added", bias)
+        inputs = graph.op("Concat", graph.hidden(f"next_state.{2 * n - 2}"), graph.hidden(hidden), axis=1)
+        product = graph.product(inputs, f"{n}", np.concatenate([kernel, recurrent]))
+    parts = graph.constant(f"{n}.three_and_one", np.array([3 * units, units], np.int64))
+    ifo, g = graph.split(graph.op("Add", added, product), 2, parts)
+    i, f, o = graph.split(graph.op("Sigmoid", ifo), 3)
+    kept, written = graph.op("Mul", f, cell), graph.op("Mul", i, graph.op("Tanh", g))
+    next_cell = graph.op("Add", kept, written, name=f"next_{cell}")
+    return graph.op("Mul", o, graph.op("Tanh", next_cell), name=f"next_{hidden}")
+
+
+def _add_gru(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
+    """Adds layer n; returns the name of its next hidden state."""
+    kernel, recurrent, bias = layer
+    units, hidden = len(recurrent), f"state.{n}"
+    # The candidate's recurrent bias is inside the reset gate's reach; the other two biases of a gate are one.
+    added_bias = bias[0] + np.concatenate([bias[1, : 2 * units], np.zeros(units, np.float32)])
+    if n == 0:
+        added = lowest(kernel, added_bias)
+    else:
+        below = graph.product(graph.hidden(f"next_state.{n - 1}"), f"{n}.below", kernel)
+        added = graph.op("Add", below, graph.constant(f"{n}.bias", added_bias))
+    product = graph.product(graph.hidden(hidden), f"{n}", recurrent)
+    parts = graph.constant(f"{n}.two_and_one", np.array([2 * units, units], np.int64))
+    added_zr, added_g = graph.split(added, 2, parts)
+    product_zr, product_g = graph.split(product, 2, parts)
+    z, r = graph.split(graph.op("Sigmoid", graph.op("Add", added_zr, product_zr)), 2)
+    before = graph.op("Add", product_g, graph.constant(f"{n}.candidate_bias", bias[1, 2 * units :]))
+    g = graph.op("Tanh", graph.op("Add", added_g, graph.op("Mul", r, before)))
+    # z·h + (1 − z)·g
+    kept = graph.op("Mul", z, graph.op("Sub", hidden, g))
+    return graph.op("Add", g, kept, name=f"next_{hidden}")
+
+
+def describe(preset: Preset) -> str:
+    """Returns what the network is made of, as the manifest says it."""
+    cell = "GRU" if preset.architecture == "gru" else "LSTM"
+    layers = f"embedding {preset.embedding}, {preset.layers} × {cell} {preset.units}"
+    if preset.architecture != "ngram":
+        return layers
+    features = ", ".join(name for name, _ in preset.ngram_bits)
+    rows = sum(1 << bits for _, bits in preset.ngram_bits)
+    return f"{layers}, n-gram embeddings ({features}): {rows:,} × {preset.ngram_width}"

@@ -20,14 +20,13 @@ from generator import GenerationRequest, ThreadedGenerator
 from generator.scoring.surprisal import bits_per_character
 from generator.serving.model import load_model
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model
-from generator.training.architectures.ngram import CONSTANTS, TABLE
-from generator.training.architectures.recurrent import StatefulGRU, StatefulLayer, StatefulLSTM
+from generator.training.architectures.ngrams import CONSTANTS, TABLE
+from generator.training.architectures.recurrent import CellKind, StatefulRNN
 from generator.training.backend import keras
 from generator.training.corpus import read_corpus
 from generator.training.dataset import batches
 from generator.training.model import (
     FloatWeights,
-    assign_symbols,
     build_model,
     float_weights,
     parameters,
@@ -42,14 +41,16 @@ from generator.weights.versions import load_weights
 NIETZSCHE = "\n !\"'(),-.0123456789:;=?ABCDEFGHIJKLMNOPQRSTUVWXYZ[]_abcdefghijklmnopqrstuvwxyzÆäæéë"
 """The characters of nietzsche.txt."""
 SYMBOLS = 13
+FEW = Vocabulary.of(NIETZSCHE[:SYMBOLS])
 READING = TrainingConfig(epochs=1, learning_rate=1e-2)
 NGRAMS = (("2", 6), ("3", 5), ("word", 4), ("words", 6))
+TINY_LSTM = Preset("tiny", "", 5, 7, READING, layers=2, batch=3, steps=11)
 TINY = {
     preset.architecture: preset
     for preset in (
-        Preset("tiny-lstm", "", 5, 7, 2, 3, 11, READING, READING, READING),
-        Preset("tiny-gru", "", 5, 7, 2, 3, 11, READING, READING, READING, architecture="gru"),
-        Preset("tiny-ngram", "", 5, 7, 2, 3, 11, READING, READING, READING, "ngram", ngram_bits=NGRAMS, ngram_width=5),
+        TINY_LSTM,
+        replace(TINY_LSTM, architecture="gru"),
+        replace(TINY_LSTM, architecture="ngram", ngram_bits=NGRAMS, ngram_width=5),
         replace(PRESETS["window"], units=7, dense=(5, 6), batch=3),
     )
 }
@@ -60,11 +61,10 @@ EVERY = pytest.mark.parametrize("architecture", ARCHITECTURES)
 def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> tuple[keras.Model, FloatWeights]:
     """The tiny model with random weights, biases included."""
     preset = replace(TINY[architecture], **sizes)
-    model = build_model(preset, preset.training, symbols, 100, seed=3)
+    model = build_model(preset, preset.training, Vocabulary.of(NIETZSCHE[:symbols]), 100, seed=3)
     random = np.random.default_rng(1)
     weights = {name: random.normal(0, 0.4, w.shape).astype(np.float32) for name, w in float_weights(model).items()}
     if architecture == "ngram":
-        assign_symbols(model, Vocabulary.of(NIETZSCHE[:symbols]))
         weights |= {name: array for name, array in float_weights(model).items() if name in CONSTANTS}
         weights[TABLE] *= 0.5
     set_float_weights(model, weights)
@@ -90,11 +90,12 @@ def random_network(architecture: str, symbols: int = SYMBOLS, **sizes: int) -> t
 )
 def test_the_recipes_networks_have_these_many_parameters(name: str, symbols: int, expected: int) -> None:
     preset = PRESETS[name]
-    assert len(Vocabulary.of(NIETZSCHE.lower() if preset.lowercase else NIETZSCHE)) == symbols
-    model = build_model(preset, preset.training, symbols, 100, seed=0)
+    vocabulary = Vocabulary.of(NIETZSCHE.lower() if preset.lowercase else NIETZSCHE)
+    assert len(vocabulary) == symbols
+    model = build_model(preset, preset.training, vocabulary, 100, seed=0)
     assert parameters(float_weights(model)) == expected
     assert sum(int(np.prod(v.shape)) for v in model.trainable_variables) == expected
-    assert architecture_of(float_weights(model)).name == preset.architecture
+    assert architecture_of(float_weights(model)) == preset.architecture
 
 
 def test_weights_of_no_network_are_told() -> None:
@@ -106,21 +107,19 @@ def test_weights_of_no_network_are_told() -> None:
 
 
 @pytest.mark.parametrize(
-    ("ours", "theirs"),
+    ("cell", "theirs"),
     [
-        (StatefulLSTM(5), keras.layers.LSTM(5, return_sequences=True, stateful=True)),
-        (StatefulGRU(5), keras.layers.GRU(5, return_sequences=True, stateful=True, reset_after=True)),
-        (StatefulGRU(5, carried=False), keras.layers.GRU(5, return_sequences=True, reset_after=True)),
+        ("lstm", keras.layers.LSTM(5, return_sequences=True, stateful=True)),
+        ("gru", keras.layers.GRU(5, return_sequences=True, stateful=True, reset_after=True)),
     ],
-    ids=["lstm", "gru", "gru, from zero every time"],
 )
-def test_a_layer_does_what_kerass_does_and_so_do_its_gradients(ours: StatefulLayer, theirs: keras.layers.Layer) -> None:
+def test_a_layer_does_what_kerass_does_and_so_do_its_gradients(cell: CellKind, theirs: keras.layers.Layer) -> None:
     random = np.random.default_rng(0)
     inputs = [random.normal(size=(4, 9, 6)).astype(np.float32) for _ in range(3)]
     targets = [random.normal(size=(4, 9, 5)).astype(np.float32) for _ in range(3)]
     weights = None
     outputs, after = [], []
-    for layer in (ours, theirs):
+    for layer in (StatefulRNN(cell, 5), theirs):
         model = keras.Sequential([keras.Input(batch_shape=(4, 9, 6)), layer])
         weights = weights or [random.normal(0, 0.5, v.shape).astype(np.float32) for v in model.trainable_variables]
         for variable, value in zip(model.trainable_variables, weights, strict=True):
@@ -141,7 +140,7 @@ def test_training_learns_in_bfloat16(architecture: str) -> None:
     preset = replace(preset, dense=(16, 16) if preset.dense else ())
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        model = build_model(preset, replace(preset.training, learning_rate=5e-2), SYMBOLS, 100, seed=0)
+        model = build_model(preset, replace(preset.training, learning_rate=5e-2), FEW, 100, seed=0)
         fed = batches(np.arange(400) % SYMBOLS, preset, preset.training.order, np.random.default_rng(0))
         batch = next(iter(fed))
         losses = [model.train_on_batch(*batch, return_dict=True)["loss"] for _ in range(20)]
@@ -191,7 +190,7 @@ def test_weights_come_back_by_name(architecture: str) -> None:
 @pytest.mark.parametrize("architecture", ["lstm", "gru"])
 def test_little_is_lost_by_integers_at_a_real_size(architecture: str) -> None:
     preset = replace(PRESETS[architecture], units=256, embedding=64)
-    model = build_model(preset, preset.training, SYMBOLS, 100, seed=0)
+    model = build_model(preset, preset.training, FEW, 100, seed=0)
     floating, served = (
         Network(step_model(float_weights(model), quantised=quantised), SYMBOLS) for quantised in (False, True)
     )

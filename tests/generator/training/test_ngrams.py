@@ -10,16 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from generator.training.architectures import amx, step_model
-from generator.training.architectures import ngram_embedding as ngrams
-from generator.training.architectures.ngram import TABLE, quantised_table
-from generator.training.architectures.ngram_embedding import NGrams
-from generator.training.architectures.recurrent import StatefulLSTM
+from generator.training.architectures import amx, ngrams, step_model
+from generator.training.architectures.ngrams import TABLE, NGrams, quantised_table
+from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
 from generator.training.dataset import batches, part_for_epoch
 from generator.training.model import (
     as_stored,
-    assign_symbols,
     build_model,
     float_weights,
     from_bytes,
@@ -32,9 +29,7 @@ from generator.vocabulary import Vocabulary
 VOCABULARY = Vocabulary.of("the cat sat on a mat, and THE dog did not.\n")
 CONFIG = TrainingConfig(epochs=1, learning_rate=1e-2)
 BITS = (("2", 8), ("3", 7), ("5", 6), ("word", 5), ("words", 6))
-TINY = Preset(
-    "tiny", "", 5, 7, 1, 3, 11, CONFIG, CONFIG, CONFIG, architecture="ngram", ngram_bits=BITS, ngram_width=4
-)  # fmt: skip
+TINY = Preset("tiny", "", 5, 7, CONFIG, architecture="ngram", batch=3, steps=11, ngram_bits=BITS, ngram_width=4)
 
 
 def by_hand(found: NGrams, text: str) -> tuple[NDArray[np.int64], list[int]]:
@@ -88,9 +83,7 @@ def by_hand_three(found: NGrams, text: str) -> list[tuple[int, ...]]:
 
 
 def model(config: TrainingConfig = CONFIG) -> keras.Model:
-    built = build_model(TINY, config, len(VOCABULARY), 100, seed=0)
-    assign_symbols(built, VOCABULARY)
-    return built
+    return build_model(TINY, config, VOCABULARY, 100, seed=0)
 
 
 def test_training_changes_the_rows_of_what_it_reads_and_leaves_the_others_zero() -> None:
@@ -158,7 +151,7 @@ def test_the_layer_on_amx_gives_what_the_loop_gives(monkeypatch: pytest.MonkeyPa
     tf = pytest.importorskip("tensorflow")
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
-        layer = StatefulLSTM(128, seed=0)
+        layer = StatefulRNN("lstm", 128, seed=0)
         drawn = np.random.default_rng(0)
         inputs = tf.cast(drawn.normal(size=(64, 40, 96)), tf.bfloat16)
         weight = tf.cast(drawn.normal(size=(64, 40, 128)), tf.float32)
@@ -172,7 +165,7 @@ def test_the_layer_on_amx_gives_what_the_loop_gives(monkeypatch: pytest.MonkeyPa
                 out = layer(inputs)
                 loss = tf.reduce_sum(tf.cast(out, tf.float32) * weight)
             variables = [inputs, *(variable.value for variable in layer.trainable_variables)]
-            found = [out, layer.hidden.value, layer.cell.value, *tape.gradient(loss, variables)]
+            found = [out, *(state.value for state in layer.states), *tape.gradient(loss, variables)]
             return [np.asarray(tf.cast(value, tf.float32)) for value in found]
 
         fast = results()

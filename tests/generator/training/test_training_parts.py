@@ -30,8 +30,9 @@ from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
 
 TINY_CONFIG = TrainingConfig(epochs=1, learning_rate=1e-2)
-TINY = Preset("tiny", "", 5, 7, 2, 3, 11, TINY_CONFIG, TINY_CONFIG, TINY_CONFIG)
+TINY = Preset("tiny", "", 5, 7, TINY_CONFIG, layers=2, batch=3, steps=11)
 """Two layers of 7 units, 3 rows of 11 steps."""
+SYMBOLS = Vocabulary.of("abcdefghijklm")
 
 
 @given(st.integers(0, 2**32 - 1), st.floats(1e-6, 1e3))
@@ -101,14 +102,14 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
         output_dropout=0.3,
     )
     read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
-    model = build_model(TINY, reading, 13, 50, seed=0)
+    model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
     for batch in read[:4]:
         model.train_on_batch(*batch)
     row = Epoch(1, 2.6, 2.5, 1e-2, 3.0)
     save_checkpoint(tmp_path, model, TrainingState([row], 1, float_weights(model)))
     expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
 
-    other = build_model(TINY, reading, 13, 50, seed=99)
+    other = build_model(TINY, reading, SYMBOLS, 50, seed=99)
     progress = load_checkpoint(tmp_path, other)
     assert progress.history == [row]
     assert progress.best_validation == 2.5
@@ -119,7 +120,7 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
 
 def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_alone() -> None:
     reading = replace(TINY_CONFIG, average=0.5)
-    model = build_model(TINY, reading, 13, 50, seed=0)
+    model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
     expected: dict[str, NDArray[np.float32]] = {}
     for batch in batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)):
         model.train_on_batch(*batch)
@@ -142,7 +143,7 @@ def test_characters_new_to_a_network_begin_as_improbable_as_its_rarest(weights_f
 
 def test_timing_a_step_leaves_no_trace() -> None:
     reading = replace(TINY_CONFIG, average=0.9, dropconnect=0.3)
-    model = build_model(TINY, reading, 13, 50, seed=0)
+    model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
     read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
     model.train_on_batch(*read[0])
     variables = [*model.variables, *model.optimizer.variables]

@@ -21,7 +21,7 @@ from generator.scoring.surprisal import bits_per_character
 from generator.serving.model import Model, load_model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures import step_model
-from generator.training.architectures.ngram import CONSTANTS, TABLE
+from generator.training.architectures.ngrams import CONSTANTS, TABLE
 from generator.training.model import from_bytes
 from generator.weights.versions import load_weights
 
@@ -39,6 +39,8 @@ MATRICES = {
 """Shapes of what is multiplied as integers."""
 LARGEST = {"nietzsche-ngram": 33_000_000, "nietzsche-best": 6_500_000, "nietzsche-lstm": 6_500_000}
 """Bytes of `model.onnx`."""
+UNUSED = {"ngrams.zero", "ngrams.zero_point"}
+"""Constants that models made before had beside what they need: one that no node read, and one twice."""
 CORPUS_SHA256 = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 TEXTS = 24
 LENGTH = 400
@@ -193,9 +195,9 @@ def test_its_float_weights_are_those_that_are_served(weights: Weights) -> None:
     trained = [array.size for name, array in load(floats).items() if name not in CONSTANTS]
     assert sum(trained) + table.size == SHIPPED[weights.manifest.version]
     again, served = constants(step_model(from_bytes(floats, weights.model), quantised=True)), constants(weights.model)
-    assert again.keys() == served.keys()
-    for name, array in served.items():
-        np.testing.assert_array_equal(again[name], array, err_msg=name)
+    assert served.keys() - again.keys() <= UNUSED
+    for name, array in again.items():
+        np.testing.assert_array_equal(array, served[name], err_msg=name)
 
 
 # ---- its texts ------------------------------------------------------------------------------------------------------

@@ -17,12 +17,18 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from generator.training.backend import keras
+from generator.training.onnx_export import FloatWeights, StepGraph
 from generator.vocabulary import Vocabulary
 
 ops = keras.ops
 
+TABLE: Final = "ngrams.table"
+"""The weights that are most of such a network; the step graph holds them under this name."""
+CONSTANTS: Final = frozenset({"ngrams.symbols", "ngrams.bits"})
+"""What is not trained."""
 CHARACTERS: Final = 5
 """Codes that the state keeps, the latest last. After them it keeps the hashes of the word so far and the one before."""
 STATE: Final = CHARACTERS + 2
@@ -134,37 +140,17 @@ def indices(ngrams: NGrams, codes: Any, letters: Any, state: Any) -> tuple[Any, 
 def _words(letters: Any, word: Any, before: Any) -> tuple[Any, Any]:
     """The hashes of the word so far and of the word before it, int64 `[batch, steps]`, from those carried `[batch]`.
 
-    Without a loop: word[t] = Σ letter[j] · factor^(t−j) over the letters since the last other character, modulo 2^24,
-    is a difference of running sums times a power, for the factor is odd and so has an inverse.
+    The letters of a word are the digits of its hash. A character that is no letter ends it.
     """
-    steps = letters.shape[1]
-    inverse = pow(WORD_FACTOR, -1, WORD_MODULUS)
-    powers = np.array([pow(WORD_FACTOR, t, WORD_MODULUS) for t in range(steps)], np.int64)
-    inverses = np.array([pow(inverse, t, WORD_MODULUS) for t in range(steps)], np.int64)
-    places = ops.broadcast_to(ops.arange(steps, dtype="int64")[None], letters.shape)
-    none = -ops.ones_like(letters)
 
-    # Sum since the last character that is no letter; before the first of those, the carried word goes on.
-    running = ops.cumsum(letters * inverses, axis=1)
-    last_other = _running_maximum(ops.where(letters > 0, none, places))
-    carried = word[:, None] * WORD_FACTOR % WORD_MODULUS
-    since = ops.where(
-        last_other < 0,
-        running + carried,
-        running - ops.take_along_axis(running, ops.maximum(last_other, 0), axis=1),
-    )
-    words = since % WORD_MODULUS * powers % WORD_MODULUS
+    def read(carry: Any, letter: Any) -> Any:
+        word, before = carry
+        before = ops.where(ops.logical_and(letter == 0, word > 0), word, before)
+        word = ops.where(letter > 0, (word * WORD_FACTOR + letter) % WORD_MODULUS, ops.zeros_like(word))
+        return (word, before), (word, before)
 
-    # A word becomes the word before at the character that ends it.
-    earlier = ops.concatenate([word[:, None], words[:, :-1]], axis=1)
-    ended = _running_maximum(ops.where(ops.logical_and(letters == 0, earlier > 0), places, none))
-    befores = ops.where(ended < 0, before[:, None], ops.take_along_axis(earlier, ops.maximum(ended, 0), axis=1))
-    return words, befores
-
-
-def _running_maximum(values: Any) -> Any:
-    # TensorFlow's graph forgets the shape.
-    return ops.reshape(ops.associative_scan(ops.maximum, values, axis=1), values.shape)
+    _, (words, befores) = ops.scan(read, (word, before), ops.transpose(letters))
+    return ops.transpose(words), ops.transpose(befores)
 
 
 class NGramEmbedding(keras.layers.Layer):
@@ -176,10 +162,12 @@ class NGramEmbedding(keras.layers.Layer):
     that training leaves out. On other backends than TensorFlow the optimiser trains the table as any other weight.
     """
 
-    def __init__(self, ngrams: NGrams, symbols: int, dropout: float = 0.0, *, seed: int, **options: Any) -> None:
+    def __init__(
+        self, ngrams: NGrams, vocabulary: Vocabulary, dropout: float = 0.0, *, seed: int, **options: Any
+    ) -> None:
         super().__init__(dtype="float32", **options)
         self.ngrams = ngrams
-        self.symbols_known = symbols
+        self.vocabulary = vocabulary
         self.dropout = dropout
         self.seed_generator = keras.random.SeedGenerator(seed)
         self.learning_rate: Any = lambda: 0.0
@@ -193,7 +181,8 @@ class NGramEmbedding(keras.layers.Layer):
 
         self.table = kept("table", shape, trainable=not self._updates_rows)
         self.squares = kept("squares", shape)
-        self.symbols = kept("symbols", (self.symbols_known, 2))
+        self.symbols = kept("symbols", (len(self.vocabulary), 2))
+        self.symbols.assign(symbols_of(self.vocabulary))
         self.bits = kept("bits", (len(FEATURES),))
         self.bits.assign([float(self.ngrams.bits.get(name, 0)) for name in FEATURES])
         self.state = self.add_weight(
@@ -254,3 +243,61 @@ class NGramEmbedding(keras.layers.Layer):
     def reset_states(self) -> None:
         """The next call begins a new text."""
         self.state.assign(ops.zeros_like(self.state.value))
+
+
+def look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
+    """Adds the way from character and state to the sum of the rows `[batch, width]`, and the next state.
+
+    Returns the sum's name, as it enters a product of scale `SUM_SCALE`.
+    """
+    table = weights[TABLE]
+    ngrams = NGrams.of(table, weights["ngrams.bits"])
+
+    def integers(name: str, value: Any) -> str:
+        return graph.constant(f"ngrams.{name}", np.asarray(value, np.int64))
+
+    # The character: its code, and the code of its letter; then what the state remembers, the latest character last.
+    pair = graph.op("Gather", integers("symbols", weights["ngrams.symbols"]), "char", axis=0)
+    code, letter = graph.split(pair, 2)
+    remembered = graph.op("Cast", state, to=TensorProto.INT64)
+    parts = integers("state_parts", [1, CHARACTERS - 1, 1, 1])
+    _, recent, word, before = graph.split(remembered, 4, parts)
+
+    # The word so far is its letters as digits; a character that is no letter ends it.
+    one = integers("one", 1)
+    is_letter = graph.op("Min", letter, one)
+    is_other = graph.op("Sub", one, is_letter)
+    shifted = graph.op("Mul", word, integers("word_factor", WORD_FACTOR))
+    extended = graph.op("Mod", graph.op("Add", shifted, letter), integers("word_modulus", WORD_MODULUS))
+    next_word = graph.op("Mul", extended, is_letter)
+    ends = graph.op("Mul", graph.op("Min", word, one), is_other)
+    next_before = graph.op("Where", graph.op("Cast", ends, to=TensorProto.BOOL), word, before)
+
+    # The next state; the hashes; the rows.
+    memory = graph.op("Concat", recent, code, next_word, next_before, axis=1)
+    graph.op("Cast", memory, name=f"next_{state}", to=TensorProto.FLOAT)
+    inputs = graph.op("Concat", memory, graph.op("Mul", code, is_other), axis=1)
+    latest_last = [*range(CHARACTERS)[::-1], *range(CHARACTERS, _INPUTS)]
+    keys = graph.op("MatMul", inputs, integers("multipliers", ngrams.multipliers[latest_last]))
+    hashes = graph.op("Mod", keys, integers("hash_modulus", HASH_MODULUS))
+    places = graph.op("Div", hashes, integers("divisors", ngrams.divisors))
+    rows = graph.op("Add", places, integers("offsets", ngrams.offsets))
+    features = integers("features", [1])
+    if not graph.quantised:
+        found = graph.op("Gather", graph.constant(TABLE, table), rows, axis=0)
+        return graph.op("ReduceSum", found, features, keepdims=0)
+    found = graph.op("Gather", graph.constant(TABLE, quantised_table(table)), rows, axis=0)
+    found = graph.op("Cast", found, to=TensorProto.INT32)
+    found = graph.op("Cast", graph.op("ReduceSum", found, features, keepdims=0), to=TensorProto.FLOAT)
+    return graph.to_uint8(found, graph.constant("ngrams.sum_scale", np.array(SUM_SCALE / TABLE_SCALE, np.float32)))
+
+
+def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:
+    """Returns a table as it is served and stored, in steps of `TABLE_SCALE`."""
+    steps: NDArray[np.float32] = np.rint(table / TABLE_SCALE)
+    return np.clip(steps, -127, 127).astype(np.int8)
+
+
+def ngram_note(weights: FloatWeights) -> dict[str, Any] | None:
+    """Returns what the hash functions of a network are made of; None when it looks up no n-grams."""
+    return NGrams.of(weights[TABLE], weights["ngrams.bits"]).note() if TABLE in weights else None
