@@ -185,13 +185,10 @@ def backup(options: argparse.Namespace) -> int:
 
     The copy of a PostgreSQL ([store] url) is an SQLite file as well; `{prog} import` is its way back.
     """
-    from bot.store.backup import back_up_file, back_up_postgres  # noqa: PLC0415
+    from bot.store.backup import back_up  # noqa: PLC0415
 
-    source, target = _config(options).database, options.file
-    if isinstance(source, Secret):
-        asyncio.run(back_up_postgres(source, target))
-    else:
-        back_up_file(source, target)
+    source, target = _config(options, logging.INFO).database, options.file
+    asyncio.run(back_up(source, target))
     place = redact_url(source) if isinstance(source, Secret) else source
     print(f"{target}: {target.stat().st_size:,} bytes, a copy of {place}")
     return 0
@@ -205,7 +202,7 @@ def import_database(options: argparse.Namespace) -> int:
     Exit status: 0 everything is copied; 1 nothing is, PostgreSQL is unavailable, so try again; 2 nothing is, and the
     line says what to change.
     """
-    from bot.store.importing import import_file  # noqa: PLC0415
+    from bot.store.backup import import_file  # noqa: PLC0415
 
     target = _config(options).database
     if isinstance(target, Path):

@@ -5,27 +5,17 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, get_args, get_origin
+from typing import Any, Final, NamedTuple, get_args, get_origin
 
 import msgspec
 
-from bot.config.schema import (
-    DATABASE_URL,
-    SECTIONS,
-    Config,
-    DatabaseFile,
-    DatabaseUrl,
-    Folder,
-    Secret,
-    keys,
-)
+from bot.config.schema import DATABASE_URL, KEYS, SECTIONS, Config, DatabaseUrl, File, Folder, Secret
+from generator.files import reason
 from generator.sampling_params import SETTINGS, SamplingParams
 
 PREFIX: Final = "LSTMEGA_"
-FORM: Final = "LSTMEGA_<SECTION>__<KEY>"
-"""Of a variable."""
 FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
 """Keys of older versions, which are still accepted."""
 
@@ -38,129 +28,90 @@ class ConfigError(Exception):
         super().__init__("\n".join(self.problems))
 
 
+class _Setting(NamedTuple):
+    """A value as it was given. `place` names the file and key, or the variable; `base` is the folder of the file."""
+
+    place: str
+    section: str
+    key: str
+    value: Any
+    base: Path | None
+
+
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     """Reads a configuration file (`None`: all defaults) and the environment's overrides.
 
     A relative path is relative to the file's folder, or to the current one if a variable gives it; `~` is the home
-    folder. An empty variable unsets its key. Raises `ConfigError`: each problem names the file or variable and the key,
+    folder. An empty text unsets its key. Raises `ConfigError`: each problem names the file or variable and the key,
     says what is wrong and what is allowed, and repeats no secret.
     """
-    reader = _Reader()
-    if path is not None:
-        reader.read_file(path)
+    problems: list[str] = []
+    given: dict[tuple[str, str], _Setting] = {}
+    for setting in (*(_from_file(path) if path else ()), *_from_variables(environment)):
+        name = (setting.section, FORMER_KEYS.get((setting.section, setting.key), setting.key))
+        if name not in KEYS:
+            problems.append(f"{setting.place}: unknown key; {_hint(setting.key)}")
+        given[name] = setting
+    given = {name: setting for name, setting in given.items() if name in KEYS and setting.value != ""}
+
+    values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
+    for (section, key), setting in given.items():
+        plain, meta = get_args(KEYS[section, key])
+        try:
+            values[section][key] = _converted(KEYS[section, key], setting.value, setting.base)
+        except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
+            shown = "that" if plain is Secret else _shown(repr(setting.value), 40)
+            problems.append(f"{setting.place}: must be {meta.description}, not {shown}")
+    if problems:
+        raise ConfigError(problems)
+
+    home = Path(environment.get("HOME") or Path.home())
+    state = Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state")
+    values["store"].setdefault("path", state / "lstmega" / "lstmega.sqlite3")
+    bot = values["bot"]
+    bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
+    sections: dict[str, Any] = {}
+    try:
+        for section, kind in SECTIONS.items():
+            sections[section] = kind(**values[section])
+    except ValueError as error:  # of keys that are right each by itself
+        key, problem = error.args
+        raise ConfigError([f"{given[section, key].place}: {problem}"]) from None
+    return Config(**sections)
+
+
+def _from_file(path: Path) -> Iterator[_Setting]:
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be read: {reason(error)}"]) from None
+    except ValueError as error:
+        raise ConfigError([f"{path}: is not TOML in UTF-8: {error}; text values stand in quotes"]) from None
+    for section, table in content.items():
+        if isinstance(table, dict):
+            for key, value in table.items():
+                yield _Setting(f"{path}: [{_shown(section)}] {_shown(key)}", section, key, value, path.parent)
+        else:
+            yield _Setting(f"{path}: {_shown(section)}", "", section, table, path.parent)
+
+
+def _from_variables(environment: Mapping[str, str]) -> Iterator[_Setting]:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
-            reader.read_variable(variable, text)
-    return reader.config(_default_database(environment))
-
-
-def _default_database(environment: Mapping[str, str]) -> Path:
-    """As the XDG base directory specification says, where a relative `XDG_STATE_HOME` is invalid."""
-    state = Path(environment.get("XDG_STATE_HOME", ""))
-    if not state.is_absolute():
-        state = Path(environment.get("HOME") or Path.home()) / ".local" / "state"
-    return state / "lstmega" / "lstmega.sqlite3"
-
-
-class _Reader:
-    """Collects the values and the problems of every source. A later source overrides an earlier one."""
-
-    def __init__(self) -> None:
-        self.problems: list[str] = []
-        self._values: dict[str, dict[str, Any]] = {name: {} for name in SECTIONS}
-        self._places: dict[tuple[str, str], str] = {}
-        """Where each key was set last, for the messages."""
-
-    def read_file(self, path: Path) -> None:
-        """Reads every value of a TOML file."""
-        try:
-            content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
-        except OSError as error:
-            self.problems.append(f"{path}: cannot be read: {(error.strerror or str(error)).lower()}")
-        except UnicodeDecodeError:
-            self.problems.append(f"{path}: is not UTF-8 text; save it as UTF-8")
-        except tomllib.TOMLDecodeError as error:
-            self.problems.append(f"{path}: is not TOML: {error}; text values stand in quotes")
-        else:
-            for section, table in content.items():
-                self._read_section(path, section, table)
-
-    def _read_section(self, path: Path, section: str, table: Any) -> None:
-        if section in SECTIONS and isinstance(table, dict):
-            for key, value in table.items():
-                self._set(section, key, value, f"{path}: [{section}] {_shown(key, 20)}", path.parent)
-            return
-        name = _shown(section, 20)
-        if section in SECTIONS:
-            problem = f"{section} must be a section: a line [{section}], and its keys below"
-        elif isinstance(table, dict):
-            problem = f"[{name}]: unknown section; {_hint(section, SECTIONS)}"
-        else:
-            problem = f"{name}: is in no section; {_hint(section, SECTIONS)}"
-        self.problems.append(f"{path}: {problem}")
-
-    def read_variable(self, variable: str, text: str) -> None:
-        """Reads one environment variable."""
-        section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-        if section in SECTIONS and FORMER_KEYS.get((section, key), key) in keys(section) and variable.isupper():
-            self._set(section, key, _unquoted(text), variable, None)
-        else:
-            known = [f"{PREFIX}{name}__{key}".upper() for name in SECTIONS for key in keys(name)]
-            self.problems.append(f"{variable[:80]}: unknown variable; {_hint(variable.upper(), known)}")
-
-    def _set(self, section: str, key: str, value: Any, place: str, base: Path | None) -> None:
-        """Converts a value to the type of its key. `base`: the folder of the file; `None`: the value is a variable."""
-        key = FORMER_KEYS.get((section, key), key)
-        known = keys(section)
-        if key not in known:
-            self.problems.append(f"{place}: unknown key; {_hint(key, known)}")
-        elif base is None and not value:
-            self._values[section].pop(key, None)
-        else:
-            self._places[section, key] = place
-            try:
-                self._values[section][key] = _converted(known[key], value, base)
-            except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
-                meta = get_args(known[key])[1:]
-                allowed = next(str(each.description) for each in meta if each.description)
-                shown = "that" if get_args(known[key])[0] is Secret else _shown(repr(value))
-                self.problems.append(f"{place}: must be {allowed}, not {shown}")
-
-    def config(self, default_database: Path) -> Config:
-        """Returns the configuration of everything that was read. Raises `ConfigError`."""
-        store = self._values["store"]
-        if store.get("path") and store.get("url"):
-            self.problems.append(
-                f"{self._places['store', 'url']}: path and url are both set; leave one of them out: path is a file for"
-                " one process, url a PostgreSQL that several share"
-            )
-        if self.problems:
-            raise ConfigError(self.problems)
-        store["path"] = store.get("path") or default_database
-        bot = self._values["bot"]
-        bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
-        sections: dict[str, Any] = {}
-        for name, section in SECTIONS.items():
-            try:
-                sections[name] = section(**self._values[name])
-            except ValueError as error:  # of keys that are right each by itself
-                key, problem = error.args
-                self.problems.append(f"{self._places[name, key]}: {problem}")
-        if self.problems:
-            raise ConfigError(self.problems)
-        return Config(**sections)
+            section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
+            yield _Setting(variable[:80], section, key, _unquoted(text), None)
 
 
 def _converted(kind: Any, value: Any, base: Path | None) -> Any:
     """Raises an error of msgspec, `TypeError`, `ValueError`, or `RuntimeError` for an unknown home folder."""
-    if kind in (Folder, DatabaseFile):
+    if kind in (Folder, File):
         text = _unquoted(value)
-        if "\0" in text or (kind is DatabaseFile and text == ":memory:"):
+        if "\0" in text or text == ":memory:":
             raise ValueError("no path")
-        return (base or Path.cwd()).absolute() / Path(text).expanduser() if text else None
+        return (base or Path.cwd()).absolute() / Path(text).expanduser()
     if get_args(kind)[0] is Secret:
         word = _unquoted(value).removeprefix("Bot ").strip()
-        if re.search(r"\s", word) or (kind is DatabaseUrl and word and not DATABASE_URL.fullmatch(word)):
+        if re.search(r"\s", word) or (kind is DatabaseUrl and not DATABASE_URL.fullmatch(word)):
             raise ValueError("not one word, or no address")
         return Secret(word)
     if base is None and get_origin(get_args(kind)[0]) is tuple:
@@ -176,15 +127,14 @@ def _unquoted(text: str) -> str:
     return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'" else text
 
 
-def _shown(text: str, limit: int = 40) -> str:
+def _shown(text: str, limit: int = 20) -> str:
     """Shortens a wrong value for a message. An unknown key, too: it may be a token pasted into the wrong place."""
     return text if len(text) <= limit else f"{text[: limit // 2]}…"
 
 
-def _hint(word: str, known: Iterable[str]) -> str:
-    """Names the section that a key belongs to, or the most similar of the known names."""
-    sections = [f"[{name}]" for name in SECTIONS if word in keys(name)]
-    if sections:
-        return f"it belongs below {' or '.join(sections)}"
-    match = difflib.get_close_matches(word, known, n=1, cutoff=0.6)
-    return f"did you mean {match[0]}?" if match else f"config.example.toml lists every key; its variable is {FORM}"
+def _hint(key: str) -> str:
+    """Names the most similar key, which may be the same one in another section."""
+    match = difflib.get_close_matches(key, [known for _, known in KEYS], n=1)
+    if not match:
+        return f"config.example.toml lists every key; its variable is {PREFIX}<SECTION>__<KEY>"
+    return f"did you mean {match[0]} in {' or '.join(f'[{section}]' for section, known in KEYS if known in match)}?"

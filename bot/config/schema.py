@@ -8,10 +8,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_type_hints
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
 from msgspec import Meta, Struct
+from msgspec.structs import fields
 
 from generator.sampling_params import SamplingParams
 from generator.types import MAX_LENGTH
@@ -38,33 +38,23 @@ def _whole(low: int, high: int) -> Meta:
     return Meta(ge=low, le=high, description=f"a whole number from {low} to {high}")
 
 
-MAX_SHARDS: Final = 100_000
-"""Discord wants one for every 2,500 servers at most (https://discord.com/developers/docs/events/gateway#sharding)."""
-Shard = Annotated[int, Meta(ge=0)]
 Operator = Annotated[str, Meta(pattern=r"^((discord|telegram):-?\d+|(?!discord:|telegram:)[a-z]+:\S+)$")]
-HttpUrl = Annotated[str, Meta(pattern=r"^(https?://\S+)?$", description="an address that begins http:// or https://")]
-SocketUrl = Annotated[str, Meta(pattern=r"^(wss?://\S+)?$", description="an address that begins ws:// or wss://")]
-Host = Annotated[str, Meta(min_length=1, description="a host name or address in quotes")]
+HttpUrl = Annotated[str, Meta(pattern=r"^https?://\S+$", description="an address that begins http:// or https://")]
+SocketUrl = Annotated[str, Meta(pattern=r"^wss?://\S+$", description="an address that begins ws:// or wss://")]
+Host = Annotated[str, Meta(description="a host name or address in quotes")]
 Port = Annotated[int, _whole(0, 65535)]
-Cluster = Annotated[
-    str, Meta(pattern=r"^(auto|ray://\S+)?$", description='"auto", an address that begins ray://, or empty')
-]
+Cluster = Annotated[str, Meta(pattern=r"^(auto|ray://\S+)$", description='"auto", or an address that begins ray://')]
 Token = Annotated[Secret, Meta(description="one word of text, without spaces")]
-DatabaseUrl = Annotated[
-    Secret,
-    Meta(
-        description="postgresql://user:password@host:port/database, with @ : / ? # in the password written as"
-        " %40 %3A %2F %3F %23"
-    ),
-]
+Folder = Annotated[Path | None, Meta(description="a path in quotes")]
+File = Annotated[Path, Meta(description="the path of a file, in quotes")]
+_URL_FORM: Final = "postgresql://user:password@host:port/database, with @ : / ? # in the password written as"
+DatabaseUrl = Annotated[Secret, Meta(description=f"{_URL_FORM} %40 %3A %2F %3F %23")]
 DATABASE_URL: Final = re.compile(
     r"postgres(?:ql)?://(?:[^\s@/?#]*@)?(?P<place>(?:[\w.,-]|\[[\da-fA-F:.]+\]|%2[Ff]|:\d+)*/[^\s@:/?#]+)"
     r"(?:\?(?:(?!password=)[^\s@#])*)?"
 )
 """As https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS, with a database. What may be
 part of a password is allowed only in its place, so that `redact_url` shows none."""
-Folder = Annotated[Path | None, Meta(description="a path in quotes; empty for the default")]
-DatabaseFile = Annotated[Path, Meta(description="the path of a file, in quotes; empty: the default")]
 
 
 class BotSection(Struct, frozen=True, kw_only=True):
@@ -95,14 +85,15 @@ class DiscordSection(Struct, frozen=True, kw_only=True):
     token: Token = Secret()
     api_url: HttpUrl = ""
     gateway_url: SocketUrl = ""
-    shard_ids: Annotated[tuple[Shard, ...], Meta(description="a list of whole numbers from 0, such as [0, 1]")] = ()
-    shard_count: Annotated[int, _whole(0, MAX_SHARDS)] = 0
+    shard_ids: Annotated[
+        tuple[Annotated[int, Meta(ge=0)], ...], Meta(description="a list of whole numbers from 0, such as [0, 1]")
+    ] = ()
+    # Discord wants one for every 2,500 servers at most (https://discord.com/developers/docs/events/gateway#sharding).
+    shard_count: Annotated[int, _whole(0, 100_000)] = 0
 
     def __post_init__(self) -> None:
-        if self.shard_ids and not self.shard_count:
-            raise ValueError("shard_ids", "say how many shards there are in all, in shard_count")
-        if any(shard >= self.shard_count for shard in self.shard_ids):
-            raise ValueError("shard_ids", f"with shard_count {self.shard_count} the last is {self.shard_count - 1}")
+        if max(self.shard_ids, default=-1) >= self.shard_count:
+            raise ValueError("shard_ids", "shard_count, the number of shards in all, must be more than each of them")
         if len(set(self.shard_ids)) < len(self.shard_ids):
             raise ValueError("shard_ids", "name each shard once")
 
@@ -129,7 +120,7 @@ class GeneratorSection(Struct, frozen=True, kw_only=True):
 class StoreSection(Struct, frozen=True, kw_only=True):
     """`[store]`: the database. `load` fills in a path, which counts where there is no url. `keep_days` 0: for ever."""
 
-    path: DatabaseFile = Path()
+    path: File = Path()
     url: DatabaseUrl = Secret()
     keep_days: Annotated[int, _whole(0, 36_500)] = 90
 
@@ -171,45 +162,42 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.store.path.parent
 
 
-_DISCORD_TOKEN: Final = re.compile(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", re.ASCII)
-"""Three parts of URL-safe base64: the account's number, the time of issue, the signature."""
-_TELEGRAM_TOKEN: Final = re.compile(r"\d{5,}:[\w-]{30,}", re.ASCII)
-"""Number, colon, key (https://core.telegram.org/bots/api#authorizing-your-bot)."""
-_WEBHOOK_SECRET: Final = re.compile(r"[\w-]{4,256}", re.ASCII)
-"""Telegram takes 1 to 256 characters (https://core.telegram.org/bots/api#setwebhook). Fewer than 4 are soon guessed."""
+SECTIONS: Final[dict[str, type[Struct]]] = {field.name: field.type for field in fields(Config)}
+"""The sections by name."""
+KEYS: Final[dict[tuple[str, str], Any]] = {
+    (name, field.name): field.type
+    for name, section in SECTIONS.items()
+    for field in (*fields(section), *(fields(SamplingParams) if section is BotSection else ()))
+    if field.name != "sampling"
+}
+"""The types of all keys, by section and name."""
 
 
 def platform_problems(config: Config) -> dict[str, str]:
     """Returns what a platform would refuse, by the name of the setting: `run` refuses it, and `check` reports it.
 
-    A token for another `api_url`, a test server for instance, may be shorter.
+    With another `api_url`, a test server for instance, tokens may have any shape.
     """
-    discord, telegram = config.discord.token.reveal(), config.telegram.token.reveal()
-    section, found = config.telegram, {}
-    if discord and not (_DISCORD_TOKEN.fullmatch(discord) or (config.discord.api_url and discord.count(".") == 2)):
+    discord, telegram, found = config.discord, config.telegram, {}
+    # Three parts of URL-safe base64: the account's number, the time of issue, the signature.
+    if not (discord.api_url or _fits(r"[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}", discord.token)):
         found["discord token"] = "does not have the shape of one; copy it again from the page Bot of your app"
-    if telegram and not (_TELEGRAM_TOKEN.fullmatch(telegram) or (section.api_url and ":" in telegram)):
+    # Number, colon, key (https://core.telegram.org/bots/api#authorizing-your-bot).
+    if not (telegram.api_url or _fits(r"\d{5,}:[\w-]{30,}", telegram.token)):
         found["telegram token"] = "does not have the shape of one; copy it again from @BotFather"
-    if section.webhook_url and not section.api_url and not section.webhook_url.startswith("https://"):
+    if telegram.webhook_url.startswith("http://") and not telegram.api_url:
         found["webhook"] = "Telegram wants [telegram] webhook_url to begin https://; a proxy here can do that"
-    if section.webhook_secret and not _WEBHOOK_SECRET.fullmatch(section.webhook_secret.reveal()):
+    # 1 to 256 characters (https://core.telegram.org/bots/api#setwebhook). Fewer than 4 are soon guessed.
+    if not _fits(r"[\w-]{4,256}", telegram.webhook_secret):
         found["webhook"] = "its secret is not 4 to 256 letters, digits, - and _; leave it out, and one is made up"
     return found
+
+
+def _fits(pattern: str, secret: Secret) -> bool:
+    return not secret or bool(re.fullmatch(pattern, secret.reveal(), re.ASCII))
 
 
 def redact_url(address: Secret) -> str:
     """Returns the address of a PostgreSQL without user, password and options."""
     match = DATABASE_URL.fullmatch(address.reveal())
     return f"postgresql://{match['place']}" if match else "postgresql://"
-
-
-SECTIONS: Final[dict[str, type[Struct]]] = {field.name: field.type for field in msgspec.structs.fields(Config)}
-"""The sections by name."""
-
-
-def keys(section: str) -> dict[str, Any]:
-    """Returns the keys of a section and their types."""
-    found = {field.name: field.type for field in msgspec.structs.fields(SECTIONS[section])}
-    if found.pop("sampling", None):
-        found |= get_type_hints(SamplingParams, include_extras=True)
-    return found

@@ -1,4 +1,4 @@
-"""A copy of the database, as it is at one moment, in a new SQLite file. The bot may run meanwhile."""
+"""Copies of the whole database: a backup in a new SQLite file, and the import of a file into a PostgreSQL."""
 
 from __future__ import annotations
 
@@ -11,50 +11,100 @@ from typing import Final
 
 from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError
-from bot.store.inspection import find_damage, read_only
-from bot.store.migrations import statements, tables
-from bot.store.sqlite_errors import translated_errors
+from bot.store.migrations import statements
+from bot.store.sqlite_file import opened, refuse_damage, schema_of, translated_errors
 from bot.store.store import postgres_database
+from generator.files import reason
 
-COPY_TIMEOUT_SECONDS: Final = 30.0
-"""For one statement of a copy, longer than in service."""
-ROWS: Final = 500
-"""Copied at a time: about 5 MB of texts and states."""
+COPY_TIMEOUT_SECONDS: Final = 30.0  # for one statement of a copy, longer than in service
+ROWS: Final = 500  # copied at a time: about 5 MB of texts and states
 
 
-def back_up_file(source: Path, target: Path) -> None:
-    """Copies a database file into a new file, readable by its owner alone (https://sqlite.org/backup.html).
+async def back_up(source: Path | Secret, target: Path) -> None:
+    """Copies a database as it is at one moment into a new file, readable by its owner alone. The bot may run meanwhile.
 
-    The target appears when it is complete. Raises `StoreError`: nothing to copy, damage, target exists, a full disk.
+    The target appears when it is complete. Raises `StoreError`: nothing to copy, damage, target exists, a full disk;
+    and what `postgres.Database.open` raises.
     """
-    with _new_file(target) as temporary, read_only(source) as original:
-        original.execute("PRAGMA schema_version")  # an error of the source is reported as its own
-        with translated_errors(target), closing(sqlite3.connect(temporary)) as copy:
-            original.backup(copy)
-            copy.execute("PRAGMA journal_mode = DELETE")
-            if damage := find_damage(copy):
-                raise StoreError(source, f"is damaged ({damage[:80]}), and so is every copy of it; keep an older one")
+    with _new_file(target) as temporary, closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+        if isinstance(source, Path):
+            with opened(source, "mode=ro") as original:
+                original.execute("PRAGMA schema_version")  # an error of the source is reported as its own
+                with translated_errors(target):
+                    original.backup(copy)  # https://sqlite.org/backup.html
+                    copy.execute("PRAGMA journal_mode = DELETE")
+                refuse_damage(source, copy)
+        else:
+            await _copy_postgres(source, copy, target)
 
 
-async def back_up_postgres(address: Secret, target: Path) -> None:
-    """Copies a PostgreSQL into a new file, as `back_up_file`; raises what `postgres.Database.open` raises, too."""
+async def _copy_postgres(address: Secret, copy: sqlite3.Connection, target: Path) -> None:
+    async with (
+        postgres_database(address).connect(address, COPY_TIMEOUT_SECONDS) as database,
+        database.transaction(database.SNAPSHOT) as source,
+    ):
+        schema = await source.schema()
+        if not schema:
+            raise StoreError(redact_url(address), "nothing of the bot's is there, so there is nothing to copy")
+        with translated_errors(target):
+            copy.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway
+            copy.execute("BEGIN")
+            for statement in statements(0, schema):
+                copy.execute(statement)
+            for table in _tables(copy):
+                async for row in source.raw.cursor(f"SELECT * FROM {table}", prefetch=ROWS):
+                    copy.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", tuple(row))
+            copy.execute("COMMIT")
+
+
+async def import_file(source: Path, address: Secret) -> dict[str, int]:
+    """Copies a file into a PostgreSQL that holds no user's data; returns the number of rows by table.
+
+    The file stays as it is; an older schema is migrated on the way. Raises `StoreError`: no such file, damaged, another
+    program's, of a newer version, open in a bot, or the PostgreSQL holds users' data; and what `postgres.Database.open`
+    raises. After an error the PostgreSQL holds nothing of the file.
+    """
+    copied: dict[str, int] = {}
     database = postgres_database(address)
-    with _new_file(target) as temporary:
-        async with database.snapshot(address, COPY_TIMEOUT_SECONDS) as (schema, source):
-            if not schema:
-                raise StoreError(redact_url(address), "nothing of the bot's is there, so there is nothing to copy")
-            with translated_errors(target), closing(sqlite3.connect(temporary, isolation_level=None)) as file:
-                file.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway
-                file.execute("BEGIN")
-                for statement in statements(0, schema):
-                    file.execute(statement)
-                for table, names in tables(schema).items():
-                    columns, marks = ", ".join(names), ", ".join("?" * len(names))
-                    cursor = f"every_{table}"  # asyncpg prepares a statement once, so each table needs its own
-                    await source.run(f"DECLARE {cursor} NO SCROLL CURSOR FOR SELECT {columns} FROM {table}")
-                    while rows := await source.read(f"FETCH {ROWS} FROM {cursor}"):
-                        file.executemany(f"INSERT INTO {table} ({columns}) VALUES ({marks})", map(tuple, rows))
-                file.execute("COMMIT")
+    with _migrated_copy(source) as file:
+        async with database.open(address, COPY_TIMEOUT_SECONDS) as target, target.transaction() as change:
+            if await change.read("SELECT 1 FROM people UNION ALL SELECT 1 FROM moved_chats LIMIT 1"):
+                problem = "holds people's data already; choose an empty database, or drop the schema lstmega there"
+                raise StoreError(redact_url(address), f"{problem} (all in it is lost)")
+            await change.run("DELETE FROM notes")  # of the service itself; the file's replace them
+            for table in _tables(file):
+                copied[table] = 0
+                rows = file.execute(f"SELECT * FROM {table}")
+                while batch := rows.fetchmany(ROWS):
+                    await change.raw.copy_records_to_table(table, schema_name="lstmega", records=batch)
+                    copied[table] += len(batch)
+            # A new user gets an ID that no user has or had there.
+            await change.read(
+                "SELECT setval(numbers, greatest(max(id), nextval(numbers)))"
+                " FROM people, pg_get_serial_sequence('people', 'id') AS numbers GROUP BY numbers"
+            )
+    return copied
+
+
+@contextmanager
+def _migrated_copy(path: Path) -> Iterator[sqlite3.Connection]:
+    """Yields a temporary copy in the present schema, while no other program can open the file. Raises `StoreError`."""
+    with opened(path, "mode=rw") as file, closing(sqlite3.connect("", isolation_level=None)) as copy:
+        # With this, no other process may have the file open, not even to read it (https://sqlite.org/wal.html).
+        file.execute("PRAGMA locking_mode = EXCLUSIVE")
+        schema = schema_of(path, file)
+        file.execute("BEGIN EXCLUSIVE")
+        file.execute("ROLLBACK")  # the lock stays until the file is closed
+        file.backup(copy)
+        for statement in statements(schema):
+            copy.execute(statement)
+        refuse_damage(path, copy)
+        yield copy
+
+
+def _tables(file: sqlite3.Connection) -> list[str]:
+    """Returns the tables of a schema; one comes after those that its rows refer to."""
+    return [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")]
 
 
 @contextmanager
@@ -70,6 +120,6 @@ def _new_file(target: Path) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.replace(target)
     except OSError as error:
-        raise StoreError(target, f"cannot be written ({(error.strerror or str(error)).lower()})") from error
+        raise StoreError(target, f"cannot be written ({reason(error)})") from error
     finally:
         temporary.unlink(missing_ok=True)

@@ -6,9 +6,7 @@ transaction with its new number. A released migration never changes; a new one g
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
 from typing import Final
 
@@ -86,28 +84,20 @@ def statements(applied: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
         yield f"PRAGMA user_version = {number}"
 
 
-def tables(schema: int = len(MIGRATIONS)) -> dict[str, list[str]]:
-    """Returns every table of a schema and its columns; a table comes after those that its rows refer to."""
-    with closing(sqlite3.connect(":memory:")) as empty:
-        for statement in statements(0, schema):
-            empty.execute(statement)
-        names = empty.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid").fetchall()
-        columns = "SELECT name FROM pragma_table_info(?)"
-        return {name: [column for (column,) in empty.execute(columns, (name,))] for (name,) in names}
-
-
-def refuse_newer(place: Path | str, schema: int, key: str) -> None:
-    """Raises `StoreError` for a schema of a later release. `key`: the setting that chooses the database."""
+def refuse_newer(place: Path | str, schema: int) -> None:
+    """Raises `StoreError` for a schema of a later release."""
     if schema > len(MIGRATIONS):
         raise StoreError(
             place,
             f"is from a newer version of LSTMega (schema {schema}; this one knows {len(MIGRATIONS)});"
-            f" update LSTMega, or choose another database with [store] {key}",
+            " update LSTMega, or choose another database in [store]",
         )
 
 
 def summary(schema: int) -> str:
     """Says what the next start does to a database of that schema; empty when nothing."""
+    if not schema:
+        return "; nothing of the bot's is there yet, the first start makes it"
     if schema == len(MIGRATIONS):
         return ""
     return f"; will be migrated from {schema} to {len(MIGRATIONS)} at the next start"

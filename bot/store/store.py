@@ -16,22 +16,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bot.config.schema import Secret, redact_url
-from bot.store import inspection, sqlite
+from bot.store import sqlite, sqlite_file
 from bot.store.errors import StoreError
-from bot.store.sqlite import BUSY_TIMEOUT_SECONDS, SET_SETTING
 from generator.types import ScoringRequest
 
 if TYPE_CHECKING:
     from bot.store import postgres
 
-EXPIRY_BATCH: Final = 50
-"""Users whose texts expire in one transaction, which takes about 0.01 s."""
-EXPIRY_PAUSE_SECONDS: Final = 1.0
-"""Between two batches."""
-MAINTENANCE_SECONDS: Final = 60.0
-"""Between two searches for deleted bytes and old texts."""
-NIGHT_HOUR: Final = 4
-"""Local time at which the bytes are erased that a large SQLite file still holds."""
+BUSY_TIMEOUT_SECONDS: Final = 5.0  # for which a statement waits for another process that holds the database
+EXPIRY_BATCH: Final = 50  # users whose texts expire in one transaction, which takes about 0.01 s
+EXPIRY_PAUSE_SECONDS: Final = 1.0  # between two batches
+MAINTENANCE_SECONDS: Final = 60.0  # between two searches for deleted bytes and old texts
+NIGHT_HOUR: Final = 4  # local time at which the bytes are erased that a large SQLite file still holds
 _DAY_SECONDS: Final = 86_400
 log = logging.getLogger(__name__)
 
@@ -43,14 +39,14 @@ def _current(chat: str) -> str:
 
 _USER: Final = f"platform = $1 AND person = {_current('$2')}"
 """SQL that finds a user. A chat may be one: an anonymous administrator writes in its name."""
-
-_TEXT: Final = ("opening", "temperature", "version", "state", "tail", "preceding", "written", "seed")
-"""The columns of a `Conversation`."""
-_SAVED: Final = {column: f"${number}" for number, column in enumerate((*_TEXT, "updated_at"), 5)}
+_USER_ID: Final = f"(SELECT id FROM people WHERE {_USER})"
+_TEXT: Final = "opening, temperature, version, state, tail, preceding, written, seed"  # of a `Conversation`
+_SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
 _SAVE: Final = (
-    f"INSERT INTO conversations (person_id, chat, {', '.join(_SAVED)})"
-    f" SELECT id, {_current('$3')}, {', '.join(_SAVED.values())} FROM people WHERE {_USER} AND id = $4"
-    f" ON CONFLICT (person_id, chat) DO UPDATE SET {', '.join(f'{name} = {value}' for name, value in _SAVED.items())}"
+    f"INSERT INTO conversations (person_id, chat, {_TEXT}, updated_at)"
+    f" SELECT id, {_current('$3')}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE {_USER} AND id = $4"
+    " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7, state = $8, tail = $9,"
+    " preceding = $10, written = $11, seed = $12, updated_at = $13"
 )
 
 
@@ -75,6 +71,7 @@ class Store:
 
     def __init__(self, database: sqlite.Database | postgres.Database) -> None:
         self._database = database
+        self._erasing = False
 
     @classmethod
     @asynccontextmanager
@@ -86,9 +83,9 @@ class Store:
         Texts older than `keep_days` are deleted in the background; 0 keeps them. `busy_timeout` and errors are those of
         `sqlite.Database.open` and `postgres.Database.open`.
         """
-        database = sqlite.Database if isinstance(place, Path) else postgres_database(place)
-        async with database.open(place, busy_timeout) as opened:  # type: ignore[arg-type]
-            store = cls(opened)
+        kind = sqlite.Database if isinstance(place, Path) else postgres_database(place)
+        async with kind.open(place, busy_timeout) as database:  # type: ignore[arg-type]
+            store = cls(database)
             maintenance = asyncio.create_task(store._maintain(keep_days))
             try:
                 yield store
@@ -100,41 +97,31 @@ class Store:
     async def inspect(place: Path | Secret) -> str:
         """Describes a database in a few words, and changes nothing. Raises `StoreError` as `open`, and for damage."""
         if isinstance(place, Path):
-            return await asyncio.to_thread(inspection.inspect, place)
-        return await postgres_database(place).inspect(place)
+            return await asyncio.to_thread(sqlite_file.inspect, place)
+        return await postgres_database(place).inspect(place, BUSY_TIMEOUT_SECONDS)
 
     async def temperature(self, platform: str, user: str) -> float | None:
         """The user's own temperature, or `None`."""
-        rows = await self._database.read(
-            f"SELECT temperature FROM preferences JOIN people ON people.id = person_id WHERE {_USER}", platform, user
-        )
+        statement = f"SELECT temperature FROM preferences WHERE person_id = {_USER_ID}"
+        rows = await self._database.read(statement, platform, user)
         return float(rows[0][0]) if rows else None
 
     async def set_temperature(self, platform: str, user: str, temperature: float | None) -> None:
         """Sets the user's own temperature; `None` clears it."""
         if temperature is None:
-            await self._database.change(
-                f"DELETE FROM preferences WHERE person_id IN (SELECT id FROM people WHERE {_USER})", platform, user
-            )
+            await self._database.change(f"DELETE FROM preferences WHERE person_id = {_USER_ID}", platform, user)
             return
-        while not await self._database.change(
+        statement = (
             f"INSERT INTO preferences (person_id, temperature) SELECT id, $3 FROM people WHERE {_USER}"
-            " ON CONFLICT (person_id) DO UPDATE SET temperature = $3",
-            platform,
-            user,
-            temperature,
-        ):
+            " ON CONFLICT (person_id) DO UPDATE SET temperature = $3"
+        )
+        while not await self._database.change(statement, platform, user, temperature):
             await self.ensure_user(platform, user)
 
     async def conversation(self, platform: str, chat: str, user: str) -> Conversation | None:
         """The user's last text in the chat, or `None`."""
-        rows = await self._database.read(
-            f"SELECT {', '.join(_TEXT)} FROM conversations"
-            f" JOIN people ON people.id = person_id WHERE {_USER} AND chat = {_current('$3')}",
-            platform,
-            user,
-            chat,
-        )
+        statement = f"SELECT {_TEXT} FROM conversations WHERE person_id = {_USER_ID} AND chat = {_current('$3')}"
+        rows = await self._database.read(statement, platform, user, chat)
         if not rows:
             return None
         prompt, temperature, version, state, tail, preceding, text, seed = rows[0]
@@ -148,12 +135,9 @@ class Store:
 
     async def ensure_user(self, platform: str, user: str) -> int:
         """Returns `user_id`, after adding the user if necessary."""
+        statement = f"INSERT INTO people (platform, person) VALUES ($1, {_current('$2')}) ON CONFLICT DO NOTHING"
         while (user_id := await self.user_id(platform, user)) is None:
-            await self._database.change(
-                f"INSERT INTO people (platform, person) VALUES ($1, {_current('$2')}) ON CONFLICT DO NOTHING",
-                platform,
-                user,
-            )
+            await self._database.change(statement, platform, user)
         return user_id
 
     async def save_conversation(
@@ -167,31 +151,25 @@ class Store:
         kept, written = conversation, conversation.written
         text = (written.before, written.text, written.seed) if written else (None, None, None)
         values = (kept.prompt, kept.temperature, kept.version, kept.state, kept.tail, *text, int(time.time()))
-        changed = await self._database.change(_SAVE, platform, user, chat, user_id, *values)
-        return changed > 0
+        return await self._database.change(_SAVE, platform, user, chat, user_id, *values) > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
         """Gives a chat another ID: for all that is saved, and for requests under the old ID that come later.
 
         A chat that writes in its own name is also moved as a user. What is saved under the new ID is newer, and stays.
         """
-        async with self._database.transaction(exclusive=True) as change:
+        theirs = "chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)"
+        newer = "SELECT person_id FROM conversations WHERE chat = $3"
+        async with self._database.transaction() as change:
             for statement in (
-                "INSERT INTO moved_chats (platform, old, new) VALUES ($1, $2, $3)"
-                " ON CONFLICT (platform, old) DO UPDATE SET new = $3",
-                "UPDATE conversations SET chat = $3"
-                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)"
-                " AND person_id NOT IN (SELECT person_id FROM conversations WHERE chat = $3)",
+                "INSERT INTO moved_chats VALUES ($1, $2, $3) ON CONFLICT (platform, old) DO UPDATE SET new = $3",
+                f"UPDATE conversations SET chat = $3 WHERE {theirs} AND person_id NOT IN ({newer})",
                 "UPDATE people SET person = $3 WHERE platform = $1 AND person = $2"
                 " AND NOT EXISTS (SELECT 1 FROM people WHERE platform = $1 AND person = $3)",
             ):
                 await change.run(statement, platform, old, new)
-            for statement in (
-                "DELETE FROM conversations"
-                " WHERE chat = $2 AND person_id IN (SELECT id FROM people WHERE platform = $1)",
-                "DELETE FROM people WHERE platform = $1 AND person = $2",
-            ):
-                await change.run(statement, platform, old)
+            await change.run(f"DELETE FROM conversations WHERE {theirs}", platform, old)
+            await change.run("DELETE FROM people WHERE platform = $1 AND person = $2", platform, old)
 
     async def forget(self, platform: str, user: str) -> int:
         """Deletes every row about the user; returns their number.
@@ -199,17 +177,17 @@ class Store:
         The bytes are erased from an SQLite file too (`bot.store.sqlite` says when); a PostgreSQL sees to its own files.
         For a chat, that includes its former IDs: a request under one of them finds nothing afterwards.
         """
-        deleted = 0
-        async with self._database.transaction(exclusive=True) as change:
-            rows = await change.read(f"SELECT id FROM people WHERE {_USER}", platform, user)
-            for (user_id,) in rows:
-                for table, column in (("preferences", "person_id"), ("conversations", "person_id"), ("people", "id")):
-                    deleted += await change.run(f"DELETE FROM {table} WHERE {column} = $1", user_id)
-            deleted += await change.run(
-                f"DELETE FROM moved_chats WHERE platform = $1 AND new = {_current('$2')}", platform, user
-            )
+        async with self._database.transaction() as change:
+            deleted = 0
+            for rows in (
+                f"preferences WHERE person_id = {_USER_ID}",
+                f"conversations WHERE person_id = {_USER_ID}",
+                f"people WHERE {_USER}",
+                f"moved_chats WHERE platform = $1 AND new = {_current('$2')}",
+            ):
+                deleted += await change.run(f"DELETE FROM {rows}", platform, user)
             if deleted:
-                await change.mark_deleted()
+                await change.run(_SET_SETTING, sqlite.ERASE, str(time.time_ns()))
         if deleted:
             await self._erase()
         return deleted
@@ -217,16 +195,13 @@ class Store:
     async def expire(self, before: float) -> int:
         """Deletes the texts of up to `EXPIRY_BATCH` users that were saved before a time, in seconds since 1970, and the
         users of whom nothing else is known; returns the number of texts."""
-        async with self._database.transaction(exclusive=True) as change:
-            rows = await change.read(
-                "SELECT person_id FROM conversations WHERE updated_at < $1"
-                f" ORDER BY updated_at LIMIT {EXPIRY_BATCH}",  # the order makes SQLite use the index
-                int(before),
-            )
-            users = ", ".join(str(int(user_id)) for (user_id,) in rows) or "NULL"
-            deleted = await change.run(
-                f"DELETE FROM conversations WHERE updated_at < $1 AND person_id IN ({users})", int(before)
-            )
+        old = "updated_at < $1"
+        async with self._database.transaction() as change:
+            # The order makes SQLite use the index.
+            oldest = f"SELECT person_id FROM conversations WHERE {old} ORDER BY updated_at LIMIT {EXPIRY_BATCH}"
+            users = ", ".join(str(int(user_id)) for (user_id,) in await change.read(oldest, int(before))) or "NULL"
+            statement = f"DELETE FROM conversations WHERE {old} AND person_id IN ({users})"
+            deleted = await change.run(statement, int(before))
             await change.run(
                 f"DELETE FROM people WHERE id IN ({users})"
                 " AND NOT EXISTS (SELECT 1 FROM preferences WHERE person_id = id)"
@@ -236,10 +211,13 @@ class Store:
 
     async def _erase(self, *, at_night: bool = False) -> None:
         """Erases the bytes of deleted rows. A failure is logged, and `_maintain` tries again."""
+        self._erasing = True
         try:
             await self._database.erase_deleted(at_night=at_night)
         except Exception as error:  # noqa: BLE001 - whatever it is, the rows are deleted
             log.error("store.erase_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
+        finally:
+            self._erasing = False
 
     async def _maintain(self, keep_days: int) -> None:
         """Erases what an earlier process, a failure or the day has left, and deletes old texts."""
@@ -259,11 +237,15 @@ class Store:
 
     async def set_setting(self, key: str, value: str) -> None:
         """Saves a value, in place of the one before."""
-        await self._database.change(SET_SETTING, key, value)
+        await self._database.change(_SET_SETTING, key, value)
 
     async def check_writable(self) -> None:
-        """Writes something, and raises `StoreError` if that fails. Does not wait long for another process."""
-        await self._database.check_writable()
+        """Writes something, and raises `StoreError` if that fails. Does nothing during an erasure, which may be long.
+
+        The write is committed: with write-ahead logging, only a commit reaches a disk that may be full or read-only.
+        """
+        if not self._erasing:
+            await self.set_setting("probe", str(time.time_ns()))
 
 
 def postgres_database(address: Secret) -> type[postgres.Database]:
@@ -271,7 +253,6 @@ def postgres_database(address: Secret) -> type[postgres.Database]:
     try:
         from bot.store import postgres  # noqa: PLC0415 - asyncpg is optional
     except ModuleNotFoundError as error:
-        raise StoreError(
-            redact_url(address), "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
-        ) from error
+        problem = "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+        raise StoreError(redact_url(address), problem) from error
     return postgres.Database

@@ -11,7 +11,7 @@ import pytest
 
 from bot.cli.main import main
 from bot.config.loader import PREFIX, ConfigError, load
-from bot.config.schema import SECTIONS, Secret, keys, platform_problems, redact_url
+from bot.config.schema import KEYS, Secret, platform_problems, redact_url
 from generator.sampling_params import SamplingParams
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
@@ -49,7 +49,7 @@ def test_the_example_documents_every_key_at_its_default(file: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     file.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
     documented = {(section, key) for section, table in tomllib.loads(file.read_text()).items() for key in table}
-    assert documented == {(section, key) for section in SECTIONS for key in keys(section)}
+    assert documented == KEYS.keys()
     assert load(file, HOME) == load(None, HOME) == load(EXAMPLE, HOME)
 
 
@@ -88,7 +88,6 @@ def test_the_database_lives_in_the_state_folder() -> None:
     assert load(None, HOME).database == Path("/home/ada/.local/state/lstmega/lstmega.sqlite3")
     with_state = HOME | {"XDG_STATE_HOME": "/var/state"}
     assert load(None, with_state).database == Path("/var/state/lstmega/lstmega.sqlite3")
-    assert load(None, HOME | {"XDG_STATE_HOME": "relative"}).database == load(None, HOME).database
     assert load(None, with_state | {"LSTMEGA_STORE__PATH": ""}).database == load(None, with_state).database
 
 
@@ -156,14 +155,10 @@ def test_an_invalid_address_of_a_postgres_is_not_repeated(file: Path, url: str) 
         assert "hu" not in line
 
 
-def test_a_file_and_an_address_together_are_refused(file: Path) -> None:
+def test_an_address_replaces_the_file(file: Path) -> None:
     file.write_text('[store]\npath = "here.sqlite3"\nurl = "postgresql://ada:hush@db.example/bot"\n')
-    line = problem(file)
-    assert line.startswith(f"{file}: [store] url: path and url are both set; leave one of them out")
-    line = problem(None, {"LSTMEGA_STORE__PATH": "here", "LSTMEGA_STORE__URL": "postgresql://ada:hush@db.example/bot"})
-    assert line.startswith("LSTMEGA_STORE__URL: path and url are both set")
-    assert "hush" not in line
-    assert isinstance(load(file, HOME | {"LSTMEGA_STORE__PATH": ""}).database, Secret)
+    assert isinstance(load(file, HOME).database, Secret)
+    assert load(file, HOME).folder == file.parent
     assert load(file, HOME | {"LSTMEGA_STORE__URL": ""}).database == file.parent / "here.sqlite3"
 
 
@@ -189,22 +184,22 @@ def test_a_file_and_an_address_together_are_refused(file: Path) -> None:
         ('[discord]\napi_url = "discord.com"', "[discord] api_url", "begins http:// or https://"),
         ('[discord]\ngateway_url = "http://x"', "[discord] gateway_url", "begins ws:// or wss://"),
         ("[discord]\nshard_ids = [-1]", "[discord] shard_ids", "a list of whole numbers from 0"),
-        ("[discord]\nshard_ids = [0]", "[discord] shard_ids", "in shard_count"),
-        ("[discord]\nshard_ids = [0, 2]\nshard_count = 2", "[discord] shard_ids", "with shard_count 2 the last is 1"),
+        ("[discord]\nshard_ids = [0]", "[discord] shard_ids", "shard_count, the number of shards in all, must be more"),
+        ("[discord]\nshard_ids = [0, 2]\nshard_count = 2", "[discord] shard_ids", "must be more than each"),
         ("[discord]\nshard_ids = [1, 1]\nshard_count = 2", "[discord] shard_ids", "name each shard once"),
-        ('[generator]\naddress = "http://x"', "[generator] address", '"auto", an address that begins ray://, or empty'),
+        ('[generator]\naddress = "http://x"', "[generator] address", '"auto", or an address that begins ray://'),
         ("[discord]\nshard_ids = [0]\nshard_count = -1", "[discord] shard_count", "a whole number from 0"),
         ('[generator]\nweights = ["mine"]', "[generator] weights", "a path in quotes"),
         ('[store]\npath = "a\\u0000b"', "[store] path", "the path of a file"),
         ("[generator]\nweights = 3", "[generator] weights", "a path in quotes"),
         ("[http]\nport = 70000", "[http] port", "a whole number from 0 to 65535, not 70000"),
         ('[log]\nlevel = "loud"', "[log] level", '"debug", "info", "warning" or "error", not \'loud\''),
-        ("[bot]\ntemprature = 0.7", "[bot] temprature: unknown key", "did you mean temperature?"),
-        ('[bot]\ntoken = ""', "[bot] token: unknown key", "it belongs below [discord] or [telegram]"),
-        ("[bto]\ntemperature = 0.7", "[bto]: unknown section", "did you mean bot?"),
-        ("[quux]\n", "[quux]: unknown section", "config.example.toml lists every key"),
-        ("temperature = 0.7", "temperature: is in no section", "below [bot]"),
-        ("bot = 3", "bot must be a section", "[bot]"),
+        ("[bot]\ntemprature = 0.7", "[bot] temprature: unknown key", "did you mean temperature in [bot]?"),
+        ('[bot]\ntoken = ""', "[bot] token: unknown key", "did you mean token in [discord] or [telegram]?"),
+        ("[bto]\ntemperature = 0.7", "[bto] temperature: unknown key", "did you mean temperature in [bot]?"),
+        ("[quux]\nzzz = 1", "[quux] zzz: unknown key", "config.example.toml lists every key"),
+        ("temperature = 0.7", "temperature: unknown key", "did you mean temperature in [bot]?"),
+        ("bot = 3", "bot: unknown key", "config.example.toml lists every key"),
         ("[bot]\ntemperature = 0,7", "is not TOML", "line 2"),
     ],
 )
@@ -225,11 +220,10 @@ def test_a_mistake_in_the_file_is_named_with_what_is_allowed(file: Path, text: s
         ("LSTMEGA_HTTP__PORT", "http", "a whole number from 0 to 65535"),
         ("LSTMEGA_BOT__OPERATORS", "ada,bob", 'a list of "platform:person"'),
         ("LSTMEGA_BOT__OPERATORS", "discord:alice", "the number of the account, not a name, not 'discord:alice'"),
-        ("LSTMEGA_DISCORD__SHARD_IDS", "0", "say how many shards there are in all, in shard_count"),
+        ("LSTMEGA_DISCORD__SHARD_IDS", "0", "shard_count, the number of shards in all, must be more"),
         ("LSTMEGA_STORE__PATH", ":memory:", "must be the path of a file"),
-        ("LSTMEGA_DISCORD__TOKN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
-        ("LSTMEGA_DISCORD_TOKEN", "x", "did you mean LSTMEGA_DISCORD__TOKEN?"),
-        ("LSTMEGA_bot__length", "100", "did you mean LSTMEGA_BOT__LENGTH?"),
+        ("LSTMEGA_DISCORD__TOKN", "x", "did you mean token in [discord] or [telegram]?"),
+        ("LSTMEGA_DISCORD_TOKEN", "x", "its variable is LSTMEGA_<SECTION>__<KEY>"),
         ("LSTMEGA_QQQQQQQQQQQQQQQQQQQQQQQQ", "x", "config.example.toml lists every key"),
     ],
 )
@@ -243,7 +237,7 @@ def test_a_mistake_in_the_environment_is_named(variable: str, value: str, allowe
 def test_an_empty_variable_unsets_its_key(file: Path, text: str) -> None:
     """As `${NAME:-}` in a compose file gives. The old code refused it for numbers."""
     file.write_text("[bot]\ntemperature = 1.0\nlength = 100\n")
-    variables = {f"{PREFIX}{section}__{key}".upper(): text for section in SECTIONS for key in keys(section)}
+    variables = {f"{PREFIX}{section}__{key}".upper(): text for section, key in KEYS}
     assert load(None, HOME | variables) == load(file, HOME | variables) == load(None, HOME)
 
 
@@ -267,7 +261,7 @@ def test_the_former_name_of_the_cooldown_is_accepted(file: Path) -> None:
 def test_a_sampling_setting_is_a_key_of_the_bot(file: Path) -> None:
     file.write_text("[bot]\ntemperature = 0.5\ntop_p = 0.9\nmin_p = 0.1\ntop_k = 20\n")
     assert load(file, HOME).bot.sampling == SamplingParams(0.5, 0.9, 0.1, 20)
-    assert set(SamplingParams.__struct_fields__) <= set(keys("bot"))
+    assert all(("bot", name) in KEYS for name in SamplingParams.__struct_fields__)
 
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
@@ -280,7 +274,7 @@ TELEGRAM = ":".join(("123456789", "hush" * 9))
         ({}, {}),
         ({"DISCORD__TOKEN": DISCORD, "TELEGRAM__TOKEN": TELEGRAM}, {}),
         ({"DISCORD__TOKEN": "abc"}, {"discord token": "copy it again from the page Bot"}),
-        ({"DISCORD__TOKEN": "abc", "DISCORD__API_URL": "http://x"}, {"discord token": "copy it again"}),
+        ({"DISCORD__TOKEN": "abc", "DISCORD__API_URL": "http://x"}, {}),
         ({"DISCORD__TOKEN": "a.b.c"}, {"discord token": "copy it again"}),
         ({"DISCORD__TOKEN": "a.b.c", "DISCORD__API_URL": "http://x"}, {}),
         ({"TELEGRAM__TOKEN": DISCORD}, {"telegram token": "copy it again from @BotFather"}),
@@ -298,7 +292,7 @@ def test_what_a_platform_would_refuse(settings: dict[str, str], found: dict[str,
 
 
 def test_all_mistakes_are_reported_at_once(file: Path) -> None:
-    file.write_text("[bot]\ntemperature = 9\nlenght = 3\n[http]\nport = -1\n[nope]\n")
+    file.write_text("[bot]\ntemperature = 9\nlenght = 3\n[http]\nport = -1\n[nope]\nx = 1\n")
     found = problems(file, {"LSTMEGA_LOG__LEVEL": "loud"})
     assert len(found) == 5
     for part in ("temperature", "lenght", "port", "nope", "LSTMEGA_LOG__LEVEL"):
@@ -309,7 +303,7 @@ def test_a_file_that_cannot_be_read(file: Path, tmp_path: Path) -> None:
     assert problem(file) == f"{file}: cannot be read: no such file or directory"
     assert "cannot be read" in problem(tmp_path)
     file.write_bytes(b"\xff\xfe[\0b\0o\0t\0]\0")
-    assert "is not UTF-8" in problem(file)
+    assert "is not TOML in UTF-8" in problem(file)
 
 
 def test_a_file_with_a_byte_order_mark_is_read(file: Path) -> None:

@@ -23,7 +23,7 @@ from conftest import keep
 
 from bot.config.schema import Secret
 from bot.store import store as store_module
-from bot.store.backup import back_up_file
+from bot.store.backup import back_up
 from bot.store.errors import StoreError
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.sqlite import Connection, Database
@@ -154,12 +154,6 @@ async def test_a_write_check_leaves_settings_as_they_were(place: Path | Secret) 
         await Store.inspect(place)
 
 
-async def test_a_write_check_restores_the_busy_timeout(path: Path) -> None:
-    async with Database.open(path) as database:
-        await database.check_writable()
-        assert await database._writer.read("PRAGMA busy_timeout") == [(5000,)]
-
-
 async def test_forgetting_counts_every_row_and_affects_no_other_user(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await store.set_temperature("console", "ada", 0.9)
@@ -272,7 +266,7 @@ async def test_a_large_database_is_vacuumed_at_night_and_stays_readable(
         async with asyncio.timeout(20):
             while await store.setting("scrub"):
                 assert await store.temperature("console", "ada") == 0.9
-                if store._database._vacuuming:
+                if store._erasing:
                     during += 1
                     await store.check_writable()  # does not wait for the vacuum
         assert during
@@ -478,7 +472,7 @@ async def test_the_files_are_private_to_their_owner(tmp_path: Path, existing: bo
             assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
                 "lstmega.sqlite3": "0o600", "lstmega.sqlite3-wal": "0o600", "lstmega.sqlite3-shm": "0o600",
             }  # fmt: skip
-            back_up_file(path, tmp_path / "copy.sqlite3")
+            await back_up(path, tmp_path / "copy.sqlite3")
             assert (tmp_path / "copy.sqlite3").stat().st_mode & 0o777 == 0o600
     finally:
         os.umask(umask)
@@ -593,7 +587,6 @@ OPEN_AS_NOBODY = """
 import asyncio, concurrent.futures.thread, os, sys
 from pathlib import Path
 from bot.store import sqlite as database
-from bot.store.sqlite import Database
 from bot.store.errors import StoreError
 from bot.store.store import Store
 if os.geteuid() == 0:  # root may write everywhere; what is imported stays usable
