@@ -5,8 +5,8 @@ A line is `area.event key=value …`: `log.info("reload.refused version=%s reaso
 last field. No field holds what users type or what the network writes. Formats, redaction and request IDs enter here.
 """
 
-from bot.logs.lines import format_error, format_stack, request
+from bot.logs.lines import format_error, request
 from bot.logs.redaction import Redaction
 from bot.logs.setup import dropped_lines, set_up
 
-__all__ = ["Redaction", "dropped_lines", "format_error", "format_stack", "request", "set_up"]
+__all__ = ["Redaction", "dropped_lines", "format_error", "request", "set_up"]

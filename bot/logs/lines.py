@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Final, Literal
 
 from bot.logs.redaction import Redaction
@@ -39,11 +37,6 @@ def format_error(error: BaseException) -> str:
     return f"{name}: {message[:_MAX_MESSAGE]}" if message else name
 
 
-def format_stack(frames: traceback.StackSummary) -> str:
-    """Returns `file:line function` of every frame, outermost first."""
-    return " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-
-
 class LineFormatter(logging.Formatter):
     """One line a record, its exception included, without secrets. Times are UTC.
 
@@ -58,15 +51,16 @@ class LineFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Returns the line."""
-        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        level, name = record.levelname.lower(), record.name
-        request = getattr(record, "request", REQUEST_ID.get())  # a worker thread gives it as `extra`
-        error = record.exc_text or ""  # of a worker process
-        if record.exc_info:
-            error = self.formatException(record.exc_info)
-        message, error = (self._redaction(" ".join(text.split())) for text in (record.getMessage(), error))
-        if self._form == "human":
-            return f"{time} {level} {request or '-'} {name}: {message}" + (f" | {error}" if error else "")
-        content = {"time": time, "level": level, "logger": name, "message": message}
-        optional = {"request": request, "error": error}
-        return json.dumps(content | {key: value for key, value in optional.items() if value}, ensure_ascii=False)
+        error = self.formatException(record.exc_info) if record.exc_info else record.exc_text or ""
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")[:-6] + "Z",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": self._redaction(" ".join(record.getMessage().split())),
+            "request": getattr(record, "request", REQUEST_ID.get()),  # a worker thread gives it as `extra`
+            "error": self._redaction(" ".join(error.split())),
+        }
+        if self._form == "json":
+            return json.dumps({key: value for key, value in fields.items() if value}, ensure_ascii=False)
+        line = "{time} {level} {request} {logger}: {message}" + (" | {error}" if error else "")
+        return line.format_map(fields | {"request": fields["request"] or "-"})

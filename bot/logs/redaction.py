@@ -18,9 +18,9 @@ _MIN_PART: Final = 16
 """Characters: a part of a token that is this long is as secret as the whole."""
 _TOKENS: Final = re.compile(
     # https://core.telegram.org/bots/api#authorizing-your-bot, in addresses with the colon encoded
-    r"(?P<telegram>(?<!\d)\d{5,}(?::|%3[Aa])[\w-]{30,})"
+    r"(?<!\d)\d{5,}(?::|%3[Aa])[\w-]{30,}"
     # account, time and signature in URL-safe base64
-    r"|(?P<discord>[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,})"
+    r"|[\w-]{18,}\.[\w-]{5,}\.[\w-]{20,}"
     # the token of an interaction lets its owner answer for the bot for 15 minutes
     r"|(?P<before>/(?:webhooks|interactions)/\d+/)[\w.-]+"
 )

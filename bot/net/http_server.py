@@ -11,8 +11,6 @@ from typing import Final
 
 from aiohttp import web
 
-from bot.logs import format_stack
-
 MAX_CONNECTIONS: Final = 128
 """A further connection closes the oldest. A process has about a thousand file descriptors (`RLIMIT_NOFILE`), and its
 database and platforms need some. Telegram uses 40 (`max_connections` of
@@ -85,6 +83,6 @@ async def _log_errors(
     except web.HTTPException:
         raise
     except Exception as error:  # noqa: BLE001 - one request fails, and the others continue
-        stack = format_stack(traceback.extract_tb(error.__traceback__))
+        stack = "".join(traceback.format_tb(error.__traceback__))
         log.error("http.request_failed error=%s stack=%s", type(error).__name__, stack)
         return web.Response(status=500, text="failed; the log says why\n")

@@ -58,13 +58,7 @@ def _discord(config: Config, commands: Commands, store: Store) -> Discord:
     return Discord(config.discord, commands, store, operated=operated)
 
 
-async def run(
-    config: Config,
-    platforms: Platforms = platforms_of,
-    *,
-    backoff: Backoff = BACKOFF,
-    end_within: float | None = None,
-) -> None:
+async def run(config: Config, platforms: Platforms = platforms_of, *, end_within: float | None = None) -> None:
     """Serves until SIGTERM or SIGINT; then sends the replies that are due, within `DRAIN_SECONDS`.
 
     `end_within`: seconds after the signal in which the process ends, whatever hangs (None: no limit). Raises
@@ -77,11 +71,11 @@ async def run(
     assert task is not None  # noqa: S101 - for the type checker
     signals = Signals(task, end_within)
     with signals.handled():
-        await _serve(config, platforms, backoff, signals)
+        await _serve(config, platforms, signals)
     log.info("service.stopped")
 
 
-async def _serve(config: Config, platforms: Platforms, backoff: Backoff, signals: Signals) -> None:
+async def _serve(config: Config, platforms: Platforms, signals: Signals) -> None:
     metrics, redact = Metrics(), Redaction.of(config)
     folder, pinned = weights_location(config.generator.weights)
     async with (
@@ -92,9 +86,7 @@ async def _serve(config: Config, platforms: Platforms, backoff: Backoff, signals
         commands = Commands(
             generator, store, config.bot, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
         )
-        supervised = [
-            Supervised(platform, backoff, metrics.platform_failed) for platform in platforms(config, commands, store)
-        ]
+        supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands, store)]
         metrics.registry.register(CurrentState(generator, commands, supervised))
         health = Health(commands, supervised, generator, reloading, store)
         async with (

@@ -17,7 +17,7 @@ _QUEUE: Final = 160
 
 def weights_location(configured: Path | None) -> tuple[Path, str | None]:
     """Returns the weights folder and the version in it (`None`: the current one); `configured` as in `locate`."""
-    return (shipped_folder(), None) if configured is None else locate(configured)
+    return locate(configured or shipped_folder())
 
 
 def open_generator(section: GeneratorSection, *, child: bool = False) -> AbstractAsyncContextManager[Generator]:

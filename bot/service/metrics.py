@@ -32,21 +32,12 @@ class Metrics:
         self.registry = CollectorRegistry()
         counter = partial(Counter, namespace=NAMESPACE, registry=self.registry)
         histogram = partial(Histogram, namespace=NAMESPACE, registry=self.registry, buckets=_SECONDS)
-        labels = ("platform", "command", "outcome")
-        self._requests = counter("requests", "Requests, by platform, command and outcome.", labels)
-        self._request_seconds = histogram(
-            "request_seconds", "From a command to its reply, before the platform has sent it.", ["command"]
-        )
+        self._requests = counter("requests", "Requests, and how they ended.", ["platform", "command", "outcome"])
+        self._request_seconds = histogram("request_seconds", "From a command to its reply, not sent yet.", ["command"])
         self._queue_wait = histogram("queue_wait_seconds", "From the request to the start of the text.")
-        self._first_character = histogram(
-            "time_to_first_character_seconds", "From the request to the text's first character."
-        )
-        self._per_character = histogram(
-            "time_per_character_seconds", "Duration of a text, divided by its characters.", buckets=_PER_CHARACTER
-        )
-        self._platform_errors = counter(
-            "platform_errors", "Failures to connect, to stay connected, or to send an answer.", ["platform"]
-        )
+        self._first_character = histogram("time_to_first_character_seconds", "From the request to the first character.")
+        self._per_character = histogram("time_per_character_seconds", "Of whole texts.", buckets=_PER_CHARACTER)
+        self._platform_errors = counter("platform_errors", "Failures to connect or to send an answer.", ["platform"])
         self._reloads = counter("weights_reloads", "Reloads of the weights, by outcome.", ["outcome"])
         self.loop_lag = histogram("event_loop_lag_seconds", "Lag of the event loop.", buckets=_LAG)
         ProcessCollector(registry=self.registry)

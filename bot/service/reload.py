@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -31,15 +32,17 @@ class Reloading:
     async def reload(self, trigger: str) -> str:
         """Loads what CURRENT names while the old weights serve, then switches to it; returns a sentence about it.
 
-        `trigger` says in the log what asked for it. Raises `WeightsError`, which is logged; then the old weights stay.
+        `trigger` says in the log what asked for it. Raises `WeightsError`; every error is logged, and the old weights
+        stay.
         """
         before = self._serving
         try:
             await self.generator.reload()
-        except WeightsError as error:
-            self.refusal = str(error)
+        except Exception as error:
+            self.refusal = str(error) or type(error).__name__
             self.on_outcome("refused")
-            log.error("reload.refused trigger=%r serving=%s reason=%s", trigger, before, error)
+            defect = None if isinstance(error, WeightsError) else error
+            log.error("reload.refused trigger=%r serving=%s reason=%s", trigger, before, self.refusal, exc_info=defect)
             raise
         self.refusal = ""
         self.on_outcome("unchanged" if before == self._serving else "loaded")
@@ -51,7 +54,8 @@ class Reloading:
         while True:
             await asked.wait()
             asked.clear()
-            await self._try("SIGHUP")
+            with suppress(Exception):  # `reload` has logged it
+                await self.reload("SIGHUP")
 
     async def watch(self, folder: Path | None) -> None:
         """Reloads when CURRENT in `folder` (None: nowhere) names another version, or when the files of one that was
@@ -64,20 +68,13 @@ class Reloading:
             if seen[0] != tried[0] or (self.refusal and seen != tried and at_rest):
                 tried = seen
                 if seen[0] != self._serving:
-                    await self._try(CURRENT)
+                    with suppress(Exception):
+                        await self.reload(CURRENT)
             await asyncio.sleep(POLL_SECONDS)
 
     @property
     def _serving(self) -> str:
         return self.generator.weights.manifest.version
-
-    async def _try(self, trigger: str) -> None:
-        try:
-            await self.reload(trigger)
-        except WeightsError:
-            return  # `reload` has logged it
-        except Exception:  # a defect of ours, or no memory: the old weights serve, and so does everything else
-            log.exception("reload.failed trigger=%r", trigger)
 
 
 def _look(folder: Path) -> _Seen:

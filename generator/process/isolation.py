@@ -10,7 +10,6 @@ import os
 import resource
 import signal
 import sys
-import traceback
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Final
@@ -50,12 +49,6 @@ class LogForwarder(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Sends one record."""
-        error = _on_one_line(record.exc_info[1]) if record.exc_info and record.exc_info[1] else ""
+        error = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
         message = LogRecord(REQUEST_NUMBER.get(), record.name, record.levelno, record.getMessage(), error)
         self._loop.call_soon_threadsafe(self._channel.send, message)
-
-
-def _on_one_line(error: BaseException) -> str:
-    frames = traceback.extract_tb(error.__traceback__)
-    place = " > ".join(f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
-    return f"{type(error).__name__}: {' '.join(str(error).split())} [{place}]"

@@ -182,9 +182,10 @@ async def test_a_defect_while_loading_leaves_the_service_as_it_is(
             patched.setattr(generator, "reload", broken)
             asked.set()
             await tried.wait()
+            assert await outcomes.next() == "refused"
         asked.set()
         assert await outcomes.next() == "unchanged"
-    assert "reload.failed trigger='SIGHUP'" in caplog.text
+    assert "reload.refused trigger='SIGHUP' serving=tiny-1 reason=MemoryError" in caplog.text
 
 
 async def test_a_refusal_is_raised_with_its_reason(tiny_folder: Path) -> None:

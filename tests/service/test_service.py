@@ -35,7 +35,6 @@ from generator.serving.generator import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
 from generator.weights.versions import activate
 
 ROOT = Path(__file__).resolve().parents[2]
-AT_ONCE = Backoff(first=0.001, longest=0.001)
 
 
 @pytest.fixture
@@ -54,6 +53,11 @@ def environment(tiny_folder: Path, tmp_path: Path) -> dict[str, str]:
 @pytest.fixture
 def config(environment: dict[str, str]) -> Config:
     return load(None, environment)
+
+
+@pytest.fixture(autouse=True)
+def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app, "BACKOFF", Backoff(first=0.001, longest=0.001))
 
 
 @pytest.fixture(autouse=True)
@@ -106,7 +110,7 @@ class Platforms:
 async def running(config: Config, *platforms: ScriptedPlatform) -> AsyncIterator[asyncio.Task[None]]:
     """The service, with the first platform connected. It has to end inside the block, or the test fails."""
     async with asyncio.timeout(30):
-        task = asyncio.create_task(app.run(config, Platforms(*platforms), backoff=AT_ONCE))
+        task = asyncio.create_task(app.run(config, Platforms(*platforms)))
         await asyncio.wait({task, asyncio.ensure_future(platforms[0].up.wait())}, return_when="FIRST_COMPLETED")
         yield task
         await task
