@@ -8,12 +8,14 @@ import itertools
 from collections.abc import Awaitable
 from typing import Final, TypeVar
 
+from bot.core.clock import Clock
+
 _SETTLE_ROUNDS: Final = 50
 """Turns of the event loop after which tasks that wait for nothing outside have done what they can."""
 T = TypeVar("T")
 
 
-class ManualClock:
+class ManualClock(Clock):
     """Time that passes by `advance` alone."""
 
     def __init__(self, now: float = 1000.0) -> None:

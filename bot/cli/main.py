@@ -12,14 +12,13 @@ from typing import Final
 from bot.cli.exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, fail
 from bot.cli.parser import parse_arguments
 from bot.config.loader import ConfigError
-from bot.core.parsing import PromptTooLong
 from bot.store.errors import StoreError, StoreUnavailable
 from generator import GeneratorError, InvalidRequest, WeightsError
 from generator.dependencies import how_to_install
 
-_PERMANENT: Final = (InvalidRequest, WeightsError, StoreError, PromptTooLong)
+_PERMANENT: Final = (InvalidRequest, WeightsError, StoreError)
 """Errors that another attempt would meet again."""
-_REPORTED: Final = (ConfigError, GeneratorError, StoreError, PromptTooLong, ModuleNotFoundError)
+_REPORTED: Final = (ConfigError, GeneratorError, StoreError, ModuleNotFoundError)
 _OUTPUT_FAILED: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 

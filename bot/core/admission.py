@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from bot.core.clock import MONOTONIC, Clock
@@ -58,7 +58,7 @@ class _Job:
     chat: str
     rows: int
     characters: float
-    started: asyncio.Future[None] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    started: asyncio.Future[None]
 
 
 class Admission:
@@ -90,13 +90,13 @@ class Admission:
         self._typical = typical
         self._speed = speed
         self._clock = clock
-        self._locks: dict[Hashable, asyncio.Lock] = {}
-        self._requests: Counter[Hashable] = Counter()
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._requests: Counter[str] = Counter()
         self._cooldowns: OrderedDict[str, float] = OrderedDict()
         """When each user's cooldown ends, the earliest first."""
         self._running: set[_Job] = set()
-        self._chat_rows: Counter[str] = Counter()
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
+        """The jobs of each chat; the chat whose turn is next comes first."""
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
 
@@ -106,7 +106,7 @@ class Admission:
         return sum(job.rows for queue in self._waiting.values() for job in queue)
 
     @asynccontextmanager
-    async def one_at_a_time(self, user: Hashable) -> AsyncIterator[None]:
+    async def one_at_a_time(self, user: str) -> AsyncIterator[None]:
         """Waits until the user's earlier requests are answered. Raises `TooManyRequests` if they are too many.
 
         So two quick /continue continue one another, and after /forgetme no text is stored that was begun before it.
@@ -133,71 +133,57 @@ class Admission:
         """
         if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
             raise CooldownActive(left)
-        job = _Job(chat, rows, characters)
-        left = asked_at + MAX_WAIT_SECONDS - self._clock.time()
+        job = _Job(chat, rows, characters, asyncio.get_running_loop().create_future())
         try:
-            async with asyncio.timeout(left):
-                if left <= 0:
-                    raise TimeoutError
-                await self._acquire(job)
-        except TimeoutError:
-            self.refused += rows
-            raise DeadlineExceeded(self._seconds_left()) from None
-        try:
+            await self._start(job, asked_at + MAX_WAIT_SECONDS - self._clock.time())
             yield
         finally:
-            self._release(job)
+            self._remove(job)
+            self._start_next()
         now = self._clock.time()
         self._cooldowns[user] = now + self._cooldown
         self._cooldowns.move_to_end(user)
         while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
             self._cooldowns.popitem(last=False)
 
-    async def _acquire(self, job: _Job) -> None:
-        self._waiting.setdefault(job.chat, deque()).append(job)
-        self._start_next()
+    async def _start(self, job: _Job, seconds_left: float) -> None:
         try:
-            if not job.started.done():
-                self._shed_load(job.chat)
-            await job.started
-        except BaseException:
-            if job in self._running:  # it was started and cancelled at the same moment
-                self._release(job)
-            else:
-                self._remove(job)
+            async with asyncio.timeout(seconds_left):
+                if seconds_left <= 0:
+                    raise TimeoutError
+                self._waiting.setdefault(job.chat, deque()).append(job)
                 self._start_next()
-            raise
-
-    def _release(self, job: _Job) -> None:
-        self._running.remove(job)
-        self._chat_rows[job.chat] -= job.rows
-        if not self._chat_rows[job.chat]:
-            del self._chat_rows[job.chat]
-        self._start_next()
+                if job not in self._running:
+                    self._shed_load(job.chat)
+                await job.started
+        except TimeoutError:
+            self.refused += job.rows
+            self._remove(job)
+            raise DeadlineExceeded(self._seconds_left()) from None
 
     def _start_next(self) -> None:
         """Starts every job whose turn it is and for which there is room."""
         while (job := self._next()) is not None:
             self._remove(job)
-            if job.chat in self._waiting:
+            if job.chat in self._waiting:  # its next turn is after those of the other chats
                 self._waiting.move_to_end(job.chat)
             if not job.started.done():  # done: it was cancelled a moment ago
                 self._running.add(job)
-                self._chat_rows[job.chat] += job.rows
                 job.started.set_result(None)
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        full_batch = self._rows() * self._typical
-        running = sum(job.characters for job in self._running)
+        rows, characters = Counter[str](), 0.0
+        for job in self._running:
+            rows[job.chat] += job.rows
+            characters += job.characters
         for job in (queue[0] for queue in self._waiting.values()):
-            in_chat = self._chat_rows[job.chat]
             is_long = job.characters > job.rows * self._typical * 2
-            if in_chat and in_chat + job.rows > _CHAT_SHARE * self._rows():
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
                 continue
-            if is_long and running and running + job.characters > _MAX_LONG_WORK * full_batch:
+            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows() * self._typical:
                 continue
-            return job if not self._running or self._chat_rows.total() + job.rows <= self._rows() else None
+            return job if not self._running or rows.total() + job.rows <= self._rows() else None
         return None
 
     def _shed_load(self, newest: str) -> None:
@@ -208,11 +194,10 @@ class Admission:
         while self._is_overloaded():
             chat = max(self._waiting, key=lambda chat: (self._waiting_in(chat), chat == newest))
             victim = self._waiting[chat][-1]
-            refusal = Overloaded(self._seconds_left(before=victim))
             self._remove(victim)
             if not victim.started.done():
                 self.refused += victim.rows
-                victim.started.set_exception(refusal)
+                victim.started.set_exception(Overloaded(self._seconds_left()))
 
     def _is_overloaded(self) -> bool:
         """Whether the last job is too late. A long text holds its row, but the other rows become free."""
@@ -224,12 +209,13 @@ class Admission:
     def _waiting_in(self, chat: str) -> float:
         return sum(job.characters for job in self._waiting[chat])
 
-    def _seconds_left(self, before: _Job | None = None) -> float:
-        """Seconds in which everything that runs and waits is finished, except `before`."""
-        jobs = {*self._running, *(job for queue in self._waiting.values() for job in queue)} - {before}
-        return sum(job.characters for job in jobs if job is not None) / self._speed()
+    def _seconds_left(self) -> float:
+        """Seconds in which everything that runs and waits is finished."""
+        running = sum(job.characters for job in self._running)
+        return (running + sum(map(self._waiting_in, self._waiting))) / self._speed()
 
     def _remove(self, job: _Job) -> None:
+        self._running.discard(job)
         queue = self._waiting.get(job.chat)
         if queue is not None and job in queue:
             queue.remove(job)

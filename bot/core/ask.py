@@ -32,9 +32,27 @@ class Where:
         """Whose requests share a turn in the queue."""
         return f"{self.platform}:{self.queue or self.chat}"
 
+    @property
+    def user_key(self) -> str:
+        """The user, as the configuration names operators."""
+        return f"{self.platform}:{self.user}"
+
 
 class Ask(Struct, frozen=True):
     """A request of any kind."""
+
+
+class Plain(Ask, frozen=True):
+    """A command without arguments, such as /about. There may be none of that name."""
+
+    command: str
+
+
+class Invalid(Ask, frozen=True):
+    """A command whose arguments cannot be used. `error` says why."""
+
+    command: str
+    error: ValueError
 
 
 class Write(Ask, frozen=True):
@@ -65,54 +83,13 @@ class Ladder(Ask, frozen=True):
     ignored: Temperature | None = None
 
 
-class ShowTemperature(Ask, frozen=True):
-    """The user's own temperature."""
-
-
 class SetTemperature(Ask, frozen=True):
     """A temperature of the user's own; None removes it."""
 
     value: Temperature | None
 
 
-class Surprise(Ask, frozen=True):
-    """The last text here, shaded by surprisal."""
-
-
-class About(Ask, frozen=True):
-    """What the bot is made of."""
-
-
 class ForgetMe(Ask, frozen=True):
     """Everything about the user deleted, once it is `confirmed`."""
 
     confirmed: bool = False
-
-
-class Help(Ask, frozen=True):
-    """The list of commands."""
-
-
-class Start(Ask, frozen=True):
-    """A greeting."""
-
-
-class Reload(Ask, frozen=True):
-    """The weights that CURRENT names, loaded. For operators."""
-
-
-class Stats(Ask, frozen=True):
-    """What the generator is doing. For operators."""
-
-
-class Unknown(Ask, frozen=True):
-    """A command that does not exist. `name`: as typed."""
-
-    name: str
-
-
-class Invalid(Ask, frozen=True):
-    """A command whose arguments cannot be used. `error` says why."""
-
-    command: str
-    error: ValueError

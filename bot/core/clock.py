@@ -4,29 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Final, Protocol
+from typing import Final
 
 
-class Clock(Protocol):
-    """Seconds that only ever grow, and waiting by them."""
+class Clock:
+    """The machine's monotonic clock, in seconds."""
 
     def time(self) -> float:
         """Returns the seconds since some moment in the past."""
-
-    async def sleep(self, seconds: float) -> None:
-        """Returns after that many seconds."""
-
-
-class MonotonicClock:
-    """The machine's monotonic clock."""
-
-    def time(self) -> float:
-        """See `Clock`."""
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """See `Clock`."""
+        """Returns after that many seconds."""
         await asyncio.sleep(seconds)
 
 
-MONOTONIC: Final = MonotonicClock()
+MONOTONIC: Final = Clock()

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from bot.core.admission import CooldownActive, DeadlineExceeded, TooManyRequests
-from bot.core.parsing import NotANumber, OutOfRange, Prompt, PromptTooLong, TakesNoArgument, TemperatureError
-from bot.core.reply import ECHO
+from bot.core.parsing import Prompt, TakesNoArgument, TemperatureError
+from bot.core.reply import ECHO, Refused
 from bot.store.errors import StoreError
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -33,20 +33,8 @@ CHARACTERS: Final[dict[float, str]] = {
 }
 """A word on what a temperature does, for a few of them."""
 
-NOTHING_TO_CONTINUE: Final = "You have no text here that I could continue. Begin one with /nietzsche."
-NOTHING_TO_REPEAT: Final = "You have no text here that I could write again. Begin one with /nietzsche."
-NOTHING_TO_SHADE: Final = "You have no text here that I could shade. Begin one with /nietzsche, then ask again."
-_NO_ARGUMENT: Final = {
-    "again": "/again repeats the last prompt and temperature, so it takes nothing behind it. For others, type"
-    " /nietzsche.",
-    "continue": "/continue keeps the temperature of the text, so it takes nothing behind it. For another temperature or"
-    " prompt, type /nietzsche.",
-    "surprise": "/surprise shades your last text here, so it takes nothing behind it.",
-}
-NOT_SAVED: Final = "I could not save where this text stopped, so /continue and /again do not know it."
-FORGOTTEN_MEANWHILE: Final = (
-    "I was asked to forget you while I wrote this, so I keep nothing of it, and /continue and /again do not know it."
-)
+NO_TEXT: Final = "You have no text here yet. Begin one with /nietzsche."
+NOT_SAVED: Final = "I could not keep this text, so /continue and /again do not know it."
 CONFIRM_FORGET: Final = (
     "This deletes everything I keep about you: your temperature and your last texts. It cannot be undone."
 )
@@ -111,20 +99,10 @@ def about(manifest: Manifest) -> str:
 
 
 def your_temperature(own: float | None, default: float) -> str:
-    """For /temperature without a value."""
+    """For /temperature."""
     if own is None:
         return f"You have no temperature of your own, so I use {number(default)}. Set one: /temperature 0.8"
     return f"Your temperature is {number(own)}. /temperature default goes back to {number(default)}."
-
-
-def temperature_set(value: float) -> str:
-    """For /temperature with a value."""
-    return f"Your temperature is {number(value)} from now on. Try it: /nietzsche"
-
-
-def temperature_cleared(default: float) -> str:
-    """For /temperature default."""
-    return f"You have no temperature of your own now, so I use the default, {number(default)}."
 
 
 def suggestions(own: float | None, default: float) -> dict[float, str]:
@@ -219,23 +197,20 @@ def shading(surprise: Surprisal) -> str:
 
 
 def fitted(prompt: Prompt) -> str:
-    """What became of the characters of a prompt that the network does not know; empty when it knows them all."""
-    parts: list[str] = []
+    """What became of a prompt that the network cannot read as it was typed; empty when it can."""
+    notices = [f"That prompt is long, so I read its last {MAX_PROMPT:,} characters."] if prompt.shortened else []
     if prompt.dropped:
-        parts.append(f"I left out {_listed([visible(character) for character in prompt.dropped])}")
+        notices.append(f"I left out {_listed([visible(character) for character in prompt.dropped])}.")
     if prompt.replaced:
-        pairs = [f"{plain} for {visible(character)}" for character, plain in prompt.replaced]
-        parts.append(f"I wrote {_listed(pairs)}")
-    if not parts:
-        return ""
-    end = "nothing was left of the prompt, so I began on my own" if prompt.lost else "my network never saw them"
-    return f"{' and '.join(parts)}: {end}." if len(parts) == 1 else f"{parts[0]}; {parts[1]}: {end}."
+        notices.append(f"I wrote {_listed([f'{plain} for {visible(typed)}' for typed, plain in prompt.replaced])}.")
+    if prompt.dropped or prompt.replaced:
+        notices.append("My network never saw those." if prompt.text else "Nothing was left, so I began on my own.")
+    return " ".join(notices)
 
 
 def _listed(items: Sequence[str]) -> str:
-    if len(items) > _MAX_LISTED:
-        return f"{', '.join(items[:_MAX_LISTED])} and {len(items) - _MAX_LISTED} more"
-    return ", ".join(items)
+    more = len(items) - _MAX_LISTED
+    return ", ".join(items[:_MAX_LISTED]) + (f" and {more} more" if more > 0 else "")
 
 
 def visible(character: str) -> str:
@@ -254,28 +229,19 @@ def printable(typed: str) -> str:
     return "".join(character if character.isprintable() else " " for character in typed)
 
 
-_RANGE: Final = f"from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild)"
-
-
-def _instead(error: TemperatureError) -> str:
-    if error.opens_text:
-        prompt = f"/nietzsche 0.7 {echo(error.typed)} …"
-        return f"Type /nietzsche 0.7, or put a temperature before a text that begins with it: {prompt}"
-    return "Type /temperature 0.7, or /temperature default."
-
-
 _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
-    OutOfRange: lambda error: f"{echo(error.typed)} is no temperature of mine: they go {_RANGE}. {_instead(error)}",
-    NotANumber: lambda error: (
-        f"I cannot read “{echo(error.typed)}” as a temperature, a number {_RANGE}. {_instead(error)}"
+    Refused: str,
+    TemperatureError: lambda error: (
+        f"I cannot use “{echo(error.typed)}” as a temperature: those are numbers from {MIN_TEMPERATURE} (careful) to"
+        f" {MAX_TEMPERATURE} (wild). Type /temperature 0.7, or /temperature default; a text that begins with it is"
+        f" /nietzsche 0.7 {echo(error.typed)} …"
     ),
-    TakesNoArgument: lambda error: _NO_ARGUMENT[error.command],
-    PromptTooLong: lambda error: (
-        f"That prompt has {error.length:,} characters, and I read at most {MAX_PROMPT:,}. Send its last part."
+    TakesNoArgument: lambda error: (
+        f"/{error.command} takes nothing behind it. For another prompt or temperature, type /nietzsche."
     ),
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
-    Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
     TooManyRequests: lambda _: QUEUE_FULL,
+    Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
     DeadlineExceeded: lambda error: f"I did not get to that in time. Try again in {seconds(error.retry_after)}.",
     CooldownActive: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
 }

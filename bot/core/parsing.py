@@ -5,7 +5,6 @@ Pure functions.
 
 from __future__ import annotations
 
-import math
 import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
@@ -14,39 +13,25 @@ from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperat
 from generator.types import MAX_PROMPT
 from generator.weights.manifest import Manifest
 
-_COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@(?P<bot>\S*))?(?:\s+(?P<arguments>.*))?", re.DOTALL)
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?")
-"""`\\d` is a decimal digit of any script (Unicode category Nd), which `float` reads too. No trailing point: a prompt
-such as "1. Of prejudices" is no temperature."""
-_NO_NUMBER: Final = re.compile(r"[+-]?(?:nan|inf)|[+-]infinity", re.IGNORECASE)
-"""What `float` would read, yet is no number: refused rather than taken for a prompt."""
-_MISTYPED: Final = re.compile(
-    r"""\s*(?:(?:(?i:temperature|temp|t)\s*[=:]?\s*)?(?P<quote>["'“”„«])?(?P<number>\d*\.\d+)(?(quote)["'“”»])"""
-    r"""[.;:]?(?=\s|[A-Z]|$)|(?P<percent>\d{1,3})%\s*$)"""
+_COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@\S*)?(?:\s+(?P<arguments>.*))?", re.DOTALL)
+_TEMPERATURE: Final = re.compile(
+    r"""(?P<number>[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:[eE][+-]?\d+)?)(?=\s|$)"""
+    r"""|(?:(?i:temperature|temp|t)\s*[=:]?\s*)?(?P<quote>["'“”„«])?(?P<fraction>\d*\.\d+)(?(quote)["'“”»])"""
+    r"""[.;:]?(?=\s|[A-Z]|$)"""
+    r"""|(?P<percent>\d{1,3})%\s*$"""
 )
-"""`0.7,` `0.7The` `t=0.7` `temperature 0.7` `"0.7"` `70%`. Only fractions: "1: Of prejudices" is a prompt."""
+"""A number, of decimal digits of any script (`\\d`, which `float` reads too), or what is meant as one beyond doubt:
+`0.7,` `0.7The` `t=0.7` `temperature 0.7` `"0.7"` `70%`. "1. Of prejudices" and "1: Of" are prompts."""
 _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−": "-", "﹣": "-", "－": "-", "＋": "+"})
 """Decimal separators: comma, U+066B (Arabic), U+FF0C and U+FF0E (full width). Signs: U+2212, U+FE63, U+FF0D, U+FF0B."""
 
 
 class TemperatureError(ValueError):
-    """What was typed is no temperature that can be used. `typed` is that word, as typed.
+    """What was typed is no number from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`. `typed` is that word, as typed."""
 
-    `opens_text`: it stood where a prompt text may begin too, so it may have been meant as one.
-    """
-
-    def __init__(self, typed: str, *, opens_text: bool = False) -> None:
+    def __init__(self, typed: str) -> None:
         super().__init__(f"{typed[:40]!r} is not a temperature from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
         self.typed = typed
-        self.opens_text = opens_text
-
-
-class NotANumber(TemperatureError):
-    """The word is no number, or one such as "nan" or "inf"."""
-
-
-class OutOfRange(TemperatureError):
-    """The word is a number outside `MIN_TEMPERATURE` to `MAX_TEMPERATURE`."""
 
 
 class TakesNoArgument(ValueError):
@@ -73,81 +58,52 @@ def parse_line(line: str) -> Line | None:
 
 
 def parse_temperature(typed: str) -> Temperature:
-    """Reads 0.7, 0,7, .7, 7e-1, ٠٫٧: decimal digits of any script. Raises `NotANumber` or `OutOfRange`."""
-    plain = typed.translate(_PLAIN)
-    if not _NUMBER.fullmatch(plain):
-        temperature, end = _mistyped(typed)
-        if temperature is None or end < len(typed):
-            raise NotANumber(typed)
-        return temperature
-    value = float(plain)
-    if not math.isfinite(value) or not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
-        raise OutOfRange(typed)
-    return Temperature(value)
+    """Reads a temperature and nothing else. Raises `TemperatureError`."""
+    temperature, rest = split_temperature(typed)
+    if temperature is None or rest:
+        raise TemperatureError(typed)
+    return temperature
 
 
 def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
-    """Returns the two parts of "[temperature] [prompt]"; no temperature when the first word is no number.
+    """Returns the two parts of "[temperature] [prompt]"; no temperature when they do not begin with a number.
 
-    Raises `NotANumber` or `OutOfRange`, with `opens_text`, when it is a number that cannot be used: a text may begin
-    with a number all the same, after a temperature.
+    Raises `TemperatureError` when that number is out of range.
     """
-    first, *rest = arguments.split(maxsplit=1) or [""]
-    plain = first.translate(_PLAIN)
-    if _NUMBER.fullmatch(plain) or _NO_NUMBER.fullmatch(plain):
-        try:
-            return parse_temperature(first), "".join(rest).strip()
-        except TemperatureError as error:
-            raise type(error)(first, opens_text=True) from None
-    temperature, end = _mistyped(arguments)
-    return temperature, arguments[end:].strip()
-
-
-def _mistyped(typed: str) -> tuple[Temperature | None, int]:
-    """A temperature with something around it that leaves no doubt, and where it ends; `(None, 0)` for all else."""
-    match = _MISTYPED.match(typed.translate(_PLAIN))
+    typed = arguments.strip()
+    match = _TEMPERATURE.match(typed.translate(_PLAIN))
     if match is None:
-        return None, 0
-    value = float(match["number"]) if match["number"] else float(match["percent"]) / 100
-    return (Temperature(value), match.end()) if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE else (None, 0)
-
-
-class PromptTooLong(ValueError):
-    """The prompt has more characters than the network reads: `length` of them."""
-
-    def __init__(self, length: int) -> None:
-        super().__init__(f"the prompt has {length} characters; at most {MAX_PROMPT} are read")
-        self.length = length
+        return None, typed
+    value = float(match["percent"]) / 100 if match["percent"] else float(match["number"] or match["fraction"])
+    if not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
+        raise TemperatureError(typed[: match.end()])
+    return Temperature(value), typed[match.end() :].strip()
 
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
     """A text of characters that the network knows, at most `MAX_PROMPT`, and what became of the others.
 
-    `replaced` holds (typed, written) pairs, `dropped` what has no plain form. `lost`: something was typed, and
-    nothing of it is left.
+    `replaced` holds (typed, written) pairs, `dropped` what has no plain form. `shortened`: its beginning is left out.
     """
 
     text: str = ""
     replaced: tuple[tuple[str, str], ...] = ()
     dropped: tuple[str, ...] = ()
-    lost: bool = False
+    shortened: bool = False
 
 
 def fit_prompt(typed: str, manifest: Manifest) -> Prompt:
-    """Brings what was typed to the network's vocabulary. Raises `PromptTooLong`."""
+    """Brings what was typed to the network's vocabulary, and of a long text the end."""
     typed = typed.strip()
-    if len(typed) > MAX_PROMPT:
-        raise PromptTooLong(len(typed))
-    fitted = manifest.vocabulary.fit(typed)
+    fitted = manifest.vocabulary.fit(typed[-MAX_PROMPT:])
     text = fitted.text.strip()
     if fitted.dropped:  # what stood on both sides of it must not leave two spaces
         text = re.sub(" {2,}", " ", text)
-    if len(text) > MAX_PROMPT:  # a replacement may be longer than what it stands for
-        raise PromptTooLong(len(text))
     replaced = tuple(
         (character, plain)
         for character, plain in fitted.replaced
         if not (manifest.lowercase and character.lower() == plain)  # everything is lower-cased there: no news
     )
-    return Prompt(text, replaced, fitted.dropped, lost=bool(typed) and not text)
+    shortened = max(len(typed), len(text)) > MAX_PROMPT  # a replacement may be longer than what it stands for
+    return Prompt(text[-MAX_PROMPT:].strip(), replaced, fitted.dropped, shortened)

@@ -23,35 +23,23 @@ def with_echoes(text: str, escape: Callable[[str], str] = str) -> str:
 
 
 class Kind(Enum):
-    """What a reply is, for platforms that show the kinds differently."""
+    """What a reply is, for platforms that show the kinds differently, and for the metrics."""
 
     TEXT = "text"  # from the network, so it is never read as markup
     ANSWER = "answer"
-    REFUSAL = "refusal"
-
-
-class Cause(Enum):
-    """Why a request was refused, for the metrics."""
-
-    REFUSED = "refused"  # it cannot be done, or not now
-    FAILED = "failed"  # something is broken on the bot's side
-    RESTARTING = "restarting"
+    REFUSAL = "refused"
 
 
 @dataclass(frozen=True, slots=True)
 class Passage:
     """A generated text, ready to be read; it begins with `prompt`, the part that the person typed (may be empty).
 
-    `label` parts it from its neighbours when there are several. Raises `ValueError` when the text begins otherwise.
+    `label` parts it from its neighbours when there are several.
     """
 
     text: str
     prompt: str = ""
     label: str = ""
-
-    def __post_init__(self) -> None:
-        if not self.text.startswith(self.prompt):
-            raise ValueError("a passage begins with its prompt")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +74,7 @@ class Reply:
     `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
     the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
-    the picture shows, for platforms that cannot show one but have colours. `cause`: of a refusal.
+    the picture shows, for platforms that cannot show one but have colours.
     """
 
     kind: Kind
@@ -97,7 +85,6 @@ class Reply:
     picture: Picture | None = None
     shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
-    cause: Cause | None = None
 
     @classmethod
     def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
@@ -120,6 +107,10 @@ class Reply:
         return cls(Kind.ANSWER, text, picture=picture, shaded=shaded, actions=actions)
 
     @classmethod
-    def refusal(cls, text: str, cause: Cause = Cause.REFUSED) -> Reply:
+    def refusal(cls, text: str) -> Reply:
         """Something that does not work, said to the one person."""
-        return cls(Kind.REFUSAL, text, private=True, cause=cause)
+        return cls(Kind.REFUSAL, text, private=True)
+
+
+class Refused(Exception):
+    """What was asked for cannot be done; the message is for the user."""

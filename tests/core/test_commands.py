@@ -142,13 +142,14 @@ async def test_many_odd_characters_make_a_short_notice(commands: Commands) -> No
     assert len((await say(commands, f"/nietzsche The {odd}")).notice) < 150
 
 
-async def test_a_prompt_may_be_as_long_as_the_limit_and_no_longer(commands: Commands) -> None:
-    assert (await say(commands, "/nietzsche 0.7 " + "a" * MAX_PROMPT)).kind is Kind.TEXT
-    text = refused(await say(commands, "/nietzsche 0.7 " + "a" * (MAX_PROMPT + 1)))
-    assert "1,001" in text
-    assert "at most 1,000" in text
+async def test_of_a_prompt_that_is_too_long_the_end_is_read_and_that_is_said(commands: Commands) -> None:
+    longest = await say(commands, "/nietzsche 0.7 " + "a" * MAX_PROMPT)
+    assert (longest.kind, longest.notice) == (Kind.TEXT, "")
+    longer = await say(commands, "/nietzsche 0.7 b" + "a" * MAX_PROMPT)
+    assert longer.passages[0].prompt == longest.passages[0].prompt
+    assert "its last 1,000 characters" in longer.notice
     # Each of these becomes three characters.
-    assert "1,200" in refused(await say(commands, "/ladder " + "…" * 400))
+    assert "its last 1,000 characters" in (await say(commands, "/ladder " + "…" * 400)).notice
 
 
 async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one(
@@ -162,7 +163,7 @@ async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one
     assert (await say(commands, "/nietzsche 0.7 1886 was")).passages[0].prompt == "1886 was"
 
 
-@pytest.mark.parametrize("typed", ["nan", "inf", "-inf", "1e309", "-0", "0", "2.1", "9" * 3000])
+@pytest.mark.parametrize("typed", ["1e309", "-0", "0", "2.1", "9" * 3000])
 @pytest.mark.parametrize("command", ["nietzsche", "temperature"])
 async def test_a_temperature_that_cannot_be_used(commands: Commands, command: str, typed: str) -> None:
     text = refused(await say(commands, f"/{command} {typed}"))

@@ -24,7 +24,6 @@ from bot.core import buttons, messages
 from bot.core.ask import Where
 from bot.core.commands import COMMANDS, Commands, operator_commands, parse, user_commands
 from bot.core.parsing import (
-    PromptTooLong,
     TemperatureError,
     fit_prompt,
     parse_line,
@@ -123,20 +122,13 @@ def manifest(weights_folder: Path, request: pytest.FixtureRequest) -> Manifest:
 
 
 @given(ANYTHING, st.integers(1, 40))
-def test_whatever_opens_a_text_is_read_by_the_network_or_refused(manifest: Manifest, typed: str, times: int) -> None:
+def test_whatever_opens_a_text_is_read_by_the_network(manifest: Manifest, typed: str, times: int) -> None:
     typed = typed * times
-    try:
-        prompt = fit_prompt(typed, manifest)
-    except PromptTooLong as error:
-        told = messages.explain(error)
-        assert f"at most {MAX_PROMPT:,}" in told
-        assert not hostile.lively(told)
-        return
-    assert len(typed.strip()) <= MAX_PROMPT
+    prompt = fit_prompt(typed, manifest)
     assert len(prompt.text) <= MAX_PROMPT
     assert all(character in manifest.vocabulary for character in prompt.text)
     assert prompt.text == prompt.text.strip()
-    assert prompt.lost == bool(typed.strip() and not prompt.text)
+    assert prompt.shortened >= (len(typed.strip()) > MAX_PROMPT)
     again = fit_prompt(prompt.text, manifest)
     assert (again.text, again.replaced, again.dropped) == (prompt.text, (), ())
     for character in prompt.dropped:
@@ -146,7 +138,7 @@ def test_whatever_opens_a_text_is_read_by_the_network_or_refused(manifest: Manif
 @given(ANYTHING)
 def test_whatever_a_button_carries_is_of_a_known_form(data: str) -> None:
     button = buttons.decode(data)
-    assert button is None or (button.owner.isascii() and len(button.ask.slot) == 8)
+    assert button is None or data.split(":")[1] == button.owner
 
 
 # One thing each

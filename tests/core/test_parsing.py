@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 
 from bot.core.parsing import (
     Line,
-    NotANumber,
-    OutOfRange,
     TemperatureError,
     parse_line,
     parse_temperature,
@@ -51,26 +49,22 @@ def test_every_way_to_write_seven_tenths(typed: str) -> None:
     assert parse_temperature(typed) == 0.7
 
 
-@pytest.mark.parametrize("typed", ["0", "-0", "0.0999", "2.01", "-0.7", "−0.7", "1e309", "1e-400", "1886", "9" * 5000])
+@pytest.mark.parametrize(
+    "typed", ["0", "-0", "0.0999", "2.01", "-0.7", "−0.7", "9.9,", "1e309", "1e-400", "1886", "9" * 5000]
+)
 def test_a_number_out_of_range(typed: str) -> None:
-    with pytest.raises(OutOfRange) as caught:
+    with pytest.raises(TemperatureError) as caught:
         parse_temperature(typed)
     assert caught.value.typed == typed
-    with pytest.raises(OutOfRange):
+    with pytest.raises(TemperatureError):
         split_temperature(f"{typed} was a good year")
 
 
-@pytest.mark.parametrize("typed", ["nan", "NaN", "inf", "-inf", "+Infinity"])
-def test_what_a_computer_calls_a_number_but_nobody_else(typed: str) -> None:
-    with pytest.raises(NotANumber):
-        parse_temperature(typed)
-    with pytest.raises(NotANumber):
-        split_temperature(typed)
-
-
-@pytest.mark.parametrize("typed", ["", "hot", "0.7.1", "0,7,1", "1_0", "0x1", "1.", "½", "①", "0.7°", "--1", "e5"])
+@pytest.mark.parametrize(
+    "typed", ["", "hot", "nan", "-inf", "0.7.1", "0,7,1", "1_0", "0x1", "1.", "½", "①", "0.7°", "--1", "e5"]
+)
 def test_what_is_no_number(typed: str) -> None:
-    with pytest.raises(NotANumber):
+    with pytest.raises(TemperatureError):
         parse_temperature(typed)
 
 
@@ -121,7 +115,6 @@ def test_a_temperature_that_runs_into_its_prompt() -> None:
         '"0.7 is a number"',
         "t 1",
         "temperature",
-        "9.9, The",
         "0.7.1",
     ],
 )

@@ -86,7 +86,7 @@ async def test_of_a_ladder_the_last_text_is_shaded(commands: Commands) -> None:
 async def test_each_chat_and_each_person_has_a_last_text_of_their_own(commands: Commands) -> None:
     text = await say(commands, "/nietzsche 0.7 Man")
     other = await say(commands, "/nietzsche 0.7 Woman", chat="there")
-    assert (await say(commands, "/surprise", person="bob")).text == messages.NOTHING_TO_SHADE
+    assert (await say(commands, "/surprise", person="bob")).text == messages.NO_TEXT
     assert shaded(await say(commands, "/surprise")) == text.text
     assert shaded(await say(commands, "/surprise", chat="there")) == other.text
 
@@ -139,7 +139,7 @@ async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store)
     assert kept.written is not None
     assert kept.written.text.encode() in store_bytes(store)
     await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "ada"))
-    assert (await say(commands, "/surprise")).text == messages.NOTHING_TO_SHADE
+    assert (await say(commands, "/surprise")).text == messages.NO_TEXT
     assert kept.written.text.encode() not in store_bytes(store)
     assert prompt.encode() not in store_bytes(store)
 
@@ -181,7 +181,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
         kept = await store.conversation("telegram", "here", "ada")
         assert kept == Conversation("Man", 0.7, "v0", b"\0", "Man is", None)
         commands = Commands(generator, store, SETTINGS)
-        assert (await say(commands, "/surprise")).text == messages.NOTHING_TO_SHADE
+        assert (await say(commands, "/surprise")).text == messages.NO_TEXT
         assert (await say(commands, "/continue")).kind is Kind.TEXT
         shaded(await say(commands, "/surprise"))
 

@@ -84,7 +84,7 @@ def degrees(number: int) -> float:
 
 
 def a_temperature(number: int) -> tuple[str, Callable[[str], bool]]:
-    answer = messages.temperature_set(degrees(number))
+    answer = messages.your_temperature(degrees(number), 0.7)
     return f"/temperature {degrees(number)}", lambda text: text == answer
 
 

@@ -126,13 +126,13 @@ async def test_a_second_signal_ends_it_at_once(bot: Installation, number: signal
 async def test_after_a_kill_people_find_what_they_left(bot: Installation) -> None:
     (alice,) = people(bot, 1)
     async with bot.service() as service:
-        assert await asked(alice, "/temperature 0.3") == messages.temperature_set(0.3)
+        assert await asked(alice, "/temperature 0.3") == messages.your_temperature(0.3, 0.7)
         await asked(alice, f"/nietzsche {TYPED}")
         service.tell(signal.SIGKILL)
         assert await service.ended() == -signal.SIGKILL
     async with bot.service() as service:
         assert await asked(alice, "/temperature") == messages.your_temperature(0.3, 0.7)
-        assert await asked(alice, "/continue") != messages.NOTHING_TO_CONTINUE
+        assert await asked(alice, "/continue") != messages.NO_TEXT
         await service.stop()
 
 

@@ -452,7 +452,7 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
     path = tmp_path / "db.sqlite3"
     there = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal(), "LSTMEGA_LOG__LEVEL": "info"}
     async with bot.service() as service:
-        assert await asked(ada, "/temperature 1.3") == messages.temperature_set(1.3)
+        assert await asked(ada, "/temperature 1.3") == messages.your_temperature(1.3, 0.7)
         await asked(ada, "/nietzsche Ada")
         status, _, err = await bot.command("import", str(path), **there)
         assert status == 2
@@ -464,5 +464,5 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
     assert_no_secrets(out)
     async with bot.service(**there) as service:
         assert await asked(ada, "/temperature") == messages.your_temperature(1.3, 0.7)
-        assert await asked(ada, "/continue") not in {messages.NOTHING_TO_CONTINUE, ""}
+        assert await asked(ada, "/continue") not in {messages.NO_TEXT, ""}
         await service.stop()

@@ -353,10 +353,10 @@ async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
         slow.done.set()
         reply = await text
         assert reply.kind is Kind.TEXT
-        assert messages.FORGOTTEN_MEANWHILE in reply.notice
+        assert messages.NOT_SAVED in reply.notice
         assert await other.conversation("telegram", "c", "ada") == kept
         assert (await other.user_id("telegram", "ada") is not None) == bool(after)
-        assert messages.FORGOTTEN_MEANWHILE not in (await say(first, "/nietzsche")).notice
+        assert messages.NOT_SAVED not in (await say(first, "/nietzsche")).notice
 
 
 async def test_an_error_repeats_no_value_of_a_row(postgres: PostgresServer, address: Secret) -> None:
@@ -414,7 +414,7 @@ async def test_two_processes_share_a_database_and_survive_its_restart(
     settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}
     one, other = (bot.server.private(User(bot.server, 4711, "Ada")) for bot in bots)
     async with bots[0].service(**settings) as first, bots[1].service(**settings) as second:
-        assert await asked(one, "/temperature 1.3") == messages.temperature_set(1.3)
+        assert await asked(one, "/temperature 1.3") == messages.your_temperature(1.3, 0.7)
         assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
         assert (await first.ready())[0] == (await second.ready())[0] == 200
         with postgres.away():

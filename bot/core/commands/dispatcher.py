@@ -7,7 +7,7 @@ import difflib
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from contextlib import AsyncExitStack
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
@@ -16,11 +16,11 @@ from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Invalid, Where
-from bot.core.commands.catalogue import COMMANDS, name_of, operator_commands, user_commands
+from bot.core.commands.catalogue import name_of, operator_commands, user_commands
+from bot.core.commands.command import Command, Context
 from bot.core.commands.generation import OVERSHOOT
-from bot.core.commands.spec import CommandSpec, Context
 from bot.core.events import Answered, Event, Undelivered
-from bot.core.reply import Cause, Reply
+from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import Generator, ShuttingDown, Unavailable, WeightsError
@@ -46,7 +46,6 @@ class Commands:
         on_event: Callable[[Event], None] = lambda _: None,
         reload: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
-        self._generator = generator
         self.admission = Admission(
             lambda: generator.status().slots,
             settings.queue,
@@ -64,9 +63,9 @@ class Commands:
 
     def summary(self) -> str:
         """Returns what the bot is at this moment, in one line."""
-        return messages.summary(self._generator.weights.manifest)
+        return messages.summary(self._context.generator.weights.manifest)
 
-    def known_to(self, platform: str, user: str) -> dict[str, CommandSpec]:
+    def known_to(self, platform: str, user: str) -> dict[str, Command]:
         """Returns the commands that exist for this user, by name."""
         operator = self._context.is_operator(Where(platform, "", user))
         return user_commands() | (operator_commands() if operator else {})
@@ -81,13 +80,13 @@ class Commands:
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
-        known = self.known_to(where.platform, where.user)
         name = name_of(ask)
-        return await self._observed(where, name if name in known else _UNKNOWN, self._handle(ask, where, name, known))
+        label = name if name in self.known_to(where.platform, where.user) else _UNKNOWN
+        return await self._answer(label, where, self._run(ask, where))
 
     async def press(self, data: str, where: Where) -> Reply:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
-        return await self._observed(where, _BUTTON, self._press(data, where))
+        return await self._answer(_BUTTON, where, self._press(data, where))
 
     async def suggest(self, where: Where) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
@@ -100,8 +99,8 @@ class Commands:
 
     async def reload(self) -> str:
         """Loads the weights that CURRENT names and returns a sentence about it. Raises `WeightsError`."""
-        before = self._generator.weights.manifest.version
-        weights = await self._generator.reload()
+        before = self._context.generator.weights.manifest.version
+        weights = await self._context.generator.reload()
         return messages.reloaded(before, weights.manifest.version)
 
     async def moved(self, platform: str, old: str, new: str) -> None:
@@ -117,51 +116,51 @@ class Commands:
         """Notes that a reply could not be sent, through no fault of the user."""
         self._context.on_event(Undelivered(platform))
 
-    async def _observed(self, where: Where, name: str, work: Awaitable[Reply]) -> Reply:
+    async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
+        began, outcome = time.perf_counter(), "cancelled"
+        self._running += 1
+        self._idle.clear()
         with logs.request():
-            began = time.perf_counter()
-            outcome = "cancelled"
             try:
                 reply = await work
-                outcome = reply.kind.value if reply.cause is None else reply.cause.value
+                outcome = reply.kind.value
                 return reply
+            except messages.EXPECTED as error:
+                outcome = "refused"
+                return Reply.refusal(messages.explain(error))
+            except ShuttingDown as error:
+                outcome = "restarting"
+                return Reply.refusal(messages.explain(error))
+            except Exception as error:
+                outcome = "failed"
+                reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
+                log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
+                return Reply.refusal(messages.explain(error))
             finally:
-                self._context.on_event(Answered(where.platform, name, outcome, time.perf_counter() - began))
+                self._context.on_event(Answered(where.platform, label, outcome, time.perf_counter() - began))
+                self._running -= 1
+                if not self._running:
+                    self._idle.set()
 
     async def _press(self, data: str, where: Where) -> Reply:
         button = buttons.decode(data)
         if button is None:
-            return Reply.refusal(messages.NO_SUCH_BUTTON)
+            raise Refused(messages.NO_SUCH_BUTTON)
         if button.owner != where.user:
-            return Reply.refusal(messages.NOT_YOUR_TEXT)
-        return await self._handle(button.ask, where, name_of(button.ask), COMMANDS)
+            raise Refused(messages.NOT_YOUR_TEXT)
+        return await self._run(button.ask, where)
 
-    async def _handle(self, ask: Ask, where: Where, name: str, known: dict[str, CommandSpec]) -> Reply:
+    async def _run(self, ask: Ask, where: Where) -> Reply:
+        known = self.known_to(where.platform, where.user)
+        name = name_of(ask)
         if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-            return Reply.refusal(messages.unknown(name, nearest[0] if nearest else None))
-        spec = known[name]
-        self._running += 1
-        self._idle.clear()
-        try:
-            if self.closing:
-                raise ShuttingDown
-            if isinstance(ask, Invalid):
-                raise ask.error
-            async with AsyncExitStack() as stack:
-                if spec.exclusive:
-                    await stack.enter_async_context(self.admission.one_at_a_time((where.platform, where.user)))
-                reply = await spec.run(self._context, ask, where)
-            return replace(reply, private=True) if spec.private else reply
-        except Exception as error:
-            if isinstance(error, messages.EXPECTED):
-                return Reply.refusal(messages.explain(error))
-            if isinstance(error, ShuttingDown):
-                return Reply.refusal(messages.explain(error), Cause.RESTARTING)
-            reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
-            log.error("command.failed command=%s reason=%s", name, error, exc_info=None if reported else error)
-            return Reply.refusal(messages.explain(error), Cause.FAILED)
-        finally:
-            self._running -= 1
-            if not self._running:
-                self._idle.set()
+            nearest = difflib.get_close_matches(name, known, n=1)
+            raise Refused(messages.unknown(name, nearest[0] if nearest else None))
+        if self.closing:
+            raise ShuttingDown
+        if isinstance(ask, Invalid):
+            raise ask.error
+        command = known[name]
+        async with self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext():
+            reply = await command.run(self._context, ask, where)
+        return replace(reply, private=True) if command.private else reply

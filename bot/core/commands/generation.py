@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.core import messages
 from bot.core.ask import Where
-from bot.core.commands.spec import Context
+from bot.core.commands.command import Context
 from bot.core.events import TextWritten
 from bot.store.errors import StoreError
 from bot.store.store import Conversation
@@ -38,7 +38,7 @@ async def generate(
     began = time.perf_counter()
     async with context.admission.slot(
         where.queue_key,
-        f"{where.platform}:{where.user}",
+        where.user_key,
         characters=OVERSHOOT * sum(request.characters for request in requests),
         rows=len(requests),
         trusted=context.is_operator(where),
@@ -82,19 +82,24 @@ async def _ensure_user(context: Context, where: Where) -> int | None:
     return None
 
 
-async def save(context: Context, where: Where, user_id: int | None, text: Conversation) -> str:
+async def save(
+    context: Context,
+    where: Where,
+    user_id: int | None,
+    prompt: str,
+    temperature: float,
+    *,
+    generation: Generation,
+    written: ScoringRequest,
+) -> str:
     """Stores a text and its state. Returns what the user should know when that fails; they get the text anyway."""
     if user_id is None:
         return messages.NOT_SAVED
+    tail = (written.before + written.text)[-TAIL:]
+    text = Conversation(prompt, temperature, generation.version, generation.state, tail, written)
     try:
-        kept = await context.store.save_conversation(where.platform, where.chat, where.user, user_id, text)
+        saved = await context.store.save_conversation(where.platform, where.chat, where.user, user_id, text)
     except StoreError as error:
         log.error("text.not_stored reason=%s", error)
-        return messages.NOT_SAVED
-    return "" if kept else messages.FORGOTTEN_MEANWHILE
-
-
-def conversation(prompt: str, temperature: float, generation: Generation, written: ScoringRequest) -> Conversation:
-    """Returns what is stored of a text."""
-    tail = (written.before + written.text)[-TAIL:]
-    return Conversation(prompt, temperature, generation.version, generation.state, tail, written)
+        saved = False
+    return "" if saved else messages.NOT_SAVED

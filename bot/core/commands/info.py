@@ -1,35 +1,100 @@
-"""/about and /start: what the bot is."""
+"""/surprise, /about and /start, which show something, and the operators' /reload and /stats."""
 
 from __future__ import annotations
 
-from typing import Final
+import asyncio
+import logging
+from dataclasses import replace
 
-from bot.core import messages, pictures
-from bot.core.ask import About, Start, Where
-from bot.core.commands.spec import CommandSpec, Context
-from bot.core.reply import Reply
+from bot.core import messages
+from bot.core.ask import Ask, Where
+from bot.core.commands.command import Command, Context
+from bot.core.reply import Picture, Refused, Reply
+from generator import Surprisal, WeightsError
+from generator.scoring.palette import cells
+
+log = logging.getLogger(__name__)
 
 
-async def _about(context: Context, _ask: About, _where: Where) -> Reply:
-    weights = context.generator.weights
-    return Reply.answer(messages.about(weights.manifest), picture=await pictures.curve(weights))
+@Command(
+    "surprise",
+    "your last text here, shaded by how little I expected each character",
+    "o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
+    bare=True,
+    exclusive=True,
+)
+async def surprise(context: Context, _: Ask, where: Where) -> Reply:
+    """Shades the last text by the probabilities that the current weights give its characters."""
+    last = await context.store.conversation(where.platform, where.chat, where.user)
+    if last is None or last.written is None:
+        raise Refused(messages.NO_TEXT)
+    # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
+    async with context.admission.slot(
+        where.queue_key,
+        f"{where.user_key} /surprise",
+        characters=last.written.characters,
+        trusted=context.is_operator(where),
+        asked_at=where.asked_at,
+    ):
+        hard_wrapped = context.generator.weights.manifest.hard_wrapped
+        surprisal = await context.generator.score(last.written)
+        if last.written.seed is not None:
+            surprisal = replace(surprisal, given=last.prompt)
+        content = await asyncio.to_thread(_heatmap, surprisal, hard_wrapped=hard_wrapped)
+    return Reply.answer(
+        messages.surprised(surprisal, last.version),
+        picture=Picture(content, "surprise.png", messages.shading(surprisal)),
+        shaded=tuple(cells(surprisal, hard_wrapped=hard_wrapped)),
+    )
 
 
-async def _start(context: Context, _ask: Start, _where: Where) -> Reply:
+def _heatmap(surprisal: Surprisal, *, hard_wrapped: bool) -> bytes:
+    from generator.scoring import heatmap  # noqa: PLC0415 - Pillow, for this alone: 4 MB that most processes never need
+
+    return heatmap.png(heatmap.draw([("", surprisal)], hard_wrapped=hard_wrapped))
+
+
+@Command("about", "what I am made of, and how good I am", "de que sou feito e quão bom eu sou")
+async def about(context: Context, _ask: Ask, _where: Where) -> Reply:
+    """Describes the weights, with their training curve if it can be read."""
+    weights, curve, picture = context.generator.weights, "curve.png", None
+    try:
+        content = await asyncio.to_thread(weights.beside, curve)
+    except WeightsError as error:
+        log.warning("curve.unreadable reason=%s", error)
+    else:
+        if content is not None:
+            picture = Picture(content, curve, messages.curve(weights.manifest), weights.folder / curve)
+    return Reply.answer(messages.about(weights.manifest), picture=picture)
+
+
+@Command("start", "a greeting", "uma saudação")
+async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
+    """Says what to do."""
     return Reply.answer(messages.greeting(context.generator.weights.manifest))
 
 
-ABOUT: Final = CommandSpec(
-    name="about",
-    purpose="what I am made of, and how good I am",
-    portuguese="de que sou feito e quão bom eu sou",
-    asks=(About,),
-    run=_about,
+@Command(
+    "reload",
+    "loads the weights that CURRENT names",
+    "carrega os pesos que CURRENT nomeia",
+    private=True,
+    for_operators=True,
 )
-START: Final = CommandSpec(
-    name="start",
-    purpose="a greeting",
-    portuguese="uma saudação",
-    asks=(Start,),
-    run=_start,
-)
+async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
+    """Loads the weights that CURRENT names."""
+    return Reply.answer(str(await context.reload()))
+
+
+@Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True, for_operators=True)
+async def stats(context: Context, _ask: Ask, _where: Where) -> Reply:
+    """Says what the generator and the queue are doing."""
+    admission, generator = context.admission, context.generator
+    return Reply.answer(
+        messages.statistics(
+            generator.statistics(),
+            generator.weights.manifest.version,
+            waiting=admission.waiting,
+            refused=admission.refused,
+        )
+    )

@@ -25,7 +25,7 @@ from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError
 
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
-from bot.core.reply import Cause, Kind, Picture, Reply
+from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.bot_client import MayHaveArrived
 from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.rate_limit import RateLimiter
@@ -94,7 +94,7 @@ class Sender:
         try:
             await self._send(place, reply)
         except TimedOut:
-            await self._send(place, Reply.refusal(messages.UNCONFIRMED, Cause.FAILED))
+            await self._send(place, Reply.refusal(messages.UNCONFIRMED))
             raise
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:

@@ -27,7 +27,7 @@ async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -
     result = await here.bob.slash(here.channel, "surprise")
     assert result.ephemeral
     assert result.response is not None
-    assert as_shown(result.response.content) == messages.NOTHING_TO_SHADE
+    assert as_shown(result.response.content) == messages.NO_TEXT
     assert not result.response.attachments
 
 

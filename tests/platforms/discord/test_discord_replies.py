@@ -201,7 +201,7 @@ async def test_a_late_refusal_of_a_public_command_is_private_all_the_same(here: 
     assert result.response is None  # the placeholder is deleted
     [said] = result.followups
     assert said.ephemeral
-    assert as_shown(said.content) == messages.NOTHING_TO_CONTINUE
+    assert as_shown(said.content) == messages.NO_TEXT
     assert not here.channel.history(viewer=here.bob)
     assert here.sent("PATCH", "/@original$")[0]["content"] == EMPTY
 
@@ -213,7 +213,7 @@ async def test_a_placeholder_that_cannot_be_deleted_is_no_error_for_the_user(her
     here.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=500, times=None)
     gate.set()
     await here.env.settle()
-    assert [as_shown(said.content) for said in result.followups] == [messages.NOTHING_TO_CONTINUE]
+    assert [as_shown(said.content) for said in result.followups] == [messages.NO_TEXT]
 
 
 async def test_a_quick_refusal_is_never_deferred(here: World) -> None:

@@ -61,7 +61,7 @@ async def test_every_command_is_answered(chat: Chat) -> None:
     assert answers["start"].startswith("I write in the manner of")
     assert "/forgetme" in answers["help"]
     assert "weights: tiny-1" in answers["stats"]
-    assert answers["temperature 0.9"] == messages.temperature_set(0.9)
+    assert answers["temperature 0.9"] == messages.your_temperature(0.9, 0.7)
     await chat.send("/forgetme")
     question = await chat.next_message()
     assert question.text == messages.CONFIRM_FORGET
@@ -176,10 +176,10 @@ async def test_each_topic_of_a_forum_is_a_chat_of_its_own(server: TelegramServer
     assert (await forum.next_message()).thread == 7
     await forum.send("/continue", by=bob, topic=8)
     message = await forum.next_message()
-    assert (message.thread, message.text) == (8, messages.NOTHING_TO_CONTINUE)
+    assert (message.thread, message.text) == (8, messages.NO_TEXT)
     await forum.send("/continue", by=bob)
     message = await forum.next_message()
-    assert (message.thread, message.text) == (None, messages.NOTHING_TO_CONTINUE)
+    assert (message.thread, message.text) == (None, messages.NO_TEXT)
     await forum.send("/continue", by=bob, topic=7)
     message = await forum.next_message()
     assert (message.thread, message.labels) == (7, BUTTONS)

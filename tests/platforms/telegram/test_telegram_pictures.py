@@ -64,7 +64,7 @@ async def bot(server: TelegramServer, commands: ScriptedReplies) -> AsyncIterato
 @pytest.mark.usefixtures("bot")
 async def test_the_shaded_text_is_a_photo_with_a_caption(chat: Chat) -> None:
     await chat.send("/surprise")
-    assert (await chat.next_message()).text == messages.NOTHING_TO_SHADE
+    assert (await chat.next_message()).text == messages.NO_TEXT
     await chat.send("/nietzsche 0.7 The philosopher")
     await chat.next_message()
     await chat.send("/surprise")
@@ -86,7 +86,7 @@ async def test_in_a_group_it_answers_the_person_who_asked_with_their_own_text(
     await group.send("/nietzsche 0.7 The philosopher", by=alice)
     await group.next_message()
     await group.send("/surprise", by=bob)
-    assert (await group.next_message()).text == messages.NOTHING_TO_SHADE
+    assert (await group.next_message()).text == messages.NO_TEXT
     typed = await group.send("/surprise@lstmega_bot", by=alice)
     assert (await group.next_message()).reply_to == typed
     assert len(server.calls_of("sendPhoto")) == 1

@@ -26,7 +26,7 @@ def picture(path: Path | None = None) -> Picture:
 def test_in_a_pipe_the_surprise_is_a_sentence(chat_environment: dict[str, str]) -> None:
     out = pipe(chat_environment, b"/surprise\n/nietzsche 0.7 The philosopher\n/surprise\n")
     refusal, _, *answer = out.split("\n\n")
-    assert refusal == messages.NOTHING_TO_SHADE
+    assert refusal == messages.NO_TEXT
     assert answer[-1].startswith("Your last text surprises me by ")
     assert "bits per character" in answer[-1]
     assert ESCAPE not in out

@@ -1,4 +1,4 @@
-"""What a command is: its name, its notes in every language, its parser and its handler, declared together."""
+"""What a command is: its name, its help in every language, its parser and its handler, declared together."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from bot.config.schema import BotSection
 from bot.core.admission import Admission
-from bot.core.ask import Ask, Where
+from bot.core.ask import Ask, Plain, Where
 from bot.core.events import Event
 from bot.core.reply import Reply
 from bot.store.store import Store
@@ -28,7 +28,7 @@ class Context:
 
     def is_operator(self, where: Where) -> bool:
         """Returns whether the user operates the bot."""
-        return f"{where.platform}:{where.user}" in self.settings.operators
+        return where.user_key in self.settings.operators
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,27 +40,35 @@ class OptionNote:
     portuguese: str
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CommandSpec:
-    """A command: what it does in a few words, how it is parsed, and what runs it.
+Handler = Callable[[Context, Any, Where], Awaitable[Reply]]
 
-    `run` handles the kinds in `asks`. `parse` makes one of what follows the command's name, or raises `ValueError`;
-    without it, that is the first kind. `bare`: anything behind the name is refused. `exclusive`: it reads or changes
+
+@dataclass(slots=True)
+class Command:
+    """A command and what it does in a few words. Decorates its handler, which gets an `Ask` of the kind `ask`.
+
+    `arguments`: how those are shown in the help. `parse` makes an `Ask` of what follows the command's name, or raises
+    `ValueError`; without it, that is ignored, or refused if the command is `bare`. `exclusive`: it reads or changes
     what is stored about the user, so it runs alone for them. `private`: only the user sees the reply.
     """
 
     name: str
     purpose: str
     portuguese: str
-    asks: tuple[type[Ask], ...]
-    run: Callable[[Context, Any, Where], Awaitable[Reply]]
-    parse: Callable[[str], Ask] | None = None
     arguments: str = ""
     options: Mapping[str, OptionNote] = field(default_factory=dict)
+    ask: type[Ask] = Plain
+    parse: Callable[[str], Ask] | None = None
     bare: bool = False
     exclusive: bool = False
     private: bool = False
     for_operators: bool = False
+    run: Handler = field(init=False)
+
+    def __call__(self, run: Handler) -> Command:
+        """Returns the command, run by `run`."""
+        self.run = run
+        return self
 
     @property
     def usage(self) -> str:
