@@ -199,12 +199,12 @@ def shading(surprise: Surprisal) -> str:
 def fitted(prompt: Prompt) -> str:
     """What became of a prompt that the network cannot read as it was typed; empty when it can."""
     notices = [f"That prompt is long, so I read its last {MAX_PROMPT:,} characters."] if prompt.shortened else []
-    if prompt.dropped:
-        notices.append(f"I left out {_listed([visible(character) for character in prompt.dropped])}.")
+    changes = [f"left out {_listed([visible(typed) for typed in prompt.dropped])}"] if prompt.dropped else []
     if prompt.replaced:
-        notices.append(f"I wrote {_listed([f'{plain} for {visible(typed)}' for typed, plain in prompt.replaced])}.")
-    if prompt.dropped or prompt.replaced:
-        notices.append("My network never saw those." if prompt.text else "Nothing was left, so I began on my own.")
+        changes.append(f"wrote {_listed([f'{plain} for {visible(typed)}' for typed, plain in prompt.replaced])}")
+    if changes:
+        end = "my network never saw them" if prompt.text else "nothing was left of the prompt, so I began on my own"
+        notices.append(f"I {' and '.join(changes)}: {end}.")
     return " ".join(notices)
 
 
