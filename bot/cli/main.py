@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import io
+import logging
 import os
 import sys
 from collections.abc import Sequence
 from typing import Final
 
-from bot.cli.exit_codes import BROKEN_PIPE, FAILURE, INTERRUPTED, USAGE, fail
+from bot.cli.errors import BROKEN_PIPE, FAILURE, INTERRUPTED, REPORTED, exit_code
 from bot.cli.parser import parse_arguments
-from bot.config.loader import ConfigError
-from bot.store.errors import StoreError, StoreUnavailable
-from generator import GeneratorError, InvalidRequest, WeightsError
+from bot.config.loader import load
 from generator.dependencies import how_to_install
 
-_PERMANENT: Final = (InvalidRequest, WeightsError, StoreError)
-"""Errors that another attempt would meet again."""
-_REPORTED: Final = (ConfigError, GeneratorError, StoreError, ModuleNotFoundError)
 _OUTPUT_FAILED: Final = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}
 
 
@@ -29,12 +26,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal that has no “ gets a question mark, not a crash
     options = parse_arguments(arguments)
     try:
-        code: int = options.run(options)
+        config = load(options.config, os.environ)
+        logging.basicConfig(level=config.log.level.upper(), format="lstmega: %(levelname)s: %(message)s")
+        logging.getLogger("aiosqlite").setLevel(logging.INFO)  # its debug lines hold what is stored
+        code = asyncio.run(options.run(options, config)) or 0
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except _REPORTED as error:
-        return _report(options.prog, error)
+    except REPORTED as error:
+        code, message = exit_code(error), options.redact(str(error))
+    except ModuleNotFoundError as error:
+        code, message = FAILURE, f"{error.name} is not installed; {how_to_install()}"
     except BrokenPipeError:
         _discard_output()
         return BROKEN_PIPE
@@ -42,19 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if error.filename is not None or error.errno not in _OUTPUT_FAILED:
             raise
         _discard_output()
-        return fail(options.prog, FAILURE, f"cannot write the output: {(error.strerror or '').lower()}")
+        code, message = FAILURE, f"cannot write the output: {(error.strerror or '').lower()}"
     except KeyboardInterrupt:
         return INTERRUPTED
-
-
-def _report(prog: str, error: Exception) -> int:
-    """Prints why a command failed; returns the exit code."""
-    if isinstance(error, ConfigError):
-        return fail(prog, USAGE, *error.problems)
-    if isinstance(error, ModuleNotFoundError):
-        return fail(prog, FAILURE, f"{error.name} is not installed; {how_to_install()}")
-    temporary = isinstance(error, StoreUnavailable) or not isinstance(error, _PERMANENT)
-    return fail(prog, FAILURE if temporary else USAGE, str(error))
+    for line in message.splitlines():
+        print(f"{options.parser.prog}: {line}", file=sys.stderr)
+    return code
 
 
 def _discard_output() -> None:

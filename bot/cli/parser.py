@@ -1,4 +1,4 @@
-"""The options of every command."""
+"""The options of every command. A command's help is the docstring of its function."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NoReturn
+from typing import Final, NoReturn
 
-from bot.cli import handlers
-from bot.cli.exit_codes import USAGE
-from bot.core.parsing import TemperatureError, parse_temperature
-from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, SETTINGS
+from bot.cli import commands
+from bot.cli.errors import USAGE
+from bot.config.schema import Config
+from generator.sampling_params import SETTINGS
 from generator.types import MAX_LENGTH
+
+DEFAULT_CONFIG: Final = Path("config.toml")
 
 
 def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses a command line. `run` of the result is the command's function, `prog` its name for error messages.
+    """Parses a command line. Of the result, `run` is the command's function and `parser` its parser.
 
     Exits after `--help` and `--version`, and with `USAGE` and one line for a mistake.
     """
-    parser = _parser()
-    options, unknown = parser.parse_known_args(arguments)
+    options, unknown = _parser().parse_known_args(arguments)
     if unknown:
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    options.prog = options.parser.prog
     return options
 
 
@@ -45,52 +45,43 @@ def _parser() -> argparse.ArgumentParser:
         epilog=f"Begin with: {prog} chat",
     )
     parser.add_argument("--version", action="version", version=f"lstmega {_version()}")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
+    parser.set_defaults(redact=str)
+    default = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
-    def command(name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    def command(run: Callable[[argparse.Namespace, Config], object]) -> Callable[..., argparse.Action]:
         summary, _, details = (inspect.getdoc(run) or "").partition("\n\n")
-        added = commands.add_parser(
-            name,
+        added = subparsers.add_parser(
+            run.__name__.rstrip("_"),
             help=summary[:1].lower() + summary[1:].removesuffix("."),
             description=summary,
             epilog=details.replace("{prog}", prog),
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
         added.set_defaults(run=run, parser=added)
-        added.add_argument(
-            "--config", type=Path, metavar="FILE", help="configuration (default: config.toml, if there is one here)"
-        )
-        return added
+        help_text = "configuration (default: config.toml, if there is one here)"
+        added.add_argument("--config", type=Path, default=default, metavar="FILE", help=help_text)
+        return added.add_argument
 
-    command("chat", handlers.chat)
-    for service in (command("run", handlers.run), command("sync", handlers.sync)):
-        service.add_argument(
-            "--log-format", choices=["human", "json"], default="human", help="of the log on standard error"
-        )
-    _add_generate_options(command("generate", handlers.generate))
-    command("check", handlers.check)
-    backup = command("backup", handlers.backup)
-    backup.add_argument("file", type=Path, metavar="FILE", help="the copy; must not exist yet")
-    restore = command("import", handlers.import_database)
-    restore.add_argument("file", type=Path, metavar="FILE", help="an SQLite file of this bot, or an older version's")
-    command("reload", handlers.reload)
-    return parser
-
-
-def _add_generate_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("text", nargs="*", type=_text, metavar="TEXT", help="the prompt, as --prompt")
-    parser.add_argument("--prompt", type=_text, metavar="TEXT", help="how the text begins")
+    command(commands.chat)
+    for add in (command(commands.run), command(commands.sync)):
+        add("--log-format", choices=["human", "json"], default="human", help="of the log on standard error")
+    add = command(commands.generate)
+    add("text", nargs="*", type=text, metavar="TEXT", help="the prompt, as --prompt")
+    add("--prompt", type=text, metavar="TEXT", help="how the text begins")
     for name, setting in SETTINGS.items():
-        kind = _temperature if name == "temperature" else _whole if setting.kind is int else _real
-        parser.add_argument(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=setting.range.title)
-    parser.add_argument(
-        "--length", type=_whole, metavar="N", help=f"about so many characters, 1 to {MAX_LENGTH}; ends with a sentence"
-    )
-    parser.add_argument("--seed", type=_whole, metavar="N", help="the same seed and options give the same text")
-    parser.add_argument(
-        "--weights", type=Path, metavar="FOLDER", help="a weights folder, or one version's folder in it"
-    )
-    parser.add_argument("--verbose", action="store_true", help="print the seed on standard error")
+        kind = int if setting.kind is int else number
+        add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=setting.range.title)
+    add("--length", type=int, metavar="N", help=f"about so many characters, 1 to {MAX_LENGTH}; ends with a sentence")
+    add("--seed", type=int, metavar="N", help="the same seed and options give the same text")
+    add("--weights", type=Path, metavar="FOLDER", help="a weights folder, or one version's folder in it")
+    add("--verbose", action="store_true", help="print the seed on standard error")
+    command(commands.check)
+    command(commands.backup)("file", type=Path, metavar="FILE", help="the copy; must not exist yet")
+    imported = "an SQLite file of this bot, or an older version's"
+    command(commands.import_)("file", type=Path, metavar="FILE", help=imported)
+    command(commands.reload)
+    return parser
 
 
 def _version() -> str:
@@ -100,32 +91,20 @@ def _version() -> str:
         return "(not installed)"
 
 
-def _text(typed: str) -> str:
+# The names of these stand in argparse's errors: "invalid number value: 'hot'".
+
+
+def text(typed: str) -> str:
     """Refuses bytes that are not text in the terminal's encoding, which Python passes as lone surrogates."""
-    for character in typed:
-        if "\udc80" <= character <= "\udcff":
-            encoding = sys.getfilesystemencoding()
-            raise argparse.ArgumentTypeError(f"the byte 0x{ord(character) - 0xDC00:02x} is not {encoding} text")
+    try:
+        typed.encode()
+    except UnicodeEncodeError as error:
+        byte = ord(typed[error.start]) - 0xDC00
+        message = f"the byte 0x{byte:02x} is not {sys.getfilesystemencoding()} text"
+        raise argparse.ArgumentTypeError(message) from None
     return typed
 
 
-def _temperature(typed: str) -> float:
-    try:
-        return parse_temperature(typed)
-    except TemperatureError as error:
-        raise argparse.ArgumentTypeError(
-            f"{typed[:40]!r} is not a number from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}"
-        ) from error
-
-
-def _whole(typed: str) -> int:
-    if not typed.removeprefix("-").isdecimal() or len(typed) > 40:
-        raise argparse.ArgumentTypeError(f"{typed[:40]!r} is not a whole number")
-    return int(typed)
-
-
-def _real(typed: str) -> float:
-    try:
-        return float(typed.replace(",", "."))
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{typed[:40]!r} is not a number") from error
+def number(typed: str) -> float:
+    """Reads a number with a decimal point or comma."""
+    return float(typed.replace(",", "."))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from typing import Final
 
 import msgspec
 
+from bot.cli.errors import UsageError
 from bot.config.schema import Config
 from bot.service.reload_socket import REQUEST, Answer, socket_path
 
@@ -14,7 +16,7 @@ TIMEOUT_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""
 
 
-class NoService(Exception):
+class NoService(UsageError):
     """No service answers; one line: where that was, and what to do."""
 
 
@@ -28,25 +30,25 @@ def is_running(config: Config) -> bool:
         return True
 
 
-def request_reload(config: Config, timeout: float = TIMEOUT_SECONDS) -> Answer:
-    """Requests the weights that CURRENT names, and waits at most `timeout` seconds until they serve or are refused.
+async def request_reload(config: Config, within: float = TIMEOUT_SECONDS) -> Answer:
+    """Requests the weights that CURRENT names, and waits at most `within` seconds until they serve or are refused.
 
     Raises `NoService`.
     """
     path = socket_path(config)
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.settimeout(timeout)
-        try:
-            connection.connect(str(path))
-            connection.sendall(REQUEST)
-            content = connection.makefile("rb").read()
-        except TimeoutError:
-            raise NoService(f"the service has not answered for {timeout:g} s; its log says why") from None
-        except PermissionError:
-            raise NoService(f"{path} is another user's; run `reload` as the service's user, or send SIGHUP") from None
-        except OSError:
-            place = f"with its state in {path.parent} and [http] port {config.http.port}"
-            raise NoService(f"no service is running {place}; in a running `chat`, type /reload") from None
+    try:
+        async with asyncio.timeout(within):
+            reader, writer = await asyncio.open_unix_connection(path)
+            writer.write(REQUEST)
+            content = await reader.read()
+            writer.close()
+    except TimeoutError:
+        raise NoService(f"the service has not answered for {within:g} s; its log says why") from None
+    except PermissionError:
+        raise NoService(f"{path} is another user's; run `reload` as the service's user, or send SIGHUP") from None
+    except OSError:
+        place = f"with its state in {path.parent} and [http] port {config.http.port}"
+        raise NoService(f"no service is running {place}; in a running `chat`, type /reload") from None
     try:
         return msgspec.json.decode(content, type=Answer)
     except msgspec.DecodeError:

@@ -232,7 +232,7 @@ def printable(typed: str) -> str:
 _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     Refused: str,
     TemperatureError: lambda error: (
-        f"I cannot use “{echo(error.typed)}” as a temperature: those are numbers from {MIN_TEMPERATURE} (careful) to"
+        f"{echo(error.typed)} is no temperature of mine: they are numbers from {MIN_TEMPERATURE} (careful) to"
         f" {MAX_TEMPERATURE} (wild). Type /temperature 0.7, or /temperature default; a text that begins with it is"
         f" /nietzsche 0.7 {echo(error.typed)} …"
     ),

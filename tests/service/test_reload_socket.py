@@ -44,7 +44,7 @@ async def service(config: Config, reload: Callable[[], object]) -> AsyncIterator
 
 
 async def request(config: Config, seconds: float = 10.0) -> Answer:
-    return await asyncio.to_thread(request_reload, config, seconds)
+    return await request_reload(config, seconds)
 
 
 async def test_it_says_which_weights_serve_now(
@@ -129,6 +129,6 @@ async def test_a_service_that_does_not_answer(config: Config) -> None:
             await request(config, seconds=0.1)
 
 
-def test_without_a_service(config: Config) -> None:
+async def test_without_a_service(config: Config) -> None:
     with pytest.raises(NoService, match=r"no service is running with its state in .* type /reload"):
-        request_reload(config)
+        await request_reload(config)

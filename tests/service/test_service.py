@@ -17,7 +17,7 @@ import pytest
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
-from bot.cli.exit_codes import USAGE
+from bot.cli.errors import USAGE
 from bot.cli.reload_client import request_reload
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
@@ -220,7 +220,7 @@ async def test_weights_that_the_configuration_pins_stay(
     async with running(config, platform):
         add_tiny_version(tiny_folder, "tiny-2", 2)
         activate(tiny_folder, "tiny-2")
-        answer = await asyncio.to_thread(request_reload, config)
+        answer = await request_reload(config)
         assert answer.message == "tiny-1 serves already; CURRENT names no other."
         tell(signal.SIGTERM)
 

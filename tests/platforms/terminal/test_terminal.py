@@ -49,7 +49,7 @@ def test_replies_in_a_pipe_are_parted_by_a_blank_line(chat_environment: dict[str
         b"/forgetme now\n/help\n/forgetme\n/forgetme",
     )
     assert out.split("\n\n") == [
-        "Your temperature is 0.9 from now on. Try it: /nietzsche",
+        "Your temperature is 0.9. /temperature default goes back to 0.7.",
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         "To have that as the prompt of a text, type /nietzsche hello",
         "Commands begin with a slash: /nietzsche 0.7",
@@ -81,20 +81,20 @@ def test_odd_input_is_no_trouble(chat_environment: dict[str, str]) -> None:
     assert pipe(chat_environment, b"") == ""
     assert "I know no command" in pipe(chat_environment, b"/\xff\xfe\x00\x1b]0;title\x07\n")
     assert ESCAPE not in pipe(chat_environment, b"\x1b[2J\x1b[31mred\n/nietzsche 0.7 \x1b[31mred\n/\x1b[31m\n")
-    assert "at most 1,000" in pipe(chat_environment, b"/nietzsche " + b"a" * 300_000)
+    assert "its last 1,000 characters" in pipe(chat_environment, b"/nietzsche " + b"a" * 300_000)
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"])
 def test_a_byte_order_mark_does_not_lose_the_first_command(chat_environment: dict[str, str], encoding: str) -> None:
     mark = "\ufeff" if encoding in {"utf-16-le", "utf-16-be"} else ""
     typed = f"{mark}/temperature 0.9\r\n/temperature 0,8".encode(encoding)
-    assert pipe(chat_environment, typed).count("from now on") == 2
+    assert pipe(chat_environment, typed).count("Your temperature is") == 2
 
 
 @pytest.mark.parametrize("word", ["quit", "exit", "q", "/quit", " /EXIT "])
 def test_words_that_leave_end_a_pipe(chat_environment: dict[str, str], word: str) -> None:
     out = pipe(chat_environment, f"/temperature 0.9\n{word}\n/temperature 0.8\n".encode())
-    assert out == "Your temperature is 0.9 from now on. Try it: /nietzsche\n"
+    assert out == "Your temperature is 0.9. /temperature default goes back to 0.7.\n"
 
 
 async def test_no_more_is_read_from_a_pipe_than_is_needed() -> None:
