@@ -103,7 +103,7 @@ async def _database(place: Path | Secret) -> str:
     folder = next(folder for folder in place.parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
         raise _Problem(f"{place}: {folder} cannot be written; change [store] path")
-    if not os.access(place, os.F_OK):
+    if not await asyncio.to_thread(place.exists):
         return f"{place}: not there yet; the first start creates it"
     if not os.access(place, os.R_OK | os.W_OK):
         raise _Problem(f"{place}: cannot be written; change its owner or [store] path")
