@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from contextlib import closing
 from typing import Final
 
 import msgspec
@@ -39,9 +40,9 @@ async def request_reload(config: Config, within: float = TIMEOUT_SECONDS) -> Ans
     try:
         async with asyncio.timeout(within):
             reader, writer = await asyncio.open_unix_connection(path)
-            writer.write(REQUEST)
-            content = await reader.read()
-            writer.close()
+            with closing(writer):
+                writer.write(REQUEST)
+                content = await reader.read()
     except TimeoutError:
         raise NoService(f"the service has not answered for {within:g} s; its log says why") from None
     except PermissionError:
