@@ -25,13 +25,10 @@ class Platform(Protocol):
 
     @property
     def problem(self) -> str:
-        """Why they do not, where the platform knows; else empty."""
+        """Why it does not, where the platform knows; else empty."""
 
     async def serve(self) -> None:
-        """Connects and serves until it is cancelled.
-
-        Raises `BadToken`, or any other exception when a retry makes sense.
-        """
+        """Connects and serves until it is cancelled. Raises `BadToken`, or anything else when a retry makes sense."""
 
     async def drain(self) -> None:
         """Returns when every event that was received is answered."""

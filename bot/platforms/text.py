@@ -55,9 +55,8 @@ def first_piece(
     if length(len(text)) <= limit:
         return text
     fits = max(bisect_right(range(min(len(text), limit) + 1), limit, key=length) - 1, 1)
-    for pattern in breaks:
-        ends = [match.end() for match in pattern.finditer(text, fits // 2, fits + 1)]
+    for pattern, earliest in [*((pattern, fits // 2) for pattern in breaks), (_WORDS, 1)]:
+        ends = [match.end() for match in pattern.finditer(text, earliest, fits + 1)]
         if ends:
             return text[: ends[-1]].rstrip()
-    ends = [match.end() for match in _WORDS.finditer(text, 1, fits + 1)]
-    return text[: ends[-1] if ends else fits].rstrip()
+    return text[:fits].rstrip()

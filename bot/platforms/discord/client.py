@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import sys
 import time
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -16,7 +15,6 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.config.schema import DiscordSection
-from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, is_private, parse
@@ -31,23 +29,16 @@ from bot.store.store import Store
 PLATFORM: Final = "discord"
 CLOSE_SECONDS: Final = 2.0
 """How long a gateway may take to confirm that a connection closes; discord.py would wait for half a minute."""
-LAUNCH_SECONDS: Final = 60.0
-"""A shard that has not connected by then counts as a failure of the platform."""
 SESSION_SECONDS: Final = 90.0
-"""How long a gateway may take to acknowledge a session. More than 86.4, since Discord allows 1,000 new sessions a day
-(https://discord.com/developers/docs/events/gateway#session-start-limit-object)."""
+"""How long a gateway may take to accept a connection, and again to acknowledge a session. More than 86.4, since Discord
+allows 1,000 new sessions a day (https://discord.com/developers/docs/events/gateway#session-start-limit-object)."""
 SUGGESTION_SECONDS: Final = 30.0
-"""How long suggestions are kept while a user types: Discord asks for them at every key."""
-_MAX_SUGGESTIONS: Final = 1024
-"""Users."""
+"""How long suggestions are kept at most, since Discord asks for them at every key."""
 log = logging.getLogger(__name__)
 
 
 class Client(discord.AutoShardedClient):
-    """One connection from log-in to close; the next one needs a new client.
-
-    `for_operators`: whether the operators' commands are registered.
-    """
+    """One connection from log-in to close; the next one needs a new client. `for_operators`: see `CommandTree`."""
 
     def __init__(self, core: Commands, store: Store, settings: DiscordSection, *, for_operators: bool) -> None:
         super().__init__(
@@ -60,35 +51,27 @@ class Client(discord.AutoShardedClient):
         )
         if settings.gateway_url:
             self._use_gateway(yarl.URL(settings.gateway_url))
-        self.registered = False
         self._core = core
         self._store = store
         self._replying: set[asyncio.Task[Any]] = set()
-        self._pending: dict[int, asyncio.TimerHandle] = {}
-        """The shards whose session Discord has not acknowledged yet, with what happens if it never does."""
+        self._pending: dict[int, asyncio.TimerHandle] = {}  # shards whose session Discord has not acknowledged yet
         self._events = RecentKeys()
-        self._suggestions: dict[int, tuple[float, dict[float, str]]] = {}
-        """By user, with the time when they expire."""
+        self._suggestions: dict[int, dict[float, str]] = {}  # by user
+        self._suggestions_expire = 0.0
         self.tree = CommandTree(self, self._handle, self._suggest, for_operators=for_operators)
 
     async def setup_hook(self) -> None:
         """Registers commands that changed, after the log-in. If that fails, the bot serves with the old ones."""
         try:
-            self.registered = await self.tree.register(self._store)
+            await self.tree.register(self._store)
         except (discord.DiscordException, StoreError) as error:
             log.error("discord.sync_failed reason=%s", " ".join(str(error).split()))
 
-    async def drain(self, *, cancel: bool = False) -> None:
-        """Waits for the replies in progress; `cancel`: cancels them first."""
+    async def drain(self) -> None:
+        """Waits for the replies in progress."""
         await asyncio.sleep(0)  # an event that has just arrived has a task by now, but that has not begun
-        replying = self._replying.copy()
-        if cancel:
-            for task in replying:
-                task.cancel()
-        if replying:
-            await asyncio.wait(replying)
-
-    # ---- requests -------------------------------------------------------------------------------------------------
+        if self._replying:
+            await asyncio.wait(self._replying.copy())
 
     async def on_interaction(self, interaction: Interaction) -> None:
         """Answers a button; the tree answers the other kinds."""
@@ -100,10 +83,7 @@ class Client(discord.AutoShardedClient):
             await self._respond(interaction.id, responder, self._core.press(data, _where(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
-        """Answers a message that begins with a mention of the bot, which Discord delivers without a privileged intent.
-
-        Others arrive without their text, except those in direct messages.
-        """
+        """Answers a message that begins with a mention of the bot. Without a privileged intent others have no text."""
         if message.author.bot or self.user is None:
             return
         mention = re.match(rf"\s*<@!?{self.user.id}>", message.content)
@@ -117,22 +97,14 @@ class Client(discord.AutoShardedClient):
         where = Where(PLATFORM, str(message.channel.id), str(message.author.id))
         await self._respond(message.id, responder, self._core.handle(ask, where))
 
-    async def _handle(self, interaction: Interaction, ask: Ask | None) -> None:
-        """Answers a slash command; with a refusal if it was not understood."""
+    async def _handle(self, interaction: Interaction, ask: Ask) -> None:
         self._suggestions.pop(interaction.user.id, None)
-        responder = InteractionResponder(interaction, private=ask is None or is_private(ask))
-        await self._respond(interaction.id, responder, self._reply(interaction, ask))
-
-    async def _reply(self, interaction: Interaction, ask: Ask | None) -> Reply:
-        return Reply.refusal(messages.UNEXPECTED) if ask is None else await self._core.handle(ask, _where(interaction))
+        responder = InteractionResponder(interaction, private=is_private(ask))
+        await self._respond(interaction.id, responder, self._core.handle(ask, _where(interaction)))
 
     async def _respond(self, event: int, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
-        """Sends the reply, in the task that discord.py made for the event; `drain` waits for it.
-
-        A resumed session may repeat an event that was received.
-        """
-        task = asyncio.current_task()
-        if task is None or not self._events.add(event):
+        task = asyncio.current_task()  # which discord.py made for the event
+        if task is None or not self._events.add(event):  # a resumed session may repeat an event
             work.close()
             return
         self._replying.add(task)
@@ -143,21 +115,17 @@ class Client(discord.AutoShardedClient):
 
     async def _suggest(self, interaction: Interaction) -> dict[float, str]:
         user, now = interaction.user.id, time.monotonic()
-        expires, suggestions = self._suggestions.get(user, (now, {}))
-        if expires <= now:
-            suggestions = await self._core.suggest(_where(interaction))
-            if len(self._suggestions) >= _MAX_SUGGESTIONS:
-                self._suggestions.clear()
-            self._suggestions[user] = (now + SUGGESTION_SECONDS, suggestions)
-        return suggestions
-
-    # ---- connections ----------------------------------------------------------------------------------------------
+        if now >= self._suggestions_expire:
+            self._suggestions.clear()
+            self._suggestions_expire = now + SUGGESTION_SECONDS
+        if user not in self._suggestions:
+            self._suggestions[user] = await self._core.suggest(_where(interaction))
+        return self._suggestions[user]
 
     @property
     def connected(self) -> bool:
-        """Whether Discord has acknowledged the session of every shard, and its connection is open."""
-        closed = self.is_closed() or any(shard.is_closed() for shard in self.shards.values())
-        return self.is_ready() and not closed and not self._pending
+        """Whether Discord has acknowledged the session of every shard."""
+        return self.is_ready() and not self.is_closed() and not self._pending
 
     def _use_gateway(self, gateway: yarl.URL) -> None:
         """Opens every connection at `gateway`, also one that resumes a session at the address in READY."""
@@ -171,7 +139,7 @@ class Client(discord.AutoShardedClient):
     async def launch_shard(self, gateway: yarl.URL, shard_id: int, *, initial: bool = False) -> None:
         """Connects a shard. Raises `TimeoutError` where discord.py would retry for ever, one call deeper each time."""
         DiscordWebSocket.DEFAULT_GATEWAY = gateway  # for a new session after a lost one
-        async with asyncio.timeout(LAUNCH_SECONDS):
+        async with asyncio.timeout(SESSION_SECONDS):
             await super().launch_shard(gateway, shard_id, initial=initial)
         self._await_session(shard_id)
 
@@ -200,12 +168,11 @@ class Client(discord.AutoShardedClient):
 
     on_shard_resumed = on_shard_connect
 
-    async def on_error(self, event_method: str, /, *_args: Any, **_named: Any) -> None:
-        """Logs an unexpected error of a handler, without the event: it may be a user's message."""
-        log.error("discord.event_failed event=%s", event_method, exc_info=sys.exception())
-
     async def close(self) -> None:
-        """Closes the connections, and the sockets of a gateway that does not answer."""
+        """Cancels the replies in progress, and closes the connections, also if a gateway does not answer."""
+        for task in self._replying:
+            task.cancel()
+        await self.drain()
         for timer in self._pending.values():
             timer.cancel()
         closing = asyncio.create_task(super().close())

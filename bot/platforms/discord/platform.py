@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -22,6 +21,7 @@ from bot.store.store import Store
 
 _AUTHENTICATION_FAILED: Final = 4004
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
+_REFUSED: Final = "Discord refuses the token; take a new one from the page “Bot” of the application"
 
 
 class Discord:
@@ -49,29 +49,31 @@ class Discord:
         return self._client is not None and self._client.connected
 
     async def serve(self) -> None:
-        """Connects and serves until it is cancelled, which cancels replies in progress (see `drain`).
-
-        Raises `BadToken` when Discord refuses the token, and anything else when a retry makes sense.
-        """
-        with _token_checked():
-            async with self._new_client() as client:
-                self._client = client
-                # discord.py swallows a cancellation that comes while a shard reconnects. So it runs in a task of its
-                # own, which ends because the client is closed.
-                running = asyncio.create_task(client.start(self._token), name=PLATFORM)
-                try:
-                    await asyncio.wait({running})
-                finally:
-                    self._client = None
-                    await client.drain(cancel=True)
-                    await client.close()
-                    running.cancel()
-                    await asyncio.gather(running, return_exceptions=True)
+        """See `Platform`. A cancellation cancels replies in progress (see `drain`)."""
+        async with self._new_client() as client:
+            self._client = client
+            # discord.py swallows a cancellation that comes while a shard reconnects. So it runs in a task of its own,
+            # which ends because the client is closed.
+            running = asyncio.create_task(client.start(self._token), name=PLATFORM)
+            try:
+                await asyncio.wait({running})
+            finally:
+                self._client = None
+                await client.close()
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
+            try:
                 await running
+            except discord.LoginFailure:
+                raise BadToken(_REFUSED) from None
+            except discord.ConnectionClosed as error:
+                if error.code == _AUTHENTICATION_FAILED:
+                    raise BadToken(_REFUSED) from None
+                raise
         raise ConnectionError("Discord ended the connection")
 
     async def drain(self) -> None:
-        """Returns when every event that was received before the call is answered."""
+        """See `Platform`."""
         if self._client is not None:
             await self._client.drain()
 
@@ -81,27 +83,13 @@ class Discord:
         Raises `BadToken`, `CommandSyncError` or `StoreError`.
         """
         try:
-            with _token_checked():
-                async with self._new_client() as client:
-                    await client.login(self._token)
-                    if not client.registered:
-                        await client.tree.register(self._store, force=True)
+            async with self._new_client() as client:
+                await client.login(self._token)
+                await client.tree.register(self._store, force=True)
+        except discord.LoginFailure:
+            raise BadToken(_REFUSED) from None
         except (discord.DiscordException, OSError) as error:
             raise CommandSyncError(f"Discord was not told: {format_error(error)}") from error
-
-
-@contextmanager
-def _token_checked() -> Iterator[None]:
-    """Raises `BadToken` where discord.py says that Discord refuses the token."""
-    refused = BadToken("Discord refuses the token; take a new one from the page “Bot” of the application")
-    try:
-        yield
-    except discord.LoginFailure:
-        raise refused from None
-    except discord.ConnectionClosed as error:
-        if error.code == _AUTHENTICATION_FAILED:
-            raise refused from None
-        raise
 
 
 def rest_url(api_url: str) -> str:
@@ -113,11 +101,8 @@ def rest_url(api_url: str) -> str:
 
 
 def configure_logging() -> None:
-    """Keeps discord.py from logging messages (which it does at "debug"), from repeating itself, and from saying at each
-    start that it cannot send voice.
-
-    It logs a traceback for each failed attempt to connect, and for each error that `CommandTree.on_error` gets.
-    """
+    """Keeps discord.py from logging messages (at "debug"), a traceback for each failed attempt to connect and for each
+    error that `CommandTree.on_error` gets, and at each start that it cannot send voice."""
     discord.VoiceClient.warn_nacl = discord.VoiceClient.warn_dave = False
     library = logging.getLogger("discord")
     if library.getEffectiveLevel() < logging.INFO:

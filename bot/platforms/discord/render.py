@@ -46,14 +46,14 @@ class Message:
     actions: tuple[Action, ...] = ()
     file: tuple[str, bytes, str] | None = None
 
-    def arguments(self) -> dict[str, Any]:
+    def arguments(self, files: str = "files") -> dict[str, Any]:
         """Returns discord.py's arguments, new ones for each attempt to send the message: a file is read only once."""
         arguments: dict[str, Any] = {"content": self.content}
         if self.actions:
             arguments["view"] = _buttons(self.actions)
         if self.file is not None:
             name, content, description = self.file
-            arguments["files"] = [discord.File(io.BytesIO(content), name, description=description)]
+            arguments[files] = [discord.File(io.BytesIO(content), name, description=description)]
         return arguments
 
 
@@ -71,11 +71,10 @@ def messages_of(reply: Reply, *, with_notice: bool) -> list[Message]:
 
 
 def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
-    """Returns the buttons of a reply. Their custom IDs say everything, so nothing is kept for them."""
     view = discord.ui.View(timeout=None)
     for action in actions:
         view.add_item(discord.ui.Button(label=action.label, custom_id=PREFIX + action.data))
-    view.stop()  # a view that listens would be kept, one for each text, until the process ends
+    view.stop()  # one that listens would be kept until the process ends; the custom IDs say everything
     return view
 
 
@@ -109,21 +108,19 @@ def escaped(text: str) -> str:
 
 
 def _pieces(text: str, prompt: str = "", prefix: str = "") -> list[str]:
-    """Returns a text in pieces that fit into a message, the prompt in bold. `prefix`: of the first piece."""
+    """Returns a text in pieces that fit into a message. The first begins with `prefix`, and has the prompt in bold."""
     pieces: list[str] = []
-    rest, bold = text.strip(), len(prompt.lstrip())
+    rest = text.strip()
     while rest:
-        render = partial(_marked, bold=bold, prefix=prefix)
+        render = partial(_marked, bold=len(prompt), prefix=prefix)
         piece = first_piece(rest, MAX_MESSAGE, render)
         pieces.append(render(piece))
-        following = rest[len(piece) :].lstrip()
-        bold -= len(rest) - len(following)
-        rest, prefix = following, ""
+        rest, prompt, prefix = rest[len(piece) :].lstrip(), "", ""
     return pieces or [EMPTY]
 
 
 def _marked(piece: str, bold: int, prefix: str) -> str:
     """Returns the escaped piece with its first `bold` characters in bold. The marks stand close to words."""
-    prompt = piece[: max(bold, 0)].rstrip()
+    prompt = piece[:bold].rstrip()
     mark = "**" if prompt else ""
     return f"{prefix}{mark}{escaped(prompt)}{mark}{escaped(piece[len(prompt) :])}"

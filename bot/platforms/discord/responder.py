@@ -1,4 +1,4 @@
-"""From a `Reply` to messages on Discord: defer in time, send, and stop once the interaction's token has expired."""
+"""From a `Reply` to messages on Discord: defer in time, then send."""
 
 from __future__ import annotations
 
@@ -20,38 +20,35 @@ from bot.platforms.text import EMPTY
 DEFER_AFTER_SECONDS: Final = 1.0
 """A reply that takes longer is deferred. Discord waits 3 seconds, by its own clock, for the initial response
 (https://discord.com/developers/docs/interactions/receiving-and-responding#interaction-callback)."""
-TOKEN_SECONDS: Final = 15 * 60 - 15
-"""An interaction's token is valid for 15 minutes (same page), less a margin for a slow network."""
 RETRY_PAUSES: Final = (0.3, 0.6, 1.2)
 """Seconds between attempts when the network fails; then the 3 seconds for the initial response are nearly over.
 discord.py itself retries after an HTTP 5xx, up to four times."""
 _ALREADY_ACKNOWLEDGED: Final = 40060
 """Error code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes)."""
 _GONE: Final = frozenset({401, 404})
-"""HTTP statuses after which nothing more can be sent: the token has expired, or the channel does not exist."""
+"""HTTP statuses after which nothing more can be sent: the token has expired, which it does after 15 minutes, or there
+is no such channel."""
 log = logging.getLogger(__name__)
 
 
 async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
-    """Makes a request, again when the network fails. The request must be idempotent."""
-    for pause in RETRY_PAUSES:
+    """Makes an idempotent request, again when the network fails.
+
+    If the attempt at an initial response seemed lost but was not, Discord refuses the next one.
+    """
+    for pause in (*RETRY_PAUSES, None):
         try:
             await request()
             return
         except aiohttp.ClientConnectionError as error:
+            if pause is None:
+                raise
             log.info("discord.request_retried error=%s", type(error).__name__)
-        await asyncio.sleep(pause)
-    await request()
-
-
-async def _acknowledge(request: Callable[[], Awaitable[Any]]) -> None:
-    """Makes the initial response. If an attempt that seemed lost has arrived, Discord refuses the next one."""
-    try:
-        await _retried(request)
-    except discord.HTTPException as error:
-        if error.code != _ALREADY_ACKNOWLEDGED:
-            raise
-        log.info("discord.already_acknowledged")
+            await asyncio.sleep(pause)
+        except discord.HTTPException as error:
+            if error.code != _ALREADY_ACKNOWLEDGED:
+                raise
+            return
 
 
 class InteractionResponder:
@@ -65,7 +62,7 @@ class InteractionResponder:
 
     async def defer(self) -> None:
         """Shows "thinking": to all unless the reply is known to be private."""
-        await _acknowledge(lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private))
+        await _retried(lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private))
         self._deferred = True
 
     async def send(self, reply: Reply) -> None:
@@ -80,19 +77,14 @@ class InteractionResponder:
             await self._follow_up(message, private=private)
         elif not self._deferred:
             send = self._interaction.response.send_message
-            await _acknowledge(lambda: send(ephemeral=private, suppress_embeds=True, **message.arguments()))
+            await _retried(lambda: send(ephemeral=private, suppress_embeds=True, **message.arguments()))
         elif private and not self._private:
             await self._replace_privately(message)
         else:
-            await _retried(lambda: self._edit(message))
+            # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
+            edit = self._interaction.edit_original_response
+            await _retried(lambda: edit(**message.arguments(files="attachments")))
         self._answered = True
-
-    async def _edit(self, message: Message) -> None:
-        """Replaces "thinking" by a message."""
-        # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
-        arguments = message.arguments()
-        files = arguments.pop("files", [])
-        await self._interaction.edit_original_response(attachments=files, **arguments)
 
     async def _replace_privately(self, message: Message) -> None:
         """Sends a private message where "thinking" was shown to all, which happens to refusals.
@@ -119,11 +111,12 @@ class MentionResponder:
 
     def __init__(self, message: discord.Message) -> None:
         self._message = message
-        self._permissions = _permissions(message)
+        guild = message.guild
+        self._permissions = message.channel.permissions_for(guild.me) if guild else discord.Permissions.all()
 
     @property
     def may_write(self) -> bool:
-        """Whether the bot may answer there, as far as it can know."""
+        """Whether the bot may answer there."""
         if isinstance(self._message.channel, discord.Thread):
             return self._permissions.send_messages_in_threads
         return self._permissions.send_messages
@@ -147,16 +140,6 @@ class MentionResponder:
         await self._message.channel.send(suppress_embeds=True, **arguments)
 
 
-def _permissions(message: discord.Message) -> discord.Permissions:
-    """Returns what the bot may do where a message stands; everything where that is not known."""
-    if message.guild is None or isinstance(message.channel, discord.PartialMessageable):
-        return discord.Permissions.all()
-    try:
-        return message.channel.permissions_for(message.guild.me)
-    except discord.ClientException:  # a thread in an unknown channel
-        return discord.Permissions.all()
-
-
 Responder = InteractionResponder | MentionResponder
 
 
@@ -166,14 +149,13 @@ async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_fai
     `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
     try:
-        async with asyncio.timeout(TOKEN_SECONDS):
-            try:
-                await responder.send(await _with_deferral(responder, work))
-            except Exception as error:
-                if isinstance(error, discord.HTTPException) and error.status in _GONE:
-                    raise
-                _log_failure(error, on_failure)
-                await responder.send(Reply.refusal(messages.UNEXPECTED))
+        try:
+            await responder.send(await _with_deferral(responder, work))
+        except Exception as error:
+            if isinstance(error, discord.HTTPException) and error.status in _GONE:
+                raise
+            _log_failure(error, on_failure)
+            await responder.send(Reply.refusal(messages.UNEXPECTED))
     except Exception as error:  # noqa: BLE001 - it is logged
         _log_failure(error, on_failure)
 
@@ -192,12 +174,9 @@ async def _with_deferral(responder: Responder, work: Coroutine[Any, Any, Reply])
 
 
 def _log_failure(error: Exception, on_failure: Callable[[], None]) -> None:
-    """Logs an error. Discord may repeat parts of a request in its message, so only the codes of that are logged."""
     if isinstance(error, (discord.HTTPException, aiohttp.ClientError)):
         on_failure()
-    if isinstance(error, discord.HTTPException):
+    if isinstance(error, discord.HTTPException):  # its message may repeat parts of the request
         log.warning("discord.reply_refused status=%d code=%d", error.status, error.code)
-    elif isinstance(error, TimeoutError):
-        log.warning("discord.reply_expired seconds=%d", TOKEN_SECONDS)
     else:
         log.error("discord.reply_failed", exc_info=error)

@@ -7,39 +7,35 @@ import hashlib
 import json
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Final
+from typing import Any
 
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
 from bot.core import messages
-from bot.core.ask import Ask, Ladder, Write
+from bot.core.ask import Ask, Invalid, Ladder, Write
 from bot.core.commands import COMMANDS, operator_commands, parse, user_commands
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.store.store import Store
+from generator import InvalidRequest
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_LENGTH, MAX_PROMPT
-
-_MAX_VALUE: Final = 32
-"""Characters of the argument of /temperature: longer than any number that makes sense."""
 
 Number = app_commands.Range[float, MIN_TEMPERATURE, MAX_TEMPERATURE]
 Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Length = app_commands.Range[int, 1, MAX_LENGTH]
-TypedTemperature = app_commands.Range[str, 1, _MAX_VALUE]
 Interaction = discord.Interaction[Any]
 Command = app_commands.Command[Any, ..., None]
-Handle = Callable[[Interaction, Ask | None], Awaitable[None]]
-"""Does what was asked and answers the interaction. None: that it could not be understood."""
+Handle = Callable[[Interaction, Ask], Awaitable[None]]
 Suggest = Callable[[Interaction], Awaitable[dict[float, str]]]
-"""Returns temperatures for the user to choose from, with their labels."""
 log = logging.getLogger(__name__)
 
 
 class CommandTree(app_commands.CommandTree[Any]):
     """The commands, for servers, direct messages, and everywhere else where a user installed the app.
 
+    `handle` answers an interaction; `suggest` returns temperatures to choose from, with their labels.
     `for_operators`: with those of the operators. Discord cannot show a command to some users and hide it from others.
     What comes closest: those of the operators exist on servers alone, and there for administrators alone until they
     allow others; to a user who is no operator, `handle` says that there is no such command.
@@ -53,7 +49,7 @@ class CommandTree(app_commands.CommandTree[Any]):
         )
         self._handle = handle
         self._suggest = suggest
-        made = {command.name: command for command in (self._nietzsche(), self._ladder(), self._temperature())}
+        made = self._with_options()
         for name in user_commands():
             self.add_command(made.get(name) or self._plain(name))
         for name in operator_commands() if for_operators else ():
@@ -65,8 +61,8 @@ class CommandTree(app_commands.CommandTree[Any]):
             command.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
             self.add_command(command)
 
-    async def register(self, store: Store, *, force: bool = False) -> bool:
-        """Tells Discord about the commands if they changed since the last time, or if `force`; returns whether it did.
+    async def register(self, store: Store, *, force: bool = False) -> None:
+        """Tells Discord about the commands if they changed since the last time, or if `force`.
 
         Raises `discord.DiscordException` or `StoreError`.
         """
@@ -75,69 +71,52 @@ class CommandTree(app_commands.CommandTree[Any]):
         told = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
         key = f"discord.commands.{self.client.application_id}"
         now = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        if not force and await store.setting(key) == now:
-            return False
-        registered = await self.sync()
-        await store.set_setting(key, now)
-        log.info("discord.commands_synced count=%d", len(registered))
-        return True
+        if force or await store.setting(key) != now:
+            registered = await self.sync()
+            await store.set_setting(key, now)
+            log.info("discord.commands_synced count=%d", len(registered))
 
     async def _call(self, interaction: Interaction) -> None:
-        """Turns an interaction into a call of a command.
-
-        Options of an unexpected form break discord.py's parsing, and asyncio would log that with the options in it.
-        Raised as an `AppCommandError` it reaches `on_error`.
-        """
         try:
             await super()._call(interaction)
         except app_commands.AppCommandError:
             raise
-        except Exception as error:  # noqa: BLE001 - `on_error` logs it
+        except Exception as error:  # noqa: BLE001 - asyncio would log it, with the options that discord.py could not parse
             raise app_commands.AppCommandError(type(error).__name__) from None
 
     async def on_error(self, interaction: Interaction, error: app_commands.AppCommandError, /) -> None:
-        """Answers a command that failed, or that Discord knows in another form than this version of the bot.
+        """Answers a command that Discord knows in another form than this version of the bot."""
+        kind = type(getattr(error, "original", error)).__name__  # the error may contain what was typed
+        log.warning("discord.command_not_understood error=%s", kind)
+        if interaction.type is discord.InteractionType.autocomplete:
+            return
+        if isinstance(error, app_commands.CommandNotFound):
+            ask = parse(error.name, "")
+        else:
+            name = interaction.data["name"]  # type: ignore[index,typeddict-item] # a command has one
+            ask = Invalid(name, InvalidRequest("Discord sent it in a form that I do not know"))
+        await self._handle(interaction, ask)
 
-        Some of these errors contain what was typed, so only their kind is logged.
-        """
-        log.warning("discord.command_not_understood error=%s", type(getattr(error, "original", error)).__name__)
-        if interaction.type is not discord.InteractionType.autocomplete:
-            ask = parse(error.name, "") if isinstance(error, app_commands.CommandNotFound) else None
-            await self._handle(interaction, ask)
-
-    # ---- commands -------------------------------------------------------------------------------------------------
-
-    def _nietzsche(self) -> Command:
-        # A number, so that Discord refuses 3 or "warm" while the user types. It also refuses 0,7, but offers the
-        # suggestion 0.7 for that. And `str`, because discord.py takes a number for a text when Discord sends one, as
-        # for an option of an earlier version.
-        async def run(
+    def _with_options(self) -> dict[str, Command]:
+        async def nietzsche(
             interaction: discord.Interaction,
-            temperature: Number | None = None,
-            prompt: Prompt | None = None,
+            temperature: Number | None = None,  # so Discord refuses 3 or "warm" while the user types, and completes 0,7
+            prompt: Prompt = "",  # comes as a number if it was one in an earlier version
             length: Length | None = None,
         ) -> None:
             number = None if temperature is None else Temperature(temperature)
-            await self._handle(interaction, Write(number, str(prompt or ""), length))
+            await self._handle(interaction, Write(number, str(prompt), length))
 
-        command = _command("nietzsche", run)
-        command.autocomplete("temperature")(self._completion(float))
-        return command
+        async def ladder(interaction: discord.Interaction, prompt: Prompt = "") -> None:
+            await self._handle(interaction, Ladder(str(prompt)))
 
-    def _ladder(self) -> Command:
-        async def run(interaction: discord.Interaction, prompt: Prompt | None = None) -> None:
-            await self._handle(interaction, Ladder(str(prompt or "")))
+        async def temperature(interaction: discord.Interaction, value: str = "") -> None:  # "default" is a value too
+            await self._handle(interaction, parse("temperature", value))
 
-        return _command("ladder", run)
-
-    def _temperature(self) -> Command:
-        # A text, since "default" is a value too.
-        async def run(interaction: discord.Interaction, value: TypedTemperature | None = None) -> None:
-            await self._handle(interaction, parse("temperature", str(value or "")))
-
-        command = _command("temperature", run)
-        command.autocomplete("value")(self._completion(messages.number))
-        return command
+        made = {run.__name__: _command(run.__name__, run) for run in (nietzsche, ladder, temperature)}
+        made["nietzsche"].autocomplete("temperature")(self._completion(float))
+        made["temperature"].autocomplete("value")(self._completion(messages.number))
+        return made
 
     def _plain(self, name: str) -> Command:
         async def run(interaction: discord.Interaction) -> None:
@@ -159,10 +138,7 @@ class CommandTree(app_commands.CommandTree[Any]):
 
 
 class _Portuguese(app_commands.Translator):
-    """Brazilian Portuguese, from the `portuguese` of a `locale_str`; other languages see English.
-
-    The names of commands are the same in both languages, since the replies name commands.
-    """
+    """Brazilian Portuguese. The names of commands are the same as in English, since the replies name commands."""
 
     async def translate(self, string: locale_str, locale: discord.Locale, _context: Any) -> str | None:
         return string.extras.get("portuguese") if locale is discord.Locale.brazil_portuguese else None

@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Final
 
 from bot.core.commands import Commands
 from bot.platforms.terminal import pipe
-
-HISTORY: Final = "history"
-"""File beside the database that keeps the lines typed at the prompt."""
 
 
 async def chat(commands: Commands, state: Path) -> None:
@@ -20,6 +16,6 @@ async def chat(commands: Commands, state: Path) -> None:
     if sys.stdin.isatty() and sys.stdout.isatty():
         from bot.platforms.terminal import prompt  # noqa: PLC0415 - prompt_toolkit is heavy, and a pipe does not need it
 
-        await prompt.talk(commands, state / HISTORY)
+        await prompt.talk(commands, state / "history")
     else:
         await pipe.talk(commands, pipe.lines_of(sys.stdin.fileno()), sys.stdout)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import codecs
 import contextlib
-import os
+import io
+import itertools
 import threading
 import unicodedata
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final, TextIO
 
@@ -24,20 +25,17 @@ USER: Final = "local"
 """The user at this machine: "console:local" among the operators of the configuration."""
 LEAVE: Final = frozenset({"quit", "exit", "q", "/quit", "/exit"})
 """Lines that end the chat."""
-_CHUNK_BYTES: Final = 65536
-_READ_AHEAD: Final = 2
-"""Chunks."""
+_READ_AHEAD: Final = 16
+"""Lines."""
 _MAX_LINE: Final = 1 << 20
-"""Characters of a line; what follows is dropped, so that a line without end cannot fill the memory."""
-_DIRECTIONS: Final = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Marks that change the direction of the text around them."""
+"""Characters of a line; the rest counts as further lines, so that a line without end cannot fill the memory."""
 
 
 async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) -> None:
     """Answers each line in order, as plain text, a blank line between the replies, until one says to leave."""
     session, separator = Session(commands), ""
     async for line in lines:
-        if is_leave(line):
+        if line.strip().lower() in LEAVE:
             return
         if line.strip():
             reply = await session.respond(line)
@@ -46,20 +44,13 @@ async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) ->
             separator = "\n"
 
 
-def is_leave(line: str) -> bool:
-    """Returns whether a line asks to end the chat."""
-    return line.strip().lower() in LEAVE
-
-
 class Session:
-    """What one user types, line after line. There are no buttons here, so /forgetme is confirmed by typing it again.
-
-    `asked`: what the last line asked for.
-    """
+    """What one user types, line after line. There are no buttons here, so /forgetme is confirmed by typing it again."""
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
         self.asked: Ask | None = None
+        """By the last line."""
 
     async def respond(self, line: str) -> Reply:
         """Returns the reply to a line that is not blank."""
@@ -67,7 +58,7 @@ class Session:
         if parsed is None:
             return Reply.refusal(messages.no_command(line, self._commands.known_to(PLATFORM, USER)))
         ask = parse(parsed.command, parsed.arguments)
-        if ask == before == ForgetMe() and not parsed.arguments:
+        if ask == before == ForgetMe():
             ask = ForgetMe(confirmed=True)
         self.asked = ask
         reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, USER))
@@ -87,46 +78,36 @@ def plain(reply: Reply) -> str:
 
 
 def printable(text: str) -> str:
-    """Returns `text` without what a terminal would obey: control characters but the line end, surrogates."""
-    return "".join(c for c in text if c == "\n" or not (unicodedata.category(c) in {"Cc", "Cs"} or c in _DIRECTIONS))
+    """Returns `text` without what a terminal would obey: control, format and surrogate characters but the line end."""
+    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
 
 
 async def lines_of(descriptor: int) -> AsyncIterator[str]:
-    """Yields the lines of a file descriptor without their ends; UTF-8, or UTF-16 after a byte-order mark.
+    """Yields the lines of a file descriptor without their ends, until it ends or cannot be read.
 
-    At most `_READ_AHEAD` chunks are read before they are needed. Raises `OSError` when the descriptor cannot be read.
-
-    A thread reads, since nothing can wait for a regular file. It reads the descriptor itself: at exit, Python would
-    wait for a thread that holds the lock of `sys.stdin`.
+    A thread reads, at most `_READ_AHEAD` lines before they are needed, since nothing can wait for a regular file. It
+    does not use `sys.stdin`: at exit, Python would wait for a thread that holds the lock of that.
     """
     loop = asyncio.get_running_loop()
-    chunks: asyncio.Queue[bytes | OSError] = asyncio.Queue()
+    lines: asyncio.Queue[str | None] = asyncio.Queue()
     free = threading.Semaphore(_READ_AHEAD)
 
     def read() -> None:
-        chunk: bytes | OSError = b"more"
         with contextlib.suppress(RuntimeError):  # the loop is closed: the chat has ended
-            while chunk and not isinstance(chunk, OSError):
+            for line in itertools.chain(_decoded(descriptor), [None]):
                 free.acquire()
-                try:
-                    chunk = os.read(descriptor, _CHUNK_BYTES)
-                except OSError as error:
-                    chunk = error
-                loop.call_soon_threadsafe(chunks.put_nowait, chunk)
+                loop.call_soon_threadsafe(lines.put_nowait, line)
 
     threading.Thread(target=read, name="standard input", daemon=True).start()
-    decoder: codecs.IncrementalDecoder | None = None
-    rest = ""
-    while chunk := await chunks.get():
-        if isinstance(chunk, OSError):
-            raise chunk
-        if decoder is None:
-            encoding = "utf-16" if chunk.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-            decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
-        *lines, rest = (rest + decoder.decode(chunk)).split("\n")
-        rest = rest[:_MAX_LINE]
-        for line in lines:
-            yield line.removesuffix("\r")
+    while (line := await lines.get()) is not None:
+        yield line.removesuffix("\n")
         free.release()
-    if decoder is not None and (last := rest + decoder.decode(b"", final=True)):
-        yield last.removesuffix("\r")
+
+
+def _decoded(descriptor: int) -> Iterator[str]:
+    """Yields the lines of a file descriptor: UTF-8, or UTF-16 after a byte-order mark."""
+    with contextlib.suppress(OSError), open(descriptor, "rb", closefd=False) as binary:
+        is_utf16 = binary.peek().startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = io.TextIOWrapper(binary, "utf-16" if is_utf16 else "utf-8-sig", errors="replace")
+        while line := text.readline(_MAX_LINE):
+            yield line

@@ -105,7 +105,7 @@ async def test_a_discord_that_is_away_is_tried_again_by_whoever_serves(
 async def test_a_gateway_that_is_away_is_no_endless_recursion(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(client, "LAUNCH_SECONDS", 0.05)
+    monkeypatch.setattr(client, "SESSION_SECONDS", 0.05)
     section = DiscordSection(token=Secret(TOKEN), api_url=server.url, gateway_url="ws://127.0.0.1:1")
     with pytest.raises(TimeoutError):
         await Discord(section, *core).serve()
@@ -170,10 +170,10 @@ async def test_commands_are_synchronised_from_the_command_line(server: DiscordSe
     bot = platform(server, core)
     await bot.sync()
     await bot.sync()
-    assert len(server.sent("PUT", "/commands")) == 2
+    assert len(server.sent("PUT", "/commands")) == 3  # the first time after the log-in too, since they changed
     assert not server.queries  # no connection to the gateway
     async with serving(bot, server):
-        assert len(server.sent("PUT", "/commands")) == 2  # nothing to tell that was not told
+        assert len(server.sent("PUT", "/commands")) == 3  # nothing to tell that was not told
 
 
 async def test_the_log_has_no_token_and_no_text_at_any_level(

@@ -78,11 +78,10 @@ def test_a_message_is_filled_as_far_as_words_allow() -> None:
 
 
 def test_the_end_of_bold_fits_too() -> None:
-    first, second = contents(Reply.of_passages(Passage("a " * 1200, "a " * 1100)), with_notice=False)
+    first, _ = contents(Reply.of_passages(Passage("a " * 1200, "a " * 1100)), with_notice=False)
     assert utf16_length(first) == 1999
     assert first.startswith("**a")
     assert first.endswith("a**")
-    assert second.startswith("**a")
 
 
 def test_a_word_longer_than_a_message_is_cut_after_all() -> None:

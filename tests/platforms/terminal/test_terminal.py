@@ -20,7 +20,7 @@ from terminal_support import CHAT, ESCAPE, ROOT, Terminal, pipe
 from bot.core import messages
 from bot.core.reply import Passage, Reply
 from bot.platforms.terminal.pipe import lines_of, plain, printable
-from bot.platforms.terminal.prompt import fragments, wrapped
+from bot.platforms.terminal.prompt import PROMPT, fragments, wrapped
 
 NEVER_ENDING = """
 import asyncio, sys
@@ -210,7 +210,9 @@ def test_forgetme_deletes_the_prompt_history_too(open_terminal: Callable[..., Te
         assert b"My secret" not in path.read_bytes(), path.name
     terminal.types("\x1b[A\r")  # the line before, if there were one
     terminal.types("/temperature\r")
-    terminal.sees("Set one: /temperature 0.8", "›")
+    terminal.sees("Set one: /temperature 0.8")
+    assert "/forgetme" not in terminal.process.before
+    terminal.sees("›")
     assert terminal.leaves() == 0
     assert "/temperature" in (state / "history").read_text()
 
@@ -263,7 +265,7 @@ def test_nothing_that_a_terminal_obeys_is_printed() -> None:
     assert plain(Reply.answer(evil)) == printable(evil)
     parts = fragments(Reply.of_passages(Passage(f"{evil} and on", prompt=evil), notice=evil), 80)
     assert "".join(part[1] for part in parts) == f"{printable(evil)} and on\n{printable(evil)}"
-    assert ("class:prompt", printable(evil)) in parts
+    assert (PROMPT, printable(evil)) in parts
 
 
 def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:

@@ -15,7 +15,7 @@ from terminal_support import ESCAPE, Terminal, pipe
 from bot.core import messages
 from bot.core.reply import Picture, Reply
 from bot.platforms.terminal.pipe import plain, printable
-from bot.platforms.terminal.prompt import fragments
+from bot.platforms.terminal.prompt import NOTICE, fragments
 from generator.scoring.palette import Cell, colour
 
 
@@ -57,14 +57,13 @@ def test_where_a_picture_lies_is_told_if_the_person_can_open_it(tmp_path: Path) 
 def test_each_ground_is_that_of_the_picture_and_what_is_certain_keeps_the_terminals_own() -> None:
     cells = (Cell("T", math.nan, given=True), Cell("a", 0.0), Cell("b", 6.0), Cell("c", 9.0), Cell("\n", 6.0))
     shown = fragments(Reply.answer("caption", picture=picture(), shaded=cells), 80)
-    grounds = [(style, text) for style, text, *_ in shown][:4]
+    grounds = [(style, text) for style, text, *_ in shown][:5]
     dark = f"bg:#{bytes(colour(14)).hex()}"
-    assert grounds[0] == ("class:notice", "T")
+    assert grounds[0] == (NOTICE, "T")
     assert grounds[1] == ("", "a")
     assert dark in grounds[2][0]
-    assert grounds[2][1] == "bc"
-    assert grounds[3][1].startswith("\n"), "a ground behind a line end would reach to the edge"
-    assert dark not in grounds[3][0]
+    assert grounds[3] == (grounds[2][0], "c")
+    assert grounds[4] == ("", "\n"), "a ground behind a line end would reach to the edge"
     assert shown[-1][1] == "caption"
 
 
