@@ -27,8 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parse_arguments(arguments)
     try:
         config = load(options.config, os.environ)
-        logging.basicConfig(level=config.log.level.upper(), format="lstmega: %(levelname)s: %(message)s")
-        logging.getLogger("aiosqlite").setLevel(logging.INFO)  # its debug lines hold what is stored
+        level = logging.getLevelNamesMapping()[config.log.level.upper()]
+        level = max(level, logging.INFO)  # debug lines of libraries hold what users type
+        logging.basicConfig(level=level, format="lstmega: %(levelname)s: %(message)s")
         code = asyncio.run(options.run(options, config)) or 0
         if sys.stdout is not None:
             sys.stdout.flush()
