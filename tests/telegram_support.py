@@ -20,7 +20,7 @@ from bot.store.store import Store
 from generator import ThreadedGenerator
 from generator.backoff import Backoff
 from testing.clock import ManualClock
-from testing.inbox import Inbox
+from testing.inbox import PATIENCE, Inbox
 from testing.telegram import Chat, Sent, TelegramServer, User
 
 LENGTH: Final = 60
@@ -142,6 +142,13 @@ async def serving(telegram: Telegram) -> AsyncIterator[asyncio.Task[None]]:
 
 def connected(telegram: Telegram) -> bool:
     return telegram.connected  # in a function, or the type checker would take it for a constant
+
+
+async def connection(telegram: Telegram, *, lost: bool = False) -> None:
+    """Returns when it has connected, or has lost its connection."""
+    async with asyncio.timeout(PATIENCE):
+        while telegram.connected == lost:  # noqa: ASYNC110 - it has no event for it
+            await asyncio.sleep(0.001)
 
 
 async def first_text(chat: Chat, by: User) -> Sent:

@@ -32,8 +32,7 @@ from bot.core.parsing import (
 )
 from bot.core.reply import Kind, Passage, Reply, with_echoes
 from bot.platforms.discord.platform import configure_logging
-from bot.platforms.telegram.render import MAX_TEXT, render
-from bot.platforms.telegram.sanitize import neutralize
+from bot.platforms.telegram.render import MAX_TEXT, neutralize, render
 from bot.platforms.text import split, utf16_length
 from bot.store.store import Store
 from generator import Manifest, ThreadedGenerator, Vocabulary

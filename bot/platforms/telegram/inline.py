@@ -11,39 +11,30 @@ import logging
 from typing import Final
 
 from telegram import (
-    CallbackQuery,
     ChosenInlineResult,
     InlineKeyboardButton,
     InlineKeyboardMarkup,
     InlineQuery,
     InlineQueryResultArticle,
     InputTextMessageContent,
-    LinkPreviewOptions,
 )
 
 from bot.core import messages
-from bot.core.ask import Ask, Where
+from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.core.reply import Reply
 from bot.platforms.telegram.dispatcher import Request
 from bot.platforms.telegram.render import MAX_ALERT
-from bot.platforms.telegram.sender import PLATFORM, Sender
+from bot.platforms.telegram.sender import NO_PREVIEW, PLATFORM, Sender
 from bot.platforms.text import shorten
 
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
 COMMAND: Final = "nietzsche"
-CACHE_SECONDS: Final = 60
-"""How long Telegram may give the same placeholder for the same query, to any user, without asking the bot."""
-_WAIT_BUTTON: Final = InlineKeyboardMarkup([[InlineKeyboardButton("…", callback_data="…")]])
-"""Without a keyboard the chosen message has no identifier and cannot be edited
-(https://core.telegram.org/bots/api#choseninlineresult). An `Action.data` is ASCII, so this is none."""
+WAIT: Final = "…"
+"""The data of a placeholder's button; an `Action.data` is ASCII, so it is no action. Without a keyboard the chosen
+message has no identifier and cannot be edited (https://core.telegram.org/bots/api#choseninlineresult)."""
 log = logging.getLogger(__name__)
-
-
-def is_wait_button(query: CallbackQuery) -> bool:
-    """Returns whether the button of a placeholder was pressed."""
-    return query.data == _WAIT_BUTTON.inline_keyboard[0][0].callback_data
 
 
 def inline_where(user: str, locale: str | None) -> Where:
@@ -75,15 +66,14 @@ class InlineHandler:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
         ask, where = parse(COMMAND, chosen.query.strip()), inline_where(user, chosen.from_user.language_code)
-        return Request(
-            user,
-            INLINE,
-            lambda: self._write(message, ask, where),
-            refuse=lambda reason: self._sender.edit_inline(message, Reply.refusal(reason)),
-        )
 
-    async def _write(self, message: str, ask: Ask, where: Where) -> None:
-        await self._sender.edit_inline(message, await self._commands.handle(ask, where))
+        async def write() -> None:
+            await self._sender.edit_inline(message, await self._commands.handle(ask, where))
+
+        async def refuse(reason: str) -> None:
+            await self._sender.edit_inline(message, Reply.refusal(reason))
+
+        return Request(user, INLINE, write, refuse=refuse)
 
     async def _answer(self, user: int) -> None:
         """Offers the placeholder for what the user typed last."""
@@ -93,9 +83,7 @@ class InlineHandler:
             id=COMMAND,
             title=messages.INLINE_TITLE,
             description=shorten(typed, MAX_ALERT) or messages.INLINE_HINT,
-            input_message_content=InputTextMessageContent(
-                messages.INLINE_PLACEHOLDER, link_preview_options=LinkPreviewOptions(is_disabled=True)
-            ),
-            reply_markup=_WAIT_BUTTON,
+            input_message_content=InputTextMessageContent(messages.INLINE_PLACEHOLDER, link_preview_options=NO_PREVIEW),
+            reply_markup=InlineKeyboardMarkup.from_button(InlineKeyboardButton(WAIT, callback_data=WAIT)),
         )
-        await self._sender.answer_inline(query, article, cache_seconds=CACHE_SECONDS)
+        await self._sender.answer_inline(query, article)

@@ -4,28 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import itertools
 import logging
 from typing import Final
 
+from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
+from telegram.constants import BotCommandLimit
 from telegram.error import InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
-from bot.core.commands import Commands
+from bot.core.commands import Commands, user_commands
 from bot.logs import format_error
 from bot.platforms.base import BadToken
-from bot.platforms.telegram.bot_client import BotClient, is_token_rejected, new_bot
-from bot.platforms.telegram.callback_signature import CallbackSigner
-from bot.platforms.telegram.command_menu import set_menu
+from bot.platforms.telegram.bot_client import BotClient, new_bot
 from bot.platforms.telegram.dispatcher import Dispatcher
 from bot.platforms.telegram.polling import Polling
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
 from bot.platforms.telegram.webhook import Webhook
+from bot.platforms.text import shorten
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
-NOT_TELEGRAM: Final = "what answers is not the Bot API: look at [telegram] api_url"
+SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
+PORTUGUESE: Final = "pt"
+"""Two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands): there is no "pt-BR"."""
 log = logging.getLogger(__name__)
 
 
@@ -56,21 +60,38 @@ class Telegram:
         return self._receiver.problem if self._receiver is not None else ""
 
     async def serve(self) -> None:
-        """Connects and serves until cancelled. Raises `BadToken`, or `ConnectionError` if another attempt makes sense.
+        """Connects and serves until cancelled, also after `drain` has ended the receiving.
 
-        `OSError`: the webhook's port is taken.
+        Raises `BadToken`, `CannotListen`, or `ConnectionError` if another attempt makes sense.
         """
         try:
             async with new_bot(self._settings) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
                 await set_menu(bot)
                 await self._receive(bot)
-        except InvalidToken as error:
-            if is_token_rejected(error):
-                raise BadToken(REJECTED) from None  # the library's own words have the token in them
-            raise ConnectionError(NOT_TELEGRAM) from None
+        except InvalidToken:
+            raise BadToken(REJECTED) from None  # the library's own words have the token in them
         except TelegramError as error:
             raise ConnectionError(format_error(error)) from None
+
+    async def _receive(self, bot: BotClient) -> None:
+        limiter = RateLimiter(self._limits, self._clock)
+        sender = Sender(bot, limiter, self._commands.moved, self._clock)
+        on_failure = functools.partial(self._commands.undelivered, PLATFORM)
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._dispatcher = Dispatcher(group, limiter, on_failure, self._clock)
+                handle = UpdateHandler(self._commands, sender, self._dispatcher).handle
+                if self._settings.webhook_url:
+                    self._receiver = Webhook(bot, handle, self._clock, self._settings)
+                else:
+                    self._receiver = Polling(bot, handle, self._clock)
+                self._receiving = group.create_task(self._receiver.run())
+                await asyncio.Event().wait()
+        except ExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        finally:
+            self._receiver = self._receiving = self._dispatcher = None
 
     async def drain(self) -> None:
         """Returns when every update that was received has been answered.
@@ -79,33 +100,32 @@ class Telegram:
         start.
         """
         dispatcher, receiving = self._dispatcher, self._receiving
-        if dispatcher is None or receiving is None:
-            return
-        await dispatcher.join()
-        receiving.cancel()
-        await asyncio.wait({receiving})
-        self._receiver = None
-        await dispatcher.join()
+        if dispatcher is not None and receiving is not None:
+            await dispatcher.join()
+            receiving.cancel()
+            await asyncio.wait({receiving})
+            self._receiver = None
+            await dispatcher.join()
 
-    async def _receive(self, bot: BotClient) -> None:
-        """Receives and answers updates until cancelled, also after `drain` has ended the receiving."""
-        limiter, signer = RateLimiter(self._limits, self._clock), CallbackSigner(bot.token)
-        try:
-            async with asyncio.TaskGroup() as group:
-                on_failure = functools.partial(self._commands.undelivered, PLATFORM)
-                dispatcher = Dispatcher(group, limiter, on_failure, self._clock)
-                sender = Sender(bot, limiter, signer, self._commands.moved, self._clock)
-                handler = UpdateHandler(self._commands, sender, dispatcher, bot.username)
-                self._dispatcher, self._receiver = dispatcher, self._new_receiver(bot, handler)
-                self._receiving = group.create_task(self._receiver.run())
-                await asyncio.Event().wait()
-        except ExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        finally:
-            self._receiver = self._receiving = self._dispatcher = None
 
-    def _new_receiver(self, bot: BotClient, handler: UpdateHandler) -> Polling | Webhook:
-        """A webhook if the configuration has an address for one, else long polling."""
-        if self._settings.webhook_url:
-            return Webhook(bot, handler.handle, self._settings, clock=self._clock)
-        return Polling(bot, handler.handle, clock=self._clock)
+async def set_menu(bot: Bot) -> None:
+    """Registers the commands for each kind of chat and each language, where Telegram does not have them yet.
+
+    Operators' commands are in no menu. The commands work without one, so this raises nothing but `InvalidToken`.
+    """
+    try:
+        for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
+            wanted = tuple(
+                BotCommand(
+                    name, shorten(spec.portuguese if language else spec.purpose, BotCommandLimit.MAX_DESCRIPTION)
+                )
+                for name, spec in user_commands().items()
+                if name != "start" or scope is SCOPES[0]  # Telegram's own button in a new private chat
+            )
+            if await bot.get_my_commands(scope, language) != wanted:
+                await bot.set_my_commands(wanted, scope, language)
+                log.info("menu.set scope=%s language=%s", scope.type, language or "en")
+    except InvalidToken:
+        raise
+    except Exception as error:  # noqa: BLE001 - an answer that the library cannot read raises anything
+        log.warning("menu.failed reason=%s", format_error(error))

@@ -1,15 +1,23 @@
-"""A `Reply` as Telegram shows it: plain text in which nothing is a mention, a link or a command, and buttons."""
+"""A `Reply` as Telegram shows it: plain text in which nothing is a mention, a link or a command, and buttons.
+
+Buttons under inline messages are signed. A modified client may send any data for any message that it sees: "the message
+originated the query can contain no callback buttons with this data"
+(https://core.telegram.org/bots/api#callbackquery). In a chat that does no more than the command which the data stands
+for. But an inline message is edited, so a user who has a text could put it in place of another user's.
+"""
 
 from __future__ import annotations
 
+import hmac
+import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import CallbackQueryLimit, MessageLimit
 
 from bot.core.reply import Action, Kind, Reply, with_echoes
-from bot.platforms.telegram.sanitize import neutralize
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
@@ -20,6 +28,19 @@ MAX_ALERT: Final = int(CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH)
 """200, of https://core.telegram.org/bots/api#answercallbackquery."""
 _BUTTONS_PER_ROW: Final = 2
 """Two labels of one word are readable on a narrow screen; four are not."""
+_SIGNATURE_DIGITS: Final = 12
+"""Hexadecimal: 48 bits, each guess at which is a press. Data and signature fit into the 64 bytes that Telegram gives
+callback data (https://core.telegram.org/bots/api#inlinekeyboardbutton), since user names are numbers there."""
+_WORD_JOINER: Final = "\u2060"
+"""Invisible, of no width, and no part of a name or an address."""
+_ENTITY: Final = re.compile(
+    r"(?<=[@#$])(?=\w)"  # mentions, hashtags, cashtags, electronic mail
+    r"|(?<=\w\.)(?=[^\W\d_])"  # addresses, as bare as evil.com
+    r"|(?<=:)(?=//)"  # and with a scheme, as tg://resolve
+    r"|(?<![\w/<>]/)(?<=/)(?=\w)"  # bot commands
+)
+"""The places inside of what Telegram makes entities of, whatever the parse mode is
+(https://core.telegram.org/bots/api#messageentity). A client finds these itself, so no option of the API prevents it."""
 
 
 def render(reply: Reply) -> str:
@@ -28,8 +49,36 @@ def render(reply: Reply) -> str:
     return f"{text}\n\n({reply.notice})" if reply.notice else text
 
 
+def neutralize(text: str) -> str:
+    """Returns `text`, to the eye the same, with a word joiner in every mention, link, hashtag or command.
+
+    No client finds something to tap in it, or a name to notify: for words that users chose.
+    """
+    return _ENTITY.sub(_WORD_JOINER, text)
+
+
 def keyboard(actions: Sequence[Action]) -> InlineKeyboardMarkup | None:
     """Returns the buttons below a message; `None` without any."""
     buttons = [InlineKeyboardButton(action.label, callback_data=action.data) for action in actions]
     rows = [buttons[at : at + _BUTTONS_PER_ROW] for at in range(0, len(buttons), _BUTTONS_PER_ROW)]
     return InlineKeyboardMarkup(rows) if rows else None
+
+
+def sign(token: str, message_id: str, actions: Sequence[Action]) -> list[Action]:
+    """Returns the actions for the buttons under the inline message of that identifier, and no other.
+
+    The key is the bot's token (HMAC-SHA256, shortened); a signature is valid as long as the token is.
+    """
+    return [replace(action, data=f"{action.data}:{_signature(token, message_id, action.data)}") for action in actions]
+
+
+def verify(token: str, message_id: str, signed: str) -> str:
+    """Returns the data that `sign` signed for that message; nothing for anything else."""
+    data, _, signature = signed.rpartition(":")
+    expected = _signature(token, message_id, data)
+    return data if hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode()) else ""
+
+
+def _signature(token: str, message_id: str, data: str) -> str:
+    content = f"{message_id}\n{data}".encode("utf-8", "surrogatepass")
+    return hmac.digest(token.encode(), content, "sha256").hex()[:_SIGNATURE_DIGITS]

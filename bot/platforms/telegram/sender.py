@@ -1,19 +1,16 @@
-"""Replies on their way to a chat: in pieces, with buttons and pictures, sent again when the network fails."""
+"""Replies on their way to a chat: in pieces, with buttons and pictures."""
 
 from __future__ import annotations
 
-import asyncio
-import itertools
+import functools
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 from telegram import (
     Bot,
     CallbackQuery,
-    InlineKeyboardMarkup,
     InlineQuery,
     InlineQueryResultArticle,
     InputFile,
@@ -21,34 +18,29 @@ from telegram import (
     ReplyParameters,
 )
 from telegram.constants import ChatAction
-from telegram.error import BadRequest, ChatMigrated, NetworkError, TelegramError, TimedOut
+from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
 from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Kind, Picture, Reply
-from bot.platforms.telegram.bot_client import MayHaveArrived
-from bot.platforms.telegram.callback_signature import CallbackSigner
 from bot.platforms.telegram.rate_limit import RateLimiter
-from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, keyboard, render
+from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, keyboard, render, sign
 from bot.platforms.text import shorten, split, utf16_length
-from generator.backoff import Backoff
 
 PLATFORM: Final = "telegram"
-TYPING_AFTER_SECONDS: Final = 1.0
-"""A text that is sent sooner needs no "typing", which could only arrive after it."""
+BUSY_AFTER_SECONDS: Final = 2.0
+"""A reply that is sent sooner needs no "typing". After that a pressed button stops waiting, and a refusal is a message:
+how long Telegram keeps the query open is not documented; it is said to be more than ten seconds."""
 TYPING_EVERY_SECONDS: Final = 4.5
 """"The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
-BACKOFF: Final = Backoff(first=1.0, longest=30.0)
-"""Between attempts to send."""
-GIVE_UP_SECONDS: Final = 180.0
-"""After the first attempt; the answer is of no use any more."""
+INLINE_CACHE_SECONDS: Final = 60
+"""How long Telegram may give the same result for the same inline query, to any user, without asking the bot."""
 MAX_PHOTO_SIDE: Final = 2560
 """Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
 whose letters would become too small to read, is sent as a file, which stays as it is."""
-_NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
-_NOT_MODIFIED: Final = "message is not modified"
-_TOO_OLD: Final = "query is too old"
-T = TypeVar("T")
+NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
+_HARMLESS: Final = ("message is not modified", "query is too old")
+"""Complaints about a request that make no difference to the user."""
 log = logging.getLogger(__name__)
 
 
@@ -74,13 +66,11 @@ class Place:
 class Sender:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
 
-    `signer` signs the buttons under inline messages. `on_moved` gets platform, old and new number of a group that turns
-    out to have become a supergroup.
+    `on_moved` gets platform, old and new number of a group that turns out to have become a supergroup.
     """
 
     bot: Bot
     limiter: RateLimiter
-    signer: CallbackSigner
     on_moved: Callable[[str, str, str], Awaitable[None]]
     clock: Clock = MONOTONIC
 
@@ -93,141 +83,85 @@ class Sender:
         """
         try:
             await self._send(place, reply)
+        except ChatMigrated as moved:
+            await self.on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
+            await self._send(replace(place, chat=moved.new_chat_id), reply)
+        except BadRequest as error:
+            if reply.picture is None:
+                raise
+            log.warning("picture.refused reason=%s", error.message)  # it is too large, say
+            await self._send(place, replace(reply, picture=None))
         except TimedOut:
             await self._send(place, Reply.refusal(messages.UNCONFIRMED))
             raise
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
-        text = split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0]
-        markup = keyboard(self.signer.sign(inline_message_id, reply.actions))
-        with _ignoring(_NOT_MODIFIED):
-            await self._retry(
-                inline_message_id,
-                lambda: self.bot.edit_message_text(
-                    text,
-                    inline_message_id=inline_message_id,
-                    reply_markup=markup,
-                    link_preview_options=_NO_PREVIEW,
-                ),
-                idempotent=True,
-            )
+        edit = functools.partial(
+            self.bot.edit_message_text,
+            split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0],
+            inline_message_id=inline_message_id,
+            reply_markup=keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
+            link_preview_options=NO_PREVIEW,
+        )
+        await self._request(inline_message_id, edit)
 
-    async def answer_inline(self, query: InlineQuery, article: InlineQueryResultArticle, *, cache_seconds: int) -> None:
-        """Shows the one result of an inline query, to every user who types the same. Too late is not an error."""
-        with _ignoring(_TOO_OLD):
-            await query.answer([article], cache_time=cache_seconds, is_personal=False)
+    async def answer_inline(self, query: InlineQuery, article: InlineQueryResultArticle) -> None:
+        """Shows the one result of an inline query, to every user who types the same."""
+        answer = functools.partial(query.answer, [article], cache_time=INLINE_CACHE_SECONDS, is_personal=False)
+        await self._request(None, answer)
 
     async def answer_press(self, query: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
-        """Ends the wait of a pressed button, with a text for that user alone. Too late is not an error."""
-        shown = shorten(text, MAX_ALERT) or None
-        with _ignoring(_TOO_OLD):
-            await self._retry(None, lambda: query.answer(shown, show_alert=alert), idempotent=True)
+        """Ends the wait of a pressed button, with a text for that user alone."""
+        answer = functools.partial(query.answer, shorten(text, MAX_ALERT) or None, show_alert=alert)
+        await self._request(None, answer)
 
-    @asynccontextmanager
-    async def typing(self, place: Place | None) -> AsyncIterator[None]:
-        """Shows "typing" in the chat while the block runs; without a place, nothing."""
-        if place is None:
-            yield
-            return
-        task = asyncio.create_task(self._type(place))
+    async def show_busy(self, place: Place | None, query: CallbackQuery | None = None) -> None:
+        """Ends the wait of a pressed button when the reply takes long, and shows "typing" until cancelled."""
+        await self.clock.sleep(BUSY_AFTER_SECONDS)
         try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
-
-    async def _type(self, place: Place) -> None:
-        await self.clock.sleep(TYPING_AFTER_SECONDS)
-        while True:
-            try:
-                if self.limiter.may_type(place.chat):
-                    await self.bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
-            except TelegramError as error:  # perhaps the next one will be shown
-                log.debug("typing.failed error=%s", type(error).__name__)
-            await self.clock.sleep(TYPING_EVERY_SECONDS)
+            if query is not None:
+                await self.answer_press(query)
+            while place is not None:
+                await self.bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
+                await self.clock.sleep(TYPING_EVERY_SECONDS)
+        except TelegramError as error:  # the reply comes all the same
+            log.debug("typing.failed error=%s", type(error).__name__)
 
     async def _send(self, place: Place, reply: Reply) -> None:
         pieces = split(render(reply), MAX_TEXT)
-        markup = keyboard(reply.actions)
-        answers = None if place.private else place.answers
-        quiet = not place.private and (reply.private or reply.kind is Kind.REFUSAL)
+        sends: list[Callable[..., Awaitable[object]]] = [
+            functools.partial(self.bot.send_message, text=piece, link_preview_options=NO_PREVIEW) for piece in pieces
+        ]
         if reply.picture is not None:
-            caption = pieces[0] if len(pieces) == 1 and utf16_length(pieces[0]) <= MAX_CAPTION else ""
-            options = _options(place, markup if caption else None, answers)
-            if await self._send_picture(place, reply.picture, caption, options):
-                if caption:
-                    return
-                answers = None
-        for number, piece in enumerate(pieces, 1):
-            options = _options(place, markup if number == len(pieces) else None, answers)
-            options |= {"disable_notification": quiet, "link_preview_options": _NO_PREVIEW}
-            place = await self._follow(place, lambda chat: self.bot.send_message(chat, piece, **options))  # noqa: B023
-            answers = None
+            fits = len(pieces) == 1 and utf16_length(pieces[0]) <= MAX_CAPTION
+            picture = self._send_picture(reply.picture, pieces[0] if fits else None)
+            sends = [picture] if fits else [picture, *sends]
+        options: dict[str, Any] = {
+            "chat_id": place.chat,
+            "message_thread_id": place.topic,
+            "disable_notification": not place.private and (reply.private or reply.kind is Kind.REFUSAL),
+        }
+        if not place.private:  # sent even if the message that it answers is gone by now
+            options["reply_parameters"] = ReplyParameters(place.answers, allow_sending_without_reply=True)
+        for send in sends:
+            if send is sends[-1]:
+                options["reply_markup"] = keyboard(reply.actions)
+            await self.limiter.send(place.chat, functools.partial(send, **options))
+            options.pop("reply_parameters", None)
 
-    async def _send_picture(self, place: Place, picture: Picture, caption: str, options: dict[str, Any]) -> bool:
-        """Returns whether Telegram accepted the picture. If it refuses it (too large, say), the text is sent alone."""
+    def _send_picture(self, picture: Picture, caption: str | None) -> Callable[..., Awaitable[object]]:
+        # Its height stands in the first block (https://www.w3.org/TR/png-3/#11IHDR).
+        if int.from_bytes(picture.content[20:24], "big") > MAX_PHOTO_SIDE:
+            document = InputFile(picture.content, picture.name)
+            return functools.partial(self.bot.send_document, document=document, caption=caption)
+        return functools.partial(self.bot.send_photo, photo=picture.content, caption=caption)
 
-        def send(chat: int) -> Awaitable[object]:
-            if _height(picture.content) > MAX_PHOTO_SIDE:
-                document = InputFile(picture.content, picture.name)
-                return self.bot.send_document(chat, document, caption or None, **options)
-            return self.bot.send_photo(chat, picture.content, caption or None, **options)
-
+    async def _request(self, chat: str | None, request: Callable[[], Awaitable[object]]) -> None:
+        """Makes a request that may be repeated."""
         try:
-            await self._follow(place, send)
+            await self.limiter.send(chat, request, idempotent=True)
         except BadRequest as error:
-            log.warning("picture.refused reason=%s", error.message)
-            return False
-        return True
-
-    async def _follow(self, place: Place, send: Callable[[int], Awaitable[object]]) -> Place:
-        """Sends to the chat, or to the supergroup that it has become; returns where that was."""
-        try:
-            await self._retry(place.chat, lambda: send(place.chat))
-        except ChatMigrated as moved:
-            await self.on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
-            place = replace(place, chat=moved.new_chat_id)
-            await self._retry(place.chat, lambda: send(place.chat))
-        return place
-
-    async def _retry(
-        self, chat: int | str | None, request: Callable[[], Awaitable[T]], *, idempotent: bool = False
-    ) -> T:
-        """Makes a request until the network lets it through. `chat`: as in `RateLimiter.send`.
-
-        `idempotent`: twice does no more than once.
-        """
-        give_up_at = self.clock.time() + GIVE_UP_SECONDS
-        for failures in itertools.count(1):
-            try:
-                return await self.limiter.send(chat, request)
-            except BadRequest:
-                raise  # a `NetworkError` by its class only: Telegram understood, and refuses
-            except NetworkError as error:
-                if (isinstance(error, MayHaveArrived) and not idempotent) or self.clock.time() >= give_up_at:
-                    raise
-            await self.clock.sleep(BACKOFF.pause(failures))
-        raise AssertionError
-
-
-def _options(place: Place, markup: InlineKeyboardMarkup | None, answers: int | None) -> dict[str, Any]:
-    """What every method that sends takes. The answer is sent even if the message that it answers is gone by now."""
-    reply = None if answers is None else ReplyParameters(answers, allow_sending_without_reply=True)
-    return {"message_thread_id": place.topic, "reply_markup": markup, "reply_parameters": reply}
-
-
-@contextmanager
-def _ignoring(complaint: str) -> Iterator[None]:
-    """Ignores a refusal that changes nothing for the user."""
-    try:
-        yield
-    except BadRequest as error:
-        if complaint not in error.message.lower():
-            raise
-        log.debug("request.ignored reason=%s", complaint)
-
-
-def _height(png: bytes) -> int:
-    """Pixels, from the file's first block (https://www.w3.org/TR/png-3/#11IHDR); 0 when it is cut short."""
-    return int.from_bytes(png[20:24], "big")
+            if not any(complaint in error.message.lower() for complaint in _HARMLESS):
+                raise
+            log.debug("request.ignored reason=%s", error.message)

@@ -130,7 +130,7 @@ async def test_an_answer_that_may_have_arrived_is_followed_by_a_note(
         await alice.send(f"/nietzsche {TYPED}")
         await held.met()
         assert (await alice.next_message(PATIENCE)).text == messages.UNCONFIRMED
-        await service.log.next("reply.undelivered reason=MayHaveArrived: Timed out")
+        await service.log.next("reply.undelivered reason=TimedOut: Timed out")
         assert 'lstmega_platform_errors_total{platform="telegram"} 1.0' in await service.get("/metrics")
         held.release()
         await alice.send(f"/nietzsche {TYPED}")

@@ -83,8 +83,8 @@ async def test_a_press_that_telegram_has_forgotten_is_no_error(
         mine, theirs = await alice.press(message, "Again"), await bob.press(message, "Again")
         mine.expired = theirs.expired = True
     assert (await chat.next_message()).labels == BUTTONS
-    await log_lines.saying("query is too old")
-    await log_lines.saying("query is too old")
+    await log_lines.saying("Query is too old")
+    await log_lines.saying("Query is too old")
     assert log_lines.troubles == []
 
 

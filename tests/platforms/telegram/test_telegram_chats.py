@@ -261,7 +261,7 @@ async def test_a_text_that_is_too_long_for_a_caption_follows_the_picture(
 async def test_typing_is_shown_again_and_again_while_a_text_is_written(
     server: TelegramServer, scripted: ScriptedCommands, bob: User, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "TYPING_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(sender, "BUSY_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(sender, "TYPING_EVERY_SECONDS", 0.02)
     forum = server.supergroup(forum=True)
     await forum.send("/nietzsche Slow", by=bob, topic=3)

@@ -14,9 +14,10 @@ from telegram_support import (
 )
 
 from bot.core import admission, messages
+from bot.core.admission import MAX_USER_REQUESTS
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram import dispatcher
-from bot.platforms.telegram.dispatcher import MAX_PENDING_PER_USER, Dispatcher, Request
+from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, Rate, RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.platforms.text import utf16_length
@@ -61,7 +62,7 @@ async def fill_the_queue(scripted: ScriptedCommands, chat: Chat, alice: User) ->
     scripted.resume.clear()
     await chat.send("/nietzsche Slow", by=alice)
     await scripted.begun.next()
-    for _ in range(MAX_PENDING_PER_USER - 1):
+    for _ in range(MAX_USER_REQUESTS - 1):
         await chat.send("/temperature", by=alice)
 
 
@@ -77,7 +78,7 @@ async def test_a_full_queue_is_refused_once_until_it_is_empty(
         assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.QUEUE_FULL, surplus[0], True)
         assert answer.reply_to == theirs
         scripted.resume.set()
-        answers = [await group.next_message() for _ in range(MAX_PENDING_PER_USER)]
+        answers = [await group.next_message() for _ in range(MAX_USER_REQUESTS)]
         assert not {message.reply_to for message in answers} & set(surplus)
         assert group.messages.unread == 0
 
@@ -108,12 +109,12 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
     assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
     assert utf16_length(messages.OVERLOADED) <= MAX_ALERT
     scripted.resume.set()
-    for _ in range(MAX_PENDING_PER_USER):
+    for _ in range(MAX_USER_REQUESTS):
         await chat.next_message()
 
     scripted.resume.clear()
     chosen = []
-    for number in range(1 + MAX_PENDING_PER_USER):
+    for number in range(1 + MAX_USER_REQUESTS):
         query = await alice.inline(f"Slow {number}")
         await query.answer()
         chosen.append(await query.choose())
@@ -128,7 +129,7 @@ async def test_the_last_inline_query_is_answered_however_many_wait(server: Teleg
     held = server.hold(method="answerInlineQuery")
     first = await alice.inline("T")
     await held.met()
-    for end in range(2 * MAX_PENDING_PER_USER):
+    for end in range(2 * MAX_USER_REQUESTS):
         last = await alice.inline(f"The philosopher {end}")
     await server.watch("getUpdates").next()  # the bot has taken them
     held.release()
@@ -178,9 +179,10 @@ async def test_a_group_that_exceeds_its_message_limit_is_refused(
 
 
 async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_long(
-    scripted: ScriptedCommands, log_lines: LogLines
+    scripted: ScriptedCommands, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    clock, limits = ManualClock(), Limits(overall=Rate(4, 3.0), refusals=Rate(2, 60.0))
+    monkeypatch.setattr(dispatcher, "MAX_REFUSALS", 2)
+    clock, limits = ManualClock(), Limits(overall=Rate(4, 3.0))
     async with timed(scripted, clock, limits) as (server, _):
         chats = [server.private(server.user(f"User {number}")) for number in range(8)]
         with server.gathered():
@@ -251,14 +253,14 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
 
     async with asyncio.TaskGroup() as group:
         requests = Dispatcher(group, RateLimiter(), on_failure=lambda: None)
-        for _ in range(MAX_PENDING_PER_USER + 1):
+        for _ in range(MAX_USER_REQUESTS + 1):
             requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
         await settle()
         assert refused == [messages.QUEUE_FULL]
         resume.set()
         await requests.join()
-        assert (len(done), len(requests)) == (MAX_PENDING_PER_USER + 1, 0)
+        assert (len(done), len(requests._last)) == (MAX_USER_REQUESTS + 1, 0)
         assert not requests._pending
         assert not len(requests._active) + len(requests._refused)
         await requests.join()

@@ -16,7 +16,7 @@ from telegram_support import (
 )
 
 from bot.core import messages
-from bot.platforms.telegram import bot_client, polling, sender
+from bot.platforms.telegram import bot_client, polling, rate_limit
 from bot.platforms.telegram.platform import Telegram
 from bot.store.store import Store
 from testing.telegram import Chat, TelegramServer, User
@@ -112,7 +112,7 @@ async def test_every_user_may_press_under_a_text_that_a_group_asked_for(
 async def test_an_answer_is_sent_again_when_the_network_fails(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sender, "BACKOFF", QUICK)
+    monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
     monkeypatch.setattr(polling, "BACKOFF", QUICK)
     if trouble == "page":
         server.fail(503, method="sendMessage", times=2)
@@ -134,12 +134,12 @@ async def test_an_answer_that_may_have_arrived_is_not_said_twice(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bot_client, "READ_SECONDS", 1.0)
-    monkeypatch.setattr(sender, "BACKOFF", QUICK)
+    monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
     async with serving(Telegram(section(server), scripted)):
         fault = server.hold(method="sendMessage", times=1)
         await chat.send("/start")
         assert (await chat.next_message()).text == messages.UNCONFIRMED  # for only the person can see
-        await log_lines.saying("reply.undelivered reason=MayHaveArrived: Timed out")
+        await log_lines.saying("reply.undelivered reason=TimedOut: Timed out")
         fault.release()
         await chat.send("/temperature")
         while not (await chat.next_message()).text.startswith("You have no temperature"):
@@ -183,7 +183,7 @@ async def test_neither_the_token_nor_any_text_is_ever_logged(
     log_lines: LogLines,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(sender, "GIVE_UP_SECONDS", 0.0)
+    monkeypatch.setattr(rate_limit, "GIVE_UP_SECONDS", 0.0)
     monkeypatch.setattr(polling, "BACKOFF", QUICK)
     chat = server.private(alice)
     async with serving(Telegram(section(server), scripted, limits=FAST)):

@@ -99,7 +99,7 @@ async def test_an_inline_query_from_before_the_start_is_no_error(
     query = await alice.inline("0.7")
     del server.queries[query.id]
     async with serving(Telegram(section(server), scripted)):
-        await log_lines.saying("query is too old")
+        await log_lines.saying("Query is too old")
     assert log_lines.troubles == []
 
 
