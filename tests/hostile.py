@@ -206,7 +206,8 @@ class Journal:
     secret: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
-        self._handler = logs.set_up("debug", "json", logs.Redaction(), self.stream.write)
+        self._handler = logs.set_up("debug", "json", logs.Redaction())
+        self._handler.write = self.stream.write  # type: ignore[method-assign, assignment]
 
     def troubles(self) -> list[str]:
         """What is wrong with the lines since the last call: an exception, an answer lost, somebody's words."""

@@ -10,9 +10,11 @@ from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from aiohttp import web
+
 from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, platform_problems, redact_url
-from bot.net.http_server import CannotListen, listen
+from bot.net.http_server import CannotListen, listening
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -68,7 +70,8 @@ async def _finding(name: str, check: Awaitable[str]) -> Finding:
 async def _port(host: str, port: int, others: str, *, running: bool) -> str:
     """Checks that the service can listen there. `others`: what it means that other machines reach the port."""
     try:
-        (await listen(asyncio.Protocol, host, port)).close()
+        async with listening(web.Application(), host, port):
+            pass
     except CannotListen:
         if not running:
             raise

@@ -57,7 +57,7 @@ class LineFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": self._redaction(" ".join(record.getMessage().split())),
-            "request": getattr(record, "request", REQUEST_ID.get()),  # a worker thread gives it as `extra`
+            "request": REQUEST_ID.get(),
             "error": self._redaction(" ".join(error.split())),
         }
         if self._form == "json":

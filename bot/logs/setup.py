@@ -6,7 +6,6 @@ import logging
 import os
 import sys
 import threading
-from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Final
 
@@ -27,10 +26,9 @@ class QueuedHandler(logging.Handler):
     Not `QueueListener` of the standard library: its stream's lock would block the interpreter's end.
     """
 
-    def __init__(self, write: Callable[[str], object]) -> None:
+    def __init__(self) -> None:
         super().__init__()
         self.dropped = 0
-        self._write = write
         self._items: SimpleQueue[str | threading.Event] = SimpleQueue()  # a signal handler may use it
         threading.Thread(target=self._run, name="log", daemon=True).start()
 
@@ -47,6 +45,15 @@ class QueuedHandler(logging.Handler):
         self._items.put(written)
         written.wait(timeout)
 
+    def write(self, text: str) -> None:
+        """Writes to standard error's descriptor, without the stream's lock, which a stalled write would hold.
+
+        Writes nothing in a process that was started without standard error: the number may be another file's then.
+        """
+        content = text.encode(errors="backslashreplace") if sys.stderr is not None else b""
+        while content:
+            content = content[os.write(sys.stderr.fileno(), content) :]
+
     def _run(self) -> None:
         while True:
             item = self._items.get()
@@ -54,29 +61,17 @@ class QueuedHandler(logging.Handler):
                 item.set()
                 continue
             try:
-                self._write(item)
+                self.write(item)
             except (OSError, ValueError):  # a full disk, or no reader any more
                 self.dropped += 1
 
 
-def write_to_standard_error(text: str) -> None:
-    """Writes to the descriptor, without the stream's lock, which a stalled write would hold.
-
-    Writes nothing in a process that was started without standard error: the number may be another file's then.
-    """
-    content = text.encode(errors="backslashreplace") if sys.stderr is not None else b""
-    while content:
-        content = content[os.write(sys.stderr.fileno(), content) :]
-
-
-def set_up(
-    level: str, form: Format, redaction: Redaction, write: Callable[[str], object] = write_to_standard_error
-) -> QueuedHandler:
-    """Gives every line to `write`, and nothing anywhere else. Returns the handler.
+def set_up(level: str, form: Format, redaction: Redaction) -> QueuedHandler:
+    """Sends every line to standard error, and nothing anywhere else. Returns the handler.
 
     `level` is that of this program; other libraries log from "warning" on.
     """
-    handler = QueuedHandler(write)
+    handler = QueuedHandler()
     handler.setFormatter(LineFormatter(form, redaction))
     threshold = logging.getLevelNamesMapping()[level.upper()]
     logging.basicConfig(level=max(threshold, logging.WARNING), handlers=[handler], force=True)

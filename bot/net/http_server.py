@@ -6,7 +6,7 @@ import asyncio
 import logging
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from typing import Final
 
 from aiohttp import web
@@ -57,20 +57,17 @@ async def listening(app: web.Application, host: str, port: int) -> AsyncIterator
         return server()
 
     try:
-        with closing(await listen(accept, host, port)) as listener:
-            address = listener.sockets[0].getsockname()
-            yield str(address[0]), int(address[1])
-    finally:
-        await runner.cleanup()
-
-
-async def listen(accept: Callable[[], asyncio.BaseProtocol], host: str, port: int) -> asyncio.Server:
-    """Returns a server that listens there. Raises `CannotListen`."""
-    try:
-        return await asyncio.get_running_loop().create_server(accept, host, port)
+        listener = await asyncio.get_running_loop().create_server(accept, host, port)
     except (OSError, OverflowError, UnicodeError) as error:
+        await runner.cleanup()
         reason = error.strerror if isinstance(error, OSError) else error
         raise CannotListen(f"cannot listen on {host}, port {port}: {reason}; choose another") from error
+    try:
+        address = listener.sockets[0].getsockname()
+        yield str(address[0]), int(address[1])
+    finally:
+        listener.close()
+        await runner.cleanup()
 
 
 @web.middleware

@@ -43,8 +43,7 @@ async def serving(section: HttpSection, health: Health, metrics: Metrics, redact
         return web.Response(body=generate_latest(metrics.registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     app = web.Application()
-    for path, handler in (("/healthz", healthz), ("/readyz", readyz), ("/metrics", prometheus)):
-        app.router.add_get(path, handler)
+    app.add_routes([web.get("/healthz", healthz), web.get("/readyz", readyz), web.get("/metrics", prometheus)])
     try:
         async with listening(app, section.host, section.port) as (host, port):
             yield f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -103,7 +103,7 @@ async def _serve(config: Config, platforms: Platforms, signals: Signals) -> None
             gc.collect()
             gc.freeze()  # what lives as long as the process: collecting it paused the loop for 50 to 110 ms (measured)
             with signals.ending_block():
-                await asyncio.wait(serving)
+                await asyncio.wait({serving})
     if all(platform.refused for platform in supervised):
         reasons = "; ".join(f"{each.platform.name}: {each.reason}" for each in supervised)
         raise ConfigError([f"no platform is left: {reasons}"])
@@ -128,15 +128,14 @@ async def _draining(commands: Commands, platforms: Sequence[Supervised]) -> Asyn
 
 
 @asynccontextmanager
-async def _in_background(*work: Coroutine[None, None, None]) -> AsyncIterator[list[asyncio.Task[None]]]:
-    """Runs all of `work` while the block runs, and then cancels it. An exception in it ends the block."""
+async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[asyncio.Task[None]]:
+    """Runs `work` while the block runs, and then cancels it. An exception in it ends the block."""
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(each) for each in work]
+        task = group.create_task(work)
         try:
-            yield tasks
+            yield task
         finally:
-            for task in tasks:
-                task.cancel()
+            task.cancel()
 
 
 async def sync(config: Config) -> None:
