@@ -5,7 +5,6 @@ from __future__ import annotations
 from discord_support import World, as_shown
 
 from bot.core import messages
-from bot.core.commands import COMMANDS, user_commands
 from bot.core.reply import Picture, Reply
 from bot.platforms.discord.render import messages_of
 
@@ -36,11 +35,3 @@ def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
     [file] = message.arguments()["files"]
     assert file.description == "a picture"
     assert (file.filename, file.fp.read()) == ("a.png", b"PNG")
-
-
-async def test_discord_is_told_of_the_command_in_both_languages(here: World) -> None:
-    [told] = here.sent("PUT", r"^/applications/\d+/commands$")[-1:]
-    [command] = [command for command in told if command["name"] == "surprise"]
-    assert command["description"] == user_commands()["surprise"].purpose
-    assert command["description_localizations"] == {"pt-BR": COMMANDS["surprise"].portuguese}
-    assert len(command["description"]) <= 100
