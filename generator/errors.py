@@ -23,21 +23,18 @@ class Overloaded(GeneratorError):
     """The queue is full. Nothing was computed; try again in `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
-        super().__init__(f"the queue is full; try again in {retry_after:.0f} s")
+        super().__init__(retry_after)
         self.retry_after = retry_after
 
-    def __reduce__(self) -> tuple[type[Overloaded], tuple[float]]:
-        return Overloaded, (self.retry_after,)  # pickle would pass the message
+    def __str__(self) -> str:
+        return f"the queue is full; try again in {self.retry_after:.0f} s"
 
 
 class ShuttingDown(GeneratorError):
     """The worker is shutting down and takes no new request."""
 
-    def __init__(self) -> None:
-        super().__init__("the generator is shutting down")
-
-    def __reduce__(self) -> tuple[type[ShuttingDown], tuple[()]]:
-        return ShuttingDown, ()
+    def __str__(self) -> str:
+        return "the generator is shutting down"
 
 
 class Unavailable(GeneratorError):

@@ -5,47 +5,45 @@ The address is a folder: `version` in it names what serves, and while there is a
 
 from __future__ import annotations
 
-import asyncio
 import os
-import socket
 import sys
 from pathlib import Path
 
-from generator.process.isolation import isolate
-from generator.process.protocol import Cancel, Channel, Heartbeat, Ready, ToWorker, Unreachable, reply
+from generator.errors import Unavailable
+from generator.process.protocol import Heartbeat, Result, Work
+from generator.process.server import serve
 from generator.types import Generation, GenerationRequest, GeneratorStatus, Timing, WorkerStatistics
 from generator.weights.versions import load_weights
 
 
-async def run(connected: socket.socket, folder: Path) -> None:
-    channel = await Channel.open(connected, ToWorker)
-    reporting = asyncio.create_task(report(channel, folder))
-    async for message in channel:
-        if not isinstance(message, Cancel) and isinstance(message.work, GenerationRequest):
-            version = (folder / "version").read_text()
-            text = "SECRET" if any("hush" in value for value in os.environ.values()) else f"for {message.work.seed}"
-            timing = Timing(0.0, 0.0, 0.0)
-            channel.send(reply(message.number, Generation(text, b"", version, message.work.seed, timing)))
-    reporting.cancel()
-    os._exit(0)
+class FakeSidecar:
+    def __init__(self, address: Path, folder: Path) -> None:
+        self._address = address
+        self._before = ""
+        (folder / "curve.png").write_bytes(b"picture")
+
+    async def run(self, work: Work) -> Result:
+        assert isinstance(work, GenerationRequest)
+        text = "SECRET" if any("hush" in value for value in os.environ.values()) else f"for {work.seed}"
+        return Generation(text, b"", self._version, work.seed, Timing(0.0, 0.0, 0.0))
+
+    async def heartbeat(self) -> Heartbeat:
+        if (self._address / "away").exists():
+            raise Unavailable("the test wants it away")
+        before, self._before = self._before, self._version
+        manifest = load_weights(self._address / "weights", self._version).manifest
+        statistics = WorkerStatistics(0, 0, 0, 0, 3, 0, 1000.0)
+        status = GeneratorStatus(2, slots=48)
+        return Heartbeat(statistics, status, "" if self._version == before else manifest.to_json())
+
+    @property
+    def _version(self) -> str:
+        return (self._address / "version").read_text()
 
 
-async def report(channel: Channel, folder: Path) -> None:
-    before = ""
-    while True:
-        version = (folder / "version").read_text()
-        if (folder / "away").exists():
-            channel.send(Unreachable("the test wants it away"))
-        else:
-            statistics = WorkerStatistics(0, 0, 0, 0, 3, 0, 1000.0)
-            channel.send(Heartbeat(statistics, GeneratorStatus(2, slots=48)))
-            if version != before:
-                manifest = load_weights(folder / "weights", version).manifest
-                channel.send(Ready(manifest.to_json(), {"curve.png": b"picture"}))
-                before = version
-        await asyncio.sleep(0.02)
+async def start(address: str, folder: str) -> FakeSidecar:
+    return FakeSidecar(Path(address), Path(folder))
 
 
 if __name__ == "__main__":
-    isolate(int(sys.argv[2]))
-    asyncio.run(run(socket.socket(fileno=int(sys.argv[1])), Path(sys.argv[3])))
+    serve(*sys.argv[1:3], start(*sys.argv[3:]))

@@ -4,43 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from generator.backoff import Backoff
-from generator.errors import Unavailable, WeightsError
-from generator.process.protocol import Ready, Work
-from generator.process.remote import RemoteGenerator
-from generator.process.spawn import ChildProcess
-from generator.weights.manifest import Manifest
+from generator.errors import Overloaded, Unavailable, WeightsError
+from generator.process.client import WorkerClient
+from generator.process.generator import RemoteGenerator
+from generator.process.protocol import Result, Work
 from generator.weights.versions import Weights
 
 REQUEST_SECONDS: Final = 30.0
 """After so long a text is given up: as long as a user waits in the queue."""
-_GRACE_SECONDS: Final = 2.0
-"""By so much later the pool has answered that a text is late, if it answers at all."""
 START_SECONDS: Final = 60.0
 """How long opening waits for the pool."""
-_BACKOFF: Final = Backoff(first=2.0, longest=10.0)
-
-
-@dataclass(frozen=True, slots=True)
-class PoolWeights(Weights):
-    """The weights of a pool. `files` are those beside the model; they reach the disk when they are read."""
-
-    files: Mapping[str, bytes]
-
-    def beside(self, name: str) -> bytes | None:
-        """Returns a file beside the model, and leaves it in `folder`."""
-        content = self.files.get(name)
-        if content is not None:
-            self.folder.mkdir(exist_ok=True)
-            (self.folder / name).write_bytes(content)
-        return content
+_LATE_SECONDS: Final = 5.0
+"""When to try again after a text was given up."""
 
 
 class Pool(RemoteGenerator):
@@ -51,7 +31,7 @@ class Pool(RemoteGenerator):
     """
 
     def __init__(self, address: str, folder: Path, request_seconds: float) -> None:
-        super().__init__(START_SECONDS, 0.0, _BACKOFF)
+        super().__init__()
         self._address = address
         self._folder = folder
         self._request_seconds = request_seconds
@@ -85,18 +65,12 @@ class Pool(RemoteGenerator):
             raise WeightsError(f"the pool is away: {unavailable}")
         return self.weights
 
-    async def _request(self, work: Work) -> Any:
+    async def _request(self, work: Work) -> Result:
         try:
-            async with asyncio.timeout(self._request_seconds + _GRACE_SECONDS):
-                worker = await self._ready_worker()
-                return await worker.request(work, time.time() + self._request_seconds)
+            async with asyncio.timeout(self._request_seconds):
+                return await super()._request(work)
         except TimeoutError as error:
-            raise Unavailable("the pool did not answer in time") from error
+            raise Overloaded(_LATE_SECONDS) from error
 
-    async def _spawn(self, *, again: bool) -> ChildProcess:  # noqa: ARG002 - the pool says what it serves
-        # Ray prints much, and keeps logs of its own.
-        return await ChildProcess.start("generator.cluster.sidecar", self._address, silent=True)
-
-    def _weights_of(self, ready: Ready) -> Weights:
-        manifest = Manifest.from_json(ready.manifest)
-        return PoolWeights(self._folder / manifest.version, manifest, b"", ready.files)
+    async def _start_worker(self, *, again: bool) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
+        return await WorkerClient.start(self._folder, "generator.cluster.sidecar", self._address, str(self._folder))

@@ -1,4 +1,4 @@
-"""The parent's end of one worker process: requests in flight, and what the worker reports."""
+"""A worker process as its parent sees it."""
 
 from __future__ import annotations
 
@@ -6,128 +6,204 @@ import asyncio
 import contextlib
 import itertools
 import logging
-from collections.abc import Callable
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
 from contextvars import Context, copy_context
+from pathlib import Path
 from typing import Any, Final
 
-from generator.errors import GeneratorError, ModelError, Unavailable, WeightsError
+from generator.errors import GeneratorError, ModelError, ShuttingDown, Unavailable
 from generator.process.protocol import (
+    HEARTBEAT_SECONDS,
+    THE_WORKER,
     Cancel,
-    Failed,
-    Generated,
+    Channel,
+    FromWorker,
     Heartbeat,
+    Item,
     LogRecord,
-    Ready,
-    Refused,
     Result,
-    Scored,
-    Unreachable,
     Work,
-    request,
 )
-from generator.process.spawn import ChildProcess
-from generator.types import GeneratorStatus, WorkerStatistics
+from generator.weights.manifest import Manifest
 from generator.weights.versions import Weights
 
-_FIRST_GUESS: Final = 2_000.0
-"""Characters per second, until the worker has measured it."""
-Report = Ready | Heartbeat | Unreachable
+LOAD_SECONDS: Final = 60.0
+"""How long a worker may take until it is ready. One whose model hangs is ended then."""
+HANG_SECONDS: Final = 15.0
+"""A worker that made no progress for so long hangs."""
+_KEPT: Final = (
+    *("PATH", "HOME", "LANG", "LC_", "TZ", "TMP", "LD_", "DYLD_", "PYTHON", "VIRTUAL_ENV", "MALLOC_", "GLIBC_", "OMP_"),
+    *("ORT_", "RAY_"),
+)
+"""Beginnings of the environment variables that Python, onnxruntime and Ray need. No token is among them."""
+_MAX_OUTPUT: Final = 1000
+"""Bytes of native code's output that one log line repeats."""
+_COLOUR: Final = re.compile(r"\x1b\[[0-9;]*m")
+log = logging.getLogger(__name__)
 
 
 class WorkerClient:
-    """One worker process. `run` has to run while it is used.
+    """A process that runs `python -m MODULE`, and the requests in flight to it. `run` has to run while it is used.
 
-    `ready` is done when the worker serves `weights`, and fails when it cannot. `on_report` is called with what the
-    worker says about itself, before the attributes here follow.
+    `weights`, in `folder`, and `heartbeat` are there when it is `ready`.
     """
 
-    def __init__(self, child: ChildProcess, on_report: Callable[[WorkerClient, Report], None]) -> None:
-        self.child = child
+    weights: Weights
+    heartbeat: Heartbeat
+
+    def __init__(self, folder: Path, process: subprocess.Popen[bytes], channel: Channel, output: socket.socket) -> None:
+        self.process_id = process.pid
         self.began = asyncio.get_running_loop().time()
-        self.ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.ready.add_done_callback(lambda ready: ready.cancelled() or ready.exception())  # it may be awaited no more
-        self.weights: Weights | None = None
-        self.heartbeat = Heartbeat(WorkerStatistics(0, 0, 0, 0, 0, 0, _FIRST_GUESS), GeneratorStatus(0))
+        self.ready = asyncio.Event()
+        """Set when it serves, or has `ended`."""
+        self.ended: GeneratorError | None = None
+        """Why it ended."""
         self.missing = 0
         """Heartbeats that have not come."""
-        self.ended = ""
-        """Why it ended; empty while it runs."""
-        self.unreachable = ""
-        """Why the cluster behind the worker does not answer."""
-        self.in_flight: dict[int, tuple[asyncio.Future[Any], Context]] = {}
+        self.in_flight: dict[int, tuple[asyncio.Future[Result | GeneratorError], Context]] = {}
         """Requests by number, each with the context that it was made in, for what is logged about it."""
-        self._on_report = on_report
-        self._numbers = itertools.count(1)
+        self._folder = folder
+        self._process = process
+        self._channel = channel
+        self._output = output
+        self._numbers = itertools.count(THE_WORKER + 1)
+        self._reason: GeneratorError | None = None
+        self._closing = False
 
-    async def request(self, work: Work, expires: float = 0.0) -> Any:
+    @classmethod
+    async def start(cls, folder: Path, module: str, *arguments: str) -> WorkerClient:
+        """Starts a module with the number of its socket, the parent's process ID and `arguments`.
+
+        Raises `OSError` when no process can be started.
+        """
+        ours, theirs = socket.socketpair()
+        output, printed = socket.socketpair()
+        with theirs, printed:
+            # Not asyncio's: its `kill` may take the exit status from the one who waits for it.
+            process = subprocess.Popen(  # noqa: S603, ASYNC220 - this program; it takes milliseconds
+                (sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments),
+                env=clean_environment(os.environ),
+                pass_fds=(theirs.fileno(),),
+                stdin=subprocess.DEVNULL,
+                stdout=printed.fileno(),
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return cls(folder, process, await Channel.open(ours, FromWorker), output)
+
+    async def request(self, work: Work) -> Result:
         """Generates or scores a text. Cancelling frees its batch slot. Raises what the worker raises."""
-        if reason := self.ended or self.unreachable:
-            raise Unavailable(reason)
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
         self.in_flight[number] = future, copy_context()
+        self._channel.send(Item.of(number, work))
         try:
-            self.child.channel.send(request(number, work, expires))
-            with contextlib.suppress(ConnectionError):  # then `run` fails the request
-                await self.child.channel.drain()
-            return await future
+            result: Result | GeneratorError = await future
         finally:
             del self.in_flight[number]
-            if not future.done() or future.cancelled():
-                self.child.channel.send(Cancel(number))
+            if future.cancelled():
+                self._channel.send(Cancel(number))
+            if self._closing and not self.in_flight:
+                self.kill()
+        if isinstance(result, GeneratorError):
+            raise result
+        return result
 
-    async def run(self) -> str:
-        """Handles what the worker sends until it ends; returns why it ended."""
-        output = asyncio.create_task(self.child.log_output())
+    async def run(self) -> None:
+        """Handles what the worker sends until it has `ended`."""
+        output, watching = asyncio.create_task(self._log_output()), asyncio.create_task(self._watch())
         try:
-            async for message in self.child.channel:
+            async for message in self._channel:
                 self._handle(message)
-        except ValueError as error:
-            self.child.kill(f"the worker process sent an invalid message: {error}")
-        self.child.kill()
-        self.ended = await self.child.wait()
+        except (ValueError, LookupError, TypeError) as error:
+            self.kill(f"the worker process sent an invalid message: {error}")
+        self.kill()
+        status = await asyncio.to_thread(self._process.wait)
+        watching.cancel()
         await output
-        self._fail(self.ended)
-        return self.ended
+        await self._channel.close()
+        self.ended = self._reason or Unavailable(_reason(status))
+        self.ready.set()
+        self._fail_all(ModelError(f"the request was lost: {self.ended}"))
 
-    def fail_all(self, error: GeneratorError) -> None:
-        """Ends every request in flight with an error."""
-        for number in self.in_flight:
-            self._settle(number, error)
+    def close(self, seconds: float) -> None:
+        """Ends it when the requests in flight are done; after so many seconds they raise `ShuttingDown`."""
+        self._closing = True
+        asyncio.get_running_loop().call_later(seconds, self._fail_all, ShuttingDown())
+        asyncio.get_running_loop().call_later(seconds, self.kill)
+        if not self.in_flight:
+            self.kill()
+
+    def kill(self, reason: str = "") -> None:
+        """Ends it at once. The first `reason` that is given is why it `ended`."""
+        if reason and self._reason is None:
+            self._reason = Unavailable(reason)
+        self._process.kill()
 
     def _handle(self, message: Any) -> None:
         match message:
-            case Generated() | Scored() | Failed():
-                self._settle(message.number, message.result)
-            case Heartbeat():
-                self._on_report(self, message)
-                self.heartbeat, self.missing, self.unreachable = message, 0, ""
-            case Ready():
-                self._on_report(self, message)
-                if not self.ready.done():
-                    self.ready.set_result(None)
-            case Refused(reason):
-                self.ready.set_exception(WeightsError(reason))
-            case Unreachable(reason):
-                self._on_report(self, message)
-                self.unreachable, self.missing = reason, 0
-                self._fail(reason)
+            case Item(number) if number == THE_WORKER:
+                self._reason = message.value
+            case Item(number):
+                self._settle(number, message.value)
+            case Heartbeat(manifest=manifest):
+                self.heartbeat, self.missing = message, 0
+                if manifest:
+                    self.weights = Weights(self._folder, Manifest.from_json(manifest), b"")
+                    self.ready.set()
             case LogRecord(number):
                 _, context = self.in_flight.get(number, (None, Context()))
                 context.run(_log, message)
 
-    def _settle(self, number: int, result: Result) -> None:
+    def _settle(self, number: int, result: Result | GeneratorError) -> None:
         future, _ = self.in_flight.get(number, (None, None))
-        if future is None or future.done():
-            return  # it was cancelled
-        if isinstance(result, GeneratorError):
-            future.set_exception(result)
-        else:
+        if future is not None and not future.done():
             future.set_result(result)
 
-    def _fail(self, reason: str) -> None:
-        if not self.ready.done():
-            self.ready.set_exception(Unavailable(reason))
-        self.fail_all(ModelError(f"the request was lost: {reason}"))
+    def _fail_all(self, error: GeneratorError) -> None:
+        for number in self.in_flight:
+            self._settle(number, error)
+
+    async def _watch(self) -> None:
+        """Ends it when it hangs. It counts heartbeats, not seconds: a process that was stopped, or a machine that
+        slept, hangs in nothing."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_SECONDS)
+            self.missing += 1
+            what, limit = "it was not ready within", LOAD_SECONDS
+            if self.ready.is_set():
+                what, limit = "the worker process made no progress for", HANG_SECONDS
+            if self.missing * HEARTBEAT_SECONDS >= limit:
+                self.kill(f"{what} {limit:g} s")
+
+    async def _log_output(self) -> None:
+        """Logs what native code prints."""
+        reader, writer = await asyncio.open_connection(sock=self._output)
+        with contextlib.closing(writer):
+            while printed := await reader.read(_MAX_OUTPUT):
+                text = " ".join(_COLOUR.sub("", printed.decode(errors="replace")).split())
+                log.warning("worker.output process=%d text=%s", self.process_id, text)
+
+
+def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
+    """Returns what a child process may know of its parent's environment."""
+    kept = {name: value for name, value in environment.items() if name.startswith(_KEPT)}
+    root = Path(__file__).parents[2]
+    if root.name not in {"site-packages", "dist-packages"}:  # a clone
+        kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), kept.get("PYTHONPATH"))))
+    return kept
+
+
+def _reason(status: int) -> str:
+    if status >= 0:
+        return f"the worker process ended with exit status {status}"
+    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
+    return f"the worker process was killed by {signal.Signals(-status).name}{hint}"
 
 
 def _log(message: LogRecord) -> None:

@@ -1,4 +1,8 @@
-"""The generator of the service: a worker process that loads its weights from a folder."""
+"""Generators whose texts a child process generates, from the weights of a folder or by way of a cluster.
+
+One mechanism serves the start, a reload and a crash: start a worker, wait until it is ready, switch to it, close the
+old one.
+"""
 
 from __future__ import annotations
 
@@ -6,45 +10,209 @@ import asyncio
 import contextlib
 import logging
 import os
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
+from contextvars import Context
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from generator.backoff import Backoff
-from generator.errors import Unavailable, WeightsError
-from generator.process.protocol import Ready
-from generator.process.remote import RemoteGenerator
-from generator.process.spawn import ChildProcess
-from generator.types import WorkerStatistics
-from generator.weights.manifest import Manifest
+from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable, WeightsError
+from generator.process.client import WorkerClient
+from generator.process.protocol import HEARTBEAT_SECONDS, Result, Work
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 from generator.weights.versions import Weights, current_version
 
-LOAD_SECONDS: Final = 60.0
-"""How long a worker may take until it is ready. One whose model hangs is ended then."""
-HEADROOM_BYTES: Final = 1 << 30
-"""Address space that a worker may use beyond what its program and a sound model of that size take."""
+RETIRE_SECONDS: Final = 60.0
+"""How long a worker that was replaced may finish its texts."""
 RESTART_WAIT_SECONDS: Final = 5.0
-"""How long a request waits for a worker that is being restarted: longer than a start usually takes."""
-BACKOFF: Final = Backoff(longest=60.0)
+"""How long after a worker's end requests wait for another one: longer than a start usually takes."""
+STEADY_SECONDS: Final = 60.0
+"""After a worker ran this long, the first restart comes at once again."""
+BACKOFF: Final = Backoff(longest=30.0)
 """Pauses between restarts, after the first, which comes at once."""
 DRAIN_SECONDS: Final = 5.0
 """How long closing waits for texts in progress."""
+_LATE_SECONDS: Final = 3.0
+"""After so long without progress a worker is reported as unavailable."""
+log = logging.getLogger(__name__)
+
+
+class RemoteGenerator(ABC):
+    """Sends requests to a worker process, which it restarts when it ends.
+
+    The counts are this process's, so they survive a restart.
+    """
+
+    def __init__(self) -> None:
+        self._worker: WorkerClient | None = None
+        """The one that requests go to, or that they went to last."""
+        self._running: dict[WorkerClient, asyncio.Task[None]] = {}
+        self._starting = asyncio.Lock()
+        self._available = asyncio.Event()
+        self._unavailable_since = 0.0
+        self._restarting: asyncio.Task[None] | None = None
+        self._closing = False
+        self._counts = dict.fromkeys(("texts", "characters", "refused", "failed"), 0)
+        self._faults = self._failures = self._restarts = 0
+        self._last_fault = ""
+
+    @abstractmethod
+    async def _start_worker(self, *, again: bool) -> WorkerClient:
+        """Starts a worker; `again`: in place of one that ended. Raises `OSError` or `WeightsError`."""
+
+    @property
+    def weights(self) -> Weights:
+        """The weights of the next text, without the model."""
+        return self._latest.weights
+
+    @property
+    def _latest(self) -> WorkerClient:
+        if self._worker is None:
+            raise Unavailable("no worker was ready yet")
+        return self._worker
+
+    async def generate(self, request: GenerationRequest) -> Generation:
+        """As `ThreadedGenerator.generate`; raises `Unavailable` while no worker can be reached."""
+        generation: Generation = await self._counted(request)
+        self._counts["texts"] += 1
+        self._counts["characters"] += len(request.prompt) + len(generation.text)
+        return generation
+
+    async def score(self, request: ScoringRequest) -> Surprisal:
+        """As `ThreadedGenerator.score`, with the errors of `generate`."""
+        surprisal: Surprisal = await self._counted(request)
+        self._counts["characters"] += request.characters
+        return surprisal
+
+    async def _counted(self, work: Work) -> Any:
+        try:
+            return await self._request(work)
+        except GeneratorError as error:
+            self._counts["refused" if isinstance(error, Overloaded) else "failed"] += 1
+            raise
+
+    async def _request(self, work: Work) -> Result:
+        if not self._available.is_set():
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(self._unavailable_since + RESTART_WAIT_SECONDS):
+                    await self._available.wait()
+        if self._closing:
+            raise ShuttingDown
+        if not self._available.is_set():
+            raise Unavailable(self._unavailable)
+        return await self._latest.request(work)
+
+    def status(self) -> GeneratorStatus:
+        """Says whether texts are generated now, and what went wrong since the start."""
+        unavailable, status = self._unavailable, GeneratorStatus(0)
+        if self._worker is not None and not self._worker.ended:
+            status = replace(self._worker.heartbeat.status, process_id=self._worker.process_id)
+        return replace(
+            status,
+            threads=0 if unavailable else status.threads,
+            unavailable=unavailable,
+            faults=self._faults + status.faults,
+            last_fault=status.last_fault or self._last_fault,
+            restarts=self._restarts,
+        )
+
+    @property
+    def _unavailable(self) -> str:
+        if self._worker is None or self._worker.ended:
+            return f"the worker process is restarting: {self._last_fault}"
+        late = self._worker.missing * HEARTBEAT_SECONDS >= _LATE_SECONDS
+        return "the worker process makes no progress" if late else ""
+
+    def statistics(self) -> WorkerStatistics:
+        """Counts since the start, and what the worker does now."""
+        return replace(self._latest.heartbeat.statistics, **self._counts)
+
+    @contextlib.asynccontextmanager
+    async def _serving(self, drain: float) -> AsyncIterator[None]:
+        """Ends the workers after the block, within `drain` seconds for texts in flight."""
+        try:
+            yield
+        finally:
+            await asyncio.shield(self._close(drain))
+
+    async def _close(self, drain: float) -> None:
+        self._closing = True
+        self._available.set()
+        if self._restarting is not None:
+            self._restarting.cancel()
+        for worker in self._running:
+            worker.close(drain)
+        await asyncio.gather(*self._running.values())
+
+    async def _replace_worker(self, *, again: bool = False) -> None:
+        """Starts a worker and switches to it. Texts in progress finish on the old one, which then exits.
+
+        Raises `Unavailable` or `WeightsError`: nothing has changed then.
+        """
+        try:
+            worker = await self._start_worker(again=again)
+        except OSError as error:
+            raise Unavailable(f"no worker process can be started: {error}") from error
+        self._running[worker] = asyncio.create_task(self._follow(worker), context=Context())
+        try:
+            await worker.ready.wait()
+        finally:
+            if not worker.ready.is_set():
+                worker.kill()
+        if worker.ended:
+            raise worker.ended
+        old, self._worker = self._worker, worker
+        self._available.set()
+        log.info("worker.ready version=%s process=%d", self.weights.manifest.version, worker.process_id)
+        if old is not None:
+            self._faults += old.heartbeat.status.faults
+            self._restarts += bool(old.ended)
+            old.close(RETIRE_SECONDS)
+
+    async def _follow(self, worker: WorkerClient) -> None:
+        """Waits for a worker's end. If it served, another one is started."""
+        await worker.run()
+        del self._running[worker]
+        if worker is self._worker and not self._closing:
+            self._available.clear()
+            self._unavailable_since = asyncio.get_running_loop().time()
+            self._faults += 1
+            self._last_fault = str(worker.ended)
+            log.critical("worker.ended reason=%s", worker.ended)
+            if self._unavailable_since - worker.began >= STEADY_SECONDS:
+                self._failures = 0
+            self._restarting = asyncio.create_task(self._restart())
+
+    async def _restart(self) -> None:
+        """Tries to start a worker until one serves."""
+        while not self._available.is_set():
+            if self._failures:
+                await asyncio.sleep(BACKOFF.pause(self._failures))
+            self._failures += 1
+            try:
+                async with self._starting:
+                    if not self._available.is_set():  # else a reload has started one
+                        await self._replace_worker(again=True)
+            except GeneratorError as error:
+                level = logging.DEBUG if str(error) == self._last_fault else logging.ERROR
+                log.log(level, "worker.start_failed attempt=%d reason=%s", self._failures, error)
+                self._last_fault = str(error)
 
 
 class ProcessGenerator(RemoteGenerator):
-    """Texts from the current weights of a folder, generated in a child process.
+    """Texts from the current weights of a folder.
 
     Open it by `async with ProcessGenerator.open(folder) as generator`. Each worker is on trial, under limits, until it
     is ready, so weights that crash it or make it hang do no harm to the one that serves.
     """
 
     def __init__(self, folder: Path, version: str | None, threads: int, queue: int) -> None:
-        super().__init__(LOAD_SECONDS, RESTART_WAIT_SECONDS, BACKOFF)
+        super().__init__()
         self._folder = folder
         self._version = version
-        self._threads = threads
-        self._queue = queue
+        self._numbers = str(threads), str(queue)
         self._place = folder
         """The folder of the version that is started."""
 
@@ -83,19 +251,13 @@ class ProcessGenerator(RemoteGenerator):
     def statistics(self) -> WorkerStatistics:
         """Counts since the start, and what is generated now."""
         in_flight = sum(len(worker.in_flight) for worker in self._running)
-        running = min(in_flight, self._worker.heartbeat.status.slots if self._worker else 0)
+        running = min(in_flight, self._latest.heartbeat.status.slots)
         return replace(super().statistics(), running=running, queued=in_flight - running)
 
-    async def _spawn(self, *, again: bool) -> ChildProcess:
+    async def _start_worker(self, *, again: bool) -> WorkerClient:
         version = self.weights.manifest.version if again else self._version
         if version is None:
             version = await asyncio.to_thread(current_version, self._folder)
         self._place = self._folder / version
-        level = logging.getLogger("generator").getEffectiveLevel()
-        numbers = (self._threads, self._queue, HEADROOM_BYTES, level)
-        return await ChildProcess.start(
-            "generator.process.worker", os.fspath(self._folder), version, *map(str, numbers)
-        )
-
-    def _weights_of(self, ready: Ready) -> Weights:
-        return Weights(self._place, Manifest.from_json(ready.manifest), b"")
+        arguments = (os.fspath(self._folder), version, *self._numbers)
+        return await WorkerClient.start(self._place, "generator.process.worker", *arguments)

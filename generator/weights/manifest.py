@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Final
 
 import msgspec
@@ -14,12 +13,6 @@ FORMAT: Final = 1
 MANIFEST: Final = "manifest.json"
 MODEL: Final = "model.onnx"
 FLOAT_WEIGHTS: Final = "weights.safetensors"
-METRICS: Final = (
-    "valid_bits_per_character",
-    "test_bits_per_character",
-    "float_valid_bits_per_character",
-    "float_test_bits_per_character",
-)
 MAX_SYMBOLS: Final = 20_000
 Text = Annotated[str, Meta(max_length=1000)]
 """Users read most of a manifest's texts in one message of 2,000 characters."""
@@ -37,8 +30,20 @@ class CorpusNote(Struct, frozen=True):
     sha256: str
 
 
+class Metrics(Struct):
+    """What `Manifest.metrics` has at least: bits per character of the served model, and of the float weights."""
+
+    valid_bits_per_character: Bits
+    test_bits_per_character: Bits
+    float_valid_bits_per_character: Bits
+    float_test_bits_per_character: Bits
+
+
+METRICS: Final = Metrics.__struct_fields__
+
+
 class Manifest(Struct, frozen=True):
-    """`metrics` has at least `METRICS`; `files` at least `MODEL`.
+    """What `manifest.json` says. `metrics` may have more than `Metrics`; `files` has at least `MODEL`.
 
     `lowercase`: the network knows the text lower-cased. `hard_wrapped`: its corpus breaks lines inside a paragraph, so
     a single line end in a text means a space.
@@ -71,41 +76,19 @@ class Manifest(Struct, frozen=True):
         Raises `ValueError` that names the key which is missing or wrong.
         """
         try:
-            content = msgspec.json.decode(text)
+            content = msgspec.json.decode(text, type=dict[str, Any])
         except RecursionError as error:
             raise ValueError("is nested too deeply") from error
-        if not isinstance(content, dict):
-            raise ValueError("is not a JSON object")
         if content.get("format") != FORMAT:
             raise ValueError(f"format is {content.get('format')!r}; this program reads format {FORMAT}")
-        try:
-            manifest = msgspec.convert(content, cls, dec_hook=_vocabulary)
-            msgspec.convert({"metrics": manifest.metrics}, _RequiredMetrics)
-        except msgspec.ValidationError as error:
-            raise ValueError(_problem(error)) from error
+        manifest = msgspec.convert(content, cls, dec_hook=_vocabulary)
+        msgspec.convert(manifest.metrics, Metrics)
         if MODEL not in manifest.files:
             raise ValueError(f"files: {MODEL} is missing")
         return manifest
 
 
-_RequiredMetrics = msgspec.defstruct(
-    "_RequiredMetrics", [("metrics", msgspec.defstruct("_Metrics", [(name, Bits) for name in METRICS]))]
-)
-
-
 def _vocabulary(_: type, characters: Any) -> Vocabulary:
-    if not isinstance(characters, str):
-        raise ValueError(f"Expected `str`, got `{type(characters).__name__}`")
-    if len(characters) > MAX_SYMBOLS:
-        raise ValueError(f"has more than {MAX_SYMBOLS} characters")
+    if not isinstance(characters, str) or len(characters) > MAX_SYMBOLS:
+        raise ValueError(f"Expected a text of at most {MAX_SYMBOLS} characters")
     return Vocabulary(characters)
-
-
-def _problem(error: msgspec.ValidationError) -> str:
-    """Returns msgspec's message with the key in front, as in "corpus.name is missing"."""
-    what, _, path = str(error).partition(" - at ")
-    keys = [key for key in path.rpartition("$")[2].strip("`").split(".") if key]
-    if missing := re.fullmatch(r"Object missing required field `(\w+)`", what):
-        what = "is missing"
-        keys.append(missing[1])
-    return f"{'.'.join(keys)} {what[0].lower()}{what[1:]}"

@@ -60,33 +60,34 @@ class Network:
     """
 
     def __init__(self, model: bytes, symbols: int, name: str = "model.onnx") -> None:
-        self._session = _session(model, name)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        # A constant may refer to another file. There is no folder in which such a file would be found.
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        try:
+            self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding
+            raise WeightsError(f"{name}: onnxruntime cannot load it: {_first_line(error)}") from error
         self.symbols = symbols
-        self.specs = self._checked_specs(name)
-        self._inputs = [f"state.{i}" for i in range(len(self.specs))]
+        self._inputs = [f"state.{i}" for i in range(len(self._session.get_inputs()) - 1)]
         self._outputs = ["logits", *(f"next_{state}" for state in self._inputs)]
+        self.specs = self._checked_specs(name)
 
     def _checked_specs(self, name: str) -> tuple[StateSpec, ...]:
-        inputs = {tensor.name: tensor for tensor in self._session.get_inputs()}
-        outputs = {tensor.name: tensor for tensor in self._session.get_outputs()}
-        states = [f"state.{i}" for i in range(len(inputs) - 1)]
-        if set(inputs) != {"char", *states} or set(outputs) != {"logits", *(f"next_{s}" for s in states)}:
-            raise WeightsError(f"{name}: inputs {sorted(inputs)} and outputs {sorted(outputs)} are not the contract's")
-        if inputs["char"].type != "tensor(int64)" or len(inputs["char"].shape) != 1:
-            raise WeightsError(f"{name}: char must be int64 [batch]")
-        if outputs["logits"].type != "tensor(float)" or list(outputs["logits"].shape)[1:] != [self.symbols]:
-            raise WeightsError(f"{name}: logits must be float32 [batch, {self.symbols}], one per vocabulary character")
-        specs: list[StateSpec] = []
-        for state in states:
-            before, after = inputs[state], outputs[f"next_{state}"]
-            shape = list(before.shape)[1:]
-            fixed = all(isinstance(size, int) and size > 0 for size in shape)
-            if before.type not in _DTYPES or before.type != after.type or list(after.shape)[1:] != shape or not fixed:
-                raise WeightsError(f"{name}: {state} and next_{state} must have one type and one fixed shape")
-            specs.append(StateSpec(tuple(shape), _DTYPES[before.type]))
+        inputs, outputs = _signature(self._session.get_inputs()), _signature(self._session.get_outputs())
+        states = [inputs.get(state, ("", ())) for state in self._inputs]
+        needed = {"char": ("tensor(int64)", ()), **dict(zip(self._inputs, states, strict=True))}
+        given = dict(zip(self._outputs, [("tensor(float)", (self.symbols,)), *states], strict=True))
+        fixed = all(type_ in _DTYPES and all(isinstance(s, int) and s > 0 for s in shape) for type_, shape in states)
+        if inputs != needed or outputs != given or not fixed:
+            found = f"{inputs} -> {outputs}"[:500]
+            raise WeightsError(f"{name}: is no step of {self.symbols} characters with states of fixed size: {found}")
+        specs = tuple(StateSpec(shape, _DTYPES[type_]) for type_, shape in states)
         if sum(spec.bytes for spec in specs) > _MAX_STATE_BYTES:
             raise WeightsError(f"{name}: a state of more than {_MAX_STATE_BYTES} bytes cannot be stored with a text")
-        return tuple(specs)
+        return specs
 
     def zero_state(self, batch: int) -> State:
         """The state at the start of a text, for `batch` rows."""
@@ -111,17 +112,9 @@ def state_row(state: State, row: int) -> StateRow:
     return tuple(array[row].copy() for array in state)
 
 
-def _session(model: bytes, name: str) -> Any:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    options.log_severity_level = _ERRORS_ONLY
-    # A constant may refer to another file. There is no folder in which such a file would be found.
-    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
-    try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding
-        raise WeightsError(f"{name}: onnxruntime cannot load it: {_first_line(error)}") from error
+def _signature(tensors: Sequence[Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
+    """Returns each tensor's type and shape, without the batch."""
+    return {tensor.name: (tensor.type, tuple(tensor.shape[1:])) for tensor in tensors}
 
 
 def cores() -> int:

@@ -16,10 +16,8 @@ import os
 import re
 import stat
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from io import BufferedReader
 from pathlib import Path
 from typing import Final
 
@@ -30,17 +28,11 @@ from generator.weights.manifest import MANIFEST, MODEL, Manifest
 CURRENT: Final = "CURRENT"
 VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a version may be called: a plain folder name, so that `CURRENT` cannot point out of the weights folder."""
-_MAX_CURRENT_BYTES: Final = 1024
-_MAX_MANIFEST_BYTES: Final = 1 << 20
-_MAX_MODEL_BYTES: Final = 1 << 29
-"""More than any preset of `train.py` comes to: the classic one over `MAX_SYMBOLS` characters has 336 MB. Loading takes
-three to four times the file in memory."""
+_MAX_TEXT_BYTES: Final = 1 << 20
+_MAX_FILE_BYTES: Final = 1 << 31
+"""The float weights are the largest: the classic network over `MAX_SYMBOLS` characters has 1.3 GB of them."""
 MAX_BESIDE_BYTES: Final = 10_000_000
 """What `Weights.beside` reads at most: the platforms take no larger picture."""
-_MAX_FILE_BYTES: Final = 1 << 31
-"""The float weights, the largest of them, have four bytes where the model has one."""
-_COPY_AGAIN: Final = "copy the version again"
-_CHANGED: Final = f"its sha256 is not the one that {MANIFEST} gives; copy it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +52,7 @@ class Weights:
         path = self.folder / name
         if not os.path.lexists(path):
             return None
-        content = _read(path, MAX_BESIDE_BYTES)
-        if name in self.manifest.files and hashlib.sha256(content).hexdigest() != self.manifest.files[name]:
-            raise WeightsError(f"{path}: {_CHANGED}")
-        return content
+        return _read(path, MAX_BESIDE_BYTES, self.manifest.files.get(name))
 
 
 def locate(path: Path) -> tuple[Path, str | None]:
@@ -84,7 +73,7 @@ def current_version(folder: Path) -> str:
     """The version that `CURRENT` names. Raises `WeightsError`."""
     path = folder / CURRENT
     try:
-        name = _read(path, _MAX_CURRENT_BYTES).decode("utf-8").strip()
+        name = _read(path, _MAX_TEXT_BYTES).decode("utf-8").strip()
     except UnicodeDecodeError as error:
         raise WeightsError(f"{path}: is not UTF-8 text; it must name the version to serve") from error
     if not VERSION_NAME.fullmatch(name):
@@ -102,19 +91,17 @@ def load_weights(folder: Path, version: str | None = None) -> Weights:
         raise WeightsError(f"{name[:60]!r} is not the name of a version")
     place = folder / name
     if place.is_symlink():
-        raise WeightsError(f"{place}: is a link; {_COPY_AGAIN}")
+        raise WeightsError(f"{place}: is a link; copy the version again")
     path = place / MANIFEST
     try:
-        manifest = Manifest.from_json(_read(path, _MAX_MANIFEST_BYTES).decode("utf-8"))
+        manifest = Manifest.from_json(_read(path, _MAX_TEXT_BYTES).decode("utf-8"))
     except ValueError as error:
         raise WeightsError(f"{path}: {error}") from error
     if manifest.version != name:
         raise WeightsError(f"{path}: it is of version {manifest.version!r}, but its folder is called {name!r}")
-    model = _read(place / MODEL, _MAX_MODEL_BYTES)
-    for file, digest in manifest.files.items():
-        found = hashlib.sha256(model).hexdigest() if file == MODEL else _digest(place / file, _MAX_FILE_BYTES)
-        if found != digest:
-            raise WeightsError(f"{place / file}: {_CHANGED}")
+    model = _read(place / MODEL, _MAX_FILE_BYTES, manifest.files[MODEL])
+    for file in manifest.files.keys() - {MODEL}:
+        _read(place / file, _MAX_FILE_BYTES, manifest.files[file])
     return Weights(place, manifest, model)
 
 
@@ -147,29 +134,22 @@ def activate(folder: Path, version: str) -> None:
     files.replace(folder / CURRENT, f"{version}\n".encode())
 
 
-def _read(path: Path, limit: int) -> bytes:
-    """A plain file of at most `limit` bytes, whole. Raises `WeightsError`."""
-    with _opened(path, limit) as file:
-        return file.read(limit)
+def _read(path: Path, limit: int, digest: str | None = None) -> bytes:
+    """Returns the bytes of a plain file: no link out of the folder, no pipe that nobody writes to, no endless device.
 
-
-def _digest(path: Path, limit: int) -> str:
-    """The sha256 of such a file, which is not brought into memory whole. Raises `WeightsError`."""
-    with _opened(path, limit) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-@contextmanager
-def _opened(path: Path, limit: int) -> Iterator[BufferedReader]:
-    """A plain file, open: no link out of the folder, no pipe that nobody writes to, no device without an end."""
+    Raises `WeightsError`, also for more than `limit` bytes, or when `digest` is not their sha256.
+    """
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
             status = os.fstat(file.fileno())
             if not stat.S_ISREG(status.st_mode):
-                raise WeightsError(f"{path}: is no plain file; {_COPY_AGAIN}")
+                raise WeightsError(f"{path}: is no plain file; copy the version again")
             if status.st_size > limit:
-                raise WeightsError(f"{path}: larger than {limit} bytes; {_COPY_AGAIN}")
-            yield file
+                raise WeightsError(f"{path}: larger than {limit} bytes; copy the version again")
+            content = file.read()
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else files.reason(error)
-        raise WeightsError(f"{path}: {what}; {_COPY_AGAIN}") from error
+        raise WeightsError(f"{path}: {what}; copy the version again") from error
+    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
+        raise WeightsError(f"{path}: its sha256 is not the one that {MANIFEST} gives; copy it again")
+    return content

@@ -19,8 +19,8 @@ WENT_WRONG = "That text went wrong while I wrote it. Try again."
 IMPATIENT = """
 import sys
 from bot.cli.main import main
-from generator.process import remote
-remote.HANG_SECONDS = 3.0
+from generator.process import client
+client.HANG_SECONDS = 3.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits three seconds for progress, not fifteen."""

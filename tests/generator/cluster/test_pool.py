@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -46,18 +45,18 @@ needs_ray = pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install 'lstmega[cluster]'"
 )
 HANGING = """
-import asyncio, os, sys, time
+import asyncio, os, sys
 from generator import GenerationRequest
-from generator.cluster.replica import STALLED_CHECKS, Replica
+from generator.cluster.replica import Replica
 
 async def main():
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": sys.argv[1], "version": "trapped"})
     await replica.check_health()
-    result = await replica.generate(GenerationRequest(10, 1, prompt=sys.argv[2]), time.time() + 2)
-    print(type(result).__name__)
+    text = asyncio.create_task(replica.generate(GenerationRequest(10, 1, prompt=sys.argv[2])))
     try:
-        for _ in range(STALLED_CHECKS + 1):
+        while not text.done():
+            await asyncio.sleep(1)
             await replica.check_health()
     except RuntimeError as error:
         print(error, flush=True)
@@ -229,19 +228,18 @@ async def test_a_text_that_comes_too_late_is_refused(running: Cluster, monkeypat
             await pool.generate(requests(1)[0])
 
 
-async def test_a_replica_does_not_begin_what_has_expired_and_gives_up_what_lasts_too_long(folder: Path) -> None:
+async def test_a_replica_that_refuses_other_weights_serves_the_old_ones(folder: Path) -> None:
     replica = Replica(threads=1)
     await replica.reconfigure({"weights": str(folder), "version": "tiny-1"})
-    assert isinstance(await replica.generate(requests(1)[0], time.time() - 1), Overloaded)
-    assert isinstance(await replica.generate(GenerationRequest(4000, 1), time.time() + 0.02), Overloaded)
-    assert isinstance(await replica.generate(requests(1)[0], time.time() + 60), Generation)
     with pytest.raises(WeightsError, match="absent"):
         await replica.reconfigure({"weights": str(folder), "version": "absent"})
-    assert (await replica.status()).version == "tiny-1"
+    assert isinstance(await replica.generate(requests(1)[0]), Generation)
+    assert isinstance(await replica.generate(GenerationRequest(10, 1, prompt="ø")), InvalidRequest)
+    assert (await replica.status())[0] == "tiny-1"
     await replica.check_health()
 
 
-def test_a_replica_whose_thread_hangs_refuses_the_text_and_fails_its_health_check(folder: Path) -> None:
+def test_a_replica_whose_thread_hangs_fails_its_health_check(folder: Path) -> None:
     add_trapped_version(folder, "trapped", endless)
     told = subprocess.run(
         (sys.executable, "-c", HANGING, str(folder), TRAP),
@@ -250,7 +248,7 @@ def test_a_replica_whose_thread_hangs_refuses_the_text_and_fails_its_health_chec
         check=False,
         timeout=PATIENCE,
     )
-    assert told.stdout == "Overloaded\na step of the network hangs\n", told.stderr
+    assert told.stdout == "a step of the network hangs\n", told.stderr
 
 
 @needs_ray
@@ -513,7 +511,7 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
             assert "tiny-1" in await asked(chat, "/about")
             assert (await service.ready())[0] == 200
             other.end()
-            await service.log.next("worker.unreachable")
+            await service.log.next("worker.ended")
             status, parts = await service.ready()
             assert status == 503
             assert not parts["generator"]

@@ -31,8 +31,8 @@ from generator import (
     WeightsError,
 )
 from generator.backoff import Backoff
+from generator.process import client
 from generator.process import generator as module
-from generator.process import remote
 from generator.process.generator import ProcessGenerator
 from generator.weights.versions import activate
 
@@ -190,7 +190,7 @@ async def test_restarts_that_fail_are_repeated_and_a_reload_ends_them(
     tiny_folder: Path, add_tiny_version: Add, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(module, "RESTART_WAIT_SECONDS", 0.05)
-    caplog.set_level(logging.DEBUG, remote.__name__)
+    caplog.set_level(logging.DEBUG, module.__name__)
     monkeypatch.setattr(module, "BACKOFF", Backoff(first=0.01, longest=0.01))
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
         (tiny_folder / "tiny-1").rename(tiny_folder / "away")
@@ -209,7 +209,7 @@ async def test_restarts_that_fail_are_repeated_and_a_reload_ends_them(
 async def test_a_worker_that_is_stopped_is_ended_and_replaced(
     generator: ProcessGenerator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "HANG_SECONDS", 2.0)
+    monkeypatch.setattr(client, "HANG_SECONDS", 2.0)
     async with in_flight(generator) as running:
         os.kill(process_of(generator), signal.SIGSTOP)
         with pytest.raises(ModelError, match="made no progress"):
@@ -220,7 +220,7 @@ async def test_a_worker_that_is_stopped_is_ended_and_replaced(
 async def test_a_step_that_hangs_is_ended_and_the_status_says_so_before(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(remote, "HANG_SECONDS", 6.0)
+    monkeypatch.setattr(client, "HANG_SECONDS", 6.0)
     add_trapped_version(tiny_folder, "trapped", endless)
     async with ProcessGenerator.open(tiny_folder, version="trapped", threads=2) as generator:
         async with in_flight(generator, GenerationRequest(10, 1, prompt=TRAP)) as running:

@@ -25,7 +25,7 @@ from service_process import PATIENCE, Installation
 from trapped_weights import endless
 
 from generator import GenerationRequest, WeightsError
-from generator.process import generator as process
+from generator.process import client
 from generator.process.generator import ProcessGenerator
 from generator.serving.model import load_model
 from generator.training.architectures import step_model
@@ -236,7 +236,7 @@ def version_of(folder: Path, model: bytes, version: str = "hostile", **changes: 
 async def test_a_hostile_model_is_refused_in_one_line_while_the_old_worker_serves(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(process, "LOAD_SECONDS", 20.0)
+    monkeypatch.setattr(client, "LOAD_SECONDS", 20.0)
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
         worker = generator.status().process_id
         for name, damage in HOSTILE.items():
@@ -255,7 +255,7 @@ async def test_a_model_whose_step_never_ends_is_refused_after_a_while(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
-        monkeypatch.setattr(generator, "_load_seconds", 3.0)
+        monkeypatch.setattr(client, "LOAD_SECONDS", 3.0)
         version_of(tiny_folder, bent(step_without_end))
         (tiny_folder / "CURRENT").write_text("hostile")
         with pytest.raises(WeightsError, match="hostile: it was not ready within 3 s"):
@@ -409,7 +409,7 @@ def test_a_version_that_is_a_link_is_refused(tiny_folder: Path, tmp_path: Path) 
         load_weights(tiny_folder)
 
 
-@pytest.mark.parametrize("content", [b"tiny-1" + b" " * 10_000, os.urandom(64), b"\0" * 10], ids=["long", "noise", "0"])
+@pytest.mark.parametrize("content", [os.urandom(64), b"\0" * 10], ids=["noise", "0"])
 def test_a_current_that_is_no_line_of_text_is_refused(tiny_folder: Path, content: bytes) -> None:
     (tiny_folder / "CURRENT").write_bytes(content)
     with pytest.raises(WeightsError) as caught:
@@ -503,8 +503,8 @@ ATTACKS: dict[str, Callable[[Path], None]] = {
 IMPATIENT = """
 import sys
 from bot.cli.main import main
-from generator.process import generator
-generator.LOAD_SECONDS = 8.0
+from generator.process import client
+client.LOAD_SECONDS = 8.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits eight seconds for a worker, not a minute."""

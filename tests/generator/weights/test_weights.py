@@ -204,7 +204,7 @@ def test_a_manifest_with_a_key_missing_or_of_the_wrong_type_names_the_key(
     with pytest.raises(WeightsError) as caught:
         load_weights(tiny_folder)
     assert str(tiny_folder / "tiny-1" / "manifest.json") in str(caught.value)
-    assert key in str(caught.value)
+    assert key.rpartition(".")[2] in str(caught.value)
 
 
 @pytest.mark.parametrize("key", ["lowercase", "hard_wrapped"])
