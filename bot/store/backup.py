@@ -12,9 +12,8 @@ from typing import Final
 from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError
 from bot.store.migrations import statements
-from bot.store.sqlite_file import opened, refuse_damage, schema_of, translated_errors
+from bot.store.sqlite import opened, refuse_damage, schema_of, translated_errors
 from bot.store.store import postgres_database
-from generator.files import reason
 
 COPY_TIMEOUT_SECONDS: Final = 30.0  # for one statement of a copy, longer than in service
 ROWS: Final = 500  # copied at a time: about 5 MB of texts and states
@@ -35,10 +34,10 @@ async def back_up(source: Path | Secret, target: Path) -> None:
                     copy.execute("PRAGMA journal_mode = DELETE")
                 refuse_damage(source, copy)
         else:
-            await _copy_postgres(source, copy, target)
+            await _copy_postgres(source, copy)
 
 
-async def _copy_postgres(address: Secret, copy: sqlite3.Connection, target: Path) -> None:
+async def _copy_postgres(address: Secret, copy: sqlite3.Connection) -> None:
     async with (
         postgres_database(address).connect(address, COPY_TIMEOUT_SECONDS) as database,
         database.transaction(database.SNAPSHOT) as source,
@@ -46,15 +45,14 @@ async def _copy_postgres(address: Secret, copy: sqlite3.Connection, target: Path
         schema = await source.schema()
         if not schema:
             raise StoreError(redact_url(address), "nothing of the bot's is there, so there is nothing to copy")
-        with translated_errors(target):
-            copy.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway
-            copy.execute("BEGIN")
-            for statement in statements(0, schema):
-                copy.execute(statement)
-            for table in _tables(copy):
-                async for row in source.raw.cursor(f"SELECT * FROM {table}", prefetch=ROWS):
-                    copy.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", tuple(row))
-            copy.execute("COMMIT")
+        copy.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway
+        copy.execute("BEGIN")
+        for statement in statements(0, schema):
+            copy.execute(statement)
+        for table in _tables(copy):
+            async for row in source.raw.cursor(f"SELECT * FROM {table}", prefetch=ROWS):
+                copy.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", tuple(row))
+        copy.execute("COMMIT")
 
 
 async def import_file(source: Path, address: Secret) -> dict[str, int]:
@@ -114,12 +112,11 @@ def _new_file(target: Path) -> Iterator[Path]:
         raise StoreError(target, "is there already; choose another name")
     temporary = target.with_name(f".{target.name}.{os.getpid()}")
     try:
-        os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(target)
-    except OSError as error:
-        raise StoreError(target, f"cannot be written ({reason(error)})") from error
+        with translated_errors(target):
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
     finally:
         temporary.unlink(missing_ok=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from bot.config.schema import Secret, redact_url
-from bot.store import sqlite, sqlite_file
+from bot.store import sqlite
 from bot.store.errors import StoreError
 from generator.types import ScoringRequest
 
@@ -97,7 +97,7 @@ class Store:
     async def inspect(place: Path | Secret) -> str:
         """Describes a database in a few words, and changes nothing. Raises `StoreError` as `open`, and for damage."""
         if isinstance(place, Path):
-            return await asyncio.to_thread(sqlite_file.inspect, place)
+            return await asyncio.to_thread(sqlite.inspect, place)
         return await postgres_database(place).inspect(place, BUSY_TIMEOUT_SECONDS)
 
     async def temperature(self, platform: str, user: str) -> float | None:

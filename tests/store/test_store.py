@@ -580,7 +580,7 @@ async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:
 
 async def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    assert "its folder cannot be made" in await refusal(tmp_path / "file" / "deeper" / "lstmega.sqlite3")
+    assert "cannot be written (not a directory)" in await refusal(tmp_path / "file" / "deeper" / "lstmega.sqlite3")
 
 
 OPEN_AS_NOBODY = """
@@ -641,7 +641,7 @@ async def test_a_folder_that_is_not_writable(open_folder: Path) -> None:
     new_folder = open_as_nobody(open_folder / "state" / "lstmega.sqlite3")
     open_folder.chmod(0o755)
     assert "cannot be opened; see that its folder exists and this user may write there" in new_file
-    assert "its folder cannot be made (permission denied)" in new_folder
+    assert "cannot be written (permission denied)" in new_folder
 
 
 WRITE_FOR_EVER = """
