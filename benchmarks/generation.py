@@ -26,7 +26,8 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.training_extra import keras, onnx
 from generator.sampling_params import SamplingParams
-from generator.serving.model import Model, load_model
+from generator.serving.loading import load_model
+from generator.serving.model import Model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures import architecture_of
 from generator.training.architectures.stacked import layers_of

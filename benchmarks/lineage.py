@@ -19,7 +19,7 @@ import numpy as np
 from benchmarks import machine
 from benchmarks.generation import STREAMS, characters_per_second
 from benchmarks.training_extra import keras
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch

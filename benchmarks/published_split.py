@@ -14,7 +14,7 @@ import sys
 from pathlib import Path
 
 from generator.scoring.surprisal import bits_per_character
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.training.corpus import read_corpus
 
 

@@ -20,6 +20,8 @@ _LINE_END: Final = re.compile(r"[ \t]*\n[ \t]*")
 
 def ends_sentence(text: str) -> bool:
     """Returns whether `text`, which white space follows, ends with a sentence."""
+    if text[-1:].isalnum():  # most words' ends, which the search takes long to refuse
+        return False
     match = _SENTENCE_END.search(text[-LOOK_BACK:])
     return match is not None and match["word"].lower() not in _ABBREVIATIONS
 

@@ -11,7 +11,8 @@ from generator.cluster.remote_weights import within_reach
 from generator.errors import GeneratorError, WeightsError
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.process.worker import SchedulerBackend
-from generator.serving.model import Model, load_model
+from generator.serving.loading import load_model
+from generator.serving.model import Model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 
 QUEUE: Final = MAX_BATCH_SIZE

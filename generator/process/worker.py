@@ -16,7 +16,7 @@ from typing import Any, Final
 from generator.errors import ModelError, WeightsError
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.process.server import serve
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.types import GenerationRequest
 from generator.weights.manifest import MODEL

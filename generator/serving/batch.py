@@ -2,81 +2,70 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import time
-from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError
-from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from contextvars import copy_context
 from typing import Any
 
 import numpy as np
 
 from generator.errors import GeneratorError, ModelError
 from generator.serving.model import Model
-from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
+from generator.serving.sampling import NO_CHARACTER, column, cuts, draw
 from generator.serving.scoring import ScoringSequence
 from generator.serving.sequence import GeneratingSequence
 from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
-from generator.weights.session import Logits, State
+from generator.vocabulary import Indices
+from generator.weights.session import Logits
 
 log = logging.getLogger(__name__)
 
+Outcome = Generation | Surprisal | BaseException
+"""How a text ended."""
 
-@dataclass(slots=True, eq=False)
+
 class Job:
-    """An admitted request, and the context of its caller, for log records about it.
+    """An admitted request, its future, and the context of its caller, for log records about it.
 
     `done` follows the future without its lock, as it is read for every character: cancelled, or resolved.
     """
 
-    request: GenerationRequest | ScoringRequest
-    model: Model
-    future: Future[Any]
-    admitted: float = field(default_factory=time.perf_counter)
-    context: Context = field(default_factory=copy_context)
-    done: bool = False
-
-    def __post_init__(self) -> None:
+    def __init__(self, request: GenerationRequest | ScoringRequest, model: Model) -> None:
+        self.request = request
+        self.model = model
+        self.admitted = time.perf_counter()
+        self.context = copy_context()
+        self.done = False
+        self.future: Future[Any] = Future()
         self.future.add_done_callback(self._set_done)
 
     def _set_done(self, _: Future[Any]) -> None:
         self.done = True
 
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a text ended."""
-
-    job: Job
-    result: Generation | Surprisal | Exception
-
-    def resolve(self) -> None:
+    def resolve(self, outcome: Outcome) -> None:
         """Resolves the future; every error becomes a `GeneratorError`."""
-        try:
-            if not isinstance(self.result, Exception):
-                self.job.future.set_result(self.result)
-            elif isinstance(self.result, GeneratorError):
-                self.job.future.set_exception(self.result)
+        with contextlib.suppress(InvalidStateError):  # cancelled at its end
+            if not isinstance(outcome, BaseException):
+                self.future.set_result(outcome)
+            elif isinstance(outcome, GeneratorError):
+                self.future.set_exception(outcome)
             else:
-                error = ModelError(f"generating failed: {type(self.result).__name__}")
-                error.__cause__ = self.result
-                self.job.future.set_exception(error)
-        except InvalidStateError:
-            log.debug("text.cancelled_at_its_end")
+                error = ModelError(f"generating failed: {type(outcome).__name__}")
+                error.__cause__ = outcome
+                self.future.set_exception(error)
 
 
 class Batch:
     """The sequences that run on one model, and their states, row by row."""
 
-    def __init__(
-        self, model: Model, sequences: list[GeneratingSequence | ScoringSequence], jobs: list[Job], state: State
-    ) -> None:
+    def __init__(self, model: Model) -> None:
         self.model = model
-        self.sequences = sequences
-        self.jobs = jobs
-        self.state = state
-        self._update()
+        self.jobs: list[Job] = []
+        self._sequences: list[GeneratingSequence | ScoringSequence] = []
+        self._state = model.network.zero_state(0)
+        self._fed = np.zeros(0, np.int64)
 
     def add(self, job: Job) -> None:
         """Adds a request's text. Raises `KeyError` when its prompt has a character that the model does not know."""
@@ -85,86 +74,94 @@ class Batch:
             sequence = ScoringSequence(job.request, self.model)
         else:
             sequence = GeneratingSequence(job.request, self.model, job.admitted)
-        self.merge(Batch(self.model, [sequence], [job], [array[None] for array in sequence.initial_state]))
-
-    def merge(self, other: Batch) -> None:
-        """Adds the rows of another batch of the same model."""
-        self.state = [np.concatenate(pair) for pair in zip(self.state, other.state, strict=True)]
-        self.sequences += other.sequences
-        self.jobs += other.jobs
-        self._update()
-
-    def split(self) -> list[Batch]:
-        """Removes all rows; returns a batch of each."""
-        singles = [
-            Batch(self.model, [sequence], [job], [array[row : row + 1].copy() for array in self.state])
-            for row, (sequence, job) in enumerate(zip(self.sequences, self.jobs, strict=True))
-        ]
-        self._keep([])
-        return singles
-
-    def fail(self, error: Exception) -> list[Finished]:
-        """Ends every text with the error."""
-        finished = [Finished(job, error) for job in self.jobs]
-        self._keep([])
-        return finished
+        self.jobs.append(job)
+        self._sequences.append(sequence)
+        self._state = [np.append(rows, [row], 0) for rows, row in zip(self._state, sequence.initial_state, strict=True)]
+        self._fed = np.append(self._fed, sequence.prompt.pop())
+        self._arrange()
 
     def _keep(self, rows: list[int]) -> None:
-        self.state = [array[rows] for array in self.state]
-        self.sequences = [self.sequences[row] for row in rows]
         self.jobs = [self.jobs[row] for row in rows]
-        self._update()
+        self._sequences = [self._sequences[row] for row in rows]
+        self._state = [array[rows] for array in self._state]
+        self._fed = self._fed[rows]
+        self._arrange()
 
-    def _update(self) -> None:
-        self._has_prefill = True  # as far as is known
-        self._sampling = sampling_arrays([sequence.sampling for sequence in self.sequences])
+    def _arrange(self) -> None:
+        """Finds the rows that read a prompt, and those that draw, and collects the settings of these."""
+        self._readers = [row for row, sequence in enumerate(self._sequences) if sequence.is_reading]
+        self._rows: list[int] = []
+        self._writers: list[GeneratingSequence] = []
+        for row, sequence in enumerate(self._sequences):
+            if isinstance(sequence, GeneratingSequence) and not sequence.is_reading:
+                self._rows.append(row)
+                self._writers.append(sequence)
+        self._cuts = cuts([writer.sampling for writer in self._writers])
+        self._biases = np.array([writer.bias for writer in self._writers])
+        for writer, bias in zip(self._writers, self._biases, strict=True):
+            writer.bias = bias
 
-    def step(self) -> list[Finished]:
+    def step(self) -> list[tuple[Job, Outcome]]:
         """Steps every text by one character; removes and returns those that ended. Cancelled ones leave first.
 
-        Raises `ModelError` when the network cannot run these rows; then none has moved.
+        Raises `ModelError` when the network cannot run the step.
         """
-        if any([job.done for job in self.jobs]):  # noqa: C419 (for every character, and a list is faster)
+        if any([job.done for job in self.jobs]):  # noqa: C419 - for every character, and a list is faster
             self._keep([row for row, job in enumerate(self.jobs) if not job.done])
-        if not self.sequences:
+        if not self.jobs:
             return []
-        fed = np.array([sequence.next_character for sequence in self.sequences], np.int64)
-        logits, self.state = self.model.network.step(fed, self.state)
-        rows: Sequence[int] = range(len(self.sequences))
-        if self._has_prefill:
-            rows = [row for row, sequence in enumerate(self.sequences) if not sequence.prefill()]
-            self._has_prefill = len(rows) < len(self.sequences)
-            if not rows:
-                return []
-        results: dict[int, Generation | Surprisal | Exception] = {}
-        for row, character in zip(rows, self._draw(logits, rows), strict=True):
+        logits, self._state = self.model.network.step(self._fed, self._state)
+        outcomes: dict[int, Outcome] = {}
+        if self._writers:
+            self._write(logits, outcomes)
+        if self._readers:
+            self._read(logits, outcomes)
+        if not outcomes:
+            return []
+        finished = [(self.jobs[row], outcome) for row, outcome in outcomes.items()]
+        self._keep([row for row in range(len(self.jobs)) if row not in outcomes])
+        return finished
+
+    def _read(self, logits: Logits, outcomes: dict[int, Outcome]) -> None:
+        for row in self._readers:
+            try:
+                following = self._sequences[row].read(logits[row])
+            except Exception as error:  # noqa: BLE001 - a text's failure, whatever it is, ends it alone
+                outcomes[row] = self._failed(row, error)
+            else:
+                if isinstance(following, int):
+                    self._fed[row] = following
+                else:
+                    outcomes[row] = following
+        if not all(self._sequences[row].is_reading for row in self._readers):
+            self._arrange()
+
+    def _write(self, logits: Logits, outcomes: dict[int, Outcome]) -> None:
+        drawn = self._draw(logits)
+        for row, writer, character in zip(self._rows, self._writers, drawn.tolist(), strict=True):
             try:
                 if character == NO_CHARACTER:
                     raise ModelError("the network's logits are no distribution")
-                result = self.sequences[row].append(character, self.state, row)
-            except Exception as error:  # noqa: BLE001 (a text's failure, whatever it is, ends it alone)
-                self.jobs[row].context.run(log.error, "text.failed", exc_info=error)
-                results[row] = error
-            else:
-                if result is not None:
-                    results[row] = result
-        finished = [Finished(self.jobs[row], result) for row, result in results.items()]
-        if results:
-            self._keep([row for row in range(len(self.sequences)) if row not in results])
-        return finished
+                outcome: Outcome | None = writer.append(character, self._state, row)
+            except Exception as error:  # noqa: BLE001 - as above
+                outcome = self._failed(row, error)
+            if outcome is not None:
+                outcomes[row] = outcome
+        self._fed[self._rows] = drawn
 
-    def _draw(self, logits: Logits, rows: Sequence[int]) -> list[int]:
-        sequences, sampling = self.sequences, dict(self._sampling)
-        if len(rows) < len(sequences):  # the others are in prefill
-            sequences = [sequences[row] for row in rows]
-            logits, sampling = logits[rows], {name: column[rows] for name, column in sampling.items()}
-        logits = logits + np.array([sequence.bias for sequence in sequences])
-        for sequence, its_logits in zip(sequences, logits, strict=True):
-            if sequence.constrains_next:
-                sequence.process_logits(its_logits)
-        sampling["temperature"] = np.array([sequence.temperature for sequence in sequences])
-        keeps_stops = np.array([sequence.may_end_sentence for sequence in sequences])
-        stops = self.model.masks.stop if keeps_stops.any() else None
-        uniform = np.array([sequence.uniform for sequence in sequences])
-        drawn: list[int] = draw(logits, uniform=uniform, stops=stops, keeps_stops=keeps_stops, **sampling).tolist()
-        return drawn
+    def _draw(self, logits: Logits) -> Indices:
+        """Returns the next character of each row that draws."""
+        writers = self._writers
+        if self._readers:
+            logits = logits[self._rows]
+        biased = logits + self._biases
+        for row, writer in enumerate(writers):
+            if writer.is_late:
+                writer.help_to_end(biased[row])
+        temperature = column([writer.temperature for writer in writers])
+        uniform = column([next(writer.uniforms) for writer in writers])
+        return draw(biased, temperature, uniform, stops=self.model.rules.stops, **self._cuts)
+
+    def _failed(self, row: int, error: Exception) -> Exception:
+        self.jobs[row].context.run(log.error, "text.failed", exc_info=error)
+        return error

@@ -1,14 +1,25 @@
-"""What a text must not write next: marks that do not pair, a word twice, a section number; and help to close a mark."""
+"""What a text must not write next: marks that do not pair, a word twice, four words again, the number of a section.
+
+Most characters are letters inside a word, after which nothing changes: `Constraints.due` says which of them count.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+import sys
+from collections import defaultdict
+from collections.abc import Callable
+from typing import Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
-from generator.serving.logits_processors import Logits
-from generator.vocabulary import Indices, Vocabulary
+from generator.prose import PARAGRAPH_BREAK
+from generator.vocabulary import Vocabulary
 
+Mask = NDArray[np.bool_]
+"""Over the vocabulary, bool `[vocabulary]`."""
+Bias = NDArray[np.float64]
+"""What is added to logits `[vocabulary]`: 0, or −inf for what is forbidden."""
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»"}
 _QUOTE: Final = '"'
 """Opens and closes; which of the two, the text before it says."""
@@ -21,46 +32,71 @@ _CLOSE_BONUS: Final = 10.0
 """Nats by which the closing mark is more probable at twice that length, where a word ends; it grows until then."""
 _ENDS: Final = frozenset(".!?…:=\"'”’)]")
 """After these a number at the start of a word is taken for that of a section."""
+_APOSTROPHES: Final = "'’"
+_JOINERS: Final = "-'’‐‑"
+"""What may stand inside a word, between two letters."""
+_OPENERS: Final = "([{“„«‘_"
+_CONTEXT: Final = 3
+"""Words after which a fourth must not repeat."""
 
-
-Situation = tuple[str, str, bool, bool, bool, bool]
-"""What the rules forbid depends on: the open marks; the last character, empty if it is white space or nothing; and
-whether a mark may be opened, a number written, the word ended, and white space written."""
+CharacterClass = Literal["", "lower case", "word", "digit", "word end", "joiner"]
+"""Characters that are forbidden in some places, besides marks and white space. "lower case": all but capitals, where a
+text begins; "word": what would continue the last word of a prompt."""
 
 
 class WritingRules:
-    """The characters of a vocabulary that the rules are about, as indices. One for all texts of a model."""
+    """The characters of a vocabulary that the rules are about. One for all texts of a model."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        characters = vocabulary.characters
-        self.index = {c: i for i, c in enumerate(characters)}
-        self.digits = _indices(c.isdigit() for c in characters)
-        self.after_word = _indices(not c.isalnum() and c not in "'’" for c in characters)
-        self.space = _indices(c.isspace() for c in characters)
-        self._biases: dict[Situation, Logits] = {}
+        self.vocabulary = vocabulary
 
-    def bias(self, situation: Situation) -> Logits:
-        """Returns what is added to the logits, float32 `[vocabulary]`: 0, or −inf for what is forbidden."""
+        def mask(holds: Callable[[str], bool]) -> Mask:
+            return np.array([holds(c) for c in vocabulary.characters], np.bool_)
+
+        self.continues_word = mask(lambda c: c.isalnum() or c in _APOSTROPHES)
+        self.stops: list[int] = np.flatnonzero(mask(lambda c: c in ".!?…")).tolist()
+        self._space = mask(str.isspace)
+        capital, letter = mask(str.isupper), mask(str.isalpha)
+        first = capital if capital.any() else letter if letter.any() else ~self._space
+        self._classes: dict[CharacterClass, Mask] = {
+            "": np.zeros(len(vocabulary), np.bool_),
+            "lower case": ~first,
+            "word": mask(lambda c: c.isalnum() or c in _JOINERS + _OPENERS),
+            "digit": mask(str.isdigit),
+            "word end": ~self.continues_word,
+            "joiner": mask(lambda c: c in _JOINERS),
+        }
+        self._biases: dict[tuple[str, str, bool, bool, CharacterClass], Bias] = {}
+
+    def bias(self, opened: str, before: str, may_open: bool, may_space: bool, forbidden: CharacterClass) -> Bias:  # noqa: FBT001 - for every word
+        """Returns what is added to the logits.
+
+        `opened`: the open marks; `before`: the last character, empty after white space, "a" for all that are in words.
+        """
+        situation = (opened, before, may_open, may_space, forbidden)
         if (found := self._biases.get(situation)) is None:
-            opened, before, may_open, may_number, may_end_word, may_space = situation
-            marks = [c for c in (*_PAIRS, *_PAIRS.values(), _QUOTE) if c in self.index]
-            found = np.zeros(len(self.index), np.float32)
-            found[[self.index[c] for c in marks if not _allowed(c, opened, before, may_open=may_open)]] = -np.inf
-            for allowed, characters in (
-                (may_number, self.digits),
-                (may_end_word, self.after_word),
-                (may_space, self.space),
-            ):
-                if not allowed:
-                    found[characters] = -np.inf
-            if not np.isfinite(found).any():
-                found[:] = 0.0  # rules that forbid everything forbid nothing
+            marks = [
+                c in _PAIRS or c in _PAIRS.values() or c == _QUOTE
+                if not _allowed(c, opened, before, may_open=may_open)
+                else False
+                for c in self.vocabulary.characters
+            ]
+            found = _bias(np.array(marks, np.bool_) | self._classes[forbidden] | (self._space & (not may_space)))
             self._biases[situation] = found
         return found
 
+    def without_words(self, bias: Bias, letters: set[str]) -> Bias:
+        """Returns `bias`, and forbids words that begin with one of these letters, lower or upper case."""
+        starts = [c.lower()[0] in letters for c in self.vocabulary.characters]
+        return _bias(np.array(starts, np.bool_) | (bias < 0))
+
+
+def _bias(forbidden: Mask) -> Bias:
+    """Rules that forbid everything forbid nothing."""
+    return np.where(forbidden & (not forbidden.all()), -np.inf, 0.0)
+
 
 def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
-    """`before`: the last character, empty if it is white space or nothing."""
     if (mark == _QUOTE and _QUOTE in opened) or mark in _PAIRS.values():
         closes = opened[-1:] == mark if mark == _QUOTE else _PAIRS.get(opened[-1:]) == mark
         return closes and before not in {"", opened[-1:]}
@@ -68,87 +104,126 @@ def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
     return may_open and not nested and (not before or before in _BEFORE_OPENING)
 
 
-class WrittenText:
-    """What the rules have to know of one text: its open marks, its last two words, its last character.
+class Constraints:
+    """What the rules have to know of one text. Four words in a row are kept from repeating by this: where three occur
+    again, no word may follow that begins with the letter of one that followed before. So every word is spelled as the
+    network would; case, and what is no letter, do not matter.
 
-    `is_balanced`: no mark is open. `has_new_bias`: whether `bias` may differ from that before the last character.
+    `text`: its characters, with those that stand before it. `bias`: what is added to the logits of the next character.
+    A letter inside a word that comes before `text` has `due` characters is only appended to `text`; every other
+    character is given to `append`.
     """
 
-    __slots__ = ("_after_end", "_before", "_last", "_opened", "_opened_at", "_rules", "_word", "has_new_bias", "length")
+    __slots__ = (
+        "_after_end", "_followers", "_joined", "_last", "_open_until", "_opened_at", "_previous", "_rules", "_spaces",
+        "_start", "_watched", "bias", "due", "opened", "text",
+    )  # fmt: skip
 
-    def __init__(self, rules: WritingRules, text: str = "") -> None:
-        """`text` stands before what is written: a prompt. A mark that it does not close may be closed later."""
+    def __init__(
+        self, rules: WritingRules, before: str = "", *, open_until: int = sys.maxsize, forbidden: CharacterClass = ""
+    ) -> None:
+        """`before` stands before the text: a mark that it leaves open may be closed. From `open_until` characters, of
+        `before` too, none may be opened. `forbidden`: what must not come first."""
         self._rules = rules
-        self._opened = ""
+        self._open_until = open_until
+        self.text: list[str] = []
+        self.opened = ""
         self._opened_at: list[int] = []
-        self._word, self._before = "", ""
-        self._last = ""
+        self._spaces = 0
         self._after_end = True
-        self.length = 0
-        for character in text:
+        self._start = -1
+        """Where the word began that goes on; −1: none does."""
+        self._previous = ""
+        """The word before it, if only white space stands between."""
+        self._last: tuple[str, ...] = ()
+        """The last `_CONTEXT` words, whatever stands between."""
+        self._followers: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        """Three words -> the first letters of the words that followed them."""
+        self._joined: defaultdict[tuple[str, ...], set[str]] = defaultdict(set)
+        """Two of the three words -> the third, where the fourth followed after a hyphen or an apostrophe."""
+        self._watched: dict[str, CharacterClass] = {}
+        """Words -> what must not follow them."""
+        self.due = 0
+        self._settle("digit")
+        for character in before:
             self.append(character)
-        self.has_new_bias = True
-
-    @property
-    def is_balanced(self) -> bool:
-        """Whether every mark that was opened is closed."""
-        return not self._opened
+        if forbidden:
+            self._settle(forbidden)
 
     def append(self, character: str) -> None:
-        """Takes note of the next character."""
-        self.length += 1
+        """Appends the next character of the text."""
+        self.text.append(character)
         if character.isalpha():
-            # Inside a word, only its end at the length of the word before may be forbidden.
-            self.has_new_bias = not self._word or 0 <= len(self._word) + 1 - len(self._before) <= 1
-            self._word += character
-            self._after_end = False
-            self._last = character
+            self._in_word(character)
             return
-        self.has_new_bias = True
+        before = self.text[-2] if len(self.text) > 1 else ""
+        word = self._end_word()
         if character.isspace():
-            if self._word:
-                self._before, self._word = self._word.lower(), ""
-            self._after_end = self._after_end or self._last in _ENDS or (self._last == character == "\n")
+            self._spaces += 1
+            self._previous = word or self._previous
+            self._after_end = self._after_end or before in _ENDS or (before == character == "\n")
+            self._settle("digit" if self._after_end else "")
         else:
-            self._word = self._before = ""
+            self._spaces = 0
+            self._previous = ""
             self._after_end = False
-            self._mark(character)
-        self._last = character
+            self._mark(character, before)
+            self._settle("")
 
-    def _mark(self, character: str) -> None:
-        if self._opened and character == (_PAIRS.get(self._opened[-1]) or self._opened[-1]):
-            self._opened = self._opened[:-1]
+    def _settle(self, forbidden: CharacterClass) -> None:
+        before = self.text[-1] if self.text and not self._spaces else ""
+        may_open, may_space = len(self.text) < self._open_until, self._spaces < PARAGRAPH_BREAK
+        self.bias = self._rules.bias(self.opened, "a" if before.isalnum() else before, may_open, may_space, forbidden)
+        if letters := self._followers.get(self._last):
+            self.bias = self._rules.without_words(self.bias, letters)
+
+    def _in_word(self, letter: str) -> None:
+        length = len(self.text)
+        if self._start < 0:
+            self._start = length - 1
+            self._spaces = 0
+            self._after_end = False
+            self._watched = dict.fromkeys(self._joined.get(self._last[1:], ()), "joiner")
+            if self._previous[:1] == letter.lower() and self._previous not in _MAY_REPEAT:
+                self._watched[self._previous] = "word end"
+        forbidden: CharacterClass = ""
+        self.due = sys.maxsize
+        if self._watched:
+            word = "".join(self.text[self._start :]).lower()
+            forbidden = self._watched.get(word, "")
+            longer = [len(watched) for watched in self._watched if len(watched) > len(word)]
+            self.due = length if forbidden else min(longer, default=sys.maxsize) + self._start - 1
+        self.bias = self._rules.bias(self.opened, "a", True, True, forbidden)
+
+    def _end_word(self) -> str:
+        """Returns the word that ended before the last character, if one did."""
+        if self._start < 0:
+            return ""
+        word = "".join(self.text[self._start : -1]).lower()
+        if len(self._last) == _CONTEXT:
+            self._followers[self._last].add(word[0])
+            if self._start > 1 and self.text[self._start - 1] in _JOINERS and self.text[self._start - 2].isalpha():
+                self._joined[self._last[:2]].add(self._last[2])
+        self._last = (*self._last, word)[-_CONTEXT:]
+        self._start = -1
+        self.due = 0
+        return word
+
+    def _mark(self, character: str, before: str) -> None:
+        if self.opened and character == (_PAIRS.get(self.opened[-1]) or self.opened[-1]):
+            self.opened = self.opened[:-1]
             self._opened_at.pop()
-        elif character in _PAIRS or (character == _QUOTE and (not self._last.strip() or self._last in _BEFORE_OPENING)):
-            self._opened += character
-            self._opened_at.append(self.length)
+        elif character in _PAIRS or (character == _QUOTE and (not before.strip() or before in _BEFORE_OPENING)):
+            self.opened += character
+            self._opened_at.append(len(self.text))
 
-    def bias(self, *, may_open: bool, may_space: bool) -> Logits:
-        """Returns what is added to the logits `[vocabulary]` of the next character."""
-        word, place = self._word, "" if self._last.isspace() else self._last
-        repeats = 0 < len(word) == len(self._before) and word.lower() == self._before not in _MAY_REPEAT
-        may_number = bool(place) or not self._after_end
-        return self._rules.bias((self._opened, place, may_open, may_number, not repeats, may_space))
-
-    def needs_closing(self, *, late: bool) -> bool:
-        """Whether `help_to_close` would change the next logits: a mark is open, for long or `late` in the text."""
-        return bool(self._opened) and (late or self.length - self._opened_at[-1] > self._usual_length())
-
-    def _usual_length(self) -> int:
+    def closing_bonus(self, late: float) -> tuple[int, float]:
+        """Returns the index of the mark that would close what is open and the nats that it should be more probable by
+        where a word ends; 0 nats: by none. `late`, 0 to 1: how urgent it is."""
         lengths, usual = _USUAL_LENGTH
-        return lengths.get(self._opened[-1], usual)
-
-    def help_to_close(self, logits: Logits, late: float) -> None:
-        """Makes the closing mark more probable, in place. `late`, 0 to 1: how urgent it is."""
-        opener, limit = self._opened[-1], self._usual_length()
-        late = max(late, min(1.0, (self.length - self._opened_at[-1]) / limit - 1.0))
-        closer = self._rules.index.get(_PAIRS.get(opener, opener))
-        if late <= 0 or closer is None or self._last.isspace() or (opener == _QUOTE and self._last not in ".!?,;:"):
-            return
-        if self._last.isalnum() and logits[self._rules.after_word].max() < logits.max():
-            return  # in the middle of a word
-        logits[closer] += late * _CLOSE_BONUS
-
-
-def _indices(flags: object) -> Indices:
-    return np.flatnonzero(np.array(list(flags), np.bool_))  # type: ignore[call-overload]
+        opener, last = self.opened[-1:], self.text[-1]
+        mark = self._rules.vocabulary.characters.find(_PAIRS.get(opener, opener)) if opener else -1
+        if mark < 0 or last.isspace() or (opener == _QUOTE and last not in ".!?,;:"):
+            return 0, 0.0
+        age = (len(self.text) - self._opened_at[-1]) / lengths.get(opener, usual)
+        return mark, max(late, min(1.0, age - 1.0), 0.0) * _CLOSE_BONUS

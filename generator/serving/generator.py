@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Final
 
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
 from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 from generator.weights.session import cores

@@ -4,9 +4,8 @@ A request joins a batch at the next character and leaves when its text is done; 
 batches. A step runs on one thread. Spreading a step over the cores gains at most a tenth where nothing else runs, and
 costs half of the speed where something does (measured), as its threads wait for each other.
 
-A fault in a step ends the texts that it concerns. Any other fault in a worker thread ends that thread's texts with an
-error; the thread restarts with none after a pause. A step that never returns cannot be ended from here: `progress`
-shows it, and the parent process ends the whole process.
+A step that fails ends the texts that it concerns. One that never returns cannot be ended from here: `progress` shows
+it, and the parent process ends the whole process.
 """
 
 from __future__ import annotations
@@ -19,9 +18,10 @@ from collections import deque
 from concurrent.futures import Future
 from typing import Any, Final, overload
 
-from generator.errors import InvalidRequest, ModelError, Overloaded, ShuttingDown
-from generator.serving.batch import Finished, Job
-from generator.serving.batches import Batches
+import numpy as np
+
+from generator.errors import InvalidRequest, Overloaded, ShuttingDown
+from generator.serving.batch import Batch, Job, Outcome
 from generator.serving.model import Model
 from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 
@@ -32,9 +32,64 @@ FULL_ENOUGH: Final = 8
 """Texts that one thread has before another one helps. Measured on 2 cores with the preset `lstm`: four texts are
 written faster on one thread than on two, which read the weights twice; eight a fifth slower, for half of the
 processor's time, which the event loop and the database need."""
-RESTART_PAUSE_SECONDS: Final = 5.0
-"""Between a thread's fault and its restart, so that a fault that repeats neither fills the log nor takes a core."""
+_INITIAL_SPEED: Final = 2_000.0
+"""Characters per second, until steps have been timed."""
+_SMOOTHING: Final = 0.98
+"""Weight of the past in the running mean, per step."""
+
 log = logging.getLogger(__name__)
+
+
+class _Worker:
+    """One thread's share of the texts: a batch per model. Others read its attributes.
+
+    `jobs`: those that it was given and that are not resolved; `characters` fed so far.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: list[Job] = []
+        self.characters = 0
+        self.seconds_per_character = 1 / _INITIAL_SPEED
+        """A running mean. A mean of speeds would hardly count the few steps that take long, which are most of the
+        time."""
+        self._batches: list[Batch] = []
+
+    @property
+    def rows(self) -> int:
+        """Texts in its batches."""
+        return sum([len(batch.jobs) for batch in self._batches])
+
+    def step(self, joining: list[Job]) -> list[tuple[Job, Outcome]]:
+        """Adds texts and steps every text by one character; returns those that ended."""
+        began = time.perf_counter()
+        finished: list[tuple[Job, Outcome]] = []
+        for job in joining:
+            try:
+                self._batch_of(job.model).add(job)
+            except Exception as error:  # noqa: BLE001 - this request's failure alone
+                job.context.run(log.error, "text.start_failed", exc_info=error)
+                finished.append((job, error))
+        rows = self.rows
+        for batch in self._batches:
+            try:
+                finished += batch.step()
+            except BaseException as error:  # SystemExit too: these texts fail, later ones do not
+                log.exception("step.failed texts=%d", len(batch.jobs))
+                finished += [(job, error) for job in batch.jobs]
+                batch.jobs = []
+        self._batches = [batch for batch in self._batches if batch.jobs]
+        if rows:
+            self.characters += rows
+            seconds = (time.perf_counter() - began) / rows
+            self.seconds_per_character += (1 - _SMOOTHING) * (seconds - self.seconds_per_character)
+        return finished
+
+    def _batch_of(self, model: Model) -> Batch:
+        for batch in self._batches:
+            if batch.model is model:
+                return batch
+        self._batches.append(Batch(model))
+        return self._batches[-1]
 
 
 class Scheduler:
@@ -47,12 +102,11 @@ class Scheduler:
         self._changed = threading.Condition()
         self._closing = False
         self._stopping = False
-        self._texts = self._refused = self._failed = self._faults = 0
-        self._last_fault = ""
-        self._batches = [Batches() for _ in range(threads)]
+        self._texts = self._refused = self._failed = 0
+        self._workers = [_Worker() for _ in range(threads)]
         self._threads = [
-            threading.Thread(target=self._run, args=(batches,), name=f"generator {number}", daemon=True)
-            for number, batches in enumerate(self._batches)
+            threading.Thread(target=self._run, args=(worker,), name=f"generator {number}", daemon=True)
+            for number, worker in enumerate(self._workers)
         ]
         for thread in self._threads:
             thread.start()
@@ -71,7 +125,6 @@ class Scheduler:
 
         Raises `InvalidRequest`, `Overloaded` or `ShuttingDown`, in each case before any work was done.
         """
-        future: Future[Any] = Future()
         with self._changed:
             if self._closing:
                 raise ShuttingDown
@@ -81,17 +134,18 @@ class Scheduler:
             if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
                 self._refused += 1
                 raise Overloaded(self._retry_after())
-            self._waiting.append(Job(request, self._model, future))
+            job = Job(request, self._model)
+            self._waiting.append(job)
             self._changed.notify_all()
-        return future
+        return job.future
 
     @property
     def _running(self) -> int:
-        return sum(batches.running for batches in self._batches)
+        return sum(len(worker.jobs) for worker in self._workers)
 
     @property
     def _speed(self) -> float:
-        return sum(batches.speed for batches in self._batches)
+        return sum(1 / worker.seconds_per_character for worker in self._workers)
 
     def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
         vocabulary = self._model.weights.manifest.vocabulary
@@ -118,7 +172,7 @@ class Scheduler:
         with self._changed:
             return WorkerStatistics(
                 texts=self._texts,
-                characters=sum(batches.characters for batches in self._batches),
+                characters=sum(worker.characters for worker in self._workers),
                 refused=self._refused,
                 failed=self._failed,
                 running=self._running,
@@ -127,22 +181,13 @@ class Scheduler:
             )
 
     def status(self) -> GeneratorStatus:
-        """Returns how many threads work, and the last fault."""
-        with self._changed:
-            restarting = sum(batches.is_restarting for batches in self._batches)
-            return GeneratorStatus(
-                threads=len(self._threads) - restarting,
-                slots=MAX_BATCH_SIZE,
-                restarting=restarting,
-                unavailable=self._last_fault if restarting == len(self._threads) else "",
-                faults=self._faults,
-                last_fault=self._last_fault,
-            )
+        """Returns how many threads work, and how many texts they run at once."""
+        return GeneratorStatus(threads=len(self._threads), slots=MAX_BATCH_SIZE)
 
     def progress(self) -> tuple[int | None, ...]:
         """Returns the characters that each thread has fed; `None` for an idle one. A number that does not change
         from one look to the next is a step that hangs."""
-        return tuple(batches.characters if batches.running else None for batches in self._batches)
+        return tuple(worker.characters if worker.jobs else None for worker in self._workers)
 
     def close(self, deadline: float) -> None:
         """Refuses new requests, finishes those admitted; after `deadline` seconds ends the rest with `ShuttingDown`."""
@@ -157,90 +202,57 @@ class Scheduler:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        self._end_unfinished([])
+        for job in self._waiting:
+            job.resolve(ShuttingDown())
 
     # ---- on a worker thread -----------------------------------------------------------------------------------------
 
-    def _run(self, batches: Batches) -> None:
-        while True:
-            try:
-                self._work(batches)
-            except BaseException as error:  # noqa: BLE001 - SystemExit too: its texts must end, and others come
-                self._restart(batches, error)
-            else:
-                return
+    def _run(self, worker: _Worker) -> None:
+        with np.errstate(invalid="ignore", over="ignore"):  # the draw reports a row that is no distribution
+            while (joining := self._next(worker)) is not None:
+                finished = worker.step(joining)
+                if finished or worker.rows != len(worker.jobs):  # some were cancelled
+                    self._count(worker, finished)
+        unfinished, worker.jobs = worker.jobs, []
+        for job in unfinished:
+            job.resolve(ShuttingDown())
 
-    def _work(self, batches: Batches) -> None:
-        while (joining := self._next(batches)) is not None:
-            finished = batches.add(joining) if joining else []
-            finished += batches.step()
-            if finished or batches.rows != batches.running:  # some were cancelled
-                self._count(batches, finished)
-                for text in finished:
-                    text.resolve()
-                batches.jobs = batches.unfinished
-        self._end_unfinished(batches.clear())
-
-    def _restart(self, batches: Batches, error: BaseException) -> None:
-        """Ends the thread's texts with an error, and pauses."""
-        reason = f"its thread failed: {type(error).__name__}"
+    def _count(self, worker: _Worker, finished: list[tuple[Job, Outcome]]) -> None:
+        ended = {job for job, _ in finished}
         with self._changed:
-            batches.is_restarting = True
-            jobs = batches.clear()
-            self._faults += 1
-            self._failed += len(jobs)
-            self._last_fault = reason
-            self._changed.notify_all()  # another thread may have room for what waits
-        for job in jobs:
-            Finished(job, ModelError(f"the text was abandoned: {reason}")).resolve()
-        name = threading.current_thread().name
-        log.critical("thread.failed thread=%r texts=%d", name, len(jobs), exc_info=error)
-        with self._changed:
-            self._changed.wait_for(lambda: self._closing, RESTART_PAUSE_SECONDS)
-            batches.is_restarting = False
+            worker.jobs = [job for job in worker.jobs if not job.done and job not in ended]
+            self._texts += sum(isinstance(outcome, Generation) for _, outcome in finished)
+            self._failed += sum(isinstance(outcome, BaseException) for _, outcome in finished)
+            self._changed.notify_all()  # there may be room
+        for job, outcome in finished:
+            job.resolve(outcome)
 
-    def _end_unfinished(self, jobs: list[Job]) -> None:
-        with self._changed:
-            jobs += self._waiting
-            self._waiting.clear()
-        for job in jobs:
-            Finished(job, ShuttingDown()).resolve()
-
-    def _next(self, batches: Batches) -> list[Job] | None:
+    def _next(self, worker: _Worker) -> list[Job] | None:
         """Waits until there is something to step; returns the jobs that join, or None when the thread is to end."""
-        if batches.running and not self._waiting and not self._stopping:
+        if worker.jobs and not self._waiting and not self._stopping:
             return []  # without the lock, since this runs for every character; a new job joins at the next one
         with self._changed:
-            while not (room := self._room(batches)) and not batches.running:
+            while not (room := self._room(worker)) and not worker.jobs:
                 if self._closing and not self._waiting:
                     return None
                 self._changed.wait()
             if self._stopping:
                 return None
             joining = list(itertools.islice(self._waiting, room))
-            batches.jobs += joining  # before anything can fail
-            batches.running += room
+            worker.jobs = worker.jobs + joining
             for _ in joining:
                 self._waiting.popleft()
             return joining
 
-    def _room(self, batches: Batches) -> int:
+    def _room(self, worker: _Worker) -> int:
         """Returns how many of the waiting texts this thread takes.
 
         The threads before it come first, up to `FULL_ENOUGH`; beyond that, all have about as many.
         """
-        if not self._waiting:
+        waiting, running, threads = len(self._waiting), self._running, len(self._workers)
+        if not waiting:
             return 0
-        able = [other for other in self._batches if not other.is_restarting]
-        waiting, running = len(self._waiting), sum(other.running for other in able)
-        share = max(min(FULL_ENOUGH, MAX_BATCH_SIZE // len(able)), -(-(running + waiting) // len(able)))
-        for other in able[: able.index(batches)]:
-            waiting -= max(0, share - other.running)
-        return max(0, min(waiting, share - batches.running, MAX_BATCH_SIZE - running))
-
-    def _count(self, batches: Batches, finished: list[Finished]) -> None:
-        with self._changed:
-            batches.running = batches.rows
-            self._texts += sum(isinstance(text.result, Generation) for text in finished)
-            self._failed += sum(isinstance(text.result, Exception) for text in finished)
-            self._changed.notify_all()  # there may be room
+        share = max(min(FULL_ENOUGH, MAX_BATCH_SIZE // threads), -(-(running + waiting) // threads))
+        for other in self._workers[: self._workers.index(worker)]:
+            waiting -= max(0, share - len(other.jobs))
+        return max(0, min(waiting, share - len(worker.jobs), MAX_BATCH_SIZE - running))

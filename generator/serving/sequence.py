@@ -1,4 +1,4 @@
-"""One text while it is generated: what is fed next, what may be drawn, where it may end."""
+"""One text while it is generated: what is fed first, what is drawn next, where it ends."""
 
 from __future__ import annotations
 
@@ -8,17 +8,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from generator.prose import LOOK_BACK, PARAGRAPH_BREAK, ends_sentence
-from generator.sampling_params import SamplingParams
-from generator.serving.constraints import WrittenText
-from generator.serving.logits_processors import RepeatedNgrams, forbid
+from generator.prose import LOOK_BACK, ends_sentence
+from generator.serving.constraints import CharacterClass, Constraints
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.state import SavedState, StateMismatch
 from generator.types import Generation, GenerationRequest, Timing
-from generator.weights.session import State, StateRow, state_row
+from generator.weights.session import Logits, State, StateRow, state_row
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +35,6 @@ _OPEN_UNTIL: Final = 0.85
 """Share of that beginning up to which brackets and quotation marks may be opened: none is in the last tenth."""
 _CLOSE_WITHIN: Final = 60
 """Characters after it within which the help to close what is still open reaches its full strength."""
-_CLOSING: Final = frozenset("\"'”’)]")
-"""What may stand between a word and its full stop."""
 _EARLIEST_CUT: Final = 0.5
 """Share of the length to which a text that found no end may be cut back, to its last sentence end."""
 
@@ -58,42 +53,17 @@ class _StopCandidate:
 class GeneratingSequence:
     """The text of one request.
 
-    `initial_state` is the state that it starts from, and `next_character` the index that its row is fed next.
-    `uniform` is the number in [0, 1) that its next character is drawn with; `bias` is added to the logits before that,
-    and `constrains_next`: whether `process_logits` has to see them too. `temperature` and `may_end_sentence`: how that
-    character is drawn. They are read for every character, and so are attributes.
+    `initial_state` is the state that it starts from; `prompt` has the indices that are fed first, the first one last.
+    `uniforms` are the numbers in [0, 1) that its characters are drawn with, and `temperature` that of the next one.
+    `bias` is added to its logits; it is a row of an array of the batch. Where `is_late`, `help_to_end` sees them too.
     """
 
     __slots__ = (
-        "_admitted",
-        "_candidate",
-        "_characters",
-        "_earliest_cut",
-        "_earliest_end",
-        "_first_character",
-        "_hard_end",
-        "_is_opening",
-        "_letter_temperature",
-        "_open_until",
-        "_prompt",
-        "_repeated",
-        "_spaces",
-        "_started",
-        "_stop_bonus",
-        "_text",
-        "_uniforms",
-        "_word_temperature",
-        "_written",
-        "bias",
-        "constrains_next",
-        "initial_state",
-        "may_end_sentence",
-        "model",
-        "next_character",
-        "request",
-        "temperature",
-        "uniform",
-    )
+        "_admitted", "_begin", "_candidate", "_characters", "_closing_bonus", "_closing_mark", "_constraints", "_due",
+        "_earliest_cut", "_earliest_end", "_first_character", "_hard_end", "_is_opening", "_letter_temperature",
+        "_model", "_request", "_started", "_stop_bonus", "_text", "_word_temperature", "bias", "initial_state",
+        "is_late", "prompt", "sampling", "temperature", "uniforms",
+    )  # fmt: skip
 
     def __init__(self, request: GenerationRequest, model: Model, admitted: float) -> None:
         """`admitted`: when the request was admitted, by `time.perf_counter`.
@@ -102,145 +72,135 @@ class GeneratingSequence:
         """
         self._admitted = admitted
         self._started = time.perf_counter()
-        self._first_character: float | None = None
-        self.request = request
-        self.model = model
+        self._first_character = 0.0
+        self._request = request
+        self._model = model
         self._characters = model.vocabulary.characters
-        random = np.random.default_rng(request.seed)
-        sentence_start = model.initial_state(random)
-        self._earliest_end = max(_SHORTEST, request.length - _MARGIN)
-        self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / request.length), _MAX_HURRY)
-        self._open_until = int(_OPEN_UNTIL * self._earliest_end)
-        self._earliest_cut = min(request.length * _EARLIEST_CUT, self._earliest_end)
-        self._hard_end = max(_SHORTEST, request.length) + _OVERRUN
-        self._uniforms: list[float] = random.random(self._hard_end + 1).tolist()
-        self._candidate: _StopCandidate | None = None
-        self._is_opening = not request.prompt and request.continuation is None
-        self.initial_state, prompt, self._written = self._start(sentence_start)
-        self._spaces = len(prompt) - len(prompt.rstrip())
-        before = prompt if request.continuation is None else request.continuation.tail
-        self._text = WrittenText(model.rules, request.prompt or "".join(self._written))
-        self._repeated = RepeatedNgrams(model.masks, [*before, *self._written])
-        self.uniform = self._uniforms[len(self._written)]
+        self.sampling = request.sampling
         self._word_temperature = word_temperature(request.sampling.temperature)
         self._letter_temperature = letter_temperature(request.sampling.temperature)
-        self._after(prompt)
-        # The last of the prompt is fed first out of the reversed list.
-        self._prompt = model.vocabulary.encode(prompt).tolist()[::-1]
-        self.next_character: int = self._prompt.pop()
+        random = np.random.default_rng(request.seed)
+        before, fed, written = self._start(model.initial_state(random))
+        self.prompt: list[int] = model.vocabulary.encode(fed).tolist()[::-1]
+        # From here on all lengths are counted from the beginning of `before`, as `Constraints` counts them.
+        wanted, self._begin = request.length, len(before)
+        earliest_end = max(_SHORTEST, wanted - _MARGIN)
+        self._earliest_end = self._begin + earliest_end
+        self._earliest_cut = self._begin + min(wanted * _EARLIEST_CUT, earliest_end)
+        self._hard_end = self._begin + max(_SHORTEST, wanted) + _OVERRUN
+        self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / wanted), _MAX_HURRY)
+        self.uniforms = iter(random.random(max(_SHORTEST, wanted) + _OVERRUN + 1)[len(written) :].data)
+        self._candidate: _StopCandidate | None = None
+        forbidden: CharacterClass = ""
+        if self._is_opening:
+            forbidden = "lower case"
+        elif request.prompt[-1:].isalnum():
+            forbidden = "word"
+        open_until = self._begin + int(_OPEN_UNTIL * earliest_end)
+        self._constraints = Constraints(model.rules, before + written, open_until=open_until, forbidden=forbidden)
+        self._text = self._constraints.text
+        self.bias = self._constraints.bias.copy()
+        self._settle()
+        self._due = 0
 
-    def _start(self, sentence_start: SavedState) -> tuple[StateRow, str, list[str]]:
-        """Returns the state to start from, what is fed first, and which of that belongs to the text."""
-        request, model = self.request, self.model
+    def _start(self, sentence_start: SavedState) -> tuple[str, str, str]:
+        """Returns what stands before the text, what is fed first, and which of that belongs to the text."""
+        request, model = self._request, self._model
+        self.initial_state = sentence_start.arrays
+        self._is_opening = not request.prompt
         if request.continuation is None:
-            return sentence_start.arrays, sentence_start.pending + request.prompt, []
+            fed = sentence_start.pending + request.prompt
+            return fed, fed, ""
+        tail = model.vocabulary.fit(request.continuation.tail).text
         try:
             saved = SavedState.from_bytes(request.continuation.state, model.id, model.network.specs)
-            if saved.pending in model.vocabulary:
-                return saved.arrays, saved.pending, [saved.pending]
-            log.debug("continuation.from_tail reason=%r", "its next character is not in the vocabulary")
+            if saved.pending not in model.vocabulary:
+                raise StateMismatch("its next character is not in the vocabulary")
         except StateMismatch as mismatch:
             log.debug("continuation.from_tail reason=%r", str(mismatch))
-        tail = model.vocabulary.fit(request.continuation.tail).text
+        else:
+            self.initial_state, self._is_opening = saved.arrays, False
+            return tail, saved.pending, saved.pending
         if not tail:
-            self._is_opening = True
-            return sentence_start.arrays, sentence_start.pending, []
+            return sentence_start.pending, sentence_start.pending, ""
         # The white space after the text's last word is in the state, not in the tail.
-        space = [] if tail[-1].isspace() or " " not in model.vocabulary else [" "]
-        return tuple(array[0] for array in model.network.zero_state(1)), tail + "".join(space), space
+        space = "" if tail[-1].isspace() or " " not in model.vocabulary else " "
+        self.initial_state, self._is_opening = tuple(array[0] for array in model.network.zero_state(1)), False
+        return tail, tail + space, space
 
     @property
-    def sampling(self) -> SamplingParams:
-        """How its characters are drawn."""
-        return self.request.sampling
+    def is_reading(self) -> bool:
+        """Whether there is more of the prompt to feed, before a character can be drawn."""
+        return bool(self.prompt)
 
-    def prefill(self) -> bool:
-        """Moves to the next character of the prompt. False when all of it is fed and a character is to be drawn."""
-        if not self._prompt:
-            return False
-        self.next_character = self._prompt.pop()
-        return True
-
-    def process_logits(self, logits: NDArray[np.float32]) -> None:
-        """Changes the logits `[vocabulary]` of the next character in place.
-
-        What must not come next is forbidden: what would complete the last word of the prompt, anything but a capital at
-        the beginning of a text, a repetition of four words. From near the wanted length on the full stop becomes more
-        probable, where the network would end a word anyway. `bias` has the rules that hold anywhere.
-        """
-        written, masks = len(self._written), self.model.masks
-        if not written:
-            if self._is_opening:
-                forbid(logits, masks.not_first)
-            elif self.request.prompt[-1:].isalnum():
-                forbid(logits, masks.not_after_prompt)
-        if self._repeated.is_active:
-            self._repeated.process(logits)
-        if self._text.needs_closing(late=written > self._earliest_end):
-            late = min(1.0, max(0.0, (written - self._earliest_end) / _CLOSE_WITHIN))
-            self._text.help_to_close(logits, late)
-        if written > self._earliest_end and self._written[-1].isalnum() and masks.ends_word(logits):
-            logits[masks.stop] += (written - self._earliest_end) * self._stop_bonus
+    def read(self, _: Logits) -> int:
+        """Returns the next character of the prompt, to be fed."""
+        return self.prompt.pop()
 
     def append(self, drawn: int, state: State, row: int) -> Generation | None:
         """Adds the character that was drawn after that row of the state. Returns the text when it ends."""
-        if self._first_character is None:
-            self._first_character = time.perf_counter()
-        character = self._characters[drawn]
-        if character.isspace():
-            if not self._spaces and (end := self._stop_candidate(character, state, row)) is not None:
-                return self._finish(end)
-            self._spaces += 1
-        else:
-            self._spaces = 0
-        written = self._written
-        if len(written) >= self._hard_end:
-            last = _StopCandidate(len(written), False, False, state_row(state, row), character)
-            return self._finish(self._candidate or last)
-        written.append(character)
-        self._repeated.append(character)
-        self._text.append(character)
-        self.next_character = drawn
-        self.uniform = self._uniforms[len(written)]
-        self._after(character)
+        character, text = self._characters[drawn], self._text
+        if len(text) < self._due and character.isalpha():
+            text.append(character)
+            return None
+        self._first_character = self._first_character or time.perf_counter()
+        if character.isspace() and not text[-1].isspace() and (end := self._stop_candidate(character, state, row)):
+            return self._finish(end)
+        if len(text) >= self._hard_end:
+            return self._finish(self._candidate or self._cut(character, state, row, is_sentence_end=False))
+        self._constraints.append(character)
+        self._settle()
         return None
 
-    def _after(self, character: str) -> None:
-        """Settles how the next character is drawn: inside a word, or where one begins or may end."""
-        in_word, written = character[-1:].isalnum(), len(self._written)
-        late = written > self._earliest_end
-        if self._text.has_new_bias or written == self._open_until:
-            self.bias = self._text.bias(may_open=written < self._open_until, may_space=self._spaces < PARAGRAPH_BREAK)
-        self.constrains_next = (
-            not written or self._repeated.is_active or (late and in_word) or self._text.needs_closing(late=late)
-        )
-        self.temperature = self._letter_temperature if in_word else self._word_temperature
-        self.may_end_sentence = in_word or character[-1:] in _CLOSING
+    def _settle(self) -> None:
+        """Settles how the next character is drawn, and which one has to be looked at."""
+        constraints, late = self._constraints, len(self._text) - self._earliest_end
+        self.bias[:] = constraints.bias
+        self.temperature = self._letter_temperature if self._text[-1].isalnum() else self._word_temperature
+        self._closing_mark, self._closing_bonus = constraints.closing_bonus(min(1.0, late / _CLOSE_WITHIN))
+        self.is_late = late > 0 or self._closing_bonus > 0
+        self._due = 0 if self.is_late else min(constraints.due, self._earliest_end)
+
+    def help_to_end(self, logits: Logits) -> None:
+        """Makes full stops and closing marks more probable, in place, where the network would end a word anyway.
+
+        Full stops from near the wanted length on, closing marks where they are due.
+        """
+        in_word = self._text[-1].isalnum()
+        if in_word and self._model.rules.continues_word[logits.argmax()]:
+            return
+        logits[self._closing_mark] += self._closing_bonus
+        late = len(self._text) - self._earliest_end
+        if in_word and late > 0:
+            logits[self._model.rules.stops] += late * self._stop_bonus
 
     def _stop_candidate(self, white_space: str, state: State, row: int) -> _StopCandidate | None:
         """Remembers a word's end where the text may be cut, if it is a better place than the last one.
 
         Returns it when the text ends there.
         """
-        length, wanted, last = len(self._written), self.request.length, self._candidate
-        if length == 0:
+        length, last = len(self._text), self._candidate
+        if length < self._earliest_cut:
             return None
-        balanced = self._text.is_balanced
-        if balanced and length >= self._earliest_cut and ends_sentence("".join(self._written[-LOOK_BACK:])):
-            self._candidate = _StopCandidate(length, True, True, state_row(state, row), white_space)
+        balanced = not self._constraints.opened
+        if balanced and ends_sentence("".join(self._text[max(self._begin, length - LOOK_BACK) :])):
+            self._candidate = self._cut(white_space, state, row, is_sentence_end=True)
             return self._candidate if length >= self._earliest_end else None
-        keeps = last is not None and last.is_balanced and last.length >= self._earliest_cut
-        if last is None or (not last.is_sentence_end and length <= wanted and (balanced or not keeps)):
-            self._candidate = _StopCandidate(length, False, balanced, state_row(state, row), white_space)
+        is_early = length <= self._begin + self._request.length
+        if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):
+            self._candidate = self._cut(white_space, state, row, is_sentence_end=False)
         return None
+
+    def _cut(self, pending: str, state: State, row: int, *, is_sentence_end: bool) -> _StopCandidate:
+        balanced = not self._constraints.opened
+        return _StopCandidate(len(self._text), is_sentence_end, balanced, state_row(state, row), pending)
 
     def _finish(self, end: _StopCandidate) -> Generation:
         now = time.perf_counter()
-        first = self._first_character or now
         return Generation(
-            text="".join(self._written[: end.length]),
-            state=SavedState(end.state, end.pending).to_bytes(self.model.id),
-            version=self.model.version,
-            seed=self.request.seed,
-            timing=Timing(self._started - self._admitted, first - self._admitted, now - self._started),
+            text="".join(self._text[self._begin : end.length]),
+            state=SavedState(end.state, end.pending).to_bytes(self._model.id),
+            version=self._model.version,
+            seed=self._request.seed,
+            timing=Timing(self._started - self._admitted, self._first_character - self._admitted, now - self._started),
         )

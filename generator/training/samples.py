@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from generator.prose import ends_sentence
 from generator.scoring.surprisal import nats
-from generator.serving.sampling import draw
+from generator.serving.sampling import column, draw
 from generator.serving.scoring import CONTEXT
 from generator.training.corpus import Corpus
 from generator.types import Surprisal
@@ -94,14 +94,14 @@ def _draw(
 ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
     """Characters `[temperatures, length]` drawn after the prompt, and the surprisal of each in bits."""
     rows = len(temperatures)
-    scale = np.array(temperatures, np.float64)
+    scale = column(temperatures)
     state = network.zero_state(rows)
     for character in prompt:
         logits, state = network.step(np.full(rows, character, np.int64), state)
     written = np.empty((rows, length), np.int64)
     bits = np.empty((rows, length))
     for position in range(length):
-        drawn = draw(logits, scale, random.random(rows))
+        drawn = draw(logits, scale, random.random((rows, 1)))
         written[:, position] = drawn
         bits[:, position] = [nats(logits[row], int(drawn[row])) / math.log(2) for row in range(rows)]
         logits, state = network.step(drawn, state)

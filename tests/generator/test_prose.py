@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
+from generator.serving.constraints import Constraints, WritingRules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import Vocabulary
 from generator.prose import ends_sentence, presentable
-from generator.serving.logits_processors import TokenMasks
 
 TYPED = st.text(st.sampled_from("aB.-_ \t\n")) | st.text()
 
@@ -155,6 +155,5 @@ def test_a_shown_paragraph_is_one_line(text: str) -> None:
     ids=["capitals", "no capitals", "no letters", "nothing but white space", "a script without cases"],
 )
 def test_what_a_text_may_begin_with(characters: str, first: str) -> None:
-    alphabet = TokenMasks(Vocabulary(characters))
-    assert "".join(c for c, refused in zip(characters, alphabet.not_first, strict=True) if not refused) == first
-    assert [c.isspace() for c in characters] == alphabet.space.tolist()
+    bias = Constraints(WritingRules(Vocabulary(characters)), forbidden="lower case").bias
+    assert "".join(c for c, nats in zip(characters, bias, strict=True) if nats == 0.0) == first

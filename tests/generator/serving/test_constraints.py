@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import random
 import re
+import sys
+from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
-from generator_rules import constrain
 from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import GenerationRequest, SamplingParams
-from generator.serving.constraints import WritingRules, WrittenText
-from generator.serving.model import Model, load_model
-from generator.serving.sampling import draw, letter_temperature, word_temperature
+from generator.serving.constraints import Constraints, WritingRules
+from generator.serving.loading import load_model
+from generator.serving.model import Model
+from generator.serving.sampling import column, draw, letter_temperature, word_temperature
 from generator.serving.scheduler import Scheduler
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import shipped_folder
@@ -23,11 +27,22 @@ RULES = WritingRules(VOCABULARY)
 EVEN = np.zeros(len(VOCABULARY), np.float32)
 
 
-def allowed(before: str, *, may_open: bool = True, late: float = 0.0, logits: np.ndarray = EVEN) -> set[str]:
+def after(text: str, rules: WritingRules = RULES, **settings: Any) -> Constraints:
+    """The constraints of a text, told of what it has to be told of, as a sequence does."""
+    found = Constraints(rules, **settings)
+    for character in text:
+        if len(found.text) < found.due and character.isalpha():
+            found.text.append(character)
+        else:
+            found.append(character)
+    return found
+
+
+def allowed(before: str, *, may_open: bool = True, vocabulary: Vocabulary = VOCABULARY) -> set[str]:
     """The characters that may follow `before`."""
-    logits = logits.copy()
-    constrain(WrittenText(RULES, before), logits, may_open=may_open, late=late)
-    return {c for c, logit in zip(VOCABULARY.characters, logits, strict=True) if np.isfinite(logit)}
+    rules = RULES if vocabulary is VOCABULARY else WritingRules(vocabulary)
+    bias = after(before, rules, open_until=sys.maxsize if may_open else 0 if not before else len(before)).bias
+    return {c for c, nats in zip(vocabulary.characters, bias, strict=True) if np.isfinite(nats)}
 
 
 @pytest.mark.parametrize(
@@ -57,18 +72,17 @@ def test_near_the_end_nothing_is_opened() -> None:
 
 
 def test_a_mark_that_has_long_been_open_becomes_likelier_to_close_where_a_word_ends() -> None:
-    closer = VOCABULARY.characters.index(")")
-
     def more(before: str, late: float = 0.0) -> float:
-        logits = EVEN.copy()
-        constrain(WrittenText(RULES, before), logits, may_open=True, late=late)
-        return float(logits[closer])
+        mark, nats = after(before).closing_bonus(late)
+        assert VOCABULARY.characters[mark] == ")" or not nats
+        return nats
 
     long = " and so it went on" * 14
     assert more("He (as" + long[:90]) == 0.0
     assert 0 < more("He (as" + long[:162]) < more("He (as" + long[:234])
     assert more("He (as he", late=1.0) > 5
-    assert more("He (as he ", late=1.0) == -np.inf
+    assert more("He (as he ", late=1.0) == 0.0
+    assert more("He as he", late=1.0) == 0.0
 
 
 @pytest.mark.parametrize(
@@ -94,10 +108,54 @@ def test_something_may_always_follow(before: str, may_open: bool) -> None:  # no
 
 
 def test_a_vocabulary_of_marks_alone_is_no_dead_end() -> None:
-    rules = WritingRules(Vocabulary.of("()1"))
-    logits = np.zeros(3, np.float32)
-    constrain(WrittenText(rules), logits, may_open=False, late=0.0)
-    assert np.isfinite(logits).any()
+    assert allowed("", may_open=False, vocabulary=Vocabulary.of("()1"))
+
+
+# ---- four words --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "forbidden"),
+    [
+        ("a b c d. A b c ", "d"),
+        ("a b c d. A B  c, ", "d"),
+        ("a b c d. A b c", ""),
+        ("a b c d. x b c ", ""),
+        ("a b c d e b c d ", "e"),
+        ("a b c art; a b c bell; a b c ", "ab"),
+        ("a b c 187. d; a b c ", "d"),
+        ("ha ha ha ", ""),
+        ("ha ha ha ha ", "h"),
+        ("the good man's will; the good man", "'-"),
+        ("the good man's will; the good man ", "s"),
+        ("the good man--will; the good man", ""),
+        ("self-love is good self-love is ", "g"),
+    ],
+)
+def test_what_would_repeat_four_words_is_forbidden(text: str, forbidden: str) -> None:
+    may_follow = allowed(text)
+    assert "".join(c for c in "'-abcdefghijklmnopqrstuvwxyz" if c not in may_follow) == forbidden
+    assert all((c.upper() in may_follow) == (c in may_follow) for c in "abcdefghijklmnopqrstuvwxyz")
+
+
+@given(st.integers(0, 2**32), st.integers(2, 5), st.sampled_from([" ", " ", "-", "'", ", ", ".\n", "--", " (8) "]))
+def test_a_text_that_keeps_to_the_rule_never_repeats_four_words(seed: int, words: int, between: str) -> None:
+    """A text out of very few words, each of its own letter, as far as the rule lets it go on."""
+    draw = random.Random(seed)
+    known = [letter * draw.randint(1, 3) for letter in "abcde"[:words]]
+    text = ""
+    for _ in range(60):
+        may_follow = allowed(text)
+        word = draw.choice([word for word in known if word[0] in may_follow] or known)
+        if word[0] not in may_follow:
+            break  # every word would have repeated something
+        text += word + draw.choice([between, " "])
+        assert not repeated(text)
+
+
+def repeated(text: str) -> int:
+    words = re.findall(r"[^\W\d_]+", text.lower())
+    return sum(count - 1 for count in Counter(zip(*(words[i:] for i in range(4)), strict=False)).values())
 
 
 # ---- temperatures ---------------------------------------------------------------------------------------------------
@@ -115,21 +173,16 @@ def test_temperatures_grow_with_the_one_that_is_asked_for() -> None:
 
 
 @given(st.lists(st.floats(-20, 20, width=32), min_size=6, max_size=6), st.floats(0.1, 2.0))
-def test_full_stops_keep_their_probability_at_any_temperature(row: list[float], temperature: float) -> None:
+def test_full_stops_keep_their_odds_against_the_most_probable_at_any_temperature(
+    row: list[float], temperature: float
+) -> None:
     count = 2_000
-    logits, stops = np.array([row] * count, np.float32), np.array([0, 1])
-    evenly = (np.arange(count) + 0.5) / count  # so that the fractions drawn are the probabilities
-
-    def share(keeps_stops: bool) -> float:  # noqa: FBT001
-        drawn = draw(logits, np.full(count, temperature), evenly, stops=stops, keeps_stops=keeps_stops)
-        return float(np.isin(drawn, stops).mean())
-
-    def expected(scale: float) -> float:
-        weights = np.exp((logits[0].astype(np.float64) - logits[0].max()) / scale)
-        return float(weights[stops].sum() / weights.sum())
-
-    assert share(True) == pytest.approx(expected(1.0), abs=2e-3)
-    assert share(False) == pytest.approx(expected(temperature), abs=2e-3)
+    logits, stops = np.array([row] * count, np.float32), [0, 1]
+    evenly = column((np.arange(count) + 0.5) / count)  # so that the fractions drawn are the probabilities
+    drawn = draw(logits, column([temperature] * count), evenly, stops=stops)
+    weights = np.exp((logits[0].astype(np.float64) - logits[0].max()) / np.array([1.0] * 2 + [temperature] * 4))
+    expected = weights[stops].sum() / weights.sum()
+    assert float(np.isin(drawn, stops).mean()) == pytest.approx(expected, abs=2e-3)
 
 
 # ---- texts ----------------------------------------------------------------------------------------------------------

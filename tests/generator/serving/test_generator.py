@@ -19,7 +19,7 @@ from generator import (
     ThreadedGenerator,
     WeightsError,
 )
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.weights.versions import activate
 

@@ -33,7 +33,8 @@ from generator import (
     Timing,
 )
 from generator.sampling_params import SETTINGS, UNMODIFIED
-from generator.serving.sampling import NO_CHARACTER, draw, sampling_arrays
+from generator.serving import sampling as served
+from generator.serving.sampling import NO_CHARACTER, column, cuts
 
 LAST_UNIFORM = math.nextafter(1.0, 0.0)
 EDGE = 1e-9
@@ -50,10 +51,17 @@ MIN_PS = st.just(0.0) | st.floats(0.001, 1.0)
 TOP_KS = st.just(0) | st.integers(1, 14)
 
 
+def draw(logits: Any, temperature: Any, uniform: Any, **cuts: Any) -> Any:
+    """One character per row, as a worker draws it; of settings one number per row."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        columns = {name: column(values) for name, values in cuts.items()}
+        return served.draw(logits, column(temperature), column(uniform), **columns)
+
+
 def draw_one(row: list[float], temperature: float, uniform: float, **cuts: float) -> int:
     """What one text that runs alone draws."""
-    used = {name: np.array([value]) for name, value in cuts.items() if value != getattr(UNMODIFIED, name)}
-    drawn = draw(np.array([row], np.float32), np.array([temperature]), np.array([uniform]), **used)
+    used = {name: [value] for name, value in cuts.items() if value != getattr(UNMODIFIED, name)}
+    drawn = draw(np.array([row], np.float32), [temperature], [uniform], **used)
     assert drawn.shape == (1,)
     assert drawn.dtype == np.int64
     return int(drawn[0])
@@ -265,8 +273,9 @@ def test_a_row_that_is_no_distribution_says_so_and_disturbs_no_other(
         rows, numbers = [healthy] * 4, list(uniforms)
         rows.insert(place, broken)
         numbers.insert(place, 0.5)
-        columns = {name: np.full(5, value) for name, value in cuts.items()}
-        drawn = draw(np.array(rows, np.float32), np.full(5, 0.7), np.array(numbers), **columns).tolist()
+        drawn = draw(
+            np.array(rows, np.float32), [0.7] * 5, numbers, **{name: [value] * 5 for name, value in cuts.items()}
+        ).tolist()
         assert drawn.pop(place) == NO_CHARACTER
         assert drawn == alone
 
@@ -282,9 +291,9 @@ def test_a_row_draws_the_same_alone_and_among_others_in_any_order(
     logits: Any, settings: list[tuple[float, SamplingParams]], order: list[int]
 ) -> None:
     def draw_rows(rows: list[int]) -> list[int]:
-        uniform = np.array([settings[row][0] for row in rows])
-        arrays_of_rows = sampling_arrays([settings[row][1] for row in rows])
-        drawn: list[int] = draw(logits[rows], uniform=uniform, **arrays_of_rows).tolist()
+        used = {name: values[:, 0] for name, values in cuts([settings[row][1] for row in rows]).items()}
+        temperature = [settings[row][1].temperature for row in rows]
+        drawn: list[int] = draw(logits[rows], temperature, [settings[row][0] for row in rows], **used).tolist()
         return drawn
 
     alone = [draw_rows([row])[0] for row in range(6)]
@@ -399,15 +408,15 @@ def test_a_temperature_is_valid_once_it_is_made() -> None:
 
 
 def test_every_setting_reaches_the_draw_and_says_what_it_does() -> None:
-    assert set(SETTINGS) <= set(inspect.signature(draw).parameters)
+    assert set(SETTINGS) <= set(inspect.signature(served.draw).parameters)
     for setting in SETTINGS.values():
         assert setting.range.title
         assert setting.range.description
 
 
 def test_no_setting_costs_anything_where_no_row_uses_it() -> None:
-    assert set(sampling_arrays([UNMODIFIED, UNMODIFIED])) == {"temperature"}
-    assert set(sampling_arrays([UNMODIFIED, SamplingParams(top_k=3)])) >= {"temperature", "top_k"}
+    assert not cuts([UNMODIFIED, SamplingParams(0.7)])
+    assert set(cuts([UNMODIFIED, SamplingParams(top_k=3)])) == {"top_k"}
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ import pytest
 
 import train
 from generator.scoring.surprisal import bits_per_character
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS

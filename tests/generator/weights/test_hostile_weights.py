@@ -27,7 +27,7 @@ from trapped_weights import endless
 from generator import GenerationRequest, WeightsError
 from generator.process import client
 from generator.process.generator import ProcessGenerator
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.training.architectures import step_model
 from generator.weights.versions import add_version, current_version, load_weights
 from testing.telegram import TelegramServer

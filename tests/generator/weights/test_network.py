@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import ModelError, WeightsError
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.weights.session import Network, State
 from generator.weights.versions import activate, add_version, load_weights
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import GenerationRequest, ThreadedGenerator
-from generator.serving.model import load_model
+from generator.serving.loading import load_model
 from generator.weights.versions import add_version, load_weights
 
 SYMBOLS = len(TINY_VOCABULARY)

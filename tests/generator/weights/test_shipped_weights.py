@@ -18,7 +18,8 @@ from safetensors.numpy import load
 from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
 from generator.prose import ends_sentence, presentable
 from generator.scoring.surprisal import bits_per_character
-from generator.serving.model import Model, load_model
+from generator.serving.loading import load_model
+from generator.serving.model import Model
 from generator.serving.scheduler import Scheduler
 from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import CONSTANTS, TABLE
