@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 
-from generator import dependencies  # noqa: F401 - first: exits with one line when something is not installed
+from generator import dependencies  # first: exits with one line when something is not installed
 from generator.errors import (
     GeneratorError,
     InvalidRequest,
@@ -19,7 +19,12 @@ from generator.errors import (
     Unavailable,
     WeightsError,
 )
-from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, SamplingParams, Temperature
+from generator.sampling_params import (
+    MAX_TEMPERATURE,
+    MIN_TEMPERATURE,
+    SamplingParams,
+    Temperature,
+)
 from generator.types import (
     MAX_LENGTH,
     MAX_PROMPT,
@@ -40,37 +45,6 @@ from generator.weights.versions import Weights
 
 if TYPE_CHECKING:
     from generator.serving.generator import ThreadedGenerator
-
-__all__ = [
-    "MAX_LENGTH",
-    "MAX_PROMPT",
-    "MAX_SEED",
-    "MAX_TEMPERATURE",
-    "MIN_TEMPERATURE",
-    "Continuation",
-    "Fitted",
-    "Generation",
-    "GenerationRequest",
-    "Generator",
-    "GeneratorError",
-    "GeneratorStatus",
-    "InvalidRequest",
-    "Manifest",
-    "ModelError",
-    "Overloaded",
-    "SamplingParams",
-    "ScoringRequest",
-    "ShuttingDown",
-    "Surprisal",
-    "Temperature",
-    "ThreadedGenerator",
-    "Timing",
-    "Unavailable",
-    "Vocabulary",
-    "Weights",
-    "WeightsError",
-    "WorkerStatistics",
-]
 
 
 def __getattr__(name: str) -> object:

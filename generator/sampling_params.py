@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, get_args, get_type_hints
+from typing import Annotated, Any, Final, NamedTuple, get_args, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from generator.errors import InvalidRequest
 
+Number = type[int] | type[float]
 
-def bounds(low: float, high: float, kind: type[int] | type[float], help_text: str, *, open_below: bool = False) -> Meta:
-    """The range of a setting; `description` completes "must be …", `title` is the help text of the command line."""
+
+def bounds(low: float, high: float, kind: Number, help_text: str = "", *, open_below: bool = False) -> Meta:
+    """Returns a range; `description` completes "must be …", `title` is the help text of the command line."""
     noun = "a whole number" if kind is int else "a number"
     if open_below:
         return Meta(gt=low, le=high, description=f"{noun} above {low:g}, up to {high:g}", title=help_text)
     return Meta(ge=low, le=high, description=f"{noun} from {low} to {high}", title=help_text)
 
 
-def check(name: str, value: Any, kind: type[int] | type[float], meta: Meta) -> None:
+def check(name: str, value: Any, kind: Number, meta: Meta) -> None:
     """Raises `InvalidRequest` unless the value is a number in the range. NaN is in none."""
     is_number = isinstance(value, int if kind is int else (int, float)) and not isinstance(value, bool)
     above = is_number and (value >= meta.ge if meta.ge is not None else value > meta.gt)
@@ -74,23 +75,16 @@ class SamplingParams(Struct, frozen=True):
                 msgspec.structs.force_setattr(self, name, setting.kind(value))
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """One field of `SamplingParams`: its type, its range (with `description` and `title`), its default."""
+class Setting(NamedTuple):
+    """One field of `SamplingParams`: its type and its range."""
 
-    kind: type[int] | type[float]
+    kind: Number
     range: Meta
-    default: float
 
 
-def _settings() -> dict[str, Setting]:
-    hints = get_type_hints(SamplingParams, include_extras=True)
-    defaults = {found.name: found.default for found in msgspec.structs.fields(SamplingParams)}
-    found = {name: get_args(hint) for name, hint in hints.items()}
-    return {name: Setting(kind, meta, defaults[name]) for name, (kind, meta) in found.items()}
-
-
-SETTINGS: Final = _settings()
+SETTINGS: Final = {
+    name: Setting(*get_args(hint)) for name, hint in get_type_hints(SamplingParams, include_extras=True).items()
+}
 """The fields of `SamplingParams` by name."""
 UNMODIFIED: Final = SamplingParams(temperature=1.0, top_p=1.0, min_p=0.0, top_k=0)
 """Draws from the network's own distribution; leaves no character out."""

@@ -21,8 +21,8 @@ MAX_PROMPT: Final = 1000
 MAX_SEED: Final = 2**63 - 1
 MAX_SCORED_TEXT: Final = 6000
 """Characters; more than the longest text that is ever generated."""
-_LENGTH_RANGE: Final = bounds(1, MAX_LENGTH, int, "characters")
-_SEED_RANGE: Final = bounds(0, MAX_SEED, int, "seed of the draws")
+_LENGTH_RANGE: Final = bounds(1, MAX_LENGTH, int)
+_SEED_RANGE: Final = bounds(0, MAX_SEED, int)
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -173,14 +173,12 @@ class WorkerStatistics:
 class GeneratorStatus:
     """Whether texts can be generated now, and what went wrong since the start.
 
-    `threads` work, `restarting` will in a moment; they run `slots` texts at once at most. `unavailable`: why no text
-    can be generated; empty when it can.
+    `threads` run `slots` texts at once at most. `unavailable`: why no text can be generated; empty when it can.
     `faults`, and what the last one was; `restarts` of the worker process, and its ID, if there is one.
     """
 
     threads: int
     slots: int = 0
-    restarting: int = 0
     unavailable: str = ""
     faults: int = 0
     last_fault: str = ""
