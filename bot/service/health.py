@@ -62,11 +62,9 @@ class Health:
         detail = f"{status.threads} threads work" if status.threads > 1 else "works"
         if status.unavailable:
             detail = f"unavailable: {status.unavailable}"
-        elif status.restarting:
-            detail = f"{status.restarting} of {status.restarting + status.threads} threads restart"
         if status.faults:
             detail += f"; faults since the start: {status.faults}, the last: {status.last_fault}"
-        return Part("generator", ready=not (status.unavailable or status.restarting), detail=detail)
+        return Part("generator", ready=not status.unavailable, detail=detail)
 
     async def _database(self) -> Part:
         async with self._checking:

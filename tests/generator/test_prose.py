@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 
 import pytest
-from generator.serving.constraints import Constraints, WritingRules
 from hypothesis import given
 from hypothesis import strategies as st
 
 from generator import Vocabulary
 from generator.prose import ends_sentence, presentable
+from generator.serving.constraints import Constraints, WritingRules
 
 TYPED = st.text(st.sampled_from("aB.-_ \t\n")) | st.text()
 
