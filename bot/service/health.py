@@ -59,9 +59,7 @@ class Health:
     def _worker(self) -> Part:
         """Returns whether all threads work, and the last fault."""
         status = self.generator.status()
-        detail = f"{status.threads} threads work" if status.threads > 1 else "works"
-        if status.unavailable:
-            detail = f"unavailable: {status.unavailable}"
+        detail = f"unavailable: {status.unavailable}" if status.unavailable else f"threads: {status.threads} work"
         if status.faults:
             detail += f"; faults since the start: {status.faults}, the last: {status.last_fault}"
         return Part("generator", ready=not status.unavailable, detail=detail)

@@ -124,7 +124,7 @@ async def test_a_healthy_service(site: Site) -> None:
             "service": (True, "running"),
             "telegram": (True, "connected"),
             "weights": (True, "tiny-1"),
-            "generator": (True, "works"),
+            "generator": (True, "threads: 1 work"),
             "store": (True, "reads and writes"),
         },
     )

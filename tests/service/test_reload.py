@@ -13,7 +13,7 @@ import pytest
 
 from bot.service import reload as module
 from bot.service.reload import Reloading
-from generator import GenerationRequest, ThreadedGenerator, WeightsError
+from generator import GenerationRequest, ThreadedGenerator
 from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]
@@ -186,11 +186,3 @@ async def test_a_defect_while_loading_leaves_the_service_as_it_is(
         asked.set()
         assert await outcomes.next() == "unchanged"
     assert "reload.refused trigger='SIGHUP' serving=tiny-1 reason=MemoryError" in caplog.text
-
-
-async def test_a_refusal_is_raised_with_its_reason(tiny_folder: Path) -> None:
-    async with reloadable(tiny_folder) as (reloading, _, outcomes):
-        (tiny_folder / "CURRENT").write_text("gone\n")
-        with pytest.raises(WeightsError, match=r"gone/manifest\.json"):
-            await reloading.reload("test")
-        assert await outcomes.next() == "refused"
