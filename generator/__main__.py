@@ -12,16 +12,12 @@ from generator.cluster.deploy import connect, deploy
 from generator.errors import GeneratorError
 from generator.weights.versions import locate, shipped_folder
 
-_FAILURE = 1
-_INTERRUPTED = 130
-
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m generator", description="Generates texts for many bots, on a Ray cluster."
     )
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command")
-    serve = commands.add_parser(
+    serve = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command").add_parser(
         "serve",
         help="deploy the generator, or give it other weights",
         description="Deploys the generator to a Ray cluster. Run it again to switch to other weights or to another"
@@ -67,10 +63,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         version = deploy(weights, version, replicas=options.replicas, most=options.most, threads=options.threads)
     except GeneratorError as error:
         print(f"python -m generator serve: {error}", file=sys.stderr)
-        return _FAILURE
+        return 1
     except KeyboardInterrupt:
         print("python -m generator serve: interrupted; the cluster continues the deployment", file=sys.stderr)
-        return _INTERRUPTED
+        return 130  # 128 + SIGINT
     print(f"{version} serves on {options.replicas} replicas", flush=True)
     if started:
         print("The cluster was started here. Ctrl-C ends it.", flush=True)

@@ -84,10 +84,7 @@ def deploy(
     version = version or named_version(weights)
     if trouble := ray.get(ray.remote(preflight).options(num_cpus=0).remote(weights, version)):
         raise WeightsError(f"{trouble}; nothing was changed")
-    amount: dict[str, Any] = {"num_replicas": replicas}
-    if most is not None:
-        scaling = {"min_replicas": replicas, "max_replicas": most, "target_ongoing_requests": TARGET_CONCURRENCY}
-        amount = {"autoscaling_config": scaling}
+    scaling = {"min_replicas": replicas, "max_replicas": most, "target_ongoing_requests": TARGET_CONCURRENCY}
     deployment = serve.deployment(
         Replica,
         name=REPLICA,
@@ -100,7 +97,7 @@ def deploy(
         health_check_period_s=HEALTH_SECONDS,
         health_check_timeout_s=HEALTH_TIMEOUT_SECONDS,
         logging_config={"log_level": "WARNING", "enable_access_log": False},
-        **amount,
+        **({"num_replicas": replicas} if most is None else {"autoscaling_config": scaling}),
     )
     cores, wanted = ray.cluster_resources().get("CPU", 0.0), replicas * threads
     if wanted > cores:

@@ -127,7 +127,10 @@ class WorkerClient:
         watching.cancel()
         await output
         await self._channel.close()
-        self.ended = self._reason or Unavailable(_reason(status))
+        how = f"ended with exit status {status}"
+        if status < 0:
+            how = f"was killed by {signal.Signals(-status).name}"
+        self.ended = self._reason or Unavailable(f"the worker process {how}")
         self.ready.set()
         self._fail_all(ModelError(f"the request was lost: {self.ended}"))
 
@@ -161,9 +164,8 @@ class WorkerClient:
                 context.run(_log, message)
 
     def _settle(self, number: int, result: Result | GeneratorError) -> None:
-        future, _ = self.in_flight.get(number, (None, None))
-        if future is not None and not future.done():
-            future.set_result(result)
+        if number in self.in_flight and not self.in_flight[number][0].done():
+            self.in_flight[number][0].set_result(result)
 
     def _fail_all(self, error: GeneratorError) -> None:
         for number in self.in_flight:
@@ -197,13 +199,6 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     if root.name not in {"site-packages", "dist-packages"}:  # a clone
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), kept.get("PYTHONPATH"))))
     return kept
-
-
-def _reason(status: int) -> str:
-    if status >= 0:
-        return f"the worker process ended with exit status {status}"
-    hint = " (out of memory?)" if -status == signal.SIGKILL else ""
-    return f"the worker process was killed by {signal.Signals(-status).name}{hint}"
 
 
 def _log(message: LogRecord) -> None:

@@ -20,7 +20,7 @@ from typing import Any, Final
 from generator.backoff import Backoff
 from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.process.client import WorkerClient
-from generator.process.protocol import HEARTBEAT_SECONDS, Result, Work
+from generator.process.protocol import Result, Work
 from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
 from generator.weights.versions import Weights, current_version
 
@@ -28,14 +28,14 @@ RETIRE_SECONDS: Final = 60.0
 """How long a worker that was replaced may finish its texts."""
 RESTART_WAIT_SECONDS: Final = 5.0
 """How long after a worker's end requests wait for another one: longer than a start usually takes."""
-STEADY_SECONDS: Final = 60.0
-"""After a worker ran this long, the first restart comes at once again."""
 BACKOFF: Final = Backoff(longest=30.0)
 """Pauses between restarts, after the first, which comes at once."""
+STEADY_SECONDS: Final = 60.0
+"""After a worker ran this long, the first restart comes at once again."""
 DRAIN_SECONDS: Final = 5.0
 """How long closing waits for texts in progress."""
-_LATE_SECONDS: Final = 3.0
-"""After so long without progress a worker is reported as unavailable."""
+_LATE_HEARTBEATS: Final = 3
+"""After so many without progress a worker is reported as unavailable."""
 log = logging.getLogger(__name__)
 
 
@@ -77,21 +77,22 @@ class RemoteGenerator(ABC):
         """As `ThreadedGenerator.generate`; raises `Unavailable` while no worker can be reached."""
         generation: Generation = await self._counted(request)
         self._counts["texts"] += 1
-        self._counts["characters"] += len(request.prompt) + len(generation.text)
         return generation
 
     async def score(self, request: ScoringRequest) -> Surprisal:
         """As `ThreadedGenerator.score`, with the errors of `generate`."""
         surprisal: Surprisal = await self._counted(request)
-        self._counts["characters"] += request.characters
         return surprisal
 
     async def _counted(self, work: Work) -> Any:
         try:
-            return await self._request(work)
+            result = await self._request(work)
         except GeneratorError as error:
             self._counts["refused" if isinstance(error, Overloaded) else "failed"] += 1
             raise
+        before = work.prompt if isinstance(work, GenerationRequest) else work.before
+        self._counts["characters"] += len(before) + len(result.text)
+        return result
 
     async def _request(self, work: Work) -> Result:
         if not self._available.is_set():
@@ -122,8 +123,7 @@ class RemoteGenerator(ABC):
     def _unavailable(self) -> str:
         if self._worker is None or self._worker.ended:
             return f"the worker process is restarting: {self._last_fault}"
-        late = self._worker.missing * HEARTBEAT_SECONDS >= _LATE_SECONDS
-        return "the worker process makes no progress" if late else ""
+        return "the worker process makes no progress" if self._worker.missing >= _LATE_HEARTBEATS else ""
 
     def statistics(self) -> WorkerStatistics:
         """Counts since the start, and what the worker does now."""
@@ -135,16 +135,13 @@ class RemoteGenerator(ABC):
         try:
             yield
         finally:
-            await asyncio.shield(self._close(drain))
-
-    async def _close(self, drain: float) -> None:
-        self._closing = True
-        self._available.set()
-        if self._restarting is not None:
-            self._restarting.cancel()
-        for worker in self._running:
-            worker.close(drain)
-        await asyncio.gather(*self._running.values())
+            self._closing = True
+            self._available.set()
+            if self._restarting is not None:
+                self._restarting.cancel()
+            for worker in self._running:
+                worker.close(drain)
+            await asyncio.gather(*self._running.values())
 
     async def _replace_worker(self, *, again: bool = False) -> None:
         """Starts a worker and switches to it. Texts in progress finish on the old one, which then exits.
@@ -187,7 +184,7 @@ class RemoteGenerator(ABC):
 
     async def _restart(self) -> None:
         """Tries to start a worker until one serves."""
-        while not self._available.is_set():
+        while True:
             if self._failures:
                 await asyncio.sleep(BACKOFF.pause(self._failures))
             self._failures += 1
@@ -195,6 +192,7 @@ class RemoteGenerator(ABC):
                 async with self._starting:
                     if not self._available.is_set():  # else a reload has started one
                         await self._replace_worker(again=True)
+                    return
             except GeneratorError as error:
                 level = logging.DEBUG if str(error) == self._last_fault else logging.ERROR
                 log.log(level, "worker.start_failed attempt=%d reason=%s", self._failures, error)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
@@ -42,25 +41,25 @@ _PALE: Final = SHADES
 """In the place of a shade: paper, with the prompt's ink on it."""
 
 
-def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool, by_letter: bool = False) -> Image.Image:
+def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image.Image:
     """Draws texts below their labels (which may be empty), and the scale at the foot; `WIDTH` wide, with a palette.
 
-    Shaded by the mean surprisal of each word, or `by_letter`.
+    Shaded by the mean surprisal of each word.
     """
-    picture = _Picture()
-    blocks = []
-    for label, surprisal in texts:
-        shown = cells(surprisal, hard_wrapped=hard_wrapped, by_letter=by_letter)
-        blocks.append((label, surprisal, picture.type.lines(shown, WIDTH - 2 * _MARGIN, _MARGIN)))
-    note = _missing_note(picture.type)
-    notes = _LINE + _GAP if note else 0
-    picture.open(_MARGIN + sum(_block_height(label, lines) for label, _, lines in blocks) + notes + SCALE_HEIGHT)
+    type_ = Typeface(_SIZE)
+    blocks = [
+        (label, surprisal.mean, type_.lines(cells(surprisal, hard_wrapped=hard_wrapped), WIDTH - 2 * _MARGIN, _MARGIN))
+        for label, surprisal in texts
+    ]
+    notes = _LINE + _GAP if type_.missing else 0
+    picture = _Picture(_MARGIN + sum(_height(label, lines) for label, _, lines in blocks) + notes + SCALE_HEIGHT)
     top = _MARGIN
-    for label, surprisal, lines in blocks:
-        top = picture.block(top, label, surprisal, lines)
-    if note:
-        picture.write(_MARGIN, top, note, pale=True)
-    picture.scale(top + notes, texts[0][1].mean if len(texts) == 1 else math.nan, by_letter=by_letter)
+    for label, mean, lines in blocks:
+        picture.block(top, label, mean, lines, type_)
+        top += _height(label, lines)
+    if notes:
+        picture.write(_MARGIN, top, f"{MISSING} stands for what no font here has", pale=True)
+    picture.scale(top + notes, blocks[0][1] if len(blocks) == 1 else math.nan)
     return picture.image()
 
 
@@ -71,60 +70,43 @@ def png(image: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def _block_height(label: str, lines: list[Line]) -> int:
+def _height(label: str, lines: list[Line]) -> int:
     shown = lines[:MAX_LINES]
-    return (len(shown) + bool(label) + (len(lines) > MAX_LINES)) * _LINE + sum(line.gap for line in shown[1:]) + _GAP
-
-
-def _missing_note(type_: Typeface) -> str:
-    """Says which scripts no font has."""
-    found = {
-        unicodedata.name(character, "symbols").split()[0] if character.isalpha() else "symbols"
-        for character in type_.missing
-        if character.isprintable()
-    }
-    return f"{MISSING} stands for what no font here has: {', '.join(sorted(found)[:3])}" if found else ""
+    return (len(shown) + bool(label) + (len(lines) > MAX_LINES)) * _LINE + sum(line.gap for line in shown) + _GAP
 
 
 class _Picture:
     """Backgrounds and ink, each a plane of bytes: a quarter of the memory of colours, and a third of the file."""
 
-    def __init__(self) -> None:
-        self.type, self._small = Typeface(_SIZE), Typeface(_SMALL)
+    def __init__(self, height: int) -> None:
+        self._backgrounds, self._inks = (Image.new("L", (WIDTH, height), 0) for _ in range(2))
+        self._background, self._ink = ImageDraw.Draw(self._backgrounds), ImageDraw.Draw(self._inks)
+        self._small = Typeface(_SMALL).font
 
-    def open(self, height: int) -> None:
-        """Makes the planes."""
-        self._backgrounds = Image.new("L", (WIDTH, height), 0)
-        self._inks = Image.new("L", (WIDTH, height), 0)
-        self._background = ImageDraw.Draw(self._backgrounds)
-        self._ink = ImageDraw.Draw(self._inks)
-
-    def block(self, top: int, label: str, surprisal: Surprisal, lines: list[Line]) -> int:
-        """Draws a text below its label; returns where the next one begins."""
+    def block(self, top: int, label: str, mean: float, lines: list[Line], type_: Typeface) -> None:
+        """Draws a text below its label."""
         if label:
             self.write(_MARGIN, top, label, pale=True)
-            if not math.isnan(surprisal.mean):
-                self.write(WIDTH - _MARGIN, top, f"{surprisal.mean:.2f} bits per character", "rs", pale=True)
+            if not math.isnan(mean):
+                self.write(WIDTH - _MARGIN, top, f"{mean:.2f} bits per character", "rs", pale=True)
             top += _LINE
-        for number, line in enumerate(lines[:MAX_LINES]):
-            top += line.gap if number else 0
+        for line in lines[:MAX_LINES]:
+            top += line.gap
             for placed in line.cells:
                 left, right = (_MARGIN + round(edge) for edge in (placed.left, placed.right))
                 self._shade(left, top, right, _PALE if placed.cell.given else placed.cell.shade)
-                shape, font = self.type.shape(placed.cell.character)
+                shape, font = type_.shape(placed.cell.character)
                 self._ink.text((_MARGIN + placed.left, top + _ASCENT), shape, fill=255, font=font, anchor="ls")
             top += _LINE
         if rest := sum(len(line.cells) for line in lines[MAX_LINES:]):
             self.write(_MARGIN, top, f"… and {rest:,} characters more", pale=True)
-            top += _LINE
-        return top + _GAP
 
-    def scale(self, top: int, mean: float, *, by_letter: bool) -> None:
+    def scale(self, top: int, mean: float) -> None:
         """Draws what the backgrounds mean: bits, and chances. Marks the mean, unless it is NaN."""
         left, right = _MARGIN, WIDTH - _MARGIN
         self._shade(left, top, right, 3, height=3)
         top += _GAP
-        self.write(left, top, "surprisal, in bits per character" + ("" if by_letter else " of a word"))
+        self.write(left, top, "surprisal, in bits per character of a word")
         if not math.isnan(mean):
             self.write(right, top, f"{mean:.2f} on average", "rs")
         top += _LINE + 12
@@ -147,9 +129,9 @@ class _Picture:
         """Writes a line of small type; `anchor` as in Pillow."""
         at = (x, top + _ASCENT)
         if pale:
-            left, above, right, below = self._ink.textbbox(at, text, font=self._small.font, anchor=anchor)
+            left, above, right, below = self._ink.textbbox(at, text, font=self._small, anchor=anchor)
             self._shade(left - 2, above - 2, right + 2, _PALE, height=below - above + 4)
-        self._ink.text(at, text, fill=255, font=self._small.font, anchor=anchor)
+        self._ink.text(at, text, fill=255, font=self._small, anchor=anchor)
 
     def _shade(self, left: float, top: float, right: float, shade: int, *, height: float = _BACKGROUND) -> None:
         if right > left:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +22,8 @@ MISSING: Final = "·"
 """Stands for a character that no font has."""
 _PARAGRAPH: Final = 26
 _NARROWEST: Final = 6
+_WORD: Final = re.compile(r"\s|\S+?(?=\s|\Z|(?<=[-–—])[^\W_])")
+"""What a line does not break: a single white space; a word, up to a dash in it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,8 +39,13 @@ class PlacedCell:
 class Line:
     """The cells of a line. `gap`: pixels between it and the line above."""
 
-    cells: list[PlacedCell]
+    cells: list[PlacedCell] = field(default_factory=list)
     gap: int = 0
+
+    @property
+    def end(self) -> float:
+        """Where the next cell begins."""
+        return self.cells[-1].right if self.cells else 0.0
 
 
 class Typeface:
@@ -47,18 +55,8 @@ class Typeface:
         self._size = size
         self.font = _load(str(FONT), size)
         self._shapes: dict[str, tuple[str, ImageFont.FreeTypeFont]] = {}
-        self.missing: set[str] = set()
-        """Characters for which `MISSING` stands."""
-
-    @cached_property
-    def _fonts(self) -> list[ImageFont.FreeTypeFont]:
-        found = [self.font]
-        for name in FALLBACKS:
-            try:
-                found.append(_load(name, self._size))
-            except OSError:  # the system has no such font
-                continue
-        return found
+        self.missing = False
+        """Whether `MISSING` stands for a character."""
 
     def shape(self, character: str) -> tuple[str, ImageFont.FreeTypeFont]:
         """Returns what is drawn for a character, and in which font.
@@ -72,40 +70,34 @@ class Typeface:
     def _find(self, character: str) -> tuple[str, ImageFont.FreeTypeFont]:
         if character.isspace():
             return " ", self.font
-        plain = unicodedata.normalize("NFD", character)[0]
-        for candidate in (character, plain):
+        for candidate in (character, unicodedata.normalize("NFD", character)[0]):
             if _has(self.font, candidate):
                 return candidate, self.font
-        for font in self._fonts[1:]:
-            if _has(font, character):
+        for name in FALLBACKS:
+            font = _system_font(name, self._size)
+            if font is not None and _has(font, character):
                 return character, font
-        self.missing.add(character)
+        self.missing = True
         return MISSING, self.font
 
-    def lines(self, cells: Iterable[Cell], width: float, hanging: float) -> list[Line]:
+    def lines(self, cells: Sequence[Cell], width: float, hanging: float) -> list[Line]:
         """Breaks cells into lines of `width` pixels, between words; white space may reach `hanging` pixels further.
 
         A word that is wider than a line is broken. Empty lines become a gap.
         """
-        lines = [Line([])]
-        left = 0.0
-
-        def break_line() -> None:
-            nonlocal left
-            lines.append(Line([]))
-            left = 0.0
-
-        for word in _words(cells):
-            widths = [self._width(cell.character) for cell in word]
-            if left and left + sum(widths) > width and not word[0].character.isspace():
-                break_line()
-            for cell, advance in zip(word, widths, strict=True):
+        lines = [Line()]
+        for word in _WORD.finditer("".join(cell.character for cell in cells)):
+            widths = [self._width(character) for character in word[0]]
+            if lines[-1].cells and lines[-1].end + sum(widths) > width and not word[0].isspace():
+                lines.append(Line())
+            for cell, advance in zip(cells[word.start() : word.end()], widths, strict=True):
+                left = lines[-1].end
                 if left + advance > width + (hanging if cell.character.isspace() else 0):
-                    break_line()
+                    lines.append(Line())
+                    left = 0.0
                 lines[-1].cells.append(PlacedCell(cell, left, left + advance))
-                left += advance
                 if cell.character == "\n":
-                    break_line()
+                    lines.append(Line())
         return list(_without_empty(lines))
 
     def _width(self, character: str) -> float:
@@ -118,6 +110,14 @@ def _load(name: str, size: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(name, size, layout_engine=ImageFont.Layout.BASIC)
 
 
+@lru_cache
+def _system_font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
+    try:
+        return _load(name, size)
+    except OSError:  # the system has no such font
+        return None
+
+
 @lru_cache(maxsize=4096)
 def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
     """Whether the font has a shape for the character, and not the box that stands for a missing one."""
@@ -127,24 +127,11 @@ def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
         return False
 
 
-def _words(cells: Iterable[Cell]) -> Iterator[list[Cell]]:
-    """Yields what a line does not break: a word, up to a dash in it; a single white space."""
-    word: list[Cell] = []
-    for cell in cells:
-        before = word[-1].character if word else ""
-        if word and (cell.character.isspace() or before.isspace() or (before in "-–—" and cell.character.isalnum())):
-            yield word
-            word = []
-        word.append(cell)
-    if word:
-        yield word
-
-
 def _without_empty(lines: Iterable[Line]) -> Iterator[Line]:
     gap = 0
     for line in lines:
-        if all(placed.cell.character.isspace() for placed in line.cells):
+        if any(not placed.cell.character.isspace() for placed in line.cells):
+            yield Line(line.cells, gap)
+            gap = 0
+        else:
             gap = _PARAGRAPH
-            continue
-        line.gap, gap = gap, 0
-        yield line
