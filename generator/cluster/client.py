@@ -72,5 +72,5 @@ class Pool(RemoteGenerator):
         except TimeoutError as error:
             raise Overloaded(_LATE_SECONDS) from error
 
-    async def _start_worker(self, *, again: bool) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
+    async def _start_worker(self, version: str) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
         return await WorkerClient.start(self._folder, "generator.cluster.sidecar", self._address, str(self._folder))

@@ -59,8 +59,8 @@ class RemoteGenerator(ABC):
         self._last_fault = ""
 
     @abstractmethod
-    async def _start_worker(self, *, again: bool) -> WorkerClient:
-        """Starts a worker; `again`: in place of one that ended. Raises `OSError` or `WeightsError`."""
+    async def _start_worker(self, version: str) -> WorkerClient:
+        """Starts a worker on a version, or on what there is when it is empty. Raises `OSError`."""
 
     @property
     def weights(self) -> Weights:
@@ -143,13 +143,13 @@ class RemoteGenerator(ABC):
                 worker.close(drain)
             await asyncio.gather(*self._running.values())
 
-    async def _replace_worker(self, *, again: bool = False) -> None:
+    async def _replace_worker(self, version: str) -> None:
         """Starts a worker and switches to it. Texts in progress finish on the old one, which then exits.
 
         Raises `Unavailable` or `WeightsError`: nothing has changed then.
         """
         try:
-            worker = await self._start_worker(again=again)
+            worker = await self._start_worker(version)
         except OSError as error:
             raise Unavailable(f"no worker process can be started: {error}") from error
         self._running[worker] = asyncio.create_task(self._follow(worker), context=Context())
@@ -163,9 +163,10 @@ class RemoteGenerator(ABC):
         old, self._worker = self._worker, worker
         self._available.set()
         log.info("worker.ready version=%s process=%d", self.weights.manifest.version, worker.process_id)
-        if old is not None:
+        if old is not None and old.ended:
+            self._restarts += 1
+        elif old is not None:
             self._faults += old.heartbeat.status.faults
-            self._restarts += bool(old.ended)
             old.close(RETIRE_SECONDS)
 
     async def _follow(self, worker: WorkerClient) -> None:
@@ -175,7 +176,7 @@ class RemoteGenerator(ABC):
         if worker is self._worker and not self._closing:
             self._available.clear()
             self._unavailable_since = asyncio.get_running_loop().time()
-            self._faults += 1
+            self._faults += 1 + worker.heartbeat.status.faults
             self._last_fault = str(worker.ended)
             log.critical("worker.ended reason=%s", worker.ended)
             if self._unavailable_since - worker.began >= STEADY_SECONDS:
@@ -191,7 +192,7 @@ class RemoteGenerator(ABC):
             try:
                 async with self._starting:
                     if not self._available.is_set():  # else a reload has started one
-                        await self._replace_worker(again=True)
+                        await self._replace_worker(self._worker.weights.manifest.version if self._worker else "")
                     return
             except GeneratorError as error:
                 level = logging.DEBUG if str(error) == self._last_fault else logging.ERROR
@@ -211,8 +212,6 @@ class ProcessGenerator(RemoteGenerator):
         self._folder = folder
         self._version = version
         self._numbers = str(threads), str(queue)
-        self._place = folder
-        """The folder of the version that is started."""
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -240,10 +239,13 @@ class ProcessGenerator(RemoteGenerator):
         Texts in progress finish on the old one, which then exits. Raises `WeightsError`: the old one serves on.
         """
         async with self._starting:
+            version = self._version
+            if version is None:
+                version = await asyncio.to_thread(current_version, self._folder)
             try:
-                await self._replace_worker()
+                await self._replace_worker(version)
             except Unavailable as error:
-                raise WeightsError(f"{self._place}: {error}") from error
+                raise WeightsError(f"{self._folder / version}: {error}") from error
             return self.weights
 
     def statistics(self) -> WorkerStatistics:
@@ -252,10 +254,6 @@ class ProcessGenerator(RemoteGenerator):
         running = min(in_flight, self._latest.heartbeat.status.slots)
         return replace(super().statistics(), running=running, queued=in_flight - running)
 
-    async def _start_worker(self, *, again: bool) -> WorkerClient:
-        version = self.weights.manifest.version if again else self._version
-        if version is None:
-            version = await asyncio.to_thread(current_version, self._folder)
-        self._place = self._folder / version
+    async def _start_worker(self, version: str) -> WorkerClient:
         arguments = (os.fspath(self._folder), version, *self._numbers)
-        return await WorkerClient.start(self._place, "generator.process.worker", *arguments)
+        return await WorkerClient.start(self._folder / version, "generator.process.worker", *arguments)

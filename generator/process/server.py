@@ -1,16 +1,23 @@
-"""What a worker process does, whatever generates in it: it answers requests and sends heartbeats."""
+"""What a worker process does, whatever generates in it: it answers requests, sends heartbeats, and logs through its
+parent, which alone decides when it ends."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ctypes
 import logging
 import os
+import resource
+import signal
 import socket
+import sys
 from collections.abc import Awaitable, Coroutine
-from typing import Any, Protocol
+from contextvars import ContextVar
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from generator.errors import GeneratorError
-from generator.process.isolation import REQUEST_NUMBER, LogForwarder, isolate
 from generator.process.protocol import (
     HEARTBEAT_SECONDS,
     THE_WORKER,
@@ -18,10 +25,18 @@ from generator.process.protocol import (
     Channel,
     Heartbeat,
     Item,
+    LogRecord,
     Result,
     ToWorker,
     Work,
 )
+
+_REQUEST_NUMBER: ContextVar[int] = ContextVar("request_number", default=0)
+"""The request that is being worked on; a log record names it, and the parent knows its request ID."""
+_PR_SET_PDEATHSIG: Final = 1
+"""prctl(2)"""
+_OOM_SCORE: Final = 500
+"""Of -1000 to 1000 (proc_pid_oom_score_adj(5)): the kernel ends this process before its parent, which restarts it."""
 
 
 class Backend(Protocol):
@@ -42,14 +57,14 @@ def serve(descriptor: str, parent: str, starting: Coroutine[Any, Any, Backend]) 
 
     `descriptor` and `parent` are the numbers of a socket and a process, as `WorkerClient.start` passes them.
     """
-    isolate(int(parent))
+    _isolate(int(parent))
     asyncio.run(_serve(socket.socket(fileno=int(descriptor)), starting))
 
 
 async def _serve(connected: socket.socket, starting: Coroutine[Any, Any, Backend]) -> None:
     channel = await Channel.open(connected, ToWorker)
     logging.getLogger().setLevel(logging.INFO)
-    logging.getLogger().addHandler(LogForwarder(channel))
+    logging.getLogger().addHandler(_LogForwarder(channel))
     backend = asyncio.create_task(starting)
     async with asyncio.TaskGroup() as group:
         group.create_task(_answer_all(channel, backend))
@@ -82,10 +97,40 @@ async def _answer_all(channel: Channel, backend: Awaitable[Backend]) -> None:
 
 
 async def _answer(channel: Channel, backend: Backend, asked: Item) -> None:
-    REQUEST_NUMBER.set(asked.number)
+    _REQUEST_NUMBER.set(asked.number)
     result: Result | Exception
     try:
         result = await backend.run(asked.value)
     except Exception as error:  # noqa: BLE001 - whatever it is, the request has ended
         result = error
     channel.send(Item.of(asked.number, result))
+
+
+def _isolate(parent: int) -> None:
+    """Makes this process depend on its parent and on nothing else: signals to the group do not end it, the parent's
+    death does."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    if sys.platform == "linux":
+        # Closing the socket ends this process as well, but not while native code holds the interpreter's lock.
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        with contextlib.suppress(OSError):
+            Path("/proc/self/oom_score_adj").write_text(f"{_OOM_SCORE}")
+    if os.getppid() != parent:
+        os._exit(0)  # the parent ended before this
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold users' texts
+
+
+class _LogForwarder(logging.Handler):
+    """Sends log records to the parent, from any thread."""
+
+    def __init__(self, channel: Channel) -> None:
+        super().__init__()
+        self._channel = channel
+        self._loop = asyncio.get_running_loop()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Sends one record."""
+        error = logging.Formatter().formatException(record.exc_info) if record.exc_info else ""
+        message = LogRecord(_REQUEST_NUMBER.get(), record.name, record.levelno, record.getMessage(), error)
+        self._loop.call_soon_threadsafe(self._channel.send, message)

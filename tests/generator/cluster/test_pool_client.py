@@ -25,7 +25,7 @@ TESTS = Path(__file__).resolve().parents[2]
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """What the side-car reads."""
 
-    async def start(pool: Pool, *, again: bool) -> WorkerClient:  # noqa: ARG001
+    async def start(pool: Pool, version: str) -> WorkerClient:  # noqa: ARG001
         return await WorkerClient.start(pool._folder, "fake_sidecar", str(tmp_path), str(pool._folder))
 
     monkeypatch.setenv("PYTHONPATH", str(TESTS))

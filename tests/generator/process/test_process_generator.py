@@ -54,6 +54,12 @@ asyncio.run(main())
 """
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker may take long to start on a busy machine."""
+    monkeypatch.setattr(module, "RESTART_WAIT_SECONDS", PATIENCE)
+
+
 @pytest.fixture
 async def generator(tiny_folder: Path) -> AsyncIterator[ProcessGenerator]:
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
