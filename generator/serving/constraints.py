@@ -16,13 +16,12 @@ from numpy.typing import NDArray
 from generator.prose import PARAGRAPH_BREAK
 from generator.vocabulary import Vocabulary
 
-Mask = NDArray[np.bool_]
-"""Over the vocabulary, bool `[vocabulary]`."""
 Bias = NDArray[np.float64]
 """What is added to logits `[vocabulary]`: 0, or −inf for what is forbidden."""
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»"}
 _QUOTE: Final = '"'
 """Opens and closes; which of the two, the text before it says."""
+_MARKS: Final = frozenset((*_PAIRS, *_PAIRS.values(), _QUOTE))
 _BEFORE_OPENING: Final = "-—–([{“«"
 """What may stand right before an opening quotation mark, besides white space."""
 _MAY_REPEAT: Final = frozenset({"had", "that"})
@@ -48,23 +47,18 @@ class WritingRules:
     """The characters of a vocabulary that the rules are about. One for all texts of a model."""
 
     def __init__(self, vocabulary: Vocabulary) -> None:
-        self.vocabulary = vocabulary
-
-        def mask(holds: Callable[[str], bool]) -> Mask:
-            return np.array([holds(c) for c in vocabulary.characters], np.bool_)
-
-        self.continues_word = mask(lambda c: c.isalnum() or c in _APOSTROPHES)
-        self.stops: list[int] = np.flatnonzero(mask(lambda c: c in ".!?…")).tolist()
-        self._space = mask(str.isspace)
-        capital, letter = mask(str.isupper), mask(str.isalpha)
-        first = capital if capital.any() else letter if letter.any() else ~self._space
-        self._classes: dict[CharacterClass, Mask] = {
-            "": np.zeros(len(vocabulary), np.bool_),
-            "lower case": ~first,
-            "word": mask(lambda c: c.isalnum() or c in _JOINERS + _OPENERS),
-            "digit": mask(str.isdigit),
-            "word end": ~self.continues_word,
-            "joiner": mask(lambda c: c in _JOINERS),
+        self.characters = vocabulary.characters
+        self.stops = [i for i, c in enumerate(self.characters) if c in ".!?…"]
+        self.continues_word = [c.isalnum() or c in _APOSTROPHES for c in self.characters]
+        kinds = (str.isupper, str.isalpha, lambda c: not c.isspace())
+        is_first = next((kind for kind in kinds if any(map(kind, self.characters))), str.isspace)
+        self._classes: dict[CharacterClass, Callable[[str], bool]] = {
+            "": lambda _: False,
+            "lower case": lambda c: not is_first(c),
+            "word": lambda c: c.isalnum() or c in _JOINERS + _OPENERS,
+            "digit": str.isdigit,
+            "word end": lambda c: not c.isalnum() and c not in _APOSTROPHES,
+            "joiner": lambda c: c in _JOINERS,
         }
         self._biases: dict[tuple[str, str, bool, bool, CharacterClass], Bias] = {}
 
@@ -75,25 +69,24 @@ class WritingRules:
         """
         situation = (opened, before, may_open, may_space, forbidden)
         if (found := self._biases.get(situation)) is None:
-            marks = [
-                c in _PAIRS or c in _PAIRS.values() or c == _QUOTE
-                if not _allowed(c, opened, before, may_open=may_open)
-                else False
-                for c in self.vocabulary.characters
-            ]
-            found = _bias(np.array(marks, np.bool_) | self._classes[forbidden] | (self._space & (not may_space)))
-            self._biases[situation] = found
+
+            def is_forbidden(c: str) -> bool:
+                if c in _MARKS and not _allowed(c, opened, before, may_open=may_open):
+                    return True
+                return self._classes[forbidden](c) or (c.isspace() and not may_space)
+
+            found = self._biases[situation] = _bias([is_forbidden(c) for c in self.characters])
         return found
 
     def without_words(self, bias: Bias, letters: set[str]) -> Bias:
         """Returns `bias`, and forbids words that begin with one of these letters, lower or upper case."""
-        starts = [c.lower()[0] in letters for c in self.vocabulary.characters]
-        return _bias(np.array(starts, np.bool_) | (bias < 0))
+        pairs = zip(self.characters, bias.tolist(), strict=True)
+        return _bias([nats < 0 or c.lower()[0] in letters for c, nats in pairs])
 
 
-def _bias(forbidden: Mask) -> Bias:
+def _bias(forbidden: list[bool]) -> Bias:
     """Rules that forbid everything forbid nothing."""
-    return np.where(forbidden & (not forbidden.all()), -np.inf, 0.0)
+    return np.where(np.array(forbidden) & (not all(forbidden)), -np.inf, 0.0)
 
 
 def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
@@ -113,11 +106,6 @@ class Constraints:
     A letter inside a word that comes before `text` has `due` characters is only appended to `text`; every other
     character is given to `append`.
     """
-
-    __slots__ = (
-        "_after_end", "_followers", "_joined", "_last", "_open_until", "_opened_at", "_previous", "_rules", "_spaces",
-        "_start", "_watched", "bias", "due", "opened", "text",
-    )  # fmt: skip
 
     def __init__(
         self, rules: WritingRules, before: str = "", *, open_until: int = sys.maxsize, forbidden: CharacterClass = ""
@@ -222,7 +210,7 @@ class Constraints:
         where a word ends; 0 nats: by none. `late`, 0 to 1: how urgent it is."""
         lengths, usual = _USUAL_LENGTH
         opener, last = self.opened[-1:], self.text[-1]
-        mark = self._rules.vocabulary.characters.find(_PAIRS.get(opener, opener)) if opener else -1
+        mark = self._rules.characters.find(_PAIRS.get(opener, opener)) if opener else -1
         if mark < 0 or last.isspace() or (opener == _QUOTE and last not in ".!?,;:"):
             return 0, 0.0
         age = (len(self.text) - self._opened_at[-1]) / lengths.get(opener, usual)

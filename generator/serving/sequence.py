@@ -58,13 +58,6 @@ class GeneratingSequence:
     `bias` is added to its logits; it is a row of an array of the batch. Where `is_late`, `help_to_end` sees them too.
     """
 
-    __slots__ = (
-        "_admitted", "_begin", "_candidate", "_characters", "_closing_bonus", "_closing_mark", "_constraints", "_due",
-        "_earliest_cut", "_earliest_end", "_first_character", "_hard_end", "_is_opening", "_letter_temperature",
-        "_model", "_request", "_started", "_stop_bonus", "_text", "_word_temperature", "bias", "initial_state",
-        "is_late", "prompt", "sampling", "temperature", "uniforms",
-    )  # fmt: skip
-
     def __init__(self, request: GenerationRequest, model: Model, admitted: float) -> None:
         """`admitted`: when the request was admitted, by `time.perf_counter`.
 
