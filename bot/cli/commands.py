@@ -86,9 +86,9 @@ async def check(options: argparse.Namespace, config: Config) -> int:
 
     logging.getLogger().setLevel(logging.WARNING)
     code = 0
-    async for finding in findings(config, options.config):
-        print(finding, flush=True)
-        code = code if finding.right else FAILURE
+    async for right, line in findings(config, options.config):
+        print(line, flush=True)
+        code = code if right else FAILURE
     return code
 
 

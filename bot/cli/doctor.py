@@ -8,7 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final
 
 from aiohttp import web
 
@@ -25,46 +25,42 @@ _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
 
 
-class Finding(NamedTuple):
-    """One thing that was checked, and what was found or what to do."""
-
-    name: str
-    detail: str
-    right: bool = True
-
-    def __str__(self) -> str:
-        return f"{'ok' if self.right else 'wrong':<5}  {self.name:<15}  {self.detail}"
-
-
 class _Problem(Exception):
     """Something is wrong; the message says what to do."""
 
 
-async def findings(config: Config, source: Path | None) -> AsyncIterator[Finding]:
-    """Checks everything that a start needs. `source`: the file that the configuration came from."""
-    yield Finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
+async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[bool, str]]:
+    """Yields for everything that a start needs whether it is right, and a line about it.
+
+    `source`: the file that the configuration came from.
+    """
+    yield _finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     problems, telegram, running = platform_problems(config), config.telegram, is_running(config)
     for name, token in (("discord token", config.discord.token), ("telegram token", telegram.token)):
         state = "set, and has the right shape" if token else "not set, so that platform stays off"
-        yield Finding(name, problems.get(name, state), right=name not in problems)
+        yield _finding(name, problems.get(name, state), right=name not in problems)
     others = "who can read health and metrics, but change nothing"
-    yield await _finding("http", _port(config.http.host, config.http.port, others, running=running))
+    yield await _checked("http", _port(config.http.host, config.http.port, others, running=running))
     if "webhook" in problems:
-        yield Finding("webhook", problems["webhook"], right=False)
+        yield _finding("webhook", problems["webhook"], right=False)
     elif telegram.webhook_url:
-        others = (
+        secret = (
             "without the secret they get nowhere" if telegram.webhook_secret else "a secret is made up at each start"
         )
-        yield await _finding("webhook", _port(telegram.webhook_host, telegram.webhook_port, others, running=running))
-    yield await _finding("weights", _weights(config))
-    yield await _finding("database", _database(config.database))
+        yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, secret, running=running))
+    yield await _checked("weights", _weights(config))
+    yield await _checked("database", _database(config.database))
 
 
-async def _finding(name: str, check: Awaitable[str]) -> Finding:
+def _finding(name: str, detail: object, *, right: bool = True) -> tuple[bool, str]:
+    return right, f"{'ok' if right else 'wrong':<5}  {name:<15}  {detail}"
+
+
+async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
     try:
-        return Finding(name, await check)
+        return _finding(name, await check)
     except (_Problem, CannotListen, StoreError) as problem:
-        return Finding(name, str(problem), right=False)
+        return _finding(name, problem, right=False)
 
 
 async def _port(host: str, port: int, others: str, *, running: bool) -> str:

@@ -31,20 +31,12 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
-class RetryLaterError(Exception):
-    """The request is refused; in `retry_after` seconds it would be accepted."""
+class CooldownActive(Exception):
+    """The user's last text is only just finished; the next may be asked for in `retry_after` seconds."""
 
     def __init__(self, retry_after: float) -> None:
         super().__init__(f"retry in {retry_after:.1f} s")
         self.retry_after = retry_after
-
-
-class CooldownActive(RetryLaterError):
-    """The user's last text is only just finished."""
-
-
-class DeadlineExceeded(RetryLaterError):
-    """The request was not started within `MAX_WAIT_SECONDS`."""
 
 
 class TooManyRequests(Exception):
@@ -129,7 +121,7 @@ class Admission:
         """Waits for the chat's turn and holds `rows` of the batch for texts of so many characters in all.
 
         Once the block has succeeded, the user's cooldown begins; `trusted` users have none. `asked_at`: when the user
-        asked, on the clock of `time.monotonic`. Raises `CooldownActive`, `Overloaded` or `DeadlineExceeded`.
+        asked, on the clock of `time.monotonic`. Raises `CooldownActive` or `Overloaded`.
         """
         if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
             raise CooldownActive(left)
@@ -159,7 +151,7 @@ class Admission:
         except TimeoutError:
             self.refused += job.rows
             self._remove(job)
-            raise DeadlineExceeded(self._seconds_left()) from None
+            raise Overloaded(self._seconds_left()) from None
 
     def _start_next(self) -> None:
         """Starts every job whose turn it is and for which there is room."""

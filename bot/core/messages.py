@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Sequence
-from pathlib import Path
 from typing import Any, Final
 
-from bot.core.admission import CooldownActive, DeadlineExceeded, TooManyRequests
+from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.parsing import Prompt, TakesNoArgument, TemperatureError
 from bot.core.reply import ECHO, Refused
 from bot.store.errors import StoreError
@@ -22,8 +21,6 @@ _MOST_SURPRISING: Final = 3
 """Words that /surprise names."""
 _MAX_LISTED: Final = 8
 """Odd characters of a prompt that a notice lists."""
-
-
 CHARACTERS: Final[dict[float, str]] = {
     0.3: "careful, repeats itself",
     0.5: "calm",
@@ -34,19 +31,25 @@ CHARACTERS: Final[dict[float, str]] = {
 """A word on what a temperature does, for a few of them."""
 
 NO_TEXT: Final = "You have no text here yet. Begin one with /nietzsche."
+OLD_TEXT: Final = "I keep only your last text here, and this is an older one. Begin a new one with /nietzsche."
+NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
+NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
 NOT_SAVED: Final = "I could not keep this text, so /continue and /again do not know it."
+RUNG: Final = "Temperature {:g}"
+LADDER_IGNORES: Final = "A ladder has temperatures of its own, so I left out the {:g}."
+LADDER_END: Final = "/continue continues the last of these."
 CONFIRM_FORGET: Final = (
     "This deletes everything I keep about you: your temperature and your last texts. It cannot be undone."
 )
 REPEAT_FORGET: Final = "To do it, type /forgetme again."
 NOTHING_KEPT: Final = "I kept nothing about you."
-NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
-OLD_TEXT: Final = "I keep only your last text here, and this is an older one. Begin a new one with /nietzsche."
-NO_SUCH_BUTTON: Final = "That button does nothing any more. Begin a new text with /nietzsche."
+PICTURE: Final = "The training curve is a picture: {}"
 QUEUE_FULL: Final = "You have asked for too much at once, so I leave this out. Ask again when the rest is answered."
 CHAT_FULL: Final = "Telegram does not let me say that much in one chat. Ask again in a minute."
 OVERLOADED: Final = "Too many people want something just now. Ask again in a few seconds."
 RESTARTING: Final = "I am being restarted. Try again in a minute."
+UNCONFIRMED: Final = "My last message may not have reached you. If it is not here, ask again."
+UNEXPECTED: Final = "Something broke on my side. The people who run me can see it in the log. Please try again."
 WHOLE_TEXT_IN_FILE: Final = "The rest does not fit here. The file below has all of it."
 INLINE_TITLE: Final = "Write a text"
 INLINE_HINT: Final = "0.7 and a prompt, or nothing at all"
@@ -55,14 +58,6 @@ INLINE_WAIT: Final = "The text takes this message’s place as soon as it is wri
 CANCELLED: Final = "Stopped."
 HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
 SCALE: Final = "bits per character: "
-LADDER_END: Final = "/continue continues the last of these."
-UNCONFIRMED: Final = "My last message may not have reached you. If it is not here, ask again."
-UNEXPECTED: Final = "Something broke on my side. The people who run me can see it in the log. Please try again."
-
-
-def number(value: float) -> str:
-    """A temperature or a figure as people write it: 0.7, not 0.70."""
-    return f"{value:g}"
 
 
 def greeting(manifest: Manifest) -> str:
@@ -81,41 +76,42 @@ def summary(manifest: Manifest) -> str:
 
 def about(manifest: Manifest) -> str:
     """For /about."""
-    corpus, metrics = manifest.corpus, manifest.metrics
-    valid, test = metrics["valid_bits_per_character"], metrics["test_bits_per_character"]
-    blind = math.log2(len(manifest.vocabulary))
-    texts = ", ".join(map(str, manifest.training.get("pretrain") or ()))
-    start = manifest.training.get("start_from")
+    corpus, metrics, training = manifest.corpus, manifest.metrics, manifest.training
+    texts, start = ", ".join(map(str, training.get("pretrain") or ())), training.get("start_from")
     return (
         f"I write in the manner of {corpus.name}: a recurrent network that learnt from its {corpus.characters:,}"
         f" characters, and draws mine one by one.\n"
         + (f"Before that it read other texts: {texts}.\n" if texts else "")
         + (f"It started from the weights {start}.\n" if start else "")
         + f"Weights: {manifest.version} ({manifest.preset}, {manifest.parameters:,} parameters).\n"
-        f"Text that I never saw surprises me by {valid:.3f} bits per character (validation; test: {test:.3f})."
-        f" Less is better; guessing blindly costs {blind:.1f}.\n"
+        f"Text that I never saw surprises me by {metrics['valid_bits_per_character']:.3f} bits per character"
+        f" (validation; test: {metrics['test_bits_per_character']:.3f}). Less is better; guessing blindly costs"
+        f" {math.log2(len(manifest.vocabulary)):.1f}.\n"
         f"The text that I learnt from: {manifest.license}"
+    )
+
+
+def curve(manifest: Manifest) -> str:
+    """The training curve, for those who cannot see it."""
+    return (
+        f"Training curve of {manifest.version}: bits per character of training and validation, epoch by epoch. The"
+        f" epoch that was kept reaches {manifest.metrics['valid_bits_per_character']:.3f} on text that it never saw."
     )
 
 
 def your_temperature(own: float | None, default: float) -> str:
     """For /temperature."""
     if own is None:
-        return f"You have no temperature of your own, so I use {number(default)}. Set one: /temperature 0.8"
-    return f"Your temperature is {number(own)}. /temperature default goes back to {number(default)}."
+        return f"You have no temperature of your own, so I use {default:g}. Set one: /temperature 0.8"
+    return f"Your temperature is {own:g}. /temperature default goes back to {default:g}."
 
 
 def suggestions(own: float | None, default: float) -> dict[float, str]:
     """Temperatures to offer while a user types one, each with its label, their own first."""
     offered = {} if own is None else {own: "your own"}
-    offered.setdefault(default, "default")
-    offered |= {value: word for value, word in CHARACTERS.items() if value not in offered}
-    return {value: f"{number(value)} — {word}" for value, word in offered.items()}
-
-
-def rung(temperature: float) -> str:
-    """The label of one text of /ladder."""
-    return f"Temperature {number(temperature)}"
+    for value, word in ((default, "default"), *CHARACTERS.items()):
+        offered.setdefault(value, word)
+    return {value: f"{value:g} — {word}" for value, word in offered.items()}
 
 
 def forgotten(rows: int) -> str:
@@ -125,27 +121,17 @@ def forgotten(rows: int) -> str:
 
 def reloaded(before: str, now: str) -> str:
     """For /reload; the two versions."""
-    return (
-        f"{now} serves already; CURRENT names no other."
-        if before == now
-        else f"{now} serves now, in place of {before}."
-    )
-
-
-def ladder_ignores(temperature: float) -> str:
-    """When a temperature was typed before the prompt of /ladder."""
-    return f"A ladder has temperatures of its own, so I left out the {number(temperature)}."
+    same = f"{now} serves already; CURRENT names no other."
+    return same if before == now else f"{now} serves now, in place of {before}."
 
 
 def statistics(figures: WorkerStatistics, version: str, *, waiting: int, refused: int) -> str:
     """For /stats. `waiting`, `refused`: texts that did not reach the generator."""
-    return "\n".join(
-        (
-            f"weights: {version}",
-            f"texts: {figures.texts:,} written, {figures.refused + refused:,} refused, {figures.failed:,} failed",
-            f"now: {figures.running:,} being written, {figures.queued + waiting:,} waiting",
-            f"characters: {figures.characters:,}, at {figures.characters_per_second:,.0f} per second",
-        )
+    return (
+        f"weights: {version}\n"
+        f"texts: {figures.texts:,} written, {figures.refused + refused:,} refused, {figures.failed:,} failed\n"
+        f"now: {figures.running:,} being written, {figures.queued + waiting:,} waiting\n"
+        f"characters: {figures.characters:,}, at {figures.characters_per_second:,.0f} per second"
     )
 
 
@@ -162,26 +148,12 @@ def no_command(line: str, known: Container[str]) -> str:
     return f"To have that as the prompt of a text, type /nietzsche {echo(line.strip())}"
 
 
-def picture(path: Path) -> str:
-    """Where a platform cannot show a picture, but the person may open it."""
-    return f"The training curve is a picture: {path}"
-
-
-def curve(manifest: Manifest) -> str:
-    """The training curve, for those who cannot see it."""
-    bits = manifest.metrics["valid_bits_per_character"]
-    return (
-        f"Training curve of {manifest.version}: bits per character of training and validation, epoch by epoch."
-        f" The epoch that was kept reaches {bits:.3f} on text that the network never saw."
-    )
-
-
 def surprised(surprise: Surprisal, written_by: str) -> str:
     """Below the picture of /surprise; `written_by`: the version that wrote the text."""
-    words = [f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING)]
+    words = ", ".join(f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING))
     parts = [f"Your last text surprises me by {surprise.mean:.2f} bits per character."]
     if words:
-        parts.append(f"Least expected: {', '.join(words)}.")
+        parts.append(f"Least expected: {words}.")
     if written_by != surprise.version:
         parts.append(f"{written_by} wrote it; the surprise is that of {surprise.version}, which serves now.")
     return " ".join(parts)
@@ -242,7 +214,6 @@ _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
     TooManyRequests: lambda _: QUEUE_FULL,
     Overloaded: lambda error: f"Too many people want a text just now. Try again in {seconds(error.retry_after)}.",
-    DeadlineExceeded: lambda error: f"I did not get to that in time. Try again in {seconds(error.retry_after)}.",
     CooldownActive: lambda error: f"Give me a moment: you can have your next text in {seconds(error.retry_after)}.",
 }
 _FAILURES: Final[dict[type[Exception], Callable[[Any], str]]] = {

@@ -77,8 +77,8 @@ class Reply:
     the picture shows, for platforms that cannot show one but have colours.
     """
 
-    kind: Kind
     text: str
+    kind: Kind = Kind.ANSWER
     passages: tuple[Passage, ...] = ()
     private: bool = False
     notice: str = ""
@@ -92,24 +92,12 @@ class Reply:
         text = "\n\n".join(
             f"{passage.label}\n{passage.text}" if passage.label else passage.text for passage in passages
         )
-        return cls(Kind.TEXT, text, passages, notice=notice, actions=actions)
-
-    @classmethod
-    def answer(
-        cls,
-        text: str,
-        *,
-        picture: Picture | None = None,
-        shaded: tuple[Cell, ...] = (),
-        actions: tuple[Action, ...] = (),
-    ) -> Reply:
-        """Something the bot says because it was asked."""
-        return cls(Kind.ANSWER, text, picture=picture, shaded=shaded, actions=actions)
+        return cls(text, Kind.TEXT, passages, notice=notice, actions=actions)
 
     @classmethod
     def refusal(cls, text: str) -> Reply:
         """Something that does not work, said to the one person."""
-        return cls(Kind.REFUSAL, text, private=True)
+        return cls(text, Kind.REFUSAL, private=True)
 
 
 class Refused(Exception):

@@ -212,7 +212,7 @@ async def test_a_curve_that_cannot_be_read_is_left_out_and_told(
 
 
 def test_a_picture_keeps_its_bytes_out_of_what_is_printed() -> None:
-    assert "xyzzy" not in repr(Reply.answer("a", picture=Picture(b"xyzzy", "a.png", "a picture")))
+    assert "xyzzy" not in repr(Reply("a", picture=Picture(b"xyzzy", "a.png", "a picture")))
 
 
 def test_nobody_loads_pillow_who_wants_no_picture() -> None:

@@ -1,9 +1,16 @@
 """What each command means: one module per family, each command declared once with its help and its handler.
 
-`catalogue` lists the commands, `dispatcher` runs them. Rules about texts, users and temperatures enter here.
+`dispatcher` lists and runs the commands. Rules about texts, users and temperatures enter here.
 """
 
-from bot.core.commands.catalogue import COMMANDS, is_private, name_of, operator_commands, parse, user_commands
-from bot.core.commands.dispatcher import Commands
+from bot.core.commands.dispatcher import (
+    COMMANDS,
+    Commands,
+    is_private,
+    name_of,
+    operator_commands,
+    parse,
+    user_commands,
+)
 
 __all__ = ["COMMANDS", "Commands", "is_private", "name_of", "operator_commands", "parse", "user_commands"]

@@ -40,7 +40,7 @@ async def temperature(context: Context, ask: Plain | SetTemperature, where: Wher
         own: float | None = ask.value
     else:
         own = await context.store.temperature(where.platform, where.user)
-    return Reply.answer(messages.your_temperature(own, context.settings.sampling.temperature))
+    return Reply(messages.your_temperature(own, context.settings.sampling.temperature))
 
 
 @Command(
@@ -54,5 +54,5 @@ async def temperature(context: Context, ask: Plain | SetTemperature, where: Wher
 async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
     """Deletes everything about the user, or asks whether they mean it."""
     if not ask.confirmed:
-        return Reply.answer(messages.CONFIRM_FORGET, actions=(buttons.forgetting(where.user),))
-    return Reply.answer(messages.forgotten(await context.store.forget(where.platform, where.user)))
+        return Reply(messages.CONFIRM_FORGET, actions=(buttons.forgetting(where.user),))
+    return Reply(messages.forgotten(await context.store.forget(where.platform, where.user)))

@@ -1,4 +1,4 @@
-"""Runs commands: an `Ask` in, a `Reply` out, every error turned into a reply."""
+"""The commands there are, in the order of menus, and what runs them: an `Ask` in, a `Reply` out, also for errors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,14 @@ from bot import logs
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.admission import Admission
-from bot.core.ask import Ask, Invalid, Where
-from bot.core.commands.catalogue import name_of, operator_commands, user_commands
+from bot.core.ask import Ask, Invalid, Plain, Where
+from bot.core.commands.account import forgetme, temperature
 from bot.core.commands.command import Command, Context
 from bot.core.commands.generation import OVERSHOOT
+from bot.core.commands.info import about, reload, start, stats, surprise
+from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.events import Answered, Event, Undelivered
+from bot.core.parsing import TakesNoArgument
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
 from bot.store.store import Store
@@ -29,6 +32,65 @@ _UNKNOWN: Final = "unknown"
 """Stands in the log and the metrics for every command that does not exist: what users type is not logged."""
 _BUTTON: Final = "button"
 log = logging.getLogger(__name__)
+
+
+@Command("help", "this list", "esta lista", private=True)
+async def help_(context: Context, _: Ask, where: Where) -> Reply:
+    """Lists the commands that the user has."""
+    known = commands_of(context, where).values()
+    return Reply("\n".join(f"{command.usage} — {command.purpose}" for command in known))
+
+
+COMMANDS: Final = {
+    command.name: command
+    for command in (
+        *(nietzsche, continue_, again, temperature, ladder, surprise, about, forgetme, help_, start),
+        *(reload, stats),
+    )
+}
+
+
+def user_commands() -> dict[str, Command]:
+    """Returns the commands that everybody has, by name."""
+    return {name: command for name, command in COMMANDS.items() if not command.for_operators}
+
+
+def operator_commands() -> dict[str, Command]:
+    """Returns the commands that operators have besides, by name."""
+    return {name: command for name, command in COMMANDS.items() if command.for_operators}
+
+
+def commands_of(context: Context, where: Where) -> dict[str, Command]:
+    """Returns the commands that exist for this user, by name."""
+    return user_commands() | (operator_commands() if context.is_operator(where) else {})
+
+
+def parse(name: str, arguments: str) -> Ask:
+    """Returns what a typed command asks for; `arguments` is what follows its name."""
+    command = COMMANDS.get(name)
+    if command is None:
+        return Plain(name)
+    if command.bare and arguments:
+        return Invalid(name, TakesNoArgument(name))
+    if command.parse is None:
+        return Plain(name) if command.ask is Plain else command.ask()
+    try:
+        return command.parse(arguments)
+    except ValueError as error:
+        return Invalid(name, error)
+
+
+def name_of(ask: Ask) -> str:
+    """Returns the name of the command that an `Ask` belongs to."""
+    if isinstance(ask, Plain | Invalid):
+        return ask.command
+    return next(name for name, command in COMMANDS.items() if isinstance(ask, command.ask))
+
+
+def is_private(ask: Ask) -> bool:
+    """Returns whether only the user sees the reply, whatever it says."""
+    command = COMMANDS.get(name_of(ask))
+    return command is None or command.private or isinstance(ask, Invalid)
 
 
 class Commands:
@@ -67,8 +129,7 @@ class Commands:
 
     def known_to(self, platform: str, user: str) -> dict[str, Command]:
         """Returns the commands that exist for this user, by name."""
-        operator = self._context.is_operator(Where(platform, "", user))
-        return user_commands() | (operator_commands() if operator else {})
+        return commands_of(self._context, Where(platform, "", user))
 
     def close(self) -> None:
         """Answers everything from now on with the news that the bot restarts; what runs is finished."""
@@ -81,7 +142,7 @@ class Commands:
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
         name = name_of(ask)
-        label = name if name in self.known_to(where.platform, where.user) else _UNKNOWN
+        label = name if name in commands_of(self._context, where) else _UNKNOWN
         return await self._answer(label, where, self._run(ask, where))
 
     async def press(self, data: str, where: Where) -> Reply:
@@ -151,8 +212,7 @@ class Commands:
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
-        known = self.known_to(where.platform, where.user)
-        name = name_of(ask)
+        known, name = commands_of(self._context, where), name_of(ask)
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             raise Refused(messages.unknown(name, nearest[0] if nearest else None))

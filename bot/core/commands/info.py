@@ -41,7 +41,7 @@ async def surprise(context: Context, _: Ask, where: Where) -> Reply:
         if last.written.seed is not None:
             surprisal = replace(surprisal, given=last.prompt)
         content = await asyncio.to_thread(_heatmap, surprisal, hard_wrapped=hard_wrapped)
-    return Reply.answer(
+    return Reply(
         messages.surprised(surprisal, last.version),
         picture=Picture(content, "surprise.png", messages.shading(surprisal)),
         shaded=tuple(cells(surprisal, hard_wrapped=hard_wrapped)),
@@ -65,13 +65,13 @@ async def about(context: Context, _ask: Ask, _where: Where) -> Reply:
     else:
         if content is not None:
             picture = Picture(content, curve, messages.curve(weights.manifest), weights.folder / curve)
-    return Reply.answer(messages.about(weights.manifest), picture=picture)
+    return Reply(messages.about(weights.manifest), picture=picture)
 
 
 @Command("start", "a greeting", "uma saudação")
 async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Says what to do."""
-    return Reply.answer(messages.greeting(context.generator.weights.manifest))
+    return Reply(messages.greeting(context.generator.weights.manifest))
 
 
 @Command(
@@ -83,14 +83,14 @@ async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
 )
 async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
-    return Reply.answer(str(await context.reload()))
+    return Reply(str(await context.reload()))
 
 
 @Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True, for_operators=True)
 async def stats(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Says what the generator and the queue are doing."""
     admission, generator = context.admission, context.generator
-    return Reply.answer(
+    return Reply(
         messages.statistics(
             generator.statistics(),
             generator.weights.manifest.version,

@@ -132,7 +132,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
     reply = await _write(context, where, None, ask.prompt, LADDER_TEMPERATURES)
-    ignored = "" if ask.ignored is None else messages.ladder_ignores(ask.ignored)
+    ignored = "" if ask.ignored is None else messages.LADDER_IGNORES.format(ask.ignored)
     return replace(reply, notice=_joined(ignored, reply.notice, messages.LADDER_END))
 
 
@@ -180,7 +180,7 @@ async def _write(
     actions = buttons.under(where.user, prompt.text, temperatures[-1], last.state)
     if len(passages) > 1:
         actions = (buttons.continuing(where.user, last.state),)
-        labels = map(messages.rung, temperatures)
+        labels = map(messages.RUNG.format, temperatures)
         passages = [replace(passage, label=label) for passage, label in zip(passages, labels, strict=True)]
     return Reply.of_passages(*passages, notice=_joined(messages.fitted(prompt), notice), actions=actions)
 

@@ -13,7 +13,6 @@ import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
-from bot.core import messages
 from bot.core.ask import Ask, Invalid, Ladder, Write
 from bot.core.commands import COMMANDS, operator_commands, parse, user_commands
 from bot.core.parsing import TemperatureError, parse_temperature
@@ -115,7 +114,7 @@ class CommandTree(app_commands.CommandTree[Any]):
 
         made = {run.__name__: _command(run.__name__, run) for run in (nietzsche, ladder, temperature)}
         made["nietzsche"].autocomplete("temperature")(self._completion(float))
-        made["temperature"].autocomplete("value")(self._completion(messages.number))
+        made["temperature"].autocomplete("value")(self._completion("{:g}".format))
         return made
 
     def _plain(self, name: str) -> Command:
@@ -131,7 +130,7 @@ class CommandTree(app_commands.CommandTree[Any]):
             offered = await self._suggest(interaction)
             with contextlib.suppress(TemperatureError):  # discord.py makes a NaN of an unfinished number
                 value = parse_temperature(str(typed).strip())
-                offered = {value: offered.get(value, messages.number(value))} | offered
+                offered = {value: offered.get(value, f"{value:g}")} | offered
             return [app_commands.Choice(name=label, value=value_of(value)) for value, label in offered.items()]
 
         return complete

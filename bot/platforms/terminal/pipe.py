@@ -71,7 +71,7 @@ def plain(reply: Reply) -> str:
     """Returns a reply as lines of text."""
     lines = [reply.text]
     if reply.picture is not None and reply.picture.path is not None:
-        lines.append(messages.picture(reply.picture.path))
+        lines.append(messages.PICTURE.format(reply.picture.path))
     if reply.notice:
         lines.append(f"({reply.notice})")
     return printable("\n".join(lines))

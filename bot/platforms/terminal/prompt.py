@@ -105,7 +105,7 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
         style = _REFUSAL if reply.kind is Kind.REFUSAL else ""
         parts.append((style, wrapped(printable(reply.text), width)))
     if reply.picture is not None and reply.picture.path is not None:
-        parts.append((NOTICE, "\n" + printable(messages.picture(reply.picture.path))))
+        parts.append((NOTICE, "\n" + printable(messages.PICTURE.format(reply.picture.path))))
     if reply.notice:
         parts.append((NOTICE, "\n" + wrapped(printable(reply.notice), width)))
     return parts

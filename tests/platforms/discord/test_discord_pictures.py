@@ -31,7 +31,7 @@ async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -
 
 
 def test_a_picture_is_described_for_those_who_cannot_see_it() -> None:
-    [message] = messages_of(Reply.answer("a", picture=Picture(b"PNG", "a.png", "a picture")), with_notice=True)
+    [message] = messages_of(Reply("a", picture=Picture(b"PNG", "a.png", "a picture")), with_notice=True)
     [file] = message.arguments()["files"]
     assert file.description == "a picture"
     assert (file.filename, file.fp.read()) == ("a.png", b"PNG")

@@ -120,7 +120,7 @@ def test_a_long_text_is_split_after_a_sentence() -> None:
 
 
 def test_the_notice_stands_below_in_small_print_where_it_is_wanted() -> None:
-    reply = Reply(Kind.TEXT, "a", (Passage("a"),), notice="I left out *")
+    reply = Reply("a", Kind.TEXT, (Passage("a"),), notice="I left out *")
     assert contents(reply, with_notice=True) == ["a\n-# I left out \\*"]
     assert contents(reply, with_notice=False) == ["a"]
 

@@ -72,7 +72,7 @@ async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_too(here: World) -> None:
-    here.core.reply = replace(Reply.answer("word " * 4000), private=True)
+    here.core.reply = replace(Reply("word " * 4000), private=True)
     gate = here.core.hold()
     result = await ask_as_installed(here, {"1": str(here.alice.id)})
     gate.set()
@@ -148,7 +148,7 @@ async def test_a_slow_button_is_deferred(here: World) -> None:
 
 @pytest.mark.usefixtures("at_once")
 async def test_a_slow_picture_is_edited_in(here: World) -> None:
-    here.core.reply = Reply.answer("About", picture=Picture(b"\x89PNG", "curve.png", "a curve"))
+    here.core.reply = Reply("About", picture=Picture(b"\x89PNG", "curve.png", "a curve"))
     gate = here.core.hold()
     result = await here.alice.slash(here.channel, "about")
     gate.set()

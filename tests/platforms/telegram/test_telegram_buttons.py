@@ -66,7 +66,7 @@ async def test_a_press_that_takes_long_stops_the_spinner_first(scripted: Scripte
         alice = server.user("Alice")
         chat = server.private(alice)
         message = await first_text(chat, alice)
-        scripted.said["slow press"] = Reply.answer("")
+        scripted.said["slow press"] = Reply("")
         press = await alice.press(message, "Again")
         assert await clock.pass_until(press.answer()) == ("", False)
         assert chat.messages.unread == 0
@@ -98,7 +98,7 @@ async def test_an_alert_is_cut_to_its_length_and_a_long_answer_is_a_message(
     assert alert
     assert len(text) <= MAX_ALERT
     assert text.endswith("word…")
-    scripted.said["press"] = replace(Reply.answer("word " * 100), private=True)
+    scripted.said["press"] = replace(Reply("word " * 100), private=True)
     assert await (await alice.press(message, "Again")).answer() == ("", False)
     assert (await chat.next_message()).text == ("word " * 100).strip()
 

@@ -225,7 +225,7 @@ async def test_a_long_text_is_split_over_messages(
 def test_a_generated_text_mentions_no_one() -> None:
     text = render(Reply.of_passages(Passage("ask @someone, a@b, @ c")))
     assert text == "ask @\u2060someone, a@\u2060b, @ c"
-    assert render(Reply.answer("ask @BotFather")) == "ask @BotFather"
+    assert render(Reply("ask @BotFather")) == "ask @BotFather"
 
 
 async def test_about_comes_with_the_curve(
@@ -247,7 +247,7 @@ async def test_about_comes_with_the_curve(
 async def test_a_text_that_is_too_long_for_a_caption_follows_the_picture(
     scripted: ScriptedCommands, group: Chat, bob: User
 ) -> None:
-    scripted.said["about"] = Reply.answer("x" * (MAX_CAPTION + 1), picture=Picture(PNG, "curve.png", "a curve"))
+    scripted.said["about"] = Reply("x" * (MAX_CAPTION + 1), picture=Picture(PNG, "curve.png", "a curve"))
     typed = await group.send("/about", by=bob)
     picture, text = await group.next_message(), await group.next_message()
     assert (picture.photo, picture.text, picture.reply_to) == (PNG, "", typed)

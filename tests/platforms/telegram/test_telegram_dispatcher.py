@@ -21,6 +21,7 @@ from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, Rate, RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.platforms.text import utf16_length
+from generator import Overloaded
 from testing.clock import ManualClock, settle
 from testing.telegram import Chat, TelegramServer, User
 
@@ -149,7 +150,7 @@ async def test_a_request_that_waited_too_long_is_refused(
     await chat.send("/temperature")
     monkeypatch.setattr(admission, "MAX_WAIT_SECONDS", 0.0)
     scripted.resume.set()
-    late = messages.explain(admission.DeadlineExceeded(0.0))
+    late = messages.explain(Overloaded(0.0))
     assert [(await chat.next_message()).text for _ in range(2)] == [late, late]
     assert (await chat.next_message()).text.startswith("You have no temperature"), "that takes no time"
     monkeypatch.undo()

@@ -119,7 +119,7 @@ async def test_an_inline_refusal_takes_the_placeholder_s_place(alice: User, log_
 async def test_an_unchanged_inline_message_is_no_error(
     scripted: ScriptedCommands, alice: User, log_lines: LogLines
 ) -> None:
-    same = Reply(Kind.TEXT, "the same", (Passage("the same"),), actions=(Action("Again", "again"),))
+    same = Reply("the same", Kind.TEXT, (Passage("the same"),), actions=(Action("Again", "again"),))
     scripted.said["nietzsche"] = scripted.said["press"] = same
     query = await alice.inline("0.7")
     await query.answer()

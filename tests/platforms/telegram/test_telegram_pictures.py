@@ -98,7 +98,7 @@ async def test_a_picture_too_tall_for_a_photo_goes_as_a_file(
     commands: ScriptedReplies,
     chat: Chat,
 ) -> None:
-    commands.said["surprise"] = Reply.answer("here", picture=Picture(TALL, "surprise.png", "a long text"))
+    commands.said["surprise"] = Reply("here", picture=Picture(TALL, "surprise.png", "a long text"))
     await chat.send("/surprise")
     message = await chat.next_message()
     assert (message.photo, message.text) == (TALL, "here")

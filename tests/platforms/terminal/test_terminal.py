@@ -262,14 +262,14 @@ def test_ctrl_c_stops_the_text_and_not_the_bot(open_terminal: Callable[..., Term
 def test_nothing_that_a_terminal_obeys_is_printed() -> None:
     evil = "a\x1b[2Jb\x07c\x9b31md\re\x00f\u202eg\ud800h\ti"
     assert printable(evil) == "a[2Jbc31mdefghi"
-    assert plain(Reply.answer(evil)) == printable(evil)
+    assert plain(Reply(evil)) == printable(evil)
     parts = fragments(Reply.of_passages(Passage(f"{evil} and on", prompt=evil), notice=evil), 80)
     assert "".join(part[1] for part in parts) == f"{printable(evil)} and on\n{printable(evil)}"
     assert (PROMPT, printable(evil)) in parts
 
 
 def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:
-    passages = [Passage("The end.", prompt="The", label=messages.rung(t)) for t in (0.5, 0.9)]
+    passages = [Passage("The end.", prompt="The", label=messages.RUNG.format(t)) for t in (0.5, 0.9)]
     shown = fragments(Reply.of_passages(*passages), 80)
     assert "".join(part[1] for part in shown) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."
     assert plain(Reply.of_passages(*passages)) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."

@@ -47,8 +47,8 @@ def test_on_a_terminal_the_text_has_coloured_grounds(open_terminal: Callable[...
 def test_where_a_picture_lies_is_told_if_the_person_can_open_it(tmp_path: Path) -> None:
     path = tmp_path / "curve.png"
     for reply, told in (
-        (Reply.answer("a", picture=picture(path)), True),
-        (Reply.answer("a", picture=picture()), False),
+        (Reply("a", picture=picture(path)), True),
+        (Reply("a", picture=picture()), False),
     ):
         assert (str(path) in plain(reply)) is told
         assert (str(path) in "".join(part[1] for part in fragments(reply, 80))) is told
@@ -56,7 +56,7 @@ def test_where_a_picture_lies_is_told_if_the_person_can_open_it(tmp_path: Path) 
 
 def test_each_ground_is_that_of_the_picture_and_what_is_certain_keeps_the_terminals_own() -> None:
     cells = (Cell("T", math.nan, given=True), Cell("a", 0.0), Cell("b", 6.0), Cell("c", 9.0), Cell("\n", 6.0))
-    shown = fragments(Reply.answer("caption", picture=picture(), shaded=cells), 80)
+    shown = fragments(Reply("caption", picture=picture(), shaded=cells), 80)
     grounds = [(style, text) for style, text, *_ in shown][:5]
     dark = f"bg:#{bytes(colour(14)).hex()}"
     assert grounds[0] == (NOTICE, "T")
@@ -70,7 +70,7 @@ def test_each_ground_is_that_of_the_picture_and_what_is_certain_keeps_the_termin
 @given(st.text(max_size=200), st.integers(5, 60))
 def test_any_text_is_shown_whole_and_obeys_nothing(text: str, width: int) -> None:
     cells = tuple(Cell(character, number % 7) for number, character in enumerate(text))
-    shown = "".join(part[1] for part in fragments(Reply.answer("end", shaded=cells), width))
+    shown = "".join(part[1] for part in fragments(Reply("end", shaded=cells), width))
     assert printable(shown) == shown
     if printable(text):
         assert shown.replace("\n", " ").startswith(printable(text).replace("\n", " "))
