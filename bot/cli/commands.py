@@ -15,7 +15,7 @@ from dataclasses import replace
 import msgspec
 
 from bot import logs
-from bot.cli.errors import FAILURE, REPORTED, CommandFailed, UsageError
+from bot.cli.errors import FAILURE, PERMANENT, TEMPORARY, UsageError
 from bot.cli.reload_client import request_reload
 from bot.config.schema import Config, Secret, redact_url
 from bot.core import messages
@@ -121,7 +121,7 @@ async def _logged(options: argparse.Namespace, config: Config, work: Awaitable[N
     logs.set_up(config.log.level, options.log_format, options.redact)
     try:
         await work
-    except (*REPORTED, ModuleNotFoundError):
+    except (*TEMPORARY, *PERMANENT, ModuleNotFoundError):
         raise
     except Exception:
         log.critical("service.failed command=%s", options.run.__name__, exc_info=True)
@@ -165,7 +165,7 @@ async def import_(options: argparse.Namespace, config: Config) -> None:
     print("once the bots run, delete it, and what ends in -wal or -shm beside it.")
 
 
-async def reload(_: argparse.Namespace, config: Config) -> None:
+async def reload(options: argparse.Namespace, config: Config) -> int:
     """Asks the running service to load the weights that CURRENT names.
 
     Finds it by the folder of [store] path and [http] port. Exit status: 0 they serve now, 1 they
@@ -173,5 +173,7 @@ async def reload(_: argparse.Namespace, config: Config) -> None:
     """
     answer = await request_reload(config)
     if not answer.reloaded:
-        raise CommandFailed(answer.message)
+        print(f"{options.parser.prog}: {answer.message}", file=sys.stderr)
+        return FAILURE
     print(answer.message)
+    return 0

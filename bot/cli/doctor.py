@@ -12,6 +12,7 @@ from typing import Final
 
 from aiohttp import web
 
+from bot.cli.errors import UsageError
 from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, platform_problems, redact_url
 from bot.net.http_server import CannotListen, listening
@@ -25,10 +26,6 @@ _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
 
 
-class _Problem(Exception):
-    """Something is wrong; the message says what to do."""
-
-
 async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[bool, str]]:
     """Yields for everything that a start needs whether it is right, and a line about it.
 
@@ -39,15 +36,11 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[b
     for name, token in (("discord token", config.discord.token), ("telegram token", telegram.token)):
         state = "set, and has the right shape" if token else "not set, so that platform stays off"
         yield _finding(name, problems.get(name, state), right=name not in problems)
-    others = "who can read health and metrics, but change nothing"
-    yield await _checked("http", _port(config.http.host, config.http.port, others, running=running))
+    yield await _checked("http", _port(config.http.host, config.http.port, running=running))
     if "webhook" in problems:
         yield _finding("webhook", problems["webhook"], right=False)
     elif telegram.webhook_url:
-        secret = (
-            "without the secret they get nowhere" if telegram.webhook_secret else "a secret is made up at each start"
-        )
-        yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, secret, running=running))
+        yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, running=running))
     yield await _checked("weights", _weights(config))
     yield await _checked("database", _database(config.database))
 
@@ -59,12 +52,12 @@ def _finding(name: str, detail: object, *, right: bool = True) -> tuple[bool, st
 async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
     try:
         return _finding(name, await check)
-    except (_Problem, CannotListen, StoreError) as problem:
+    except (UsageError, CannotListen, StoreError) as problem:
         return _finding(name, problem, right=False)
 
 
-async def _port(host: str, port: int, others: str, *, running: bool) -> str:
-    """Checks that the service can listen there. `others`: what it means that other machines reach the port."""
+async def _port(host: str, port: int, *, running: bool) -> str:
+    """Checks that the service can listen there, and who reaches it."""
     try:
         async with listening(web.Application(), host, port):
             pass
@@ -72,7 +65,7 @@ async def _port(host: str, port: int, others: str, *, running: bool) -> str:
         if not running:
             raise
     local = host == "localhost" or re.fullmatch(r"127\.[\d.]+|::1", host)
-    who = "this machine alone" if local else f"OTHER MACHINES, {others}; a firewall can keep them out"
+    who = "this machine alone" if local else "OTHER MACHINES; a firewall can keep them out"
     return f"{host}, port {port}: open to {who}{'; the service is running' if running else ''}"
 
 
@@ -86,9 +79,9 @@ async def _weights(config: Config) -> str:
             took = time.perf_counter() - began
     except GeneratorError as error:
         key = "address names the pool" if isinstance(error, Unavailable) else "weights names their folder"
-        raise _Problem(f"{error}; [generator] {key}") from error
+        raise UsageError(f"{error}; [generator] {key}") from error
     if not presentable(generation.text, hard_wrapped=manifest.hard_wrapped):
-        raise _Problem(f"{manifest.version} loads, but writes nothing; take other weights")
+        raise UsageError(f"{manifest.version} loads, but writes nothing; take other weights")
     return (
         f"{manifest.version}: hashes right; wrote {len(generation.text)} characters in {took:.2f} s;"
         f" {manifest.metrics['valid_bits_per_character']:.3f} bits per character"
@@ -101,9 +94,9 @@ async def _database(place: Path | Secret) -> str:
         return f"{redact_url(place)}: {await Store.inspect(place)}"
     folder = next(folder for folder in place.parents if folder.exists())
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
-        raise _Problem(f"{place}: {folder} cannot be written; change [store] path")
+        raise UsageError(f"{place}: {folder} cannot be written; change [store] path")
     if not await asyncio.to_thread(place.exists):
         return f"{place}: not there yet; the first start creates it"
     if not os.access(place, os.R_OK | os.W_OK):
-        raise _Problem(f"{place}: cannot be written; change its owner or [store] path")
+        raise UsageError(f"{place}: cannot be written; change its owner or [store] path")
     return f"{place}: {await Store.inspect(place)}"

@@ -7,7 +7,7 @@ from typing import Final
 from bot.config.loader import ConfigError
 from bot.platforms.base import CommandSyncError
 from bot.store.errors import StoreError, StoreUnavailable
-from generator import GeneratorError, InvalidRequest, WeightsError
+from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
 
 FAILURE: Final = 1
 """The command failed, or `check` found a problem. systemd restarts the service."""
@@ -19,19 +19,11 @@ BROKEN_PIPE: Final = 128 + 13
 """The reader of the output is gone, as a shell reports a process that SIGPIPE ended."""
 
 
-class CommandFailed(Exception):
-    """A command could not do what was asked; another attempt may succeed. One line that says why."""
-
-
 class UsageError(Exception):
-    """Another attempt would fail as well. One line: what to change first."""
+    """The operator has to change something first; one line that says what."""
 
 
-REPORTED: Final = (CommandFailed, UsageError, ConfigError, CommandSyncError, GeneratorError, StoreError)
-"""Errors whose message is for the operator."""
-
-
-def exit_code(error: Exception) -> int:
-    """Returns the exit code of a command that failed with one of `REPORTED`."""
-    permanent = isinstance(error, UsageError | ConfigError | InvalidRequest | WeightsError | StoreError)
-    return USAGE if permanent and not isinstance(error, StoreUnavailable) else FAILURE
+TEMPORARY: Final = (CommandSyncError, StoreUnavailable, Unavailable, Overloaded, ShuttingDown, ModelError)
+"""Errors that another attempt may not meet, so that the exit code is `FAILURE`. Their message is for the operator."""
+PERMANENT: Final = (UsageError, ConfigError, InvalidRequest, WeightsError, StoreError)
+"""Errors that another attempt would meet again, so that it is `USAGE`."""

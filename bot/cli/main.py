@@ -11,7 +11,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from bot.cli.errors import BROKEN_PIPE, FAILURE, INTERRUPTED, REPORTED, exit_code
+from bot.cli.errors import BROKEN_PIPE, FAILURE, INTERRUPTED, PERMANENT, TEMPORARY, USAGE
 from bot.cli.parser import parse_arguments
 from bot.config.loader import load
 from generator.dependencies import how_to_install
@@ -34,8 +34,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if sys.stdout is not None:
             sys.stdout.flush()
         return code
-    except REPORTED as error:
-        code, message = exit_code(error), options.redact(str(error))
+    except TEMPORARY as error:
+        code, message = FAILURE, options.redact(str(error))
+    except PERMANENT as error:
+        code, message = USAGE, options.redact(str(error))
     except ModuleNotFoundError as error:
         code, message = FAILURE, f"{error.name} is not installed; {how_to_install()}"
     except BrokenPipeError:

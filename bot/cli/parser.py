@@ -8,26 +8,13 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import NoReturn
 
 from bot.cli import commands
 from bot.cli.errors import USAGE
 from bot.config.schema import Config
 from generator.sampling_params import SETTINGS
 from generator.types import MAX_LENGTH
-
-DEFAULT_CONFIG: Final = Path("config.toml")
-
-
-def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parses a command line. Of the result, `run` is the command's function and `parser` its parser.
-
-    Exits after `--help` and `--version`, and with `USAGE` and one line for a mistake.
-    """
-    options, unknown = _parser().parse_known_args(arguments)
-    if unknown:
-        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return options
 
 
 class _Parser(argparse.ArgumentParser):
@@ -37,7 +24,11 @@ class _Parser(argparse.ArgumentParser):
         self.exit(USAGE, f"{self.prog}: {message}; see {self.prog} --help\n")
 
 
-def _parser() -> argparse.ArgumentParser:
+def parse_arguments(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    """Parses a command line. Of the result, `run` is the command's function and `parser` its parser.
+
+    Exits after `--help` and `--version`, and with `USAGE` and one line for a mistake.
+    """
     prog = "lstmega" if Path(sys.argv[0]).stem == "lstmega" else "python -m bot"
     parser = _Parser(
         prog=prog,
@@ -46,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"lstmega {_version()}")
     parser.set_defaults(redact=str)
-    default = DEFAULT_CONFIG if DEFAULT_CONFIG.is_file() else None
+    default = Path("config.toml") if Path("config.toml").is_file() else None
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(run: Callable[[argparse.Namespace, Config], object]) -> Callable[..., argparse.Action]:
@@ -81,7 +72,10 @@ def _parser() -> argparse.ArgumentParser:
     imported = "an SQLite file of this bot, or an older version's"
     command(commands.import_)("file", type=Path, metavar="FILE", help=imported)
     command(commands.reload)
-    return parser
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _version() -> str:

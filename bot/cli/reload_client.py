@@ -17,10 +17,6 @@ TIMEOUT_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""
 
 
-class NoService(UsageError):
-    """No service answers; one line: where that was, and what to do."""
-
-
 def is_running(config: Config) -> bool:
     """Returns whether a service with this configuration runs as this user."""
     with socket.socket(socket.AF_UNIX) as connection:
@@ -34,7 +30,7 @@ def is_running(config: Config) -> bool:
 async def request_reload(config: Config, within: float = TIMEOUT_SECONDS) -> Answer:
     """Requests the weights that CURRENT names, and waits at most `within` seconds until they serve or are refused.
 
-    Raises `NoService`.
+    Raises `UsageError` when no service answers.
     """
     path = socket_path(config)
     try:
@@ -44,13 +40,13 @@ async def request_reload(config: Config, within: float = TIMEOUT_SECONDS) -> Ans
                 writer.write(REQUEST)
                 content = await reader.read()
     except TimeoutError:
-        raise NoService(f"the service has not answered for {within:g} s; its log says why") from None
+        raise UsageError(f"the service has not answered for {within:g} s; its log says why") from None
     except PermissionError:
-        raise NoService(f"{path} is another user's; run `reload` as the service's user, or send SIGHUP") from None
+        raise UsageError(f"{path} is another user's; run `reload` as the service's user, or send SIGHUP") from None
     except OSError:
         place = f"with its state in {path.parent} and [http] port {config.http.port}"
-        raise NoService(f"no service is running {place}; in a running `chat`, type /reload") from None
+        raise UsageError(f"no service is running {place}; in a running `chat`, type /reload") from None
     try:
         return msgspec.json.decode(content, type=Answer)
     except msgspec.DecodeError:
-        raise NoService("the service failed; its log says why") from None
+        raise UsageError("the service failed; its log says why") from None

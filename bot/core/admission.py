@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter, OrderedDict, deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -56,11 +56,10 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn, so
-    that a busy chat delays itself and not the others. At most `max_waiting` texts wait, and only as many that the last
-    one is finished within `TARGET_LATENCY_SECONDS`. On a machine that needs longer for a full batch, as many may wait
-    as run, or nearly. Beyond that, the newest request of the chat with the most waiting work is refused. A request that
-    can start at once is never refused.
+    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
+    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`. On a
+    machine that needs longer for a full batch, nearly as many may wait as run. Beyond that, the newest request of the
+    chat with the most waiting work is refused. A request that can start at once is never refused.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of all texts together.
     `cooldown`: seconds between two texts of a user.
@@ -149,8 +148,8 @@ class Admission:
                     self._shed_load(job.chat)
                 await job.started
         except TimeoutError:
-            self.refused += job.rows
             self._remove(job)
+            self.refused += job.rows
             raise Overloaded(self._seconds_left()) from None
 
     def _start_next(self) -> None:
@@ -165,10 +164,9 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        rows, characters = Counter[str](), 0.0
+        characters, rows = _work(self._running), Counter[str]()
         for job in self._running:
             rows[job.chat] += job.rows
-            characters += job.characters
         for job in (queue[0] for queue in self._waiting.values()):
             is_long = job.characters > job.rows * self._typical * 2
             if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
@@ -184,7 +182,7 @@ class Admission:
         `newest`: the chat of the last job, which is refused if no chat has more.
         """
         while self._is_overloaded():
-            chat = max(self._waiting, key=lambda chat: (self._waiting_in(chat), chat == newest))
+            chat = max(self._waiting, key=lambda chat: (_work(self._waiting[chat]), chat == newest))
             victim = self._waiting[chat][-1]
             self._remove(victim)
             if not victim.started.done():
@@ -195,16 +193,12 @@ class Admission:
         """Whether the last job is too late. A long text holds its row, but the other rows become free."""
         in_time = TARGET_LATENCY_SECONDS * self._speed()
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
-        work = running + sum(map(self._waiting_in, self._waiting))
+        work = running + sum(map(_work, self._waiting.values()))
         return self.waiting > self._max_waiting or work > max(in_time, 2 * self._rows() * self._typical - in_time)
-
-    def _waiting_in(self, chat: str) -> float:
-        return sum(job.characters for job in self._waiting[chat])
 
     def _seconds_left(self) -> float:
         """Seconds in which everything that runs and waits is finished."""
-        running = sum(job.characters for job in self._running)
-        return (running + sum(map(self._waiting_in, self._waiting))) / self._speed()
+        return sum(map(_work, (self._running, *self._waiting.values()))) / self._speed()
 
     def _remove(self, job: _Job) -> None:
         self._running.discard(job)
@@ -213,3 +207,7 @@ class Admission:
             queue.remove(job)
             if not queue:
                 del self._waiting[job.chat]
+
+
+def _work(jobs: Iterable[_Job]) -> float:
+    return sum(job.characters for job in jobs)

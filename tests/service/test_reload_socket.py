@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.cli.reload_client import NoService, is_running, request_reload
+from bot.cli.errors import UsageError
+from bot.cli.reload_client import is_running, request_reload
 from bot.config.schema import Config, HttpSection, StoreSection
 from bot.logs import Redaction
 from bot.service import reload_socket
@@ -117,7 +118,7 @@ async def test_a_defect_is_reported(config: Config) -> None:
 
     asyncio.get_running_loop().set_exception_handler(lambda *_: None)
     async with service(config, broken):
-        with pytest.raises(NoService, match="the service failed; its log says why"):
+        with pytest.raises(UsageError, match="the service failed; its log says why"):
             await request(config)
 
 
@@ -125,10 +126,10 @@ async def test_a_service_that_does_not_answer(config: Config) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(socket_path(config)))
         silent.listen()
-        with pytest.raises(NoService, match=r"has not answered for 0\.1 s"):
+        with pytest.raises(UsageError, match=r"has not answered for 0\.1 s"):
             await request(config, seconds=0.1)
 
 
 async def test_without_a_service(config: Config) -> None:
-    with pytest.raises(NoService, match=r"no service is running with its state in .* type /reload"):
+    with pytest.raises(UsageError, match=r"no service is running with its state in .* type /reload"):
         await request_reload(config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from bot.config.schema import BotSection
 from bot.core.admission import Admission
@@ -14,17 +14,31 @@ from bot.core.reply import Reply
 from bot.store.store import Store
 from generator import Generator
 
+OVERSHOOT: Final = 1.15
+"""Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(eq=False)
 class Context:
-    """What the handlers work with. `reload` loads the current weights and returns what to say about it."""
+    """What the handlers work with.
+
+    `on_event` observes what happens. `reload` loads the current weights for /reload and returns what to say about it.
+    """
 
     generator: Generator
     store: Store
     settings: BotSection
-    admission: Admission
-    on_event: Callable[[Event], None]
-    reload: Callable[[], Awaitable[object]]
+    on_event: Callable[[Event], None] = lambda _: None
+    reload: Callable[[], Awaitable[object]] | None = None
+
+    def __post_init__(self) -> None:
+        self.admission = Admission(
+            lambda: self.generator.status().slots,
+            self.settings.queue,
+            self.settings.cooldown,
+            typical=self.settings.length * OVERSHOOT,
+            speed=lambda: self.generator.statistics().characters_per_second,
+        )
 
     def is_operator(self, where: Where) -> bool:
         """Returns whether the user operates the bot."""

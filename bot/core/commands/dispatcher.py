@@ -6,27 +6,23 @@ import asyncio
 import difflib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from bot import logs
-from bot.config.schema import BotSection
 from bot.core import buttons, messages
-from bot.core.admission import Admission
 from bot.core.ask import Ask, Invalid, Plain, Where
 from bot.core.commands.account import forgetme, temperature
 from bot.core.commands.command import Command, Context
-from bot.core.commands.generation import OVERSHOOT
 from bot.core.commands.info import about, reload, start, stats, surprise
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
-from bot.core.events import Answered, Event, Undelivered
+from bot.core.events import Answered, Undelivered
 from bot.core.parsing import TakesNoArgument
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
-from bot.store.store import Store
-from generator import Generator, ShuttingDown, Unavailable, WeightsError
+from generator import ShuttingDown, Unavailable, WeightsError
 
 _UNKNOWN: Final = "unknown"
 """Stands in the log and the metrics for every command that does not exist: what users type is not logged."""
@@ -93,43 +89,21 @@ def is_private(ask: Ask) -> bool:
     return command is None or command.private or isinstance(ask, Invalid)
 
 
-class Commands:
-    """The bot's commands on a generator and a store, the same for every platform.
+@dataclass(eq=False)
+class Commands(Context):
+    """The bot's commands on a generator and a store, the same for every platform. `closing`: after `close`."""
 
-    `on_event` observes what happens. `reload` loads the current weights for /reload and returns what to say about it.
-    """
-
-    def __init__(
-        self,
-        generator: Generator,
-        store: Store,
-        settings: BotSection,
-        *,
-        on_event: Callable[[Event], None] = lambda _: None,
-        reload: Callable[[], Awaitable[object]] | None = None,
-    ) -> None:
-        self.admission = Admission(
-            lambda: generator.status().slots,
-            settings.queue,
-            settings.cooldown,
-            typical=settings.length * OVERSHOOT,
-            speed=lambda: generator.statistics().characters_per_second,
-        )
-        self._context = Context(
-            generator, store, settings, self.admission, on_event, self.reload if reload is None else reload
-        )
-        self._running = 0
-        self.closing = False
-        self._idle = asyncio.Event()
-        self._idle.set()
+    closing: bool = field(default=False, init=False)
+    _running: int = field(default=0, init=False)
+    _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 
     def summary(self) -> str:
         """Returns what the bot is at this moment, in one line."""
-        return messages.summary(self._context.generator.weights.manifest)
+        return messages.summary(self.generator.weights.manifest)
 
     def known_to(self, platform: str, user: str) -> dict[str, Command]:
         """Returns the commands that exist for this user, by name."""
-        return commands_of(self._context, Where(platform, "", user))
+        return commands_of(self, Where(platform, "", user))
 
     def close(self) -> None:
         """Answers everything from now on with the news that the bot restarts; what runs is finished."""
@@ -137,12 +111,13 @@ class Commands:
 
     async def finished(self) -> None:
         """Returns when no request runs any more."""
-        await self._idle.wait()
+        while self._running:
+            await self._idle.wait()
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
         name = name_of(ask)
-        label = name if name in commands_of(self._context, where) else _UNKNOWN
+        label = name if name in commands_of(self, where) else _UNKNOWN
         return await self._answer(label, where, self._run(ask, where))
 
     async def press(self, data: str, where: Where) -> Reply:
@@ -152,22 +127,16 @@ class Commands:
     async def suggest(self, where: Where) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
         try:
-            own = await self._context.store.temperature(where.platform, where.user)
+            own = await self.store.temperature(where.platform, where.user)
         except StoreError as error:
             log.error("suggest.failed reason=%s", error)
             own = None
-        return messages.suggestions(own, self._context.settings.sampling.temperature)
-
-    async def reload(self) -> str:
-        """Loads the weights that CURRENT names and returns a sentence about it. Raises `WeightsError`."""
-        before = self._context.generator.weights.manifest.version
-        weights = await self._context.generator.reload()
-        return messages.reloaded(before, weights.manifest.version)
+        return messages.suggestions(own, self.settings.sampling.temperature)
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """Moves what is stored for a chat to its new identifier."""
         try:
-            await self._context.store.move_chat(platform, old, new)
+            await self.store.move_chat(platform, old, new)
         except StoreError as error:
             log.error("chat.migration_failed platform=%s reason=%s", platform, error)
         else:
@@ -175,7 +144,7 @@ class Commands:
 
     def undelivered(self, platform: str) -> None:
         """Notes that a reply could not be sent, through no fault of the user."""
-        self._context.on_event(Undelivered(platform))
+        self.on_event(Undelivered(platform))
 
     async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
@@ -198,7 +167,7 @@ class Commands:
                 log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
                 return Reply.refusal(messages.explain(error))
             finally:
-                self._context.on_event(Answered(where.platform, label, outcome, time.perf_counter() - began))
+                self.on_event(Answered(where.platform, label, outcome, time.perf_counter() - began))
                 self._running -= 1
                 if not self._running:
                     self._idle.set()
@@ -212,7 +181,7 @@ class Commands:
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
-        known, name = commands_of(self._context, where), name_of(ask)
+        known, name = commands_of(self, where), name_of(ask)
         if name not in known:
             nearest = difflib.get_close_matches(name, known, n=1)
             raise Refused(messages.unknown(name, nearest[0] if nearest else None))
@@ -222,5 +191,5 @@ class Commands:
             raise ask.error
         command = known[name]
         async with self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext():
-            reply = await command.run(self._context, ask, where)
+            reply = await command.run(self, ask, where)
         return replace(reply, private=True) if command.private else reply

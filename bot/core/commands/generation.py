@@ -10,7 +10,7 @@ from typing import Final
 
 from bot.core import messages
 from bot.core.ask import Where
-from bot.core.commands.command import Context
+from bot.core.commands.command import OVERSHOOT, Context
 from bot.core.events import TextWritten
 from bot.store.errors import StoreError
 from bot.store.store import Conversation
@@ -18,8 +18,6 @@ from generator import MAX_PROMPT, Generation, GenerationRequest, InvalidRequest,
 
 TAIL: Final = MAX_PROMPT
 """Characters of a text that are stored: new weights read them when the saved state belongs to old ones."""
-OVERSHOOT: Final = 1.15
-"""Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
 USER_ID_TIMEOUT_SECONDS: Final = 2.0
 """How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
 stored: a slow database must not fill the slots with texts that are not being written."""
@@ -31,8 +29,8 @@ async def generate(
 ) -> tuple[int | None, list[Generation]]:
     """Waits for a slot and computes all texts together. Returns the user's number too.
 
-    A user who has none yet is given one once the texts are admitted, so that a refusal costs the store nothing. When
-    other weights were loaded meanwhile, the requests are made again for their vocabulary.
+    A user who has none yet is given one once the texts are admitted, so that a refusal costs the store nothing. The
+    requests are made again then, for the weights that serve by that time.
     """
     requests = make_requests()
     began = time.perf_counter()
@@ -46,15 +44,16 @@ async def generate(
     ):
         waited = time.perf_counter() - began
         if user_id is None:
-            user_id = await _ensure_user(context, where)
-        while True:
-            manifest = context.generator.weights.manifest
             try:
-                generations = await _together(context, make_requests())
-                break
-            except InvalidRequest:
-                if context.generator.weights.manifest == manifest:
-                    raise
+                async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
+                    user_id = await context.store.ensure_user(where.platform, where.user)
+            except (StoreError, TimeoutError) as error:  # the text is written without it
+                reason = str(error) or f"the database takes longer than {USER_ID_TIMEOUT_SECONDS:g} s"
+                log.error("user.not_stored reason=%s", reason)
+        try:
+            generations = await _together(context, make_requests())
+        except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
+            generations = await _together(context, make_requests())
     for generation in generations:
         context.on_event(TextWritten(generation, waited))
     return user_id, generations
@@ -68,18 +67,6 @@ async def _together(context: Context, requests: Sequence[GenerationRequest]) -> 
     except ExceptionGroup as failures:
         raise failures.exceptions[0] from failures
     return [task.result() for task in tasks]
-
-
-async def _ensure_user(context: Context, where: Where) -> int | None:
-    """The user's number from now on; `None` when the store fails: the text is written without it."""
-    try:
-        async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
-            return await context.store.ensure_user(where.platform, where.user)
-    except StoreError as error:
-        log.error("user.not_stored reason=%s", error)
-    except TimeoutError:
-        log.error("user.not_stored reason=the database takes longer than %g s", USER_ID_TIMEOUT_SECONDS)
-    return None
 
 
 async def save(

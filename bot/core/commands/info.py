@@ -83,7 +83,10 @@ async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
 )
 async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
-    return Reply(str(await context.reload()))
+    if context.reload is not None:
+        return Reply(str(await context.reload()))
+    before = context.generator.weights.manifest.version
+    return Reply(messages.reloaded(before, (await context.generator.reload()).manifest.version))
 
 
 @Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True, for_operators=True)

@@ -32,10 +32,6 @@ LADDER_TEMPERATURES: Final = tuple(map(Temperature, (0.5, 0.6, 0.7, 0.8, 0.9)))
 _PROMPT_NOTE: Final = OptionNote("how the text begins", "abertura", "como o texto começa")
 
 
-def _parse_write(arguments: str) -> Ask:
-    return Write(*split_temperature(arguments))
-
-
 def _parse_ladder(arguments: str) -> Ask:
     try:
         temperature, prompt = split_temperature(arguments)
@@ -63,17 +59,16 @@ def _parse_ladder(arguments: str) -> Ask:
         ),
     },
     ask=Write,
-    parse=_parse_write,
+    parse=lambda arguments: Write(*split_temperature(arguments)),
     exclusive=True,
 )
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
-    temperature, user_id = ask.temperature, None
+    temperature = ask.temperature
     if temperature is None:
-        user_id = await context.store.user_id(where.platform, where.user)  # first, as in `_last`
         own = await context.store.temperature(where.platform, where.user)
         temperature = Temperature(context.settings.sampling.temperature if own is None else own)
-    return await _write(context, where, user_id, ask.prompt, [temperature], length=ask.length)
+    return await _write(context, where, None, ask.prompt, [temperature], length=ask.length)
 
 
 @Command(
