@@ -276,9 +276,7 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
     ):
         settings = BotSection(length=30, cooldown=0.0, operators=("telegram:1",))
         reloading = Reloading(generator, metrics.reloaded)
-        commands = Commands(
-            generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
-        )
+        commands = Commands(generator, store, settings, observer=metrics, reload=lambda: reloading.reload("/reload"))
         metrics.registry.register(CurrentState(generator, commands, ()))
         async with connected(server, commands) as telegram:
             server.unwatch()

@@ -83,9 +83,7 @@ async def _serve(config: Config, platforms: Platforms, signals: Signals) -> None
         open_generator(config.generator, child=True) as generator,
     ):
         reloading = Reloading(generator, metrics.reloaded)
-        commands = Commands(
-            generator, store, config.bot, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
-        )
+        commands = Commands(generator, store, config.bot, observer=metrics, reload=lambda: reloading.reload("/reload"))
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands, store)]
         metrics.registry.register(CurrentState(generator, commands, supervised))
         health = Health(commands, supervised, generator, reloading, store)

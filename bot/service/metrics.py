@@ -12,11 +12,10 @@ from prometheus_client import CollectorRegistry, Counter, Histogram, ProcessColl
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bot.core.commands import Commands
-from bot.core.events import Answered, Event, TextWritten, Undelivered
+from bot.core.commands import Commands, Observer
 from bot.logs import dropped_lines
 from bot.service.supervisor import Supervised
-from generator import Generator
+from generator import Generation, Generator
 
 NAMESPACE: Final = "lstmega"
 _SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
@@ -25,7 +24,7 @@ _LAG: Final = (0.001, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 1
 log = logging.getLogger(__name__)
 
 
-class Metrics:
+class Metrics(Observer):
     """The counters and histograms of one service. All methods may be called from any thread."""
 
     def __init__(self) -> None:
@@ -42,22 +41,20 @@ class Metrics:
         self.loop_lag = histogram("event_loop_lag_seconds", "Lag of the event loop.", buckets=_LAG)
         ProcessCollector(registry=self.registry)
 
-    def on_event(self, event: Event) -> None:
-        """Counts what happened in the core, and logs how each request ended."""
-        match event:
-            case Answered(platform, command, outcome, seconds):
-                self._requests.labels(platform, command, outcome).inc()
-                self._request_seconds.labels(command).observe(seconds)
-                line = "request.answered platform=%s command=%s outcome=%s seconds=%.3f"
-                log.info(line, platform, command, outcome, seconds)
-            case TextWritten(generation, waited):
-                timing, characters = generation.timing, len(generation.text)
-                self._queue_wait.observe(waited + timing.queue_wait)
-                self._first_character.observe(waited + timing.first_character)
-                if characters:
-                    self._per_character.observe(timing.writing / characters)
-            case Undelivered(platform):
-                self.platform_failed(platform)
+    def answered(self, platform: str, command: str, outcome: str, seconds: float) -> None:
+        """See `Observer`. Logs it too."""
+        self._requests.labels(platform, command, outcome).inc()
+        self._request_seconds.labels(command).observe(seconds)
+        line = "request.answered platform=%s command=%s outcome=%s seconds=%.3f"
+        log.info(line, platform, command, outcome, seconds)
+
+    def text_written(self, generation: Generation, waited: float) -> None:
+        """See `Observer`."""
+        timing, characters = generation.timing, len(generation.text)
+        self._queue_wait.observe(waited + timing.queue_wait)
+        self._first_character.observe(waited + timing.first_character)
+        if characters:
+            self._per_character.observe(timing.writing / characters)
 
     def platform_failed(self, platform: str) -> None:
         """Counts a lost connection, a failed attempt to connect, or an answer that was not delivered."""

@@ -24,7 +24,6 @@ from bot.config.schema import BotSection, HttpSection
 from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands import Commands, parse
-from bot.core.events import Answered, TextWritten
 from bot.logs import Redaction
 from bot.service import admin_http
 from bot.service.health import Health
@@ -85,9 +84,7 @@ async def served(
         metrics = Metrics()
         reloading = Reloading(generator, metrics.reloaded)
         settings = BotSection(length=40, cooldown=0.0, operators=("telegram:boss",))
-        commands = Commands(
-            generator, store, settings, on_event=metrics.on_event, reload=lambda: reloading.reload("/reload")
-        )
+        commands = Commands(generator, store, settings, observer=metrics, reload=lambda: reloading.reload("/reload"))
         platform = ScriptedPlatform("telegram", commands=commands)
         always = platforms or (platform,)
         backoff = Backoff(first=0.001, longest=0.001)
@@ -336,7 +333,7 @@ async def test_a_cancelled_text_is_counted_as_cancelled(site: Site) -> None:
 async def test_durations_are_shown_in_seconds(site: Site) -> None:
     timing = Timing(queue_wait=0.125, first_character=0.25, writing=2.0)
     for text in ("x" * 400, ""):
-        site.metrics.on_event(TextWritten(Generation(text, b"", "tiny-1", 7, timing), waited=0.125))
+        site.metrics.text_written(Generation(text, b"", "tiny-1", 7, timing), waited=0.125)
     site.metrics.loop_lag.observe(0.125)
     site.metrics.platform_failed("discord")
     figures = await site.figures()
@@ -350,7 +347,7 @@ async def test_durations_are_shown_in_seconds(site: Site) -> None:
 
 async def test_two_services_in_one_process_count_separately() -> None:
     one, other = Metrics(), Metrics()
-    one.on_event(Answered("telegram", "about", "answer", 0.1))
+    one.answered("telegram", "about", "answer", 0.1)
     assert b'command="about"' in generate_latest(one.registry)
     assert b'command="about"' not in generate_latest(other.registry)
 

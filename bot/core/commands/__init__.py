@@ -3,6 +3,7 @@
 `dispatcher` lists and runs the commands. Rules about texts, users and temperatures enter here.
 """
 
+from bot.core.commands.command import Observer
 from bot.core.commands.dispatcher import (
     COMMANDS,
     Commands,
@@ -13,4 +14,4 @@ from bot.core.commands.dispatcher import (
     user_commands,
 )
 
-__all__ = ["COMMANDS", "Commands", "is_private", "name_of", "operator_commands", "parse", "user_commands"]
+__all__ = ["COMMANDS", "Commands", "Observer", "is_private", "name_of", "operator_commands", "parse", "user_commands"]

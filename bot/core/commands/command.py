@@ -9,26 +9,35 @@ from typing import Any, Final
 from bot.config.schema import BotSection
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
-from bot.core.events import Event
 from bot.core.reply import Reply
 from bot.store.store import Store
-from generator import Generator
+from generator import Generation, Generator
 
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
 
 
+class Observer:
+    """Is told what happens, to count or log it. This one ignores it."""
+
+    def answered(self, platform: str, command: str, outcome: str, seconds: float) -> None:
+        """A request got its reply after so many seconds. `outcome`: the kind of reply, or why it was refused."""
+
+    def text_written(self, generation: Generation, waited: float) -> None:
+        """A text is finished. `waited`: seconds in the core's queue, before the generator was called."""
+
+    def platform_failed(self, platform: str) -> None:
+        """A reply could not be sent, through no fault of the user."""
+
+
 @dataclass(eq=False)
 class Context:
-    """What the handlers work with.
-
-    `on_event` observes what happens. `reload` loads the current weights for /reload and returns what to say about it.
-    """
+    """What the handlers work with. `reload` loads the current weights and returns what to say about it."""
 
     generator: Generator
     store: Store
     settings: BotSection
-    on_event: Callable[[Event], None] = lambda _: None
+    observer: Observer = field(default_factory=Observer)
     reload: Callable[[], Awaitable[object]] | None = None
 
     def __post_init__(self) -> None:

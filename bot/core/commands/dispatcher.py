@@ -18,7 +18,6 @@ from bot.core.commands.account import forgetme, temperature
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, reload, start, stats, surprise
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
-from bot.core.events import Answered, Undelivered
 from bot.core.parsing import TakesNoArgument
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
@@ -144,7 +143,7 @@ class Commands(Context):
 
     def undelivered(self, platform: str) -> None:
         """Notes that a reply could not be sent, through no fault of the user."""
-        self.on_event(Undelivered(platform))
+        self.observer.platform_failed(platform)
 
     async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
@@ -167,7 +166,7 @@ class Commands(Context):
                 log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
                 return Reply.refusal(messages.explain(error))
             finally:
-                self.on_event(Answered(where.platform, label, outcome, time.perf_counter() - began))
+                self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
                 self._running -= 1
                 if not self._running:
                     self._idle.set()

@@ -11,7 +11,6 @@ from typing import Final
 from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands.command import OVERSHOOT, Context
-from bot.core.events import TextWritten
 from bot.store.errors import StoreError
 from bot.store.store import Conversation
 from generator import MAX_PROMPT, Generation, GenerationRequest, InvalidRequest, ScoringRequest
@@ -55,7 +54,7 @@ async def generate(
         except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
             generations = await _together(context, make_requests())
     for generation in generations:
-        context.on_event(TextWritten(generation, waited))
+        context.observer.text_written(generation, waited)
     return user_id, generations
 
 
