@@ -103,7 +103,7 @@ async def test_drain_waits_for_replies_in_progress(here: World) -> None:
     late = await here.bob.slash(here.channel, "nietzsche")
     assert shown(late) == messages.RESTARTING
     assert not finishing.done()
-    here.core._closing = False  # the first one was in the core before it closed; the gate of the test is outside
+    here.core.closing = False  # the first one was in the core before it closed; the gate of the test is outside
     gate.set()
     await finishing
     assert shown(result).startswith("The philosopher")
