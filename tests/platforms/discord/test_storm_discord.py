@@ -109,11 +109,11 @@ async def test_a_session_that_is_not_acknowledged_is_not_connected(
 async def test_a_session_that_is_not_acknowledged_in_time_is_replaced(
     server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(client, "SESSION_SECONDS", 0.2)
     server.ignore_resume = True
     bot = platform(server, core)
     async with serving(bot, server):
         await ready(bot)
+        monkeypatch.setattr(client, "SESSION_SECONDS", 1.0)
         await server.close(INVALID_SEQUENCE)
         await server.until(lambda: server.identified == 2, patience=30)
         await server.slash("start", number=901)
