@@ -84,11 +84,8 @@ class GeneratingSequence:
         self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / wanted), _MAX_HURRY)
         self.uniforms = iter(random.random(max(_SHORTEST, wanted) + _OVERRUN + 1)[len(written) :].data)
         self._candidate: _StopCandidate | None = None
-        forbidden: CharacterClass = ""
-        if self._is_opening:
-            forbidden = "lower case"
-        elif request.prompt[-1:].isalnum():
-            forbidden = "word"
+        after_prompt: CharacterClass = "word" if request.prompt[-1:].isalnum() else ""
+        forbidden: CharacterClass = "lower case" if self._is_opening else after_prompt
         open_until = self._begin + int(_OPEN_UNTIL * earliest_end)
         self._constraints = Constraints(model.rules, before + written, open_until=open_until, forbidden=forbidden)
         self._text = self._constraints.text
