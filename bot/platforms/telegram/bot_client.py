@@ -18,54 +18,49 @@ from telegram.request import BaseRequest, RequestData
 from bot.config.schema import TelegramSection
 
 OFFICIAL_API: Final = "https://api.telegram.org"
+CONNECT_SECONDS: Final = 5.0
 POOL_SECONDS: Final = 30.0
 """To wait for a connection while all are in use."""
-CONNECT_SECONDS: Final = 5.0
-WRITE_SECONDS: Final = 20.0
-"""To send a request, a picture of some hundred kilobytes included."""
 READ_SECONDS: Final = 20.0
-"""To wait for an answer; the library's 5 are too few when Telegram is slow."""
+"""To wait for an answer, or to send a picture; the library's 5 are too few when Telegram is slow."""
 POLL_SECONDS: Final = 30
 """How long the server may hold a poll open; its own limit is 50 (`LONG_POLL_MAX_TIMEOUT`)."""
 _CONNECTIONS: Final = 256
 """At most; further requests wait for one."""
+
 # The library is moving to `timedelta`s; without this opt-in each RetryAfter comes with a DeprecationWarning.
 os.environ.setdefault("PTB_TIMEDELTA", "1")
 
 
 class Transport(BaseRequest):
-    """The library's requests, sent by aiohttp; see `BaseRequest`.
+    """The library's requests, sent by aiohttp, with the same timeouts for all; see `BaseRequest`.
 
     httpx, the library's default, takes 2.6 ms of processor time for a request where this takes 0.6, and with 30 in
     flight 3.6 where this takes 0.4 (measured), all of it on the event loop's thread. No error repeats the token.
     """
 
-    _session: aiohttp.ClientSession
-
-    def __init__(self, *, connections: int, proxy: str | None, read_timeout: float) -> None:
-        self._connections = connections
-        self._proxy = proxy
-        self._read_timeout = read_timeout
+    def __init__(self, *, connections: int, proxy: str | None, read_seconds: float) -> None:
+        self._timeout = aiohttp.ClientTimeout(
+            POOL_SECONDS + READ_SECONDS + read_seconds,  # there is none for sending alone
+            connect=POOL_SECONDS,
+            sock_connect=CONNECT_SECONDS,
+            sock_read=read_seconds,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=connections),
+            headers={"User-Agent": self.USER_AGENT},
+            cookie_jar=aiohttp.DummyCookieJar(),
+            proxy=proxy,
+            timeout=self._timeout,
+        )
 
     @property
-    def read_timeout(self) -> float:
+    def read_timeout(self) -> float | None:
         """See `BaseRequest`. In seconds."""
-        return self._read_timeout
+        return self._timeout.sock_read
 
     async def initialize(self) -> None:
         """See `BaseRequest`."""
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._connections),
-            headers={"User-Agent": self.USER_AGENT},
-            cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=self._proxy,
-            timeout=aiohttp.ClientTimeout(
-                POOL_SECONDS + WRITE_SECONDS + self._read_timeout,  # aiohttp has no timeout for sending alone
-                connect=POOL_SECONDS,
-                sock_connect=CONNECT_SECONDS,
-                sock_read=self._read_timeout,
-            ),
-        )
 
     async def shutdown(self) -> None:
         """See `BaseRequest`."""
@@ -74,7 +69,7 @@ class Transport(BaseRequest):
     async def do_request(
         self, url: str, method: str, request_data: RequestData | None = None, *_: object, **_timeouts: object
     ) -> tuple[int, bytes]:
-        """Returns the status and the body of the answer; see `BaseRequest`. Every request has the same timeouts.
+        """Returns the status and the body of the answer; see `BaseRequest`.
 
         Raises `TimedOut` when the request was sent and no answer came: a second attempt could repeat what it did.
         Raises `NetworkError` for anything else, a proxy's page in place of the Bot API's answer included.
@@ -108,15 +103,15 @@ class BotClient(Bot):
 
 
 def new_bot(settings: TelegramSection) -> BotClient:
-    """Returns a bot that is not connected yet: `async with` it. Raises `InvalidToken` for what cannot be a token."""
+    """Returns a bot that is not connected yet: `async with` it."""
     logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
     url = (settings.api_url or OFFICIAL_API).rstrip("/")
     proxy = proxy_for(url)
     return BotClient(
         settings.token.reveal(),
         base_url=f"{url}/bot",
-        request=Transport(connections=_CONNECTIONS, proxy=proxy, read_timeout=READ_SECONDS),
-        get_updates_request=Transport(connections=2, proxy=proxy, read_timeout=POLL_SECONDS + READ_SECONDS),
+        request=Transport(connections=_CONNECTIONS, proxy=proxy, read_seconds=READ_SECONDS),
+        get_updates_request=Transport(connections=2, proxy=proxy, read_seconds=POLL_SECONDS + READ_SECONDS),
     )
 
 

@@ -7,11 +7,11 @@ minute to the same user, so that a user who floods a chat does not make the bot 
 from __future__ import annotations
 
 import asyncio
-import functools
 import logging
 from collections import Counter
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
+from functools import partial
 from typing import Final
 
 from telegram.error import Forbidden, TelegramError
@@ -20,6 +20,7 @@ from bot import logs
 from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.clock import MONOTONIC, Clock
+from bot.core.reply import Reply
 from bot.logs import format_error
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.rate_limit import RateLimiter
@@ -27,13 +28,11 @@ from bot.platforms.telegram.rate_limit import RateLimiter
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
 """To send all that is pending for a chat, at the pace that Telegram allows: a group has 20 messages a minute."""
 MAX_OVERALL_DELAY_SECONDS: Final = 2.0
-"""For the next message because of all chats together: sixty users may ask at once. With more, answers would come ever
-later."""
+"""For the next message because of all chats together: sixty users may ask at once. Else answers come ever later."""
 REFUSE_EVERY_SECONDS: Final = 60.0
 """Between two refusals of messages to the same user in a chat, and between two warnings of an overload."""
 MAX_REFUSALS: Final = 20
-"""Refusals that wait to be sent. Each takes the place of an answer when the bot as a whole is at its limit, and sixty
-answers wait then."""
+"""That wait to be sent. Each takes the place of an answer when the bot is at its limit, and sixty answers wait then."""
 _REFUSALS: Final = "refusals"
 log = logging.getLogger(__name__)
 
@@ -42,15 +41,15 @@ log = logging.getLogger(__name__)
 class Request:
     """Work to do for a user, after everything else that the user asked for in the same chat.
 
-    `scope`: that chat, by any name. `chat`: its number, if an answer is sent there. `refuse` says why the work is not
-    done; `None` if no user would miss it. `as_message`: a refusal is a message.
+    `scope`: that chat, by any name. `chat`: its number, if an answer is sent there. `refuse` shows why the work is not
+    done; `None` if no user would miss it. `as_message`: as a message.
     """
 
     user: Hashable
     scope: Hashable
     work: Callable[[], Awaitable[None]]
     chat: int | None = None
-    refuse: Callable[[str], Awaitable[None]] | None = None
+    refuse: Callable[[Reply], Awaitable[None]] | None = None
     as_message: bool = False
 
     @property
@@ -95,16 +94,16 @@ class Dispatcher:
                 if recipient in self._refused:
                     return
                 self._refused.add(recipient)
-            refuse = functools.partial(request.refuse, reason)
-            self._start(Request(_REFUSALS, request.key, refuse))  # beside what is being done for the user
+            # Beside what is being done for the user.
+            self._start(Request(_REFUSALS, request.key, partial(request.refuse, Reply.refusal(reason))))
 
     def _reason_to_refuse(self, request: Request) -> str:
         overall_delay, chat = self._limiter.delay(None, len(self._active)), request.chat
-        if request.refuse is not None and overall_delay > MAX_OVERALL_DELAY_SECONDS:
+        if request.refuse is not None and overall_delay >= MAX_OVERALL_DELAY_SECONDS:
             if self._refused.add(messages.OVERLOADED):
                 log.warning("requests.overloaded active_users=%d", len(self._active))
             return messages.OVERLOADED
-        if chat is not None and self._limiter.delay(chat, self._pending[chat]) > MAX_CHAT_DELAY_SECONDS:
+        if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
             return messages.CHAT_FULL
         return messages.QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
 
@@ -114,20 +113,9 @@ class Dispatcher:
         self._last[request.key] = self._group.create_task(self._run(request, previous))
 
     async def _run(self, request: Request, previous: asyncio.Task[None] | None) -> None:
+        """Does the work; what goes wrong is logged here, without a word of what the user wrote."""
         if previous is not None:
             await asyncio.wait({previous})
-        await self._do(request)
-        for name in (request.user, request.chat):
-            self._pending[name] -= 1
-            if not self._pending[name]:
-                del self._pending[name]
-                self._active.discard(name)
-        if self._last[request.key] is asyncio.current_task():
-            del self._last[request.key]
-            self._refused.discard(request.key)  # a full queue is refused once until it is empty
-
-    async def _do(self, request: Request) -> None:
-        """Does the work; what goes wrong is logged here, without a word of what the user wrote."""
         with logs.request():
             try:
                 await request.work()
@@ -138,3 +126,11 @@ class Dispatcher:
                 self._on_failure()
             except Exception:
                 log.exception("update.failed")
+        for name in (request.user, request.chat):
+            self._pending[name] -= 1
+            if not self._pending[name]:
+                del self._pending[name]
+                self._active.discard(name)
+        if self._last[request.key] is asyncio.current_task():
+            del self._last[request.key]
+            self._refused.discard(request.key)  # a full queue is refused once until it is empty

@@ -19,11 +19,10 @@ from bot.logs import format_error
 from bot.platforms.base import BadToken
 from bot.platforms.telegram.bot_client import BotClient, new_bot
 from bot.platforms.telegram.dispatcher import Dispatcher
-from bot.platforms.telegram.polling import Polling
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter
+from bot.platforms.telegram.receivers import Polling, Webhook
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
-from bot.platforms.telegram.webhook import Webhook
 from bot.platforms.text import shorten
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"

@@ -63,19 +63,14 @@ class _Bucket:
         self.blocked_until = 0.0
         self.turn = asyncio.Lock()
 
-    def delay(self, now: float, ahead: int = 0) -> float:
-        """Seconds until one more message is allowed after `ahead` others; at most 0 if it is allowed now."""
-        allowed_at = self.blocked_until
-        for rate, times in self.windows:
-            full_periods, rest = divmod(ahead, rate.count)  # each period's messages are sent at its beginning
-            oldest = len(times) + rest - rate.count  # of the `count` messages before this one
-            at = max(now, times[oldest] + rate.seconds) if oldest >= 0 else now
-            allowed_at = max(allowed_at, at + full_periods * rate.seconds)
-        return allowed_at - now
+    def allowed_at(self) -> float:
+        """When the next message may be sent."""
+        full = (times[0] + rate.seconds for rate, times in self.windows if len(times) == rate.count)
+        return max(self.blocked_until, *full, 0.0)
 
     def is_idle(self, now: float) -> bool:
-        is_empty = all(not times or times[-1] + rate.seconds <= now for rate, times in self.windows)
-        return is_empty and self.blocked_until <= now and not self.turn.locked()
+        ends = (times[-1] + rate.seconds for rate, times in self.windows if times)
+        return max(self.blocked_until, *ends, 0.0) <= now and not self.turn.locked()
 
 
 class RateLimiter:
@@ -90,16 +85,19 @@ class RateLimiter:
         self._clock = clock
         self._overall = _Bucket(limits.overall)
         self._chats: dict[int | str, _Bucket] = {}
+        self._waiting = 0
+        """Messages that wait because of all chats together."""
         self._sweep_at = 0.0
         self._refused: set[int | str] = set()
         """Chats that got a 429 since a message was last accepted."""
 
     def delay(self, chat: int | None, ahead: int) -> float:
-        """Returns the seconds until one more message could be sent to a chat after `ahead` others.
+        """Returns about how many seconds a message to the chat would have to wait for `ahead` others.
 
-        `None`: to a chat that had no message for a while, so because of all the others.
+        `None`: for messages to any chat, those that wait already included.
         """
-        return (self._overall if chat is None else self._chat(chat)).delay(self._clock.time(), ahead)
+        rate = self._rates(chat)[-1] if chat is not None else self._limits.overall
+        return (ahead if chat is not None else ahead + self._waiting) // rate.count * rate.seconds
 
     async def send(
         self, chat: int | str | None, request: Callable[[], Awaitable[object]], *, idempotent: bool = False
@@ -135,16 +133,20 @@ class RateLimiter:
         """Waits until a message may be sent. The chat's wait comes first, so that it holds up no other chat."""
         async with chat.turn:
             await self._wait(chat, give_up_at)
-            async with self._overall.turn:
-                await self._wait(self._overall, give_up_at)
-                for _, times in chat.windows + self._overall.windows:
-                    times.append(self._clock.time())
+            self._waiting += 1
+            try:
+                async with self._overall.turn:
+                    await self._wait(self._overall, give_up_at)
+            finally:
+                self._waiting -= 1
+            for _, times in chat.windows + self._overall.windows:
+                times.append(self._clock.time())
 
     async def _wait(self, bucket: _Bucket, give_up_at: float) -> None:
-        while (delay := bucket.delay(self._clock.time())) > 0:
-            if self._clock.time() + delay > give_up_at:
-                raise RetryAfter(timedelta(seconds=delay))
-            await self._clock.sleep(delay)
+        while (pause := bucket.allowed_at() - self._clock.time()) > 0:
+            if bucket.allowed_at() > give_up_at:
+                raise RetryAfter(timedelta(seconds=pause))
+            await self._clock.sleep(pause)
 
     def _block(self, chat: int | str | None, wait: float) -> None:
         """Lets nothing be sent to the chat for so long; nor to any other if it is not the chat's own limit."""
@@ -159,11 +161,13 @@ class RateLimiter:
             self._sweep_at = now + _SWEEP_SECONDS
             self._chats = {chat: bucket for chat, bucket in self._chats.items() if not bucket.is_idle(now)}
         if chat not in self._chats:
-            # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
-            is_group = isinstance(chat, int) and chat < 0
-            rates = (self._limits.chat, self._limits.group) if is_group else (self._limits.chat,)
-            self._chats[chat] = _Bucket(*rates)
+            self._chats[chat] = _Bucket(*self._rates(chat))
         return self._chats[chat]
+
+    def _rates(self, chat: int | str) -> tuple[Rate, ...]:
+        # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
+        is_group = isinstance(chat, int) and chat < 0
+        return (self._limits.chat, self._limits.group) if is_group else (self._limits.chat,)
 
 
 def seconds(duration: int | timedelta) -> float:

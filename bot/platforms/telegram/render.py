@@ -14,10 +14,18 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final
 
-from telegram import InlineKeyboardButton, InlineKeyboardMarkup
+from telegram import (
+    InlineKeyboardButton,
+    InlineKeyboardMarkup,
+    InlineQueryResultArticle,
+    InputTextMessageContent,
+    LinkPreviewOptions,
+)
 from telegram.constants import CallbackQueryLimit, MessageLimit
 
+from bot.core import messages
 from bot.core.reply import Action, Kind, Reply, with_echoes
+from bot.platforms.text import shorten
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
@@ -26,6 +34,10 @@ MAX_CAPTION: Final = int(MessageLimit.CAPTION_LENGTH)
 """1024, of https://core.telegram.org/bots/api#sendphoto."""
 MAX_ALERT: Final = int(CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH)
 """200, of https://core.telegram.org/bots/api#answercallbackquery."""
+NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
+WAIT: Final = "…"
+"""A placeholder's button and its data; an `Action.data` is ASCII. Without a keyboard the chosen message has no
+identifier and cannot be edited (https://core.telegram.org/bots/api#choseninlineresult)."""
 _BUTTONS_PER_ROW: Final = 2
 """Two labels of one word are readable on a narrow screen; four are not."""
 _SIGNATURE_DIGITS: Final = 12
@@ -50,10 +62,7 @@ def render(reply: Reply) -> str:
 
 
 def neutralize(text: str) -> str:
-    """Returns `text`, to the eye the same, with a word joiner in every mention, link, hashtag or command.
-
-    No client finds something to tap in it, or a name to notify: for words that users chose.
-    """
+    """Returns `text`, to the eye the same, with a word joiner in every mention, link, hashtag or command."""
     return _ENTITY.sub(_WORD_JOINER, text)
 
 
@@ -77,6 +86,18 @@ def verify(token: str, message_id: str, signed: str) -> str:
     data, _, signature = signed.rpartition(":")
     expected = _signature(token, message_id, data)
     return data if hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode()) else ""
+
+
+def offer(typed: str) -> InlineQueryResultArticle:
+    """Returns the placeholder for a text, as the result of what a user typed inline."""
+    shown = messages.printable(typed.strip()).strip()
+    return InlineQueryResultArticle(
+        id="text",
+        title=messages.INLINE_TITLE,
+        description=shorten(shown, MAX_ALERT) or messages.INLINE_HINT,
+        input_message_content=InputTextMessageContent(messages.INLINE_PLACEHOLDER, link_preview_options=NO_PREVIEW),
+        reply_markup=keyboard([Action(WAIT, WAIT)]),
+    )
 
 
 def _signature(token: str, message_id: str, data: str) -> str:

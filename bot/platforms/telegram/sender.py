@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final
 
-from telegram import (
-    Bot,
-    CallbackQuery,
-    InlineQuery,
-    InlineQueryResultArticle,
-    InputFile,
-    LinkPreviewOptions,
-    ReplyParameters,
-)
+from telegram import Bot, CallbackQuery, InlineQuery, InputFile, ReplyParameters
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
@@ -24,7 +18,7 @@ from bot.core import messages
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
-from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, keyboard, render, sign
+from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, NO_PREVIEW, keyboard, offer, render, sign
 from bot.platforms.text import shorten, split, utf16_length
 
 PLATFORM: Final = "telegram"
@@ -38,7 +32,6 @@ INLINE_CACHE_SECONDS: Final = 60
 MAX_PHOTO_SIDE: Final = 2560
 """Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
 whose letters would become too small to read, is sent as a file, which stays as it is."""
-NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
 _HARMLESS: Final = ("message is not modified", "query is too old")
 """Complaints about a request that make no difference to the user."""
 log = logging.getLogger(__name__)
@@ -97,27 +90,38 @@ class Sender:
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
-        edit = functools.partial(
-            self.bot.edit_message_text,
-            split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0],
-            inline_message_id=inline_message_id,
-            reply_markup=keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
-            link_preview_options=NO_PREVIEW,
-        )
-        await self._request(inline_message_id, edit)
+        text = split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0]
+        options: dict[str, Any] = {
+            "inline_message_id": inline_message_id,
+            "reply_markup": keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
+            "link_preview_options": NO_PREVIEW,
+        }
+        await self._request(inline_message_id, partial(self.bot.edit_message_text, text, **options))
 
-    async def answer_inline(self, query: InlineQuery, article: InlineQueryResultArticle) -> None:
-        """Shows the one result of an inline query, to every user who types the same."""
-        answer = functools.partial(query.answer, [article], cache_time=INLINE_CACHE_SECONDS, is_personal=False)
-        await self._request(None, answer)
+    async def answer_inline(self, query: InlineQuery) -> None:
+        """Offers a placeholder as the one result of an inline query, to every user who types the same."""
+        results = [offer(query.query)]
+        await self._request(None, partial(query.answer, results, cache_time=INLINE_CACHE_SECONDS, is_personal=False))
 
     async def answer_press(self, query: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
         """Ends the wait of a pressed button, with a text for that user alone."""
-        answer = functools.partial(query.answer, shorten(text, MAX_ALERT) or None, show_alert=alert)
-        await self._request(None, answer)
+        await self._request(None, partial(query.answer, shorten(text, MAX_ALERT) or None, show_alert=alert))
 
-    async def show_busy(self, place: Place | None, query: CallbackQuery | None = None) -> None:
-        """Ends the wait of a pressed button when the reply takes long, and shows "typing" until cancelled."""
+    async def alert(self, query: CallbackQuery, reply: Reply) -> None:
+        """Ends the wait of a pressed button with a reply for that user alone."""
+        await self.answer_press(query, render(reply), alert=True)
+
+    @asynccontextmanager
+    async def busy(self, place: Place | None, query: CallbackQuery | None = None) -> AsyncIterator[None]:
+        """If the block takes long, ends the wait of a pressed button and shows "typing" until the end of it."""
+        task = asyncio.create_task(self._show_busy(place, query))
+        try:
+            yield
+        finally:
+            task.cancel()
+            await asyncio.wait({task})
+
+    async def _show_busy(self, place: Place | None, query: CallbackQuery | None) -> None:
         await self.clock.sleep(BUSY_AFTER_SECONDS)
         try:
             if query is not None:
@@ -130,12 +134,11 @@ class Sender:
 
     async def _send(self, place: Place, reply: Reply) -> None:
         pieces = split(render(reply), MAX_TEXT)
-        sends: list[Callable[..., Awaitable[object]]] = [
-            functools.partial(self.bot.send_message, text=piece, link_preview_options=NO_PREVIEW) for piece in pieces
-        ]
+        send_text = partial(self.bot.send_message, link_preview_options=NO_PREVIEW)
+        sends: list[partial[Any]] = [partial(send_text, text=piece) for piece in pieces]
         if reply.picture is not None:
             fits = len(pieces) == 1 and utf16_length(pieces[0]) <= MAX_CAPTION
-            picture = self._send_picture(reply.picture, pieces[0] if fits else None)
+            picture = partial(self._picture_method(reply.picture), caption=pieces[0] if fits else None)
             sends = [picture] if fits else [picture, *sends]
         options: dict[str, Any] = {
             "chat_id": place.chat,
@@ -147,15 +150,14 @@ class Sender:
         for send in sends:
             if send is sends[-1]:
                 options["reply_markup"] = keyboard(reply.actions)
-            await self.limiter.send(place.chat, functools.partial(send, **options))
+            await self.limiter.send(place.chat, partial(send, **options))
             options.pop("reply_parameters", None)
 
-    def _send_picture(self, picture: Picture, caption: str | None) -> Callable[..., Awaitable[object]]:
-        # Its height stands in the first block (https://www.w3.org/TR/png-3/#11IHDR).
-        if int.from_bytes(picture.content[20:24], "big") > MAX_PHOTO_SIDE:
-            document = InputFile(picture.content, picture.name)
-            return functools.partial(self.bot.send_document, document=document, caption=caption)
-        return functools.partial(self.bot.send_photo, photo=picture.content, caption=caption)
+    def _picture_method(self, picture: Picture) -> partial[Any]:
+        height = int.from_bytes(picture.content[20:24], "big")  # of a PNG: https://www.w3.org/TR/png-3/#11IHDR
+        if height > MAX_PHOTO_SIDE:
+            return partial(self.bot.send_document, document=InputFile(picture.content, picture.name))
+        return partial(self.bot.send_photo, photo=picture.content)
 
     async def _request(self, chat: str | None, request: Callable[[], Awaitable[object]]) -> None:
         """Makes a request that may be repeated."""

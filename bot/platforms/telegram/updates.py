@@ -1,16 +1,18 @@
-"""Updates as requests: what a message, an edited message or a pressed button asks for, and how it is answered."""
+"""Updates as requests: what a message, a pressed button or an inline query asks for, and how it is answered.
+
+Inline mode (`@bot 0.7 prompt`, typed in any chat) needs two settings that only @BotFather has: /setinline, and
+/setinlinefeedback at 100 %. Telegram sends a query at every pause in the typing, so the result is a placeholder that
+costs nothing. When the user chooses it, which the feedback reports, the text is written and replaces the placeholder.
+"""
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import logging
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any, Final
 
-from telegram import CallbackQuery, MaybeInaccessibleMessage, Message, Update
+from telegram import CallbackQuery, ChosenInlineResult, InlineQuery, MaybeInaccessibleMessage, Message, Update, User
 from telegram.constants import ChatType
 
 from bot.core import buttons, messages
@@ -20,8 +22,7 @@ from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
-from bot.platforms.telegram.inline import WAIT, InlineHandler, inline_where
-from bot.platforms.telegram.render import MAX_ALERT, render, verify
+from bot.platforms.telegram.render import MAX_ALERT, WAIT, render, verify
 from bot.platforms.telegram.sender import BUSY_AFTER_SECONDS, PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
@@ -33,6 +34,9 @@ WANTED: Final = (
     Update.CHOSEN_INLINE_RESULT,
 )
 """The kinds of updates that the bot requests."""
+INLINE: Final = "inline"
+"""The chat of every inline message for the store: Telegram does not say which one it is in."""
+INLINE_COMMAND: Final = "nietzsche"
 _GROUP: Final = re.compile(r"-[0-9]{1,20}")
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
@@ -45,10 +49,11 @@ class UpdateHandler:
         self._commands = commands
         self._sender = sender
         self._dispatcher = dispatcher
-        self._inline = InlineHandler(commands, sender)
         self._seen = RecentKeys()
         self._refused = RecentKeys()
         """Messages that were refused: their chat and number. They may be corrected by editing; an answer stands."""
+        self._typing: dict[int, InlineQuery] = {}
+        """Of each user, the inline query that waits to be answered. A newer one takes its place."""
 
     def handle(self, content: dict[str, Any]) -> None:
         """Submits what an update asks for; returns at once. An update that came before is ignored.
@@ -73,35 +78,29 @@ class UpdateHandler:
         if update.callback_query is not None:
             return self._press(update.callback_query)
         if update.chosen_inline_result is not None:
-            return self._inline.chosen(update.chosen_inline_result)
+            return self._chosen(update.chosen_inline_result)
         if update.inline_query is not None:
-            return self._inline.query(update.inline_query)
+            return self._inline_query(update.inline_query)
         return None
 
     def _message(self, message: Message) -> Request | None:
         # Telegram reports in both chats that a group became a supergroup.
         old, new = message.migrate_from_chat_id or message.chat.id, message.migrate_to_chat_id or message.chat.id
         if old != new:
-            moved = functools.partial(self._commands.moved, PLATFORM, str(old), str(new))
-            return Request(("moved", old), old, moved)
+            return Request(("moved", old), old, partial(self._commands.moved, PLATFORM, str(old), str(new)))
         user = _sender(message)
         if user is None or not message.text:
             return None
         place, line = _place(message), parse_line(message.text)
         if line is None and place.private:
             hint = messages.no_command(message.text, self._commands.known_to(PLATFORM, user))
-            work = functools.partial(self._send, place, Reply.refusal(hint))
+            work = partial(self._send, place, Reply.refusal(hint))
         elif line is not None and self._is_addressed(message.text, line, place, user):
-            locale = message.from_user.language_code if message.from_user is not None else None
-            where = Where(PLATFORM, place.key, user, locale or "")
-            work = functools.partial(self._command, parse(line.command, line.arguments), where, place)
+            ask, where = parse(line.command, line.arguments), _where(place, user, message.from_user)
+            work = partial(self._command, ask, where, place)
         else:
             return None
-
-        async def refuse(reason: str) -> None:
-            await self._sender.send(place, Reply.refusal(reason))
-
-        return Request(user, place.key, work, place.chat, refuse, as_message=True)
+        return Request(user, place.key, work, place.chat, partial(self._sender.send, place), as_message=True)
 
     def _is_addressed(self, text: str, line: Line, place: Place, user: str) -> bool:
         """Returns whether a command is for this bot. In a group, an unknown one is another bot's unless it says so."""
@@ -110,7 +109,7 @@ class UpdateHandler:
         return place.private or line.command in self._commands.known_to(PLATFORM, user)
 
     async def _command(self, ask: Ask, where: Where, place: Place) -> None:
-        async with self._busy(place):
+        async with self._sender.busy(place):
             reply = await self._commands.handle(ask, where)
         await self._send(place, reply)
 
@@ -121,42 +120,61 @@ class UpdateHandler:
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
-        data, user, locale = query.data or "", _presser(query), query.from_user.language_code
-        where = inline_where(user, locale) if place is None else Where(PLATFORM, place.key, user, locale or "")
+        data, user, chat = query.data or "", _presser(query), None if place is None else place.chat
+        where = _where(place, user, query.from_user)
         if data == WAIT:
-            work = functools.partial(self._sender.answer_press, query, messages.INLINE_WAIT)
+            work = partial(self._sender.answer_press, query, messages.INLINE_WAIT)
         else:
             if query.inline_message_id is not None:
                 data = verify(self._sender.bot.token, query.inline_message_id, data)
-            work = functools.partial(self._answer_press, query, data, where, place)
-        refuse = functools.partial(self._sender.answer_press, query, alert=True)
-        return Request(user, where.chat, work, None if place is None else place.chat, refuse)
+            work = partial(self._answer_press, query, data, where, place)
+        return Request(user, where.chat, work, chat, partial(self._sender.alert, query))
 
     async def _answer_press(self, query: CallbackQuery, data: str, where: Where, place: Place | None) -> None:
         began = self._sender.clock.time()
-        async with self._busy(place, query):
+        async with self._sender.busy(place, query):
             reply = await self._commands.press(data, where)
         waits = self._sender.clock.time() < began + BUSY_AFTER_SECONDS
-        private, text = reply.private or reply.kind is Kind.REFUSAL, render(reply)
-        if private and waits and (reply.kind is Kind.REFUSAL or utf16_length(text) <= MAX_ALERT):
-            await self._sender.answer_press(query, text, alert=True)
+        refused = reply.kind is Kind.REFUSAL
+        if waits and (refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)):
+            await self._sender.alert(query, reply)
             return
         if waits:
             await self._sender.answer_press(query)
         if place is not None:
             await self._sender.send(place, reply)
-        elif query.inline_message_id is not None and not private:
+        elif query.inline_message_id is not None and not (refused or reply.private):
             await self._sender.edit_inline(query.inline_message_id, reply)
 
-    @asynccontextmanager
-    async def _busy(self, place: Place | None, query: CallbackQuery | None = None) -> AsyncIterator[None]:
-        """Shows that the bot is busy while the block runs."""
-        task = asyncio.create_task(self._sender.show_busy(place, query))
-        try:
-            yield
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+    def _inline_query(self, query: InlineQuery) -> Request | None:
+        user = query.from_user.id
+        waiting = user in self._typing
+        self._typing[user] = query
+        # Counted apart from what the user asks for: typing must not fill their queue.
+        return None if waiting else Request(("typing", user), INLINE, partial(self._offer, user))
+
+    async def _offer(self, user: int) -> None:
+        await self._sender.answer_inline(self._typing.pop(user))
+
+    def _chosen(self, chosen: ChosenInlineResult) -> Request | None:
+        if chosen.inline_message_id is None:
+            log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
+            return None
+        user, edit = str(chosen.from_user.id), partial(self._sender.edit_inline, chosen.inline_message_id)
+        ask, where = parse(INLINE_COMMAND, chosen.query.strip()), _where(None, user, chosen.from_user)
+
+        async def work() -> None:
+            await edit(await self._commands.handle(ask, where))
+
+        return Request(user, INLINE, work, refuse=edit)
+
+
+def _where(place: Place | None, user: str, author: User | None) -> Where:
+    """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
+    locale = "" if author is None else author.language_code or ""
+    if place is None:
+        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}")
+    return Where(PLATFORM, place.key, user, locale)
 
 
 def _sender(message: Message) -> str | None:
@@ -170,9 +188,8 @@ def _sender(message: Message) -> str | None:
 def _presser(query: CallbackQuery) -> str:
     """As whom a user presses a button: as themselves, but under a text that a chat asked for, as that chat.
 
-    A press always comes from a user (https://core.telegram.org/bots/api#callbackquery); no one can press in the name
-    of a group or channel, nor can the bot find out who wrote in it. So every user who sees the button may press it.
-    Chats have negative numbers.
+    A press always comes from a user (https://core.telegram.org/bots/api#callbackquery), nor can the bot find out who
+    wrote in the name of a chat. So every user who sees the button may press it. Chats have negative numbers.
     """
     button = buttons.decode(query.data or "")
     return button.owner if button is not None and _GROUP.fullmatch(button.owner) else str(query.from_user.id)

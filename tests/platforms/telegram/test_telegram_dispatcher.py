@@ -15,6 +15,7 @@ from telegram_support import (
 
 from bot.core import admission, messages
 from bot.core.admission import MAX_USER_REQUESTS
+from bot.core.reply import Reply
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram import dispatcher
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
@@ -170,8 +171,8 @@ async def test_a_group_that_exceeds_its_message_limit_is_refused(
                 await group.send("/temperature", by=user)
             press = await users[0].press(message, "Again")
         assert await press.answer() == (messages.CHAT_FULL, True)
-        texts = [(await clock.pass_until(group.next_message(), 10)).text for _ in range(3)]
-        assert sum(text.startswith("You have no temperature") for text in texts) == 2
+        texts = [(await clock.pass_until(group.next_message(), 10)).text for _ in range(4)]
+        assert sum(text.startswith("You have no temperature") for text in texts) == 3
         assert messages.CHAT_FULL in texts
         await clock.advance(90)
         await group.send("/help", by=users[7])
@@ -183,7 +184,7 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
     scripted: ScriptedCommands, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "MAX_REFUSALS", 2)
-    clock, limits = ManualClock(), Limits(overall=Rate(4, 3.0))
+    clock, limits = ManualClock(), Limits(overall=Rate(4, 2.0))
     async with timed(scripted, clock, limits) as (server, _):
         chats = [server.private(server.user(f"User {number}")) for number in range(8)]
         with server.gathered():
@@ -249,8 +250,8 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         await resume.wait()
         done.append(1)
 
-    async def refuse(reason: str) -> None:
-        refused.append(reason)
+    async def refuse(reply: Reply) -> None:
+        refused.append(reply.text)
 
     async with asyncio.TaskGroup() as group:
         requests = Dispatcher(group, RateLimiter(), on_failure=lambda: None)

@@ -29,7 +29,7 @@ def _no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 async def transport() -> AsyncIterator[Transport]:
-    async with Transport(connections=2, proxy=None, read_timeout=1.0) as transport:
+    async with Transport(connections=2, proxy=None, read_seconds=1.0) as transport:
         yield transport
 
 
@@ -109,7 +109,7 @@ async def test_a_request_that_finds_no_connection_has_not_arrived(
 ) -> None:
     url = f"{server.url}/bot{TOKEN}/getMe"
     monkeypatch.setattr(bot_client, "POOL_SECONDS", 0.1)
-    async with Transport(connections=1, proxy=None, read_timeout=20.0) as transport:
+    async with Transport(connections=1, proxy=None, read_seconds=20.0) as transport:
         held = server.hold(times=1)
         first = asyncio.create_task(transport.post(url))
         await held.met()

@@ -1,4 +1,4 @@
-"""Updates by webhook: requests of Telegram's to a small HTTP server. TLS in front of it is the operator's part."""
+"""Updates by long polling or by webhook. TLS in front of the webhook's port is the operator's part."""
 
 from __future__ import annotations
 
@@ -11,28 +11,78 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from telegram.error import InvalidToken
+from telegram.error import Conflict, InvalidToken, RetryAfter
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import Clock
 from bot.logs import format_error
 from bot.net.http_server import listening
-from bot.platforms.telegram.bot_client import BotClient
+from bot.platforms.telegram.bot_client import POLL_SECONDS, BotClient
+from bot.platforms.telegram.rate_limit import seconds
 from bot.platforms.telegram.updates import WANTED
+from generator.backoff import Backoff
 
+BACKOFF: Final = Backoff(first=1.0, longest=30.0)
+"""Between failed polls."""
+CONFLICT_BACKOFF: Final = Backoff(first=20.0, longest=40.0)
+"""While another process polls with the same token: each poll ends the other's, so both must poll rarely."""
+CONFLICT_OVER_SECONDS: Final = 120.0
+"""Without another conflict, which is more than both pauses together: then the other process is gone."""
+CONFLICT: Final = "another process uses this token (409 Conflict); stop it, or give this one the token of another bot"
 SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
 """https://core.telegram.org/bots/api#setwebhook"""
 CHECK_SECONDS: Final = 60.0
 """Between two health checks of the webhook."""
+Handler = Callable[[dict[str, Any]], None]
 log = logging.getLogger(__name__)
+
+
+class Polling:
+    """Requests updates in a loop. The library's `Updater` does too, but does not report a revoked token."""
+
+    def __init__(self, bot: BotClient, handle: Handler, clock: Clock) -> None:
+        self._bot = bot
+        self._handle = handle
+        self._clock = clock
+        self.problem = ""
+        """Why no updates arrive; empty when they do."""
+
+    async def run(self) -> None:
+        """Receives until cancelled, and retries with backoff. Raises `InvalidToken`."""
+        await self._bot.delete_webhook()  # a webhook of an earlier run would make every poll fail with 409
+        offset = failures = 0
+        conflict_until = 0.0
+        while True:
+            # After another failure the first poll returns at once, to learn that all is well again.
+            wait = 0 if failures and self.problem != CONFLICT else POLL_SECONDS
+            try:
+                for update in await self._bot.updates(offset=offset, wait=wait, allowed=WANTED):
+                    self._handle(update)
+                    offset = max(offset, update["update_id"] + 1)
+            except InvalidToken:
+                raise
+            except Exception as error:  # noqa: BLE001 - the next answer may be one that the library can read
+                failures += 1
+                pause = BACKOFF.pause(failures)
+                if isinstance(error, RetryAfter):
+                    pause = seconds(error.retry_after)
+                if isinstance(error, Conflict):
+                    pause = CONFLICT_BACKOFF.pause(failures)
+                    conflict_until = self._clock.time() + CONFLICT_OVER_SECONDS
+                    if self.problem != CONFLICT:
+                        log.error("polling.conflict reason=%s", CONFLICT)
+                self.problem = CONFLICT if self._clock.time() < conflict_until else format_error(error)
+                await self._clock.sleep(pause)
+            else:
+                failures = 0
+                if self._clock.time() >= conflict_until:  # polls succeed between two conflicts
+                    self.problem = ""
 
 
 class Webhook:
     """An HTTP server that is registered with setWebhook; getWebhookInfo tells whether it still is."""
 
-    def __init__(
-        self, bot: BotClient, handle: Callable[[dict[str, Any]], None], clock: Clock, settings: TelegramSection
-    ) -> None:
+    def __init__(self, bot: BotClient, handle: Handler, clock: Clock, settings: TelegramSection) -> None:
         self._bot = bot
         self._handle = handle
         self._clock = clock
@@ -46,7 +96,7 @@ class Webhook:
     async def run(self) -> None:
         """Receives until cancelled. Raises `CannotListen`, and what the first setWebhook raises."""
         settings = self._settings
-        app = web.Application()  # updates of at most 1 MiB; Telegram's are a few kilobytes
+        app = web.Application()  # takes at most 1 MiB; Telegram's updates are a few kilobytes
         app.router.add_post(urlsplit(settings.webhook_url).path or "/", self._receive)
         async with listening(app, settings.webhook_host, settings.webhook_port):
             await self._register()
