@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from generator import files
 from generator.dependencies import how_to_install
 from generator.errors import WeightsError
-from generator.training.cli import Options, parse
-from generator.training.corpus import CorpusError
-from generator.training.run import Run, RunError, new_run, resumed_run
+from generator.training import TrainingError
+from generator.training.cli import parse
+from generator.training.run import Run, prepare
 from generator.weights.versions import activate
 
 
@@ -30,8 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if options.plan:
             print(run.plan())
         else:
-            train(run, options.out, make_current=not options.no_activate)
-    except (CorpusError, RunError, WeightsError) as error:
+            train(run)
+    except (TrainingError, WeightsError) as error:
         print(f"train.py: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
@@ -47,55 +46,42 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def prepare(options: Options) -> Run:
-    """Reads and checks everything that the run needs; writes nothing and loads no TensorFlow."""
-    from generator.training.progress import download_bar  # noqa: PLC0415 - rich belongs to the extra
-
-    return (new_run if options.resume is None else resumed_run)(options, download_bar)
-
-
-def train(run: Run, out: Path, *, make_current: bool) -> None:
-    """Runs from the last checkpoint to a version in `out`. Raises `RunError` or `WeightsError`."""
+def train(run: Run) -> None:
+    """Runs from the last checkpoint to a version. Raises `TrainingError`, `WeightsError` or `OSError`."""
     # TensorFlow takes seconds to import. --help, --plan and wrong arguments do not wait for it.
     from generator.training import progress  # noqa: PLC0415
     from generator.training.backend import keras  # noqa: PLC0415
     from generator.training.checkpoint import TrainingState  # noqa: PLC0415
-    from generator.training.loop import Stage, learn  # noqa: PLC0415
+    from generator.training.loop import learn  # noqa: PLC0415
     from generator.training.model import transfer_weights  # noqa: PLC0415
     from generator.training.publish import publish  # noqa: PLC0415
 
-    settings, preset, corpus = run.settings, run.preset, run.corpus
-    keras.mixed_precision.set_global_policy("mixed_bfloat16" if settings.dtype == "bfloat16" else "float32")
+    options, corpus = run.options, run.corpus
+    keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")
 
     # The start: random numbers, or the weights of a version, mapped to the vocabulary of the corpus.
     start = None
-    if settings.start_from is not None:
-        start = transfer_weights(Path(settings.start_from), corpus.vocabulary)
+    if options.start_from is not None:
+        start = transfer_weights(Path(options.start_from), corpus.vocabulary)
     run.save_settings()
-    progress.print_run(run)
-    if settings.start_from is not None:
-        progress.print_start(Path(settings.start_from), corpus.vocabulary)
+    progress.show(run.plan())
 
     # Pretraining: other texts, if any were named.
-    pretraining = replace(preset.pretraining, epochs=settings.pretrain_epochs)
     pretrained = TrainingState()
-    if len(text := run.pretraining_text):
-        stage = Stage(text, preset.fitted(len(text)), pretraining, run.folder / "pretraining")
-        pretrained = learn(stage, settings, corpus, start)
+    if run.pretraining is not None:
+        pretrained = learn(run.pretraining, options, corpus, start)
         start = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
-    config = replace(preset.training if start is None else preset.fine_tuning, epochs=settings.epochs)
-    stage = Stage(corpus.training, preset.fitted(len(corpus.training)), config, run.folder, run.rehearsal_text)
-    state = learn(stage, settings, corpus, start)
+    state = learn(run.training, options, corpus, start)
 
     # The version: exported, measured, and added to the weights folder by one rename.
-    used = replace(stage.preset, training=config, pretraining=pretraining)
-    manifest, folder = publish(settings, used, corpus, pretrained, state, out)
+    manifest = publish(run, pretrained, state)
     progress.print_result(manifest)
-    if make_current:
-        activate(out, settings.name)
-    print(f"{folder}: {'now the current version' if make_current else 'CURRENT left as it was'}")
+    out = Path(options.out)
+    if not options.no_activate:
+        activate(out, options.name)
+    print(f"{out / options.name}: {'CURRENT left as it was' if options.no_activate else 'now the current version'}")
 
 
 if __name__ == "__main__":

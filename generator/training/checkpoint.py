@@ -9,18 +9,17 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
 from generator import files
+from generator.training import TrainingError
 from generator.training.backend import keras
 from generator.training.onnx_export import FloatWeights
-from generator.training.run import RunError
 
 _CHECKPOINT: Final = "checkpoint.safetensors"
-_NOTES: Final = "progress"
-"""Key of the metadata that holds `_Notes`."""
+_HISTORY: Final = "history"
+"""Key of the metadata that holds the history and the best epoch."""
 
 
 class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -38,11 +37,6 @@ class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
     characters: int = 0
 
 
-class _Notes(msgspec.Struct, frozen=True):
-    history: list[Epoch]
-    best_epoch: int
-
-
 @dataclass(slots=True)
 class TrainingState:
     """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch."""
@@ -57,68 +51,54 @@ class TrainingState:
         return min((row.valid_bits_per_character for row in self.history), default=math.inf)
 
     @property
-    def seconds(self) -> float:
+    def seconds(self) -> int:
         """How long the epochs took."""
-        return sum(row.seconds for row in self.history)
+        return round(sum(row.seconds for row in self.history))
 
     @property
     def characters(self) -> int:
         """How many characters the epochs read."""
         return sum(row.characters for row in self.history)
 
-    @property
-    def epochs(self) -> int:
-        """The number of finished epochs."""
-        return len(self.history)
-
 
 def save_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> None:
     """Writes model, optimiser, random generators and state atomically: a kill or a full disk leaves the last one.
 
-    Raises `RunError`.
+    Raises `OSError`.
     """
-    tensors = {f"{kind}.{i:03d}": array for kind, i, array in _arrays(model)}
+    tensors = {
+        name: np.asarray(keras.ops.convert_to_numpy(variable), order="C") for name, variable in _variables(model)
+    }
     tensors |= {f"best.{name}": array for name, array in state.best.items()}
-    notes = msgspec.json.encode(_Notes(state.history, state.best_epoch)).decode()
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        files.replace(folder / _CHECKPOINT, save(tensors, {_NOTES: notes}))
-    except OSError as error:
-        raise RunError(
-            f"{folder}: epoch {state.epochs} could not be saved: {files.reason(error)};"
-            " fix that and continue with --resume"
-        ) from error
+    history = msgspec.json.encode((state.history, state.best_epoch)).decode()
+    folder.mkdir(parents=True, exist_ok=True)
+    files.replace(folder / _CHECKPOINT, save(tensors, {_HISTORY: history}))
 
 
 def load_checkpoint(folder: Path, model: keras.Model) -> TrainingState:
-    """Restores the model from the last checkpoint; without one the run starts from its beginning. Raises `RunError`."""
+    """Restores the model from the last checkpoint; without one the run starts from its beginning.
+
+    Raises `TrainingError`.
+    """
     path = folder / _CHECKPOINT
     if not path.exists():
         return TrainingState()
-    try:
-        with safe_open(path, framework="numpy") as file:
-            notes = msgspec.json.decode(file.metadata()[_NOTES], type=_Notes)
-            tensors: dict[str, NDArray[Any]] = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (safe_open is no mapping)
-    except (OSError, SafetensorError, ValueError, KeyError) as error:
-        raise RunError(f"{path}: not a readable checkpoint ({error}); start a new run") from error
     # The optimiser makes its variables when it first sees the model's.
     model.optimizer.build(model.trainable_variables)
-    for kind, i, array in _arrays(model):
-        saved = tensors.get(f"{kind}.{i:03d}")
-        if saved is None or saved.shape != array.shape:
-            raise RunError(f"{path}: made by another version of this program; start a new run")
-        _variables(model)[kind][i].assign(saved)
-    best = {name.removeprefix("best."): array for name, array in tensors.items() if name.startswith("best.")}
-    return TrainingState(notes.history, notes.best_epoch, best)
+    try:
+        with safe_open(path, framework="numpy") as file:
+            history, best_epoch = msgspec.json.decode(file.metadata()[_HISTORY], type=tuple[list[Epoch], int])
+            for name, variable in _variables(model):
+                variable.assign(file.get_tensor(name))
+            best = {name[5:]: file.get_tensor(name) for name in file.keys() if name.startswith("best.")}  # noqa: SIM118 (safe_open is no mapping)
+    except (OSError, SafetensorError, ValueError, KeyError) as error:
+        raise TrainingError(f"{path}: not a checkpoint of this run ({error}); start a new run") from error
+    return TrainingState(history, best_epoch, best)
 
 
-def _variables(model: keras.Model) -> dict[str, list[Any]]:
-    return {"model": model.variables, "optimizer": model.optimizer.variables}
-
-
-def _arrays(model: keras.Model) -> list[tuple[str, int, NDArray[Any]]]:
+def _variables(model: keras.Model) -> list[tuple[str, Any]]:
     return [
-        (kind, i, np.asarray(keras.ops.convert_to_numpy(variable), order="C"))
-        for kind, variables in _variables(model).items()
+        (f"{kind}.{i:03d}", variable)
+        for kind, variables in (("model", model.variables), ("optimizer", model.optimizer.variables))
         for i, variable in enumerate(variables)
     ]

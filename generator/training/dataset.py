@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.presets import SHUFFLE_BUFFER, WINDOW_STRIDE, Order, Preset, TrainingConfig
+from generator.training.presets import WINDOW_STRIDE, Order, Preset
 from generator.vocabulary import Indices
 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
@@ -18,11 +18,8 @@ Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 
 def batches(text: Indices, preset: Preset, order: Order, random: np.random.Generator) -> Iterator[Batch]:
     """Yields one epoch in that order; always `steps_per_epoch` batches."""
-    if order == "shuffled":
-        return _shuffled(text, preset, random)
-    if order == "windows":
-        return _windows(text, preset, random)
-    return _contiguous(text, preset, random)
+    read = {"shuffled": _shuffled, "windows": _windows}.get(order, _contiguous)
+    return read(text, preset, random)
 
 
 def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
@@ -34,18 +31,11 @@ def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
     return (_stream_length(characters, preset) - 1) // preset.steps
 
 
-def part_for_epoch(text: Indices, config: TrainingConfig, epoch: int) -> Indices:
-    """Returns what the epoch, counted from 1, reads: the whole text, or its next part when it is read once."""
-    if config.order != "once":
-        return text
-    return text[(epoch - 1) * len(text) // config.epochs : epoch * len(text) // config.epochs]
-
-
 def _shuffled(text: Indices, preset: Preset, random: np.random.Generator) -> Iterator[Batch]:
-    """The classic order: sequences of steps + 1 characters end to end, drawn at random from a buffer."""
+    """The classic order: sequences of steps + 1 characters end to end, drawn at random."""
     length = preset.steps + 1
     sequences = text[: len(text) // length * length].reshape(-1, length).astype(np.int32)
-    order = _through_buffer(len(sequences), SHUFFLE_BUFFER, random)
+    order = random.permutation(len(sequences))
     for first in range(0, len(order) - preset.batch + 1, preset.batch):
         chosen = sequences[order[first : first + preset.batch]]
         yield chosen[:, :-1], chosen[:, 1:]
@@ -75,17 +65,3 @@ def _contiguous(text: Indices, preset: Preset, random: np.random.Generator) -> I
 def _stream_length(characters: int, preset: Preset) -> int:
     """Characters that one row reads, the last target included, wherever the text starts."""
     return (characters - preset.steps) // preset.batch
-
-
-def _through_buffer(count: int, size: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """0 … count-1 in the order in which a shuffle buffer of that size yields them."""
-    if count <= size:
-        return random.permutation(count)
-    buffer = np.arange(size)
-    order = np.empty(count, np.int64)
-    for following in range(size, count):
-        place = random.integers(size)
-        order[following - size] = buffer[place]
-        buffer[place] = following
-    order[count - size :] = random.permutation(buffer)
-    return order

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from generator.training import TrainingError
+
 Order = Literal["shuffled", "contiguous", "windows", "once"]
 Count = Annotated[int, Meta(ge=1)]
 Rate = Annotated[float, Meta(ge=0.0)]
@@ -17,15 +19,9 @@ _LEAST_STEPS: Final = 40
 _USUAL_STEPS: Final = 84
 """In an epoch of nietzsche.txt, read in 64 rows by 100 characters."""
 _GATES: Final = {"lstm": 4, "gru": 3, "window": 4, "ngram": 4}
-SHUFFLE_BUFFER: Final = 10_000
-"""Sequences in the shuffle buffer, as in the classic recipe's `Dataset.shuffle(10000)`."""
 WINDOW_LENGTH: Final = 40
 WINDOW_STRIDE: Final = 3
 """Characters in a window, and between the starts of two windows, as in the older Keras examples."""
-
-
-class OverrideError(Exception):
-    """A hyperparameter cannot be overridden in this way; the message says what can be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +157,7 @@ class Preset:
     def overridden(self, settings: Mapping[str, str]) -> Preset:
         """Returns this recipe with hyperparameters replaced: `units`, `pretraining.epochs`, or `learning_rate` in all.
 
-        Raises `OverrideError`.
+        Raises `TrainingError`.
         """
         values: dict[str, Any] = msgspec.to_builtins(self)
         for name, value in settings.items():
@@ -170,13 +166,13 @@ class Preset:
             targets = [values] if key in _SIZES and not stage else [values[each] for each in stages]
             if stage not in {"", *_STAGES} or key not in targets[0] or key in _FIXED:
                 known = ", ".join([*sorted(_SIZES), *values["training"]])
-                raise OverrideError(f"--set {name}: no such hyperparameter; there are {known}")
+                raise TrainingError(f"--set {name}: no such hyperparameter; there are {known}")
             for target in targets:
                 target[key] = value.split(",") if isinstance(target[key], list | tuple) else value
         try:
             return msgspec.convert(values, Preset, strict=False)
         except msgspec.ValidationError as error:
-            raise OverrideError(f"--set: {error}") from error
+            raise TrainingError(f"--set: {error}") from error
 
 
 _STAGES: Final = ("training", "pretraining", "fine_tuning")

@@ -14,11 +14,10 @@ from generator.training.architectures import describe, step_model
 from generator.training.architectures.ngrams import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
-from generator.training.corpus import SPLIT, Corpus
+from generator.training.corpus import SPLIT
 from generator.training.model import as_stored, parameters, to_bytes
-from generator.training.presets import Preset
 from generator.training.report import curve_png, history_csv
-from generator.training.run import RunSettings
+from generator.training.run import Run
 from generator.training.samples import shaded_samples
 from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
@@ -34,67 +33,67 @@ _SIZES: Final = ("embedding", "units", "layers", "dense", "batch", "steps", "ngr
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
-def publish(  # noqa: PLR0917 (the parts of a run, in its order)
-    settings: RunSettings, preset: Preset, corpus: Corpus, pretrained: TrainingState, state: TrainingState, out: Path
-) -> tuple[Manifest, Path]:
-    """Exports and measures the best epoch, and adds the version; returns its manifest and folder.
+def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manifest:
+    """Exports and measures the best epoch, and adds the version; returns its manifest.
 
-    `preset` is as it was used. Both the served form and the float figures are made from the float weights as they are
-    stored. Raises `WeightsError`.
+    Both the served form and the float figures are made from the float weights as they are stored. Raises
+    `WeightsError` or `OSError`.
     """
+    options, corpus, stage = run.options, run.corpus, run.training
     weights = as_stored(state.best)
     served = step_model(weights, quantised=True)
-    metrics = _measure(served, corpus, "") | _measure(step_model(weights, quantised=False), corpus, "float_")
-    architecture = describe(preset)
-    files = {
+    network = Network(served, len(corpus.vocabulary))
+    with progress.measuring():
+        metrics = {
+            f"{form}{split}_bits_per_character": round(bits_per_character(measured, characters), 4)
+            for form, measured in (
+                ("", network),
+                ("float_", Network(step_model(weights, quantised=False), len(corpus.vocabulary))),
+            )
+            for split, characters in (("valid", corpus.splits[1]), ("test", corpus.splits[2]))
+        }
+    texts = shaded_samples(network, corpus, options.seed)
+    title = f"{corpus.name}: {describe(stage.preset)}"
+    contents = {
         MODEL: served,
         FLOAT_WEIGHTS: to_bytes(weights),
         "history.csv": history_csv(state.history),
-        "curve.png": curve_png(
-            state.history,
-            state.best_epoch,
-            f"{corpus.name}: {architecture}",
-            shaded_samples(Network(served, len(corpus.vocabulary)), corpus, settings.seed),
-            pretraining=pretrained.history,
-            hard_wrapped=corpus.hard_wrapped,
-        ),
-    }
-    recipe = {
-        **{name: getattr(preset, name) for name in _SIZES},
-        **dataclasses.asdict(preset.training),
+        "curve.png": curve_png(state, title, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
     }
     manifest = Manifest(
         format=FORMAT,
-        version=settings.name,
-        architecture=architecture,
-        preset=settings.preset,
+        version=options.name,
+        architecture=describe(stage.preset),
+        preset=options.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,
         corpus=CorpusNote(corpus.name, len(corpus.text), corpus.sha256),
         split=SPLIT,
-        training=recipe
-        | {
+        training={
+            **{name: getattr(stage.preset, name) for name in _SIZES},
+            **dataclasses.asdict(stage.config),
             "best_epoch": state.best_epoch,
-            "seconds": round(state.seconds),
-            "seed": settings.seed,
-            "dtype": settings.dtype,
-            "pretrain": [Path(name).name for name in settings.pretrain],
-            "pretraining": dataclasses.asdict(preset.pretraining) if settings.pretrain else None,
-            "pretraining_seconds": round(pretrained.seconds),
-            "texts": [_text_note(Path(name)) for name in dict.fromkeys((*settings.pretrain, *settings.rehearse))],
-            "rehearse": [Path(name).name for name in settings.rehearse],
+            "seconds": state.seconds,
+            "seed": options.seed,
+            "dtype": options.dtype,
+            "pretrain": [Path(name).name for name in options.pretrain],
+            "pretraining": run.pretraining and dataclasses.asdict(run.pretraining.config),
+            "pretraining_seconds": pretrained.seconds,
+            "texts": [_text_note(Path(name)) for name in dict.fromkeys((*options.pretrain, *options.rehearse))],
+            "rehearse": [Path(name).name for name in options.rehearse],
             "characters_read": {"pretraining": pretrained.characters, "corpus": state.characters},
             "ngrams": ngram_note(weights),
-            "start_from": Path(settings.start_from).name if settings.start_from else None,
+            "start_from": run.start and run.start.version,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
         metrics=metrics,
-        files={name: hashlib.sha256(content).hexdigest() for name, content in files.items()},
+        files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         license=_LICENSES.get(corpus.sha256, f"{corpus.name}: known to the person who trained on it"),
         lowercase=corpus.lowercase,
         hard_wrapped=corpus.hard_wrapped,
     )
-    return manifest, add_version(out, files, manifest)
+    add_version(Path(options.out), contents, manifest)
+    return manifest
 
 
 def _text_note(path: Path) -> dict[str, str | int]:
@@ -104,12 +103,3 @@ def _text_note(path: Path) -> dict[str, str | int]:
         "characters": len(content.decode("utf-8-sig")),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-
-
-def _measure(model: bytes, corpus: Corpus, prefix: str) -> dict[str, float]:
-    network = Network(model, len(corpus.vocabulary))
-    metrics = {}
-    for split, characters in (("valid", corpus.validation), ("test", corpus.test)):
-        with progress.measuring(f"{'float' if prefix else 'served'}, {split}"):
-            metrics[f"{prefix}{split}_bits_per_character"] = round(bits_per_character(network, characters), 4)
-    return metrics

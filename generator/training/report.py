@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 from PIL import Image
 
 from generator.scoring import heatmap
-from generator.training.checkpoint import Epoch
+from generator.training.checkpoint import Epoch, TrainingState
 from generator.types import Surprisal
 
 COLUMNS: Final = (
@@ -32,10 +32,8 @@ _INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
 _STRONG: Final = "#a3341f"
 _GRAY: Final = "#8a8a8a"
 
-History = Sequence[Epoch]
 
-
-def history_csv(history: History) -> bytes:
+def history_csv(history: Sequence[Epoch]) -> bytes:
     """Returns one line per epoch; training figures are with dropout, validation figures of the served form without."""
     text = io.StringIO(newline="")
     columns = [name for name in COLUMNS if all(getattr(row, name) is not None for row in history)]
@@ -47,11 +45,10 @@ def history_csv(history: History) -> bytes:
 
 
 def curve_png(
-    history: History,
-    best_epoch: int,
+    state: TrainingState,
     title: str,
-    texts: Sequence[tuple[str, Surprisal]] = (),
-    pretraining: History = (),
+    texts: Sequence[tuple[str, Surprisal]],
+    pretraining: Sequence[Epoch] = (),
     *,
     hard_wrapped: bool,
 ) -> bytes:
@@ -59,9 +56,12 @@ def curve_png(
 
     The epochs of pretraining come first. `texts` and `hard_wrapped` as in `heatmap.draw`.
     """
-    curves = _curves(history, best_epoch, title, pretraining)
-    if not texts:
-        return heatmap.png(curves)
+    font_manager.fontManager.addfont(heatmap.FONT)  # the font of the texts below
+    family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
+    with rc_context({"font.family": [family, "sans-serif"], "axes.labelsize": 15, "legend.fontsize": 15}):
+        content = io.BytesIO()
+        _figure([*pretraining, *state.history], len(pretraining), state.best_epoch, title).savefig(content)
+    curves = Image.open(content).convert("RGB")
     shaded = heatmap.draw(texts, hard_wrapped=hard_wrapped)
     picture = Image.new("RGB", (heatmap.WIDTH, curves.height + shaded.height), heatmap.PAPER)
     picture.paste(curves, (0, 0))
@@ -70,21 +70,12 @@ def curve_png(
     return heatmap.png(picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
 
 
-def _curves(history: History, best_epoch: int, title: str, pretraining: History) -> Image.Image:
-    font_manager.fontManager.addfont(heatmap.FONT)  # the font of the texts below
-    family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
-    with rc_context({"font.family": [family, "sans-serif"]}):
-        picture = io.BytesIO()
-        _figure(history, best_epoch, title, pretraining).savefig(picture, format="png")
-    return Image.open(picture).convert("RGB")
-
-
-def _figure(history: History, best_epoch: int, title: str, pretraining: History) -> Figure:
+def _figure(rows: list[Epoch], before: int, best_epoch: int, title: str) -> Figure:
+    """The first `before` rows are of pretraining."""
     paper = f"#{bytes(heatmap.PAPER).hex()}"
     margins = ConstrainedLayoutEngine(rect=(0.03, 0.0, 0.93, 0.96))
     figure = Figure(_INCHES, dpi=_DOTS_PER_INCH, layout=margins, facecolor=paper)
     axes = figure.add_subplot(facecolor=paper)
-    rows, before = [*pretraining, *history], len(pretraining)
     epochs = list(range(1, len(rows) + 1))
     trained = [row.train_bits_per_character for row in rows]
     validated = [row.valid_bits_per_character for row in rows]

@@ -25,11 +25,7 @@ SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
 SHADED_LENGTH: Final = 280
 """Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
 2,560 pixels to which Telegram shrinks photos."""
-_EARLIEST_END: Final = 0.5
-"""Share of the length after which it may end."""
-_PROMPT_WORDS: Final = 3
-_LONGEST_PROMPT: Final = 40
-_SPACE: Final = re.compile(r"\s+")
+_FIRST_WORDS: Final = re.compile(r"\S{1,40}(\s\S{1,20}){0,2}")
 
 
 def random_prompt(text: str, random: np.random.Generator) -> str:
@@ -59,34 +55,20 @@ def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[st
     """
     vocabulary = corpus.vocabulary
     random = np.random.default_rng(seed)
-    before, prompt = _prompt(vocabulary.decode(corpus.validation), random)
-    written, bits = _draw(network, vocabulary.encode(before + prompt), SHADED_TEMPERATURES, random, SHADED_LENGTH)
+    text = vocabulary.decode(corpus.splits[1])
+    words = list(_FIRST_WORDS.finditer(text))
+    first = [match for match in words if ends_sentence(text[: match.start()].rstrip())] or words
+    chosen = first[int(random.integers(len(first)))]
+    read = vocabulary.encode(text[max(0, chosen.start() - CONTEXT) : chosen.end()])
+    written, bits = _draw(network, read, SHADED_TEMPERATURES, random, SHADED_LENGTH)
     found = []
-    for row, temperature in enumerate(SHADED_TEMPERATURES):
-        text = vocabulary.decode(written[row])
-        text = text[: _end(text)]
-        found.append(
-            (f"temperature {temperature:g}", Surprisal(text, tuple(bits[row, : len(text)].tolist()), given=prompt))
-        )
+    for temperature, row, row_bits in zip(SHADED_TEMPERATURES, written, bits, strict=True):
+        text = vocabulary.decode(row)
+        ends = [space.start() for space in re.finditer(r"\s+", text) if space.start() >= SHADED_LENGTH // 2]
+        end = ([end for end in ends if ends_sentence(text[:end])] or ends or [len(text)])[-1]
+        surprisal = Surprisal(text[:end], tuple(row_bits[:end].tolist()), given=chosen[0])
+        found.append((f"temperature {temperature:g}", surprisal))
     return found
-
-
-def _prompt(text: str, random: np.random.Generator) -> tuple[str, str]:
-    """The first words of a random sentence, and up to `CONTEXT` characters before them. The second is never empty."""
-    spaces = [space for space in _SPACE.finditer(text) if space.end() < len(text)]
-    starts = [space.end() for space in spaces if ends_sentence(text[: space.start()])]
-    starts = starts or [space.end() for space in spaces] or [0]
-    start = starts[int(random.integers(len(starts)))]
-    ends = [space.start() for space in spaces if start < space.start() <= start + _LONGEST_PROMPT]
-    end = ends[min(_PROMPT_WORDS, len(ends)) - 1] if ends else start + _PROMPT_WORDS
-    return text[max(0, start - CONTEXT) : start], text[start:end]
-
-
-def _end(text: str) -> int:
-    """Where the text ends: after its last sentence, else after its last word, unless that is too early."""
-    spaces = [space.start() for space in _SPACE.finditer(text) if space.start() >= SHADED_LENGTH * _EARLIEST_END]
-    sentences = [end for end in spaces if ends_sentence(text[:end])]
-    return (sentences or spaces or [len(text)])[-1]
 
 
 def _draw(

@@ -170,9 +170,10 @@ def test_training_reports_a_full_disk_and_resumes_when_there_is_space(
         run = weights / ".training" / "cats"
         command = ["--corpus", str(book), "--preset", "small", "--dtype", "float32", "--epochs", "1", "--name", "cats"]
         with leaving(weights, 1 << 20):  # a checkpoint takes more
-            assert train.main([*command, "--out", str(weights)]) == 2
+            assert train.main([*command, "--out", str(weights)]) == 1
         said = capsys.readouterr().err.splitlines()[-1]
-        assert said.startswith(f"train.py: {run}: epoch 1 could not be saved: no space left on device; ")
+        assert said.startswith("train.py: ")
+        assert "no space left on device; fix that and continue with --resume" in said
         assert [path.name for path in run.iterdir()] == ["settings.json"]
 
         with leaving(weights, 3 << 19):  # enough for the checkpoint, but not for the version as well

@@ -315,10 +315,9 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     # Its figures are those of what is served; samples came at the recipe's own temperatures.
     model = load_model(tmp_path)
     manifest = model.weights.manifest
-    corpus = read_corpus(book)
-    assert manifest.lowercase == (preset == "window")
+    corpus = read_corpus(book, lowercase=preset == "window")
+    assert manifest.lowercase == corpus.lowercase
     assert manifest.corpus.sha256 == corpus.sha256
-    corpus = corpus.lowered() if manifest.lowercase else corpus
     assert manifest.vocabulary == corpus.vocabulary
     assert bits_per_character(model.network, corpus.splits[1]) == pytest.approx(
         manifest.metrics["valid_bits_per_character"], abs=1e-4

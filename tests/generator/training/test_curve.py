@@ -12,10 +12,11 @@ from msgspec import structs
 from PIL import Image
 
 from generator.training.architectures import step_model
-from generator.training.checkpoint import Epoch
+from generator.training.checkpoint import Epoch, TrainingState
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.report import curve_png, history_csv
 from generator.training.samples import SHADED_LENGTH, SHADED_TEMPERATURES, shaded_samples
+from generator.types import Surprisal
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
@@ -42,7 +43,7 @@ def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, w
     found = shaded_samples(network, book, seed=3)
     assert [label for label, _ in found] == [f"temperature {t}" for t in SHADED_TEMPERATURES]
     for _, surprise in found:
-        assert surprise.given in book.vocabulary.decode(book.validation)
+        assert surprise.given in book.vocabulary.decode(book.splits[1])
         assert surprise.given.startswith(("The philosopher is", "What is noble?", "Is it not"))
         assert SHADED_LENGTH * 0.4 < len(surprise.text) <= SHADED_LENGTH
         assert not surprise.text[-1].isspace()
@@ -50,7 +51,7 @@ def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, w
     again = shaded_samples(network, book, seed=3)
     assert [s.text for _, s in again] == [s.text for _, s in found]
     assert all(a.bits == b.bits for (_, a), (_, b) in zip(again, found, strict=True))
-    content = curve_png(HISTORY, 3, "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
+    content = curve_png(TrainingState(HISTORY, 3), "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
     picture = Image.open(io.BytesIO(content))
     assert (picture.format, picture.width) == ("PNG", 1080)
     assert 1200 < picture.height <= TELEGRAM_SHRINKS_FROM
@@ -67,17 +68,13 @@ def test_a_book_without_sentences_or_without_words_has_its_texts_too(text: str, 
     weights["output_bias"] = weights["output_bias"][:symbols]
     found = shaded_samples(Network(step_model(weights, quantised=True), symbols), corpus, seed=0)
     assert all(surprise.given and surprise.text and math.isfinite(surprise.mean) for _, surprise in found)
-    assert curve_png(HISTORY, 1, "book.txt", found, hard_wrapped=False).startswith(b"\x89PNG")
-
-
-def test_without_texts_the_picture_is_the_curves_alone() -> None:
-    picture = Image.open(io.BytesIO(curve_png(HISTORY[:1], 1, "Книга", hard_wrapped=True)))
-    assert picture.size == (1080, 672)
+    assert curve_png(TrainingState(HISTORY, 1), "book.txt", found, hard_wrapped=False).startswith(b"\x89PNG")
 
 
 def test_pretraining_is_part_of_the_curve() -> None:
-    with_it = curve_png(HISTORY, 3, "book.txt", pretraining=HISTORY[:2], hard_wrapped=True)
-    assert with_it != curve_png(HISTORY, 3, "book.txt", hard_wrapped=True)
+    state, texts = TrainingState(HISTORY, 3), [("0.7", Surprisal("Thus.", (1.0,) * 5))]
+    with_it = curve_png(state, "Книга", texts, HISTORY[:2], hard_wrapped=True)
+    assert with_it != curve_png(state, "Книга", texts, hard_wrapped=True)
 
 
 def test_accuracy_stands_in_the_history_where_it_is_known() -> None:

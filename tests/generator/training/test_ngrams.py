@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from generator.training.architectures import amx, ngrams, step_model
 from generator.training.architectures.ngrams import TABLE, NGrams, quantised_table
 from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
-from generator.training.dataset import batches, part_for_epoch
+from generator.training.dataset import batches
 from generator.training.model import (
     as_stored,
     build_model,
@@ -24,6 +25,7 @@ from generator.training.model import (
     to_bytes,
 )
 from generator.training.presets import PRESETS, Preset, TrainingConfig
+from generator.training.run import Stage
 from generator.vocabulary import Vocabulary
 
 VOCABULARY = Vocabulary.of("the cat sat on a mat, and THE dog did not.\n")
@@ -129,11 +131,12 @@ def test_a_version_keeps_the_table_once_in_its_model() -> None:
     np.testing.assert_array_equal(quantised_table(stored[TABLE]), quantised_table(back[TABLE]))
 
 
-def test_a_text_that_is_read_once_is_read_from_beginning_to_end() -> None:
-    config = replace(CONFIG, order="once", epochs=7)
-    text = np.arange(1000)
-    np.testing.assert_array_equal(np.concatenate([part_for_epoch(text, config, e) for e in range(1, 8)]), text)
-    assert part_for_epoch(text, CONFIG, 3) is text
+def test_a_text_that_is_read_once_is_read_from_beginning_to_end_and_the_earlier_one_in_tenths() -> None:
+    text, earlier = np.arange(1000), np.arange(2000, 2050)
+    once = Stage(text, TINY, replace(CONFIG, order="once", epochs=7), Path(), earlier[:0])
+    np.testing.assert_array_equal(np.concatenate([once.text_of_epoch(e) for e in range(1, 8)]), text)
+    rehearsed = Stage(text, TINY, CONFIG, Path(), earlier)
+    np.testing.assert_array_equal(rehearsed.text_of_epoch(3), [*range(2010, 2015), *range(1000)])
 
 
 def test_the_features_of_the_preset_are_known() -> None:

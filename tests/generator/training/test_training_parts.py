@@ -16,13 +16,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
+from generator.training import TrainingError, model
 from generator.training import corpus as corpus_module
-from generator.training import model
-from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from generator.training.corpus import Corpus, CorpusError, default_corpus, read_corpus
+from generator.training.corpus import Corpus, default_corpus, read_corpus
 from generator.training.dataset import batches, steps_per_epoch
-from generator.training.loop import seconds_per_step
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
@@ -141,18 +139,6 @@ def test_characters_new_to_a_network_begin_as_improbable_as_its_rarest(weights_f
     assert sorted(after) == pytest.approx(sorted([*before, *[before.min()] * 3]))
 
 
-def test_timing_a_step_leaves_no_trace() -> None:
-    reading = replace(TINY_CONFIG, average=0.9, dropconnect=0.3)
-    model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
-    read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
-    model.train_on_batch(*read[0])
-    variables = [*model.variables, *model.optimizer.variables]
-    before = [np.array(keras.ops.convert_to_numpy(variable)) for variable in variables]
-    assert seconds_per_step(model, read[1]) > 0
-    for variable, value in zip(variables, before, strict=True):
-        np.testing.assert_array_equal(keras.ops.convert_to_numpy(variable), value)
-
-
 @given(st.integers(1, 100_000), st.integers(1, 5000), st.integers(0, 5))
 def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int, patience: int) -> None:
     reading = TrainingConfig(epochs=epochs, learning_rate=0.1, patience=patience)
@@ -217,32 +203,29 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_A
         thread.join()
 
 
-def test_the_default_text_is_downloaded_once_with_progress(archive: type[_Archive]) -> None:
-    told: list[tuple[int, int | None]] = []
-    first = default_corpus(lambda done, total: told.append((done, total)))
-    assert first.text == archive.body.decode()
-    assert told[-1] == (len(archive.body), len(archive.body))
-    assert default_corpus(lambda *_: None) == first
+def test_the_default_text_is_downloaded_once(archive: type[_Archive]) -> None:
+    assert default_corpus().read_bytes() == archive.body
+    assert default_corpus().read_bytes() == archive.body
     assert archive.requests == 1
 
 
 def test_a_download_that_breaks_off_leaves_nothing_behind(archive: type[_Archive], tmp_path: Path) -> None:
     archive.announced = len(archive.body) + 5
-    with pytest.raises(CorpusError, match="--corpus FILE"):
-        default_corpus(lambda *_: None)
-    assert list((tmp_path / "cache" / "lstmega").iterdir()) == []
+    with pytest.raises(TrainingError, match="--corpus FILE"):
+        default_corpus()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_a_download_of_another_text_is_refused(archive: type[_Archive], tmp_path: Path) -> None:
     archive.body = b"Something else. " * 1000
     archive.announced = len(archive.body)
-    with pytest.raises(CorpusError, match="sha256 differs"):
-        default_corpus(lambda *_: None)
-    assert list((tmp_path / "cache" / "lstmega").iterdir()) == []
+    with pytest.raises(TrainingError, match="sha256 differs"):
+        default_corpus()
+    assert not (tmp_path / "cache").exists()
 
 
 def test_without_a_network_the_way_round_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(corpus_module, "DEFAULT_URL", "http://127.0.0.1:9/nietzsche.txt")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(CorpusError, match=r"python train\.py --corpus FILE"):
-        default_corpus(lambda *_: None)
+    with pytest.raises(TrainingError, match=r"python train\.py --corpus FILE"):
+        default_corpus()
