@@ -16,14 +16,7 @@ from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint,
 from generator.training.cli import Options
 from generator.training.corpus import Corpus
 from generator.training.dataset import Batch, batches
-from generator.training.model import (
-    averaged_weights,
-    build_model,
-    fill_missing,
-    float_weights,
-    reset_states,
-    set_float_weights,
-)
+from generator.training.model import averaged_weights, build_model, reset_states, set_float_weights
 from generator.training.onnx_export import FloatWeights
 from generator.training.run import Stage
 from generator.training.samples import random_prompt, samples
@@ -43,7 +36,7 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
     keras.utils.set_random_seed(options.seed)
     model = build_model(preset, config, vocabulary, per_epoch * config.epochs, options.seed)
     if start is not None:
-        set_float_weights(model, fill_missing(start, float_weights(model)))
+        set_float_weights(model, start)
     state = load_checkpoint(stage.folder, model)
 
     with progress.TrainingBar(per_epoch, config.epochs, len(state.history)) as bar:

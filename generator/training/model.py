@@ -13,10 +13,8 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnx.numpy_helper
-from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from generator.errors import WeightsError
 from generator.training import architectures
 from generator.training.architectures.ngrams import (
     CONSTANTS,
@@ -30,7 +28,7 @@ from generator.training.backend import keras
 from generator.training.onnx_export import FloatWeights
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
-from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
+from generator.weights.manifest import FLOAT_WEIGHTS
 from generator.weights.versions import load_weights
 
 _STORED: Final = frozenset({"embeddings", "kernel", "recurrent_kernel", "bias", "table", "symbols", "bits"})
@@ -111,9 +109,9 @@ def float_weights(model: keras.Model) -> FloatWeights:
 
 def averaged_weights(model: keras.Model) -> FloatWeights:
     """Returns the weights as `float_weights` does, of the running average where the optimiser keeps one."""
-    if not model.optimizer.use_ema:
-        return float_weights(model)
     last = float_weights(model)
+    if not model.optimizer.use_ema:
+        return last
     model.optimizer.finalize_variable_values(model.trainable_variables)
     averaged = float_weights(model)
     set_float_weights(model, last)
@@ -121,9 +119,10 @@ def averaged_weights(model: keras.Model) -> FloatWeights:
 
 
 def set_float_weights(model: keras.Model, weights: FloatWeights) -> None:
-    """Assigns what `float_weights` returned. Raises `ValueError` when a shape differs."""
+    """Assigns weights by name; a NaN leaves the number that is there. Raises `ValueError` when a shape differs."""
+    fresh = float_weights(model)
     for name, variable in _variables(model).items():
-        variable.assign(weights[name])
+        variable.assign(np.where(np.isnan(weights[name]), fresh[name], weights[name]))
 
 
 def _variables(model: keras.Model) -> dict[str, Any]:
@@ -167,36 +166,19 @@ def from_bytes(content: bytes, model: bytes) -> FloatWeights:
 def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     """Returns a version's float weights for another vocabulary: rows and columns move with their characters.
 
-    Those of characters that the version does not know are NaN, for `fill_missing`, except for a low output bias.
-    Raises `WeightsError` when the version is incomplete.
+    Those of characters that the version does not know are NaN, except for a low output bias. Raises `OSError` or
+    `WeightsError` when the version is incomplete.
     """
-    known = load_weights(version.parent, version.name).manifest.vocabulary
-    try:
-        old = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), (version / MODEL).read_bytes())
-    except (OSError, SafetensorError, ValueError) as error:
-        raise WeightsError(
-            f"{version / FLOAT_WEIGHTS}: {error}; --from needs a version with its float weights"
-        ) from error
+    loaded = load_weights(version.parent, version.name)
+    known = loaded.manifest.vocabulary
+    weights = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), loaded.model)
     shared = "".join(character for character in vocabulary.characters if character in known)
-    for name, axis in _PER_SYMBOL.items():
-        if name not in old:
-            continue
-        source = np.moveaxis(old[name], axis, 0)
+    for name in _PER_SYMBOL.keys() & weights.keys():
+        source = np.moveaxis(weights[name], _PER_SYMBOL[name], 0)
         # A bias is the output's. New characters start as improbable as the rarest known one; at zero they would be
         # scattered over every text until training lowers them.
         unknown = source.min() if source.ndim == 1 else np.nan
         carried = np.full((len(vocabulary), *source.shape[1:]), unknown, np.float32)
         carried[vocabulary.encode(shared)] = source[known.encode(shared)]
-        old[name] = np.moveaxis(carried, 0, axis)
-    return old
-
-
-def fill_missing(start: FloatWeights, fresh: FloatWeights) -> FloatWeights:
-    """Returns `start`, with the values of a new network where it has none (NaN).
-
-    Raises `WeightsError` when it belongs to a network of another kind or size.
-    """
-    for name in fresh.keys() | start.keys():
-        if name not in fresh or name not in start or start[name].shape != fresh[name].shape:
-            raise WeightsError(f"--from: {name} has another shape in this preset; use the preset that made the version")
-    return {name: np.where(np.isnan(start[name]), array, start[name]) for name, array in fresh.items()}
+        weights[name] = np.moveaxis(carried, 0, _PER_SYMBOL[name])
+    return weights

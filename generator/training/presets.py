@@ -18,7 +18,6 @@ Fraction = Annotated[float, Meta(ge=0.0, lt=1.0)]
 _LEAST_STEPS: Final = 40
 _USUAL_STEPS: Final = 84
 """In an epoch of nietzsche.txt, read in 64 rows by 100 characters."""
-_GATES: Final = {"lstm": 4, "gru": 3, "window": 4, "ngram": 4}
 WINDOW_LENGTH: Final = 40
 WINDOW_STRIDE: Final = 3
 """Characters in a window, and between the starts of two windows, as in the older Keras examples."""
@@ -149,9 +148,8 @@ class Preset:
 
     def multiply_adds(self, symbols: int) -> int:
         """Returns about how many multiply-adds one character costs in training, forwards."""
-        gates = _GATES[self.architecture]
         inputs = (self.embedding or symbols) + self.ngram_width + self.units + (self.layers - 1) * 2 * self.units
-        recurrent = gates * self.units * inputs
+        recurrent = (3 if self.architecture == "gru" else 4) * self.units * inputs
         return recurrent * (self.steps // WINDOW_STRIDE if self.architecture == "window" else 1) + self.units * symbols
 
     def overridden(self, settings: Mapping[str, str]) -> Preset:

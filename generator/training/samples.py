@@ -25,7 +25,7 @@ SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
 SHADED_LENGTH: Final = 280
 """Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
 2,560 pixels to which Telegram shrinks photos."""
-_FIRST_WORDS: Final = re.compile(r"\S{1,40}(\s\S{1,20}){0,2}")
+_FIRST_WORDS: Final = re.compile(r"\S{1,40}(?:\s\S{1,20}){0,2}")
 
 
 def random_prompt(text: str, random: np.random.Generator) -> str:
@@ -55,18 +55,18 @@ def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[st
     """
     vocabulary = corpus.vocabulary
     random = np.random.default_rng(seed)
-    text = vocabulary.decode(corpus.splits[1])
-    words = list(_FIRST_WORDS.finditer(text))
-    first = [match for match in words if ends_sentence(text[: match.start()].rstrip())] or words
-    chosen = first[int(random.integers(len(first)))]
-    read = vocabulary.encode(text[max(0, chosen.start() - CONTEXT) : chosen.end()])
+    text = vocabulary.decode(corpus.splits[1]).strip()
+    starts = [space.end() for space in re.finditer(r"\s+", text) if ends_sentence(text[: space.start()])] or [0]
+    start = starts[int(random.integers(len(starts)))]
+    prompt = _FIRST_WORDS.findall(text, start)[0]
+    read = vocabulary.encode(text[max(0, start - CONTEXT) : start] + prompt)
     written, bits = _draw(network, read, SHADED_TEMPERATURES, random, SHADED_LENGTH)
     found = []
     for temperature, row, row_bits in zip(SHADED_TEMPERATURES, written, bits, strict=True):
         text = vocabulary.decode(row)
         ends = [space.start() for space in re.finditer(r"\s+", text) if space.start() >= SHADED_LENGTH // 2]
         end = ([end for end in ends if ends_sentence(text[:end])] or ends or [len(text)])[-1]
-        surprisal = Surprisal(text[:end], tuple(row_bits[:end].tolist()), given=chosen[0])
+        surprisal = Surprisal(text[:end], tuple(row_bits[:end].tolist()), given=prompt)
         found.append((f"temperature {temperature:g}", surprisal))
     return found
 

@@ -2,8 +2,8 @@
 
 Beside the current character, a network is given the sum of a few rows of one table: those of the last 2, 3, 4 and 5
 characters, of the word so far, and of the word so far with the word before it. So it does not have to spend its units
-on spelling (`shared/levers.md` has the measurements). Which rows, integers alone decide: the same in training, in
-numpy, and in the served graph, which keeps the last characters and the two words' hashes in its state.
+on spelling (docs/training.md has the measurements). Which rows, integers alone decide: the same in training
+and in the served graph, which keeps the last characters and the two words' hashes in its state.
 
 A character's code is made of its code point, so that a table means the same under another vocabulary. Code 0 stands
 for "nothing yet", which is what a state of zeros holds.
@@ -38,18 +38,16 @@ WORD_MODULUS: Final = 1 << 24
 """Below it float32, which the state is kept in, holds every integer."""
 WORD_FACTOR: Final = 0x5BD1E9
 HASH_MODULUS: Final = 1 << 32
-_FACTORS: Final = (0x9E3779B1, 0x85EBCA77, 0xC2B2AE3D, 0x27D4EB2F, 0x165667B1, 0xD6E8FEB9, 0xA2B3C1D5, 0xF1357AEB)
-"""Odd numbers (xxHash's primes and others), one for each of `_INPUTS`; each feature turns them by its own amount."""
-_INPUTS: Final = CHARACTERS + 3
-"""What a hash is made of: the codes, the latest first; the word so far; the one before; the code of no letter."""
+_FACTORS: Final = (0x165667B1, 0x27D4EB2F, 0xC2B2AE3D, 0x85EBCA77, 0x9E3779B1, 0xD6E8FEB9, 0xA2B3C1D5, 0xF1357AEB)
+"""Odd numbers (xxHash's primes and others), one for each number that a hash is made of: the state's, and the latest
+character's code if it is no letter. Each feature turns them by its own amount."""
 _WORD, _BEFORE, _OTHER = CHARACTERS, CHARACTERS + 1, CHARACTERS + 2
-
 FEATURES: Final[Mapping[str, tuple[int, ...]]] = {
-    **{str(order): tuple(range(order)) for order in range(2, CHARACTERS + 1)},
+    **{str(order): tuple(range(CHARACTERS - order, CHARACTERS)) for order in range(2, CHARACTERS + 1)},
     "word": (_WORD, _OTHER),
     "words": (_WORD, _BEFORE, _OTHER),
 }
-"""By name: which of `_INPUTS` its hash is made of."""
+"""By name: the places of the numbers that its hash is made of."""
 
 TABLE_SCALE: Final = np.float32(1 / 128)
 SUM_SCALE: Final = np.float32(1 / 48)
@@ -62,22 +60,21 @@ class NGrams:
     """The features of a network, and how many bits the hash of each has: 2^bits rows of the table."""
 
     bits: Mapping[str, int]
-    width: int
 
     @classmethod
-    def of(cls, table: NDArray[np.float32], bits: NDArray[np.float32]) -> NGrams:
-        """Those of a table `[rows, width]` and of the bits as `NGramEmbedding.bits` has them."""
-        return cls({name: int(n) for name, n in zip(FEATURES, bits, strict=True) if n}, table.shape[1])
+    def of(cls, weights: FloatWeights) -> NGrams:
+        """Returns those of a network."""
+        return cls({name: int(n) for name, n in zip(FEATURES, weights["ngrams.bits"], strict=True) if n})
 
     @property
-    def rows(self) -> int:
-        """Rows of the table, of all features together."""
-        return sum(1 << bits for bits in self.bits.values())
+    def sizes(self) -> NDArray[np.int64]:
+        """Rows of the table, `[features]`."""
+        return np.array([1 << bits for bits in self.bits.values()], np.int64)
 
     @property
     def multipliers(self) -> NDArray[np.int64]:
-        """`[_INPUTS, features]`: inputs @ multipliers, modulo `HASH_MODULUS`, are the hashes."""
-        matrix = np.zeros((_INPUTS, len(self.bits)), np.int64)
+        """`[numbers, features]`: numbers @ multipliers, modulo `HASH_MODULUS`, are the hashes."""
+        matrix = np.zeros((len(_FACTORS), len(self.bits)), np.int64)
         for column, name in enumerate(self.bits):
             turn = list(FEATURES).index(name)
             for place in FEATURES[name]:
@@ -87,28 +84,16 @@ class NGrams:
     @property
     def divisors(self) -> NDArray[np.int64]:
         """`[features]`: hash // divisor is the row within the feature's part of the table."""
-        return np.array([HASH_MODULUS >> bits for bits in self.bits.values()], np.int64)
+        return HASH_MODULUS // self.sizes
 
     @property
     def offsets(self) -> NDArray[np.int64]:
         """`[features]`: where each feature's part begins."""
-        sizes = np.array([1 << bits for bits in self.bits.values()], np.int64)
-        return np.cumsum(sizes) - sizes
-
-    def note(self) -> dict[str, Any]:
-        """For the manifest: all that the hash functions are made of."""
-        return {
-            "bits": dict(self.bits),
-            "width": self.width,
-            "multipliers": self.multipliers.T.tolist(),
-            "hash_modulus": HASH_MODULUS,
-            "word_factor": WORD_FACTOR,
-            "word_modulus": WORD_MODULUS,
-        }
+        return np.cumsum(self.sizes) - self.sizes
 
 
 def symbols_of(vocabulary: Vocabulary) -> NDArray[np.float32]:
-    """`[vocabulary, 2]`: each character's code, and the code of its lower case if it is a letter, else 0."""
+    """Returns each character's code, and the code of its lower case if it is a letter, else 0: `[vocabulary, 2]`."""
     pairs = [(_code(c), _code(c.lower()[0]) if c.isalpha() else 0) for c in vocabulary.characters]
     return np.array(pairs, np.float32)
 
@@ -117,40 +102,27 @@ def _code(character: str) -> int:
     return 1 + ord(character) % _CODES
 
 
-def indices(ngrams: NGrams, codes: Any, letters: Any, state: Any) -> tuple[Any, Any]:
-    """Rows of the table for every position, int64 `[batch, steps, features]`, and the state after the last one.
+def indices(ngrams: NGrams, pairs: Any, state: Any) -> tuple[Any, Any]:
+    """Returns rows of the table for every position, int64 `[batch, steps, features]`, and the state after the last one.
 
-    `codes` and `letters` are the columns of `symbols_of` for characters int64 `[batch, steps]`; `state` int64
-    `[batch, STATE]`.
-    """
-    steps = codes.shape[1]
-    extended = ops.concatenate([state[:, :CHARACTERS], codes], axis=1)
-    latest = [extended[:, CHARACTERS - back : CHARACTERS - back + steps] for back in range(CHARACTERS)]
-    words, before = _words(letters, state[:, CHARACTERS], state[:, CHARACTERS + 1])
-    other = ops.where(letters > 0, ops.zeros_like(codes), codes)
-    inputs = [*latest, words, before, other]
-    found = []
-    for column, factors in enumerate(ngrams.multipliers.T.tolist()):
-        key = sum(value * factor for value, factor in zip(inputs, factors, strict=True) if factor)
-        found.append(key % HASH_MODULUS // int(ngrams.divisors[column]) + int(ngrams.offsets[column]))
-    after = ops.concatenate([extended[:, -CHARACTERS:], words[:, -1:], before[:, -1:]], axis=1)
-    return ops.stack(found, axis=-1), after
-
-
-def _words(letters: Any, word: Any, before: Any) -> tuple[Any, Any]:
-    """The hashes of the word so far and of the word before it, int64 `[batch, steps]`, from those carried `[batch]`.
-
-    The letters of a word are the digits of its hash. A character that is no letter ends it.
+    `pairs` are rows of `symbols_of`, int64 `[batch, steps, 2]`; `state` int64 `[batch, STATE]`.
     """
 
-    def read(carry: Any, letter: Any) -> Any:
-        word, before = carry
+    states = []
+    for pair in ops.unstack(pairs, axis=1):
+        _, *recent, word, before = ops.unstack(state, axis=1)
+        code, letter = ops.unstack(pair, axis=1)
+        # The word so far is its letters as digits; a character that is no letter ends it.
         before = ops.where(ops.logical_and(letter == 0, word > 0), word, before)
         word = ops.where(letter > 0, (word * WORD_FACTOR + letter) % WORD_MODULUS, ops.zeros_like(word))
-        return (word, before), (word, before)
-
-    _, (words, befores) = ops.scan(read, (word, before), ops.transpose(letters))
-    return ops.transpose(words), ops.transpose(befores)
+        state = ops.stack([*recent, code, word, before], axis=1)
+        states.append(state)
+    codes, letters = pairs[..., :1], pairs[..., 1:]
+    numbers = ops.concatenate(
+        [ops.stack(states, axis=1), ops.where(letters > 0, ops.zeros_like(codes), codes)], axis=-1
+    )
+    hashes = ops.matmul(numbers, ngrams.multipliers) % HASH_MODULUS
+    return hashes // ngrams.divisors + ngrams.offsets, state
 
 
 class NGramEmbedding(keras.layers.Layer):
@@ -163,10 +135,11 @@ class NGramEmbedding(keras.layers.Layer):
     """
 
     def __init__(
-        self, ngrams: NGrams, vocabulary: Vocabulary, dropout: float = 0.0, *, seed: int, **options: Any
+        self, ngrams: NGrams, width: int, vocabulary: Vocabulary, dropout: float = 0.0, *, seed: int, **options: Any
     ) -> None:
         super().__init__(dtype="float32", **options)
         self.ngrams = ngrams
+        self.width = width
         self.vocabulary = vocabulary
         self.dropout = dropout
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -174,7 +147,7 @@ class NGramEmbedding(keras.layers.Layer):
 
     def build(self, input_shape: tuple[int, ...]) -> None:
         """Makes the table, what Adagrad remembers of it, and the carried state."""
-        shape = (self.ngrams.rows, self.ngrams.width)
+        shape = (int(self.ngrams.sizes.sum()), self.width)
 
         def kept(name: str, shape: tuple[int, ...], *, trainable: bool = False) -> Any:
             return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
@@ -198,7 +171,7 @@ class NGramEmbedding(keras.layers.Layer):
     def call(self, characters: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras's signature)
         """Looks up, and leaves the state for the next call."""
         pairs = ops.cast(ops.take(self.symbols, characters, axis=0), "int64")
-        found, after = indices(self.ngrams, pairs[..., 0], pairs[..., 1], ops.copy(self.state.value))
+        found, after = indices(self.ngrams, pairs, ops.copy(self.state.value))
         self.state.assign(after)
         kept = ops.ones(found.shape, "float32")
         if training and self.dropout:
@@ -212,14 +185,13 @@ class NGramEmbedding(keras.layers.Layer):
         import tensorflow as tf  # noqa: PLC0415 (the update of single rows is TensorFlow's)
 
         table, squares = self.table.value, self.squares.value
-        width = self.ngrams.width
 
         @tf.custom_gradient
         def look_up(hook: Any) -> Any:
             rows = tf.gather(table, found) * kept[..., None]
 
             def gradient(upstream: Any) -> Any:
-                spread = tf.reshape(upstream[..., None, :] * kept[..., None], (-1, width))
+                spread = tf.reshape(upstream[..., None, :] * kept[..., None], (-1, self.width))
                 touched, place = tf.unique(tf.reshape(found, (-1,)))
                 summed = tf.math.unsorted_segment_sum(spread, place, tf.size(touched))
                 tf.raw_ops.ResourceSparseApplyAdagradV2(
@@ -238,7 +210,7 @@ class NGramEmbedding(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """`[batch, steps]` -> `[batch, steps, width]`."""
-        return (*input_shape, self.ngrams.width)
+        return (*input_shape, self.width)
 
     def reset_states(self) -> None:
         """The next call begins a new text."""
@@ -251,7 +223,7 @@ def look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
     Returns the sum's name, as it enters a product of scale `SUM_SCALE`.
     """
     table = weights[TABLE]
-    ngrams = NGrams.of(table, weights["ngrams.bits"])
+    ngrams = NGrams.of(weights)
 
     def integers(name: str, value: Any) -> str:
         return graph.constant(f"ngrams.{name}", np.asarray(value, np.int64))
@@ -277,8 +249,7 @@ def look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
     memory = graph.op("Concat", recent, code, next_word, next_before, axis=1)
     graph.op("Cast", memory, name=f"next_{state}", to=TensorProto.FLOAT)
     inputs = graph.op("Concat", memory, graph.op("Mul", code, is_other), axis=1)
-    latest_last = [*range(CHARACTERS)[::-1], *range(CHARACTERS, _INPUTS)]
-    keys = graph.op("MatMul", inputs, integers("multipliers", ngrams.multipliers[latest_last]))
+    keys = graph.op("MatMul", inputs, integers("multipliers", ngrams.multipliers))
     hashes = graph.op("Mod", keys, integers("hash_modulus", HASH_MODULUS))
     places = graph.op("Div", hashes, integers("divisors", ngrams.divisors))
     rows = graph.op("Add", places, integers("offsets", ngrams.offsets))
@@ -299,5 +270,19 @@ def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:
 
 
 def ngram_note(weights: FloatWeights) -> dict[str, Any] | None:
-    """Returns what the hash functions of a network are made of; None when it looks up no n-grams."""
-    return NGrams.of(weights[TABLE], weights["ngrams.bits"]).note() if TABLE in weights else None
+    """Returns what the hash functions of a network are made of; None when it looks up no n-grams.
+
+    Its multipliers are of the latest character first.
+    """
+    if TABLE not in weights:
+        return None
+    ngrams = NGrams.of(weights)
+    multipliers = ngrams.multipliers.T.tolist()
+    return {
+        "bits": dict(ngrams.bits),
+        "width": weights[TABLE].shape[1],
+        "multipliers": [row[:CHARACTERS][::-1] + row[CHARACTERS:] for row in multipliers],
+        "hash_modulus": HASH_MODULUS,
+        "word_factor": WORD_FACTOR,
+        "word_modulus": WORD_MODULUS,
+    }

@@ -43,8 +43,14 @@ def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: 
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
     x = _dropout(config.embedding_dropout, seed + 1)(x)
     if with_ngrams:
-        features = NGrams(dict(preset.ngram_bits), preset.ngram_width)
-        looked_up = NGramEmbedding(features, vocabulary, config.ngram_dropout, seed=seed + 4, name="ngrams")(characters)
+        looked_up = NGramEmbedding(
+            NGrams(dict(preset.ngram_bits)),
+            preset.ngram_width,
+            vocabulary,
+            config.ngram_dropout,
+            seed=seed + 4,
+            name="ngrams",
+        )(characters)
         x = keras.layers.Concatenate(name="inputs")([x, looked_up])
     for n in range(preset.layers):
         if n:

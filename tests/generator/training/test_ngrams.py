@@ -46,7 +46,7 @@ def by_hand(found: NGrams, text: str) -> tuple[NDArray[np.int64], list[int]]:
             word, other = (word * ngrams.WORD_FACTOR + letter) % ngrams.WORD_MODULUS, 0
         else:
             word, before, other = 0, word or before, code
-        inputs = [*recent[::-1], word, before, other]
+        inputs = [*recent, word, before, other]
         keys = [sum(x * m for x, m in zip(inputs, column, strict=True)) for column in found.multipliers.T.tolist()]
         rows.append([key % 2**32 // d + o for key, d, o in zip(keys, found.divisors, found.offsets, strict=True)])
     return np.array(rows, np.int64), [*recent, word, before]
@@ -54,22 +54,22 @@ def by_hand(found: NGrams, text: str) -> tuple[NDArray[np.int64], list[int]]:
 
 @given(st.text(VOCABULARY.characters, min_size=1, max_size=90), st.integers(1, 30))
 def test_rows_are_the_same_read_at_once_or_in_chunks_or_by_hand(text: str, chunk: int) -> None:
-    found = NGrams(dict(BITS), 4)
+    found = NGrams(dict(BITS))
     expected, after = by_hand(found, text)
-    assert expected.max() < found.rows
+    assert expected.max() < found.sizes.sum()
     codes = ngrams.symbols_of(VOCABULARY).astype(np.int64)[VOCABULARY.encode(text)]
     state = keras.ops.zeros((1, ngrams.STATE), "int64")
     seen = []
     for first in range(0, len(text), chunk):
         part = keras.ops.convert_to_tensor(codes[None, first : first + chunk])
-        rows, state = ngrams.indices(found, part[..., 0], part[..., 1], state)
+        rows, state = ngrams.indices(found, part, state)
         seen.append(keras.ops.convert_to_numpy(rows)[0])
     np.testing.assert_array_equal(np.concatenate(seen), expected)
     assert keras.ops.convert_to_numpy(state)[0].tolist() == after
 
 
 def test_hashes_of_common_n_grams_seldom_collide() -> None:
-    found = NGrams({"3": 15}, 4)
+    found = NGrams({"3": 15})
     text = "".join(a + b + c for a in "etaoinshrdlu" for b in "etaoinshrdlu" for c in "etaoinshrdlu")
     rows = {tuple(row) for row in by_hand_three(found, text)}
     assert len(rows) > 0.95 * len({text[i : i + 3] for i in range(0, len(text), 3)})
@@ -79,7 +79,7 @@ def by_hand_three(found: NGrams, text: str) -> list[tuple[int, ...]]:
     codes = [1 + ord(c) for c in text]
     places = []
     for i in range(0, len(text), 3):
-        key = sum(codes[i + 2 - back] * int(found.multipliers[back, 0]) for back in range(3))
+        key = sum(codes[i + 2 - back] * int(found.multipliers[ngrams.CHARACTERS - 1 - back, 0]) for back in range(3))
         places.append((key % 2**32 // int(found.divisors[0]),))
     return places
 
@@ -99,7 +99,7 @@ def test_training_changes_the_rows_of_what_it_reads_and_leaves_the_others_zero()
     ]
     assert losses[-1] < 0.8 * losses[0]
     table = keras.ops.convert_to_numpy(lookup.table)
-    read, _ = by_hand(NGrams(dict(BITS), 4), VOCABULARY.decode(text))
+    read, _ = by_hand(NGrams(dict(BITS)), VOCABULARY.decode(text))
     touched = set(np.flatnonzero(np.abs(table).sum(axis=1)).tolist())
     assert touched
     # The first characters of a row of the batch follow nothing, so a few hashes are of shorter n-grams.
@@ -141,8 +141,6 @@ def test_a_text_that_is_read_once_is_read_from_beginning_to_end_and_the_earlier_
 
 def test_the_features_of_the_preset_are_known() -> None:
     assert {name for name, _ in PRESETS["ngram"].ngram_bits} <= ngrams.FEATURES.keys()
-    note = NGrams(dict(PRESETS["ngram"].ngram_bits), 64).note()
-    assert len(note["multipliers"]) == len(PRESETS["ngram"].ngram_bits)
 
 
 # ---- the layer on AMX -----------------------------------------------------------------------------------------------
