@@ -22,7 +22,7 @@ _HISTORY: Final = "history"
 """Key of the metadata that holds the history and the best epoch."""
 
 
-class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
+class Epoch(msgspec.Struct, frozen=True):
     """The figures of one epoch. Training bits include dropout; validation bits are of the served form.
 
     `characters` were read.
@@ -30,10 +30,10 @@ class Epoch(msgspec.Struct, frozen=True, omit_defaults=True):
 
     epoch: int
     train_bits_per_character: float
+    train_accuracy: float | None
     valid_bits_per_character: float
     learning_rate: float
     seconds: float
-    train_accuracy: float | None = None
     characters: int = 0
 
 

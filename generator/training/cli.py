@@ -75,11 +75,11 @@ def _parser(about: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
 
-    def add(flag: str, text: str, **options: object) -> None:
-        parser.add_argument(flag, help=text, **options)  # type: ignore[arg-type]
+    start = parser.add_mutually_exclusive_group()
+    several: dict[str, object] = {"type": _absolute, "nargs": "+", "metavar": "FILE"}
 
-    def add_files(flag: str, text: str) -> None:
-        add(flag, text, type=_absolute, nargs="+", metavar="FILE")
+    def add(flag: str, text: str, **options: object) -> None:
+        (start if flag.startswith("--from") else parser).add_argument(flag, help=text, **options)  # type: ignore[arg-type]
 
     add("--corpus", "text to train on, UTF-8 (default: nietzsche.txt, downloaded once)", type=_absolute, metavar="FILE")
     add("--preset", f"the recipe (default: {DEFAULT})", choices=PRESETS)
@@ -96,18 +96,15 @@ def _parser(about: str) -> argparse.ArgumentParser:
         choices=["auto", "bfloat16", "float32"],
     )
     add("--temperatures", "of the samples after each epoch (default: the preset's)", nargs="+", metavar="T")
-    add_files("--pretrain", "texts to train on first")
+    add("--pretrain", "texts to train on first", **several)
     add("--pretrain-epochs", "passes over those texts (default: the preset's)", metavar="N")
-    add_files("--rehearse", "texts read again beside the corpus, a tenth in each epoch, so that they are not forgotten")
-    start = parser.add_mutually_exclusive_group()
-    start.add_argument(
+    add("--rehearse", "texts read again, a tenth in each epoch, so that they are not forgotten", **several)
+    add(
         "--from",
-        dest="start_from",
-        type=_absolute,
-        metavar="VERSION",
-        help="folder of a version to start from (default, for another text than nietzsche.txt: the shipped version)",
-    )
-    start.add_argument("--from-scratch", action="store_true", help="start from random numbers")
+        "folder of a version to start from (default, for another text than nietzsche.txt: the shipped version)",
+        dest="start_from", type=_absolute, metavar="VERSION",
+    )  # fmt: skip
+    add("--from-scratch", "start from random numbers", action="store_true")
     add("--out", "the weights folder (default: weights)", metavar="FOLDER")
     add("--name", "name of the new version (default: corpus, preset and time)")
     add("--no-activate", "leave CURRENT as it is", action="store_true")

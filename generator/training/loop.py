@@ -56,7 +56,7 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
             rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
             characters = per_epoch * preset.batch * preset.steps
             seconds = time.perf_counter() - began
-            state.history.append(Epoch(epoch, bits, validated, rate, seconds, accuracy, characters))
+            state.history.append(Epoch(epoch, bits, accuracy, validated, rate, seconds, characters))
             save_checkpoint(stage.folder, model, state)
             texts = samples(served, vocabulary, prompt, options.temperatures, random, length=preset.sample_length)
             bar.epoch_done(state, prompt, dict(zip(options.temperatures, texts, strict=True)))

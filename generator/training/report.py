@@ -17,14 +17,7 @@ from generator.scoring import heatmap
 from generator.training.checkpoint import Epoch, TrainingState
 from generator.types import Surprisal
 
-COLUMNS: Final = (
-    "epoch",
-    "train_bits_per_character",
-    "train_accuracy",
-    "valid_bits_per_character",
-    "learning_rate",
-    "seconds",
-)
+COLUMNS: Final = [name for name in Epoch.__struct_fields__ if name != "characters"]
 """Of `history.csv`; `train_accuracy` only if the preset reports it."""
 _DOTS_PER_INCH: Final = 160
 _INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
@@ -58,7 +51,7 @@ def curve_png(
     """
     font_manager.fontManager.addfont(heatmap.FONT)  # the font of the texts below
     family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
-    with rc_context({"font.family": [family, "sans-serif"], "axes.labelsize": 15, "legend.fontsize": 15}):
+    with rc_context({"font.family": [family, "sans-serif"], "font.size": 15, "axes.titlesize": 15}):
         content = io.BytesIO()
         _figure([*pretraining, *state.history], len(pretraining), state.best_epoch, title).savefig(content)
     curves = Image.open(content).convert("RGB")
@@ -90,17 +83,14 @@ def _figure(rows: list[Epoch], before: int, best_epoch: int, title: str) -> Figu
     # The first epochs are far above the rest, and are cut off.
     lowest, highest = min(*trained, *validated), min(max(*trained, *validated), kept + 1.2)
     room = 0.12 * (highest - lowest) + 0.02
-    axes.set_ylim(lowest - 2 * room, highest + room)
-    axes.set_xlim(0.5, len(rows) + 0.5)
+    axes.set(xlim=(0.5, len(rows) + 0.5), ylim=(lowest - 2 * room, highest + room))
+    axes.set(xlabel="epoch", ylabel="bits per character", title=title)
     if before:
         axes.axvline(before + 0.5, color=_GRAY, linewidth=1, linestyle=":")
         for x, side, text in ((before + 0.4, "right", "pretraining"), (before + 0.6, "left", "fine-tuning")):
             axes.text(x, 0.03, text, transform=axes.get_xaxis_transform(), ha=side, color=_GRAY, fontsize=13)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.tick_params(labelsize=14)
-    axes.set_xlabel("epoch", fontsize=15)
-    axes.set_ylabel("bits per character", fontsize=15)
-    axes.set_title(title, fontsize=15)
     axes.grid(alpha=0.25)
-    axes.legend([gray, red], ["training, with dropout", "validation"], fontsize=15, frameon=False)
+    axes.legend([gray, red], ["training, with dropout", "validation"], frameon=False)
     return figure

@@ -80,11 +80,6 @@ class Run:
     training: Stage
     start: Manifest | None
 
-    @property
-    def stages(self) -> list[Stage]:
-        """In their order."""
-        return [self.training] if self.pretraining is None else [self.pretraining, self.training]
-
     def save_settings(self) -> None:
         """Creates the folder of a new run, with its settings. Raises `TrainingError`."""
         folder = self.training.folder
@@ -110,7 +105,9 @@ class Run:
             more = f" … ({len(new):,} of {len(vocabulary):,})" if len(new) > _SHOWN_SYMBOLS else ""
             characters = f"; characters new to it: {' '.join(new[:_SHOWN_SYMBOLS])}{more}" if new else ""
             start = self.start.version + characters
-        work = sum(len(stage.text_of_epoch(1)) * stage.config.epochs for stage in self.stages)
+        work = sum(
+            len(stage.text_of_epoch(1)) * stage.config.epochs for stage in (self.pretraining, self.training) if stage
+        )
         operations = 6 * self.preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4
         seconds = operations / (_matrix_speed() * (2 if options.dtype == "bfloat16" else 1) * _TRAINING_EFFICIENCY)
         patience = self.training.config.patience
@@ -144,20 +141,16 @@ def prepare(options: Options) -> Run:
     text = corpus.splits[0]
     earlier = read_together(options.pretrain, corpus.vocabulary)
     rehearsal = read_together(options.rehearse, corpus.vocabulary)
-    pretraining, training = preset.fitted(len(earlier)), preset.fitted(len(text))
-    config = preset.fine_tuning if options.start_from or len(earlier) else preset.training
-    epochs = options.epochs or config.epochs_for(steps_per_epoch(len(text), training, config.order))
-    pretrain_epochs = options.pretrain_epochs or preset.pretraining.epochs
-    before = replace(preset.pretraining, epochs=pretrain_epochs)
-    nothing = rehearsal[:0]
-    return Run(
-        options,
-        preset,
-        corpus,
-        Stage(earlier, pretraining, before, folder / "pretraining", nothing) if len(earlier) else None,
-        Stage(text, training, replace(config, epochs=epochs), folder, rehearsal),
-        _version(Path(options.start_from)) if options.start_from else None,
-    )
+    pretraining = None
+    if len(earlier):
+        config = replace(preset.pretraining, epochs=options.pretrain_epochs or preset.pretraining.epochs)
+        pretraining = Stage(earlier, preset.fitted(len(earlier)), config, folder / "pretraining", earlier[:0])
+    config = preset.fine_tuning if options.start_from or pretraining else preset.training
+    fitted = preset.fitted(len(text))
+    epochs = options.epochs or config.epochs_for(steps_per_epoch(len(text), fitted, config.order))
+    training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
+    start = _version(Path(options.start_from)) if options.start_from else None
+    return Run(options, preset, corpus, pretraining, training, start)
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus) -> Options:

@@ -24,6 +24,7 @@ from generator.training.onnx_export import FloatWeights, StepGraph
 from generator.vocabulary import Vocabulary
 
 ops = keras.ops
+_UPDATES_ROWS: Final = keras.backend.backend() == "tensorflow"
 
 TABLE: Final = "ngrams.table"
 """The weights that are most of such a network; the step graph holds them under this name."""
@@ -94,12 +95,12 @@ class NGrams:
 
 def symbols_of(vocabulary: Vocabulary) -> NDArray[np.float32]:
     """Returns each character's code, and the code of its lower case if it is a letter, else 0: `[vocabulary, 2]`."""
-    pairs = [(_code(c), _code(c.lower()[0]) if c.isalpha() else 0) for c in vocabulary.characters]
+
+    def code(character: str) -> int:
+        return 1 + ord(character) % _CODES
+
+    pairs = [(code(c), code(c.lower()[0]) if c.isalpha() else 0) for c in vocabulary.characters]
     return np.array(pairs, np.float32)
-
-
-def _code(character: str) -> int:
-    return 1 + ord(character) % _CODES
 
 
 def indices(ngrams: NGrams, pairs: Any, state: Any) -> tuple[Any, Any]:
@@ -152,7 +153,7 @@ class NGramEmbedding(keras.layers.Layer):
         def kept(name: str, shape: tuple[int, ...], *, trainable: bool = False) -> Any:
             return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
 
-        self.table = kept("table", shape, trainable=not self._updates_rows)
+        self.table = kept("table", shape, trainable=not _UPDATES_ROWS)
         self.squares = kept("squares", shape)
         self.symbols = kept("symbols", (len(self.vocabulary), 2))
         self.symbols.assign(symbols_of(self.vocabulary))
@@ -163,10 +164,6 @@ class NGramEmbedding(keras.layers.Layer):
         )
         # The backward pass comes here for its gradient, which is zero.
         self.hook = self.add_weight(shape=(), initializer="zeros", name="hook")
-
-    @property
-    def _updates_rows(self) -> bool:
-        return bool(keras.backend.backend() == "tensorflow")
 
     def call(self, characters: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras's signature)
         """Looks up, and leaves the state for the next call."""
@@ -180,7 +177,7 @@ class NGramEmbedding(keras.layers.Layer):
 
     def _summed(self, found: Any, kept: Any) -> Any:
         """The sum of the rows, each times what is kept of it; its gradient updates the rows."""
-        if not self._updates_rows:
+        if not _UPDATES_ROWS:
             return ops.sum(ops.take(self.table, found, axis=0) * kept[..., None], axis=-2)
         import tensorflow as tf  # noqa: PLC0415 (the update of single rows is TensorFlow's)
 

@@ -20,7 +20,7 @@ from generator.types import Surprisal
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
-HISTORY = [Epoch(e, 5 / e, 4 / e + 0.1 * e, 1e-3, 2.0) for e in range(1, 7)]
+HISTORY = [Epoch(e, 5 / e, None, 4 / e + 0.1 * e, 1e-3, 2.0) for e in range(1, 7)]
 TELEGRAM_SHRINKS_FROM = 2560
 
 

@@ -103,7 +103,7 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
     model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
     for batch in read[:4]:
         model.train_on_batch(*batch)
-    row = Epoch(1, 2.6, 2.5, 1e-2, 3.0)
+    row = Epoch(1, 2.6, None, 2.5, 1e-2, 3.0)
     save_checkpoint(tmp_path, model, TrainingState([row], 1, float_weights(model)))
     expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
 
