@@ -122,7 +122,8 @@ def indices(ngrams: NGrams, pairs: Any, state: Any) -> tuple[Any, Any]:
     numbers = ops.concatenate(
         [ops.stack(states, axis=1), ops.where(letters > 0, ops.zeros_like(codes), codes)], axis=-1
     )
-    hashes = ops.matmul(numbers, ngrams.multipliers) % HASH_MODULUS
+    # Keras computes a product of integers in floating point, which is not exact.
+    hashes = ops.sum(numbers[..., None] * ngrams.multipliers, axis=-2) % HASH_MODULUS
     return hashes // ngrams.divisors + ngrams.offsets, state
 
 
