@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -44,11 +43,6 @@ class TrainingState:
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best: FloatWeights = field(default_factory=dict)
-
-    @property
-    def best_validation(self) -> float:
-        """Bits per character of the best epoch so far; infinite before the first."""
-        return min((row.valid_bits_per_character for row in self.history), default=math.inf)
 
     @property
     def seconds(self) -> int:

@@ -83,8 +83,6 @@ def read_corpus(path: Path, *, lowercase: bool = False) -> Corpus:
             "and a few hundred thousand make a readable text"
         )
     symbols = set(text)
-    if len(symbols) == 1:
-        raise TrainingError(f"{path}: one character only, {text[0]!r}; --corpus wants a text")
     if len(symbols) > MAX_SYMBOLS:
         raise TrainingError(
             f"{path}: {len(symbols):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"

@@ -51,7 +51,8 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
             weights = averaged_weights(model)
             served = Network(step_model(weights, quantised=True), len(vocabulary))
             validated = bits_per_character(served, corpus.splits[1])
-            if config.keep == "last" or validated < state.best_validation:
+            earlier = (row.valid_bits_per_character for row in state.history)
+            if config.keep == "last" or validated < min(earlier, default=math.inf):
                 state.best_epoch, state.best = epoch, weights
             rate = float(keras.ops.convert_to_numpy(model.optimizer.learning_rate))
             characters = per_epoch * preset.batch * preset.steps

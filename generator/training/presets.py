@@ -140,6 +140,21 @@ class Preset:
     temperatures: tuple[float, ...] = (0.2, 0.5, 1.0, 1.2)
     sample_length: Count = 240
 
+    @property
+    def network(self) -> str:
+        """What the network is made of. Two presets of which this is the same have weights of the same shapes."""
+        if self.architecture == "window":
+            dense = ", ".join(f"dense {width}" for width in self.dense)
+            case = "lower-cased text, " if self.lowercase else ""
+            return f"{case}windows of {self.steps} one-hot characters, LSTM {self.units}, {dense}"
+        cell = "GRU" if self.architecture == "gru" else "LSTM"
+        layers = f"embedding {self.embedding}, {self.layers} × {cell} {self.units}"
+        if self.architecture != "ngram":
+            return layers
+        features = ", ".join(name for name, _ in self.ngram_bits)
+        rows = sum(1 << bits for _, bits in self.ngram_bits)
+        return f"{layers}, n-gram embeddings ({features}): {rows:,} × {self.ngram_width}"
+
     def fitted(self, characters: int) -> Preset:
         """Returns this recipe for a text of so many characters: a short one in fewer rows, for forty steps an epoch."""
         apart = WINDOW_STRIDE if self.training.order == "windows" else self.steps + 1

@@ -10,7 +10,7 @@ from typing import Final
 
 from generator.scoring.surprisal import bits_per_character
 from generator.training import progress
-from generator.training.architectures import describe, step_model
+from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
@@ -53,7 +53,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
             for split, characters in (("valid", corpus.splits[1]), ("test", corpus.splits[2]))
         }
     texts = shaded_samples(network, corpus, options.seed)
-    title = f"{corpus.name}: {describe(stage.preset)}"
+    title = f"{corpus.name}: {stage.preset.network}"
     contents = {
         MODEL: served,
         FLOAT_WEIGHTS: to_bytes(weights),
@@ -63,7 +63,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
     manifest = Manifest(
         format=FORMAT,
         version=options.name,
-        architecture=describe(stage.preset),
+        architecture=stage.preset.network,
         preset=options.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,

@@ -26,7 +26,6 @@ RUNS: Final = ".training"
 BASE: Final = "nietzsche-ngram"
 """The shipped version from which training on another text starts: it knows English spelling."""
 _SETTINGS: Final = "settings.json"
-_SHAPE: Final = ("embedding", "units", "layers", "dense", "ngram_bits", "ngram_width")
 _TRAINING_EFFICIENCY: Final = 0.6
 """Share of the speed of large matrix products that a training step reaches (docs/training.md)."""
 _SHOWN_SYMBOLS: Final = 12
@@ -210,35 +209,28 @@ def _corpus(options: Options, preset: Preset) -> Corpus:
 def _start_from(options: Options, preset: Preset, corpus: Corpus) -> str | None:
     """The version to start from: the named one, else `BASE`, unless it was trained on this text."""
     if options.start_from is not None:
-        _check_shape(Path(options.start_from), preset)
+        version = Path(options.start_from)
+        manifest = _version(version)
+        if FLOAT_WEIGHTS not in manifest.files:
+            raise TrainingError(f"{version / FLOAT_WEIGHTS}: missing; --from needs a version with its float weights")
+        if manifest.architecture != preset.network:
+            raise TrainingError(
+                f"--from {version.name}: its network has another shape than --preset {preset.name}"
+                f" ({manifest.architecture}); use --preset {manifest.preset}, which made it"
+            )
         return options.start_from
-    reshaped = any(name in _SHAPE for name in options.overrides)
-    if options.from_scratch or options.pretrain or options.preset != DEFAULT or reshaped:
+    if options.from_scratch or options.pretrain or options.preset != DEFAULT:
         return None
     for folder in (Path(options.out), shipped_folder()):
         if (folder / BASE / FLOAT_WEIGHTS).is_file():
-            known = _version(folder / BASE).corpus.sha256
-            return None if known == corpus.sha256 else str((folder / BASE).absolute())
+            base = _version(folder / BASE)
+            fits = base.architecture == preset.network and base.corpus.sha256 != corpus.sha256
+            return str((folder / BASE).absolute()) if fits else None
     return None
 
 
 def _version(folder: Path) -> Manifest:
     return load_weights(folder.parent, folder.name).manifest
-
-
-def _check_shape(version: Path, preset: Preset) -> None:
-    """Raises `TrainingError` when the version's network is not the preset's."""
-    manifest = _version(version)
-    if not (version / FLOAT_WEIGHTS).is_file():
-        raise TrainingError(f"{version / FLOAT_WEIGHTS}: missing; --from needs a version with its float weights")
-    made_by = PRESETS.get(manifest.preset, preset)
-    wanted = msgspec.json.decode(msgspec.json.encode(preset))  # as the manifest has it
-    differing = [name for name in _SHAPE if manifest.training.get(name, wanted[name]) != wanted[name]]
-    if made_by.architecture != preset.architecture or differing:
-        raise TrainingError(
-            f"--from {version.name}: its network has another shape than --preset {preset.name}"
-            f" ({', '.join(differing) or 'architecture'}); use --preset {manifest.preset}, which made it"
-        )
 
 
 def _processor_dtype() -> str:

@@ -42,8 +42,3 @@ def step_model(weights: FloatWeights, *, quantised: bool) -> bytes:
     """
     name = architecture_of(weights)
     return window.step(weights) if name == "window" else stacked.step(name, weights, quantised=quantised)
-
-
-def describe(preset: Preset) -> str:
-    """Returns in a few words what the preset's network is made of."""
-    return window.describe(preset) if preset.architecture == "window" else stacked.describe(preset)

@@ -161,14 +161,3 @@ def _add_gru(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
     # z·h + (1 − z)·g
     kept = graph.op("Mul", z, graph.op("Sub", hidden, g))
     return graph.op("Add", g, kept, name=f"next_{hidden}")
-
-
-def describe(preset: Preset) -> str:
-    """Returns what the network is made of, as the manifest says it."""
-    cell = "GRU" if preset.architecture == "gru" else "LSTM"
-    layers = f"embedding {preset.embedding}, {preset.layers} × {cell} {preset.units}"
-    if preset.architecture != "ngram":
-        return layers
-    features = ", ".join(name for name, _ in preset.ngram_bits)
-    rows = sum(1 << bits for _, bits in preset.ngram_bits)
-    return f"{layers}, n-gram embeddings ({features}): {rows:,} × {preset.ngram_width}"

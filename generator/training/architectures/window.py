@@ -69,10 +69,3 @@ def step(weights: FloatWeights) -> bytes:
     product = graph.product(x, "output", weights["output_kernel"])
     graph.op("Add", product, graph.constant("output.bias", weights["output_bias"]), name="logits")
     return graph.model([WINDOW_LENGTH], symbols)
-
-
-def describe(preset: Preset) -> str:
-    """Returns what the network is made of, as the manifest says it."""
-    dense = ", ".join(f"dense {width}" for width in preset.dense)
-    case = "lower-cased text, " if preset.lowercase else ""
-    return f"{case}windows of {preset.steps} one-hot characters, LSTM {preset.units}, {dense}"
