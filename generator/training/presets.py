@@ -175,9 +175,10 @@ class Preset:
         values: dict[str, Any] = msgspec.to_builtins(self)
         for name, value in settings.items():
             stage, _, key = name.rpartition(".")
-            stages = [stage] if stage in _STAGES else _STAGES
-            targets = [values] if key in _SIZES and not stage else [values[each] for each in stages]
-            if stage not in {"", *_STAGES} or key not in targets[0] or key in _FIXED:
+            targets = [values[each] for each in _STAGES if stage in {"", each}]
+            if key in _SIZES and not stage:
+                targets = [values]
+            if not targets or key not in targets[0]:
                 known = ", ".join([*sorted(_SIZES), *values["training"]])
                 raise TrainingError(f"--set {name}: no such hyperparameter; there are {known}")
             for target in targets:

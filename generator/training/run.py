@@ -73,7 +73,6 @@ class Run:
     """
 
     options: Options
-    preset: Preset
     corpus: Corpus
     pretraining: Stage | None
     training: Stage
@@ -97,27 +96,28 @@ class Run:
 
     def plan(self) -> str:
         """Returns what the run will do and roughly how long it takes, a line each, without loading TensorFlow."""
-        options, vocabulary = self.options, self.corpus.vocabulary
+        options, preset, vocabulary = self.options, self.training.preset, self.corpus.vocabulary
         start = "random numbers"
         if self.start is not None:
             new = [character for character in vocabulary.characters if character not in self.start.vocabulary]
             more = f" … ({len(new):,} of {len(vocabulary):,})" if len(new) > _SHOWN_SYMBOLS else ""
             characters = f"; characters new to it: {' '.join(new[:_SHOWN_SYMBOLS])}{more}" if new else ""
             start = self.start.version + characters
-        work = sum(
-            len(stage.text_of_epoch(1)) * stage.config.epochs for stage in (self.pretraining, self.training) if stage
-        )
-        operations = 6 * self.preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4
+        stages = [stage for stage in (self.pretraining, self.training) if stage is not None]
+        work = sum(len(stage.text_of_epoch(1)) * stage.config.epochs for stage in stages)
+        operations = 6 * preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4
         seconds = operations / (_matrix_speed() * (2 if options.dtype == "bfloat16" else 1) * _TRAINING_EFFICIENCY)
+        minutes = max(1, round(seconds / 60))
+        time_needed = f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"
         patience = self.training.config.patience
         less = f"; less if validation does not improve for {patience} epochs" if patience else ""
         lines = [
-            f"{options.preset}: {self.preset.description}; {options.dtype}",
+            f"{options.preset}: {preset.description}; {options.dtype}",
             f"makes {Path(options.out) / options.name}; checkpoints in {self.training.folder}",
             f"starts from {start}",
             *([] if self.pretraining is None else [f"pretraining: {self.pretraining}"]),
             f"corpus: {self.training}",
-            f"takes roughly {_duration(seconds)} on this machine{less}",
+            f"takes roughly {time_needed} on this machine{less}",
         ]
         return "\n".join(lines)
 
@@ -149,7 +149,7 @@ def prepare(options: Options) -> Run:
     epochs = options.epochs or config.epochs_for(steps_per_epoch(len(text), fitted, config.order))
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
     start = _version(Path(options.start_from)) if options.start_from else None
-    return Run(options, preset, corpus, pretraining, training, start)
+    return Run(options, corpus, pretraining, training, start)
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus) -> Options:
@@ -250,9 +250,3 @@ def _matrix_speed() -> float:
     for _ in range(5):
         matrix @ matrix
     return 5 * 2 * 1024**3 / (time.perf_counter() - began)
-
-
-def _duration(seconds: float) -> str:
-    """Minutes, or hours from a hundred minutes on."""
-    minutes = max(1, round(seconds / 60))
-    return f"{minutes} min" if minutes < 100 else f"{minutes / 60:.1f} h"

@@ -17,10 +17,9 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
 
 from generator.training.backend import keras
-from generator.training.onnx_export import FloatWeights, StepGraph
+from generator.training.onnx_export import FloatWeights
 from generator.vocabulary import Vocabulary
 
 ops = keras.ops
@@ -213,52 +212,6 @@ class NGramEmbedding(keras.layers.Layer):
     def reset_states(self) -> None:
         """The next call begins a new text."""
         self.state.assign(ops.zeros_like(self.state.value))
-
-
-def look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
-    """Adds the way from character and state to the sum of the rows `[batch, width]`, and the next state.
-
-    Returns the sum's name, as it enters a product of scale `SUM_SCALE`.
-    """
-    table = weights[TABLE]
-    ngrams = NGrams.of(weights)
-
-    def integers(name: str, value: Any) -> str:
-        return graph.constant(f"ngrams.{name}", np.asarray(value, np.int64))
-
-    # The character: its code, and the code of its letter; then what the state remembers, the latest character last.
-    pair = graph.op("Gather", integers("symbols", weights["ngrams.symbols"]), "char", axis=0)
-    code, letter = graph.split(pair, 2)
-    remembered = graph.op("Cast", state, to=TensorProto.INT64)
-    parts = integers("state_parts", [1, CHARACTERS - 1, 1, 1])
-    _, recent, word, before = graph.split(remembered, 4, parts)
-
-    # The word so far is its letters as digits; a character that is no letter ends it.
-    one = integers("one", 1)
-    is_letter = graph.op("Min", letter, one)
-    is_other = graph.op("Sub", one, is_letter)
-    shifted = graph.op("Mul", word, integers("word_factor", WORD_FACTOR))
-    extended = graph.op("Mod", graph.op("Add", shifted, letter), integers("word_modulus", WORD_MODULUS))
-    next_word = graph.op("Mul", extended, is_letter)
-    ends = graph.op("Mul", graph.op("Min", word, one), is_other)
-    next_before = graph.op("Where", graph.op("Cast", ends, to=TensorProto.BOOL), word, before)
-
-    # The next state; the hashes; the rows.
-    memory = graph.op("Concat", recent, code, next_word, next_before, axis=1)
-    graph.op("Cast", memory, name=f"next_{state}", to=TensorProto.FLOAT)
-    inputs = graph.op("Concat", memory, graph.op("Mul", code, is_other), axis=1)
-    keys = graph.op("MatMul", inputs, integers("multipliers", ngrams.multipliers))
-    hashes = graph.op("Mod", keys, integers("hash_modulus", HASH_MODULUS))
-    places = graph.op("Div", hashes, integers("divisors", ngrams.divisors))
-    rows = graph.op("Add", places, integers("offsets", ngrams.offsets))
-    features = integers("features", [1])
-    if not graph.quantised:
-        found = graph.op("Gather", graph.constant(TABLE, table), rows, axis=0)
-        return graph.op("ReduceSum", found, features, keepdims=0)
-    found = graph.op("Gather", graph.constant(TABLE, quantised_table(table)), rows, axis=0)
-    found = graph.op("Cast", found, to=TensorProto.INT32)
-    found = graph.op("Cast", graph.op("ReduceSum", found, features, keepdims=0), to=TensorProto.FLOAT)
-    return graph.to_uint8(found, graph.constant("ngrams.sum_scale", np.array(SUM_SCALE / TABLE_SCALE, np.float32)))
 
 
 def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:

@@ -20,6 +20,7 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from generator.training.architectures import ngrams
 from generator.training.architectures.ngrams import NGramEmbedding, NGrams
@@ -91,7 +92,7 @@ def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
     """
     graph = StepGraph(quantised=quantised)
     layers = layers_of(name, weights)
-    found = ngrams.look_up(graph, weights, f"state.{2 * len(layers)}") if name == "ngram" else None
+    found = _look_up(graph, weights, f"state.{2 * len(layers)}") if name == "ngram" else None
 
     def lowest(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
         # Embedding, input kernel and bias as one table, a row per character: an exact rewriting.
@@ -115,6 +116,52 @@ def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
     more = graph.product(found, "ngrams.output", weights["ngrams.output_kernel"], ngrams.SUM_SCALE)
     graph.op("Add", graph.op("Add", product, bias), more, name="logits")
     return graph.model([*sizes, ngrams.STATE], len(weights["output_bias"]))
+
+
+def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
+    """Adds the way from character and state to the sum of the rows `[batch, width]`, and the next state.
+
+    Returns the sum's name, as it enters a product of scale `ngrams.SUM_SCALE`.
+    """
+    table = weights[ngrams.TABLE]
+    found = NGrams.of(weights)
+
+    def integers(name: str, value: Any) -> str:
+        return graph.constant(f"ngrams.{name}", np.asarray(value, np.int64))
+
+    # The character: its code, and the code of its letter; then what the state remembers, the latest character last.
+    pair = graph.op("Gather", integers("symbols", weights["ngrams.symbols"]), "char", axis=0)
+    code, letter = graph.split(pair, 2)
+    remembered = graph.op("Cast", state, to=TensorProto.INT64)
+    parts = integers("state_parts", [1, ngrams.CHARACTERS - 1, 1, 1])
+    _, recent, word, before = graph.split(remembered, 4, parts)
+
+    # The word so far is its letters as digits; a character that is no letter ends it.
+    one = integers("one", 1)
+    is_letter = graph.op("Min", letter, one)
+    is_other = graph.op("Sub", one, is_letter)
+    shifted = graph.op("Mul", word, integers("word_factor", ngrams.WORD_FACTOR))
+    extended = graph.op("Mod", graph.op("Add", shifted, letter), integers("word_modulus", ngrams.WORD_MODULUS))
+    next_word = graph.op("Mul", extended, is_letter)
+    ends = graph.op("Mul", graph.op("Min", word, one), is_other)
+    next_before = graph.op("Where", graph.op("Cast", ends, to=TensorProto.BOOL), word, before)
+
+    # The next state; the hashes; the rows.
+    memory = graph.op("Concat", recent, code, next_word, next_before, axis=1)
+    graph.op("Cast", memory, name=f"next_{state}", to=TensorProto.FLOAT)
+    inputs = graph.op("Concat", memory, graph.op("Mul", code, is_other), axis=1)
+    keys = graph.op("MatMul", inputs, integers("multipliers", found.multipliers))
+    hashes = graph.op("Mod", keys, integers("hash_modulus", ngrams.HASH_MODULUS))
+    places = graph.op("Div", hashes, integers("divisors", found.divisors))
+    rows = graph.op("Add", places, integers("offsets", found.offsets))
+    features = integers("features", [1])
+    if not graph.quantised:
+        summed = graph.op("Gather", graph.constant(ngrams.TABLE, table), rows, axis=0)
+        return graph.op("ReduceSum", summed, features, keepdims=0)
+    summed = graph.op("Gather", graph.constant(ngrams.TABLE, ngrams.quantised_table(table)), rows, axis=0)
+    summed = graph.op("ReduceSum", graph.op("Cast", summed, to=TensorProto.INT32), features, keepdims=0)
+    scale = np.array(ngrams.SUM_SCALE / ngrams.TABLE_SCALE, np.float32)
+    return graph.to_uint8(graph.op("Cast", summed, to=TensorProto.FLOAT), graph.constant("ngrams.sum_scale", scale))
 
 
 def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
