@@ -338,9 +338,9 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     prompt = fit_prompt("THE CAT", manifest)
     assert prompt.text.lower() == "the cat"
     async with ThreadedGenerator.open(tmp_path, threads=1) as generator:
-        generation = await generator.generate(GenerationRequest(60, seed=1, prompt=prompt.text))
+        generation = await generator.generate(GenerationRequest(60, seed=2, prompt=prompt.text))
         assert len(generation.text) >= 30
-        assert await generator.generate(GenerationRequest(60, seed=1, prompt=prompt.text)) == generation
+        assert await generator.generate(GenerationRequest(60, seed=2, prompt=prompt.text)) == generation
 
     # Another text with other characters starts from it, and is better off than without.
     other = changed(book, tmp_path / "other.txt")
