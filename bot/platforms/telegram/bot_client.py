@@ -40,24 +40,23 @@ class Transport(BaseRequest):
     """
 
     def __init__(self, *, connections: int, proxy: str | None, read_seconds: float) -> None:
-        self._timeout = aiohttp.ClientTimeout(
-            POOL_SECONDS + READ_SECONDS + read_seconds,  # there is none for sending alone
-            connect=POOL_SECONDS,
-            sock_connect=CONNECT_SECONDS,
-            sock_read=read_seconds,
-        )
         self._session = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=connections),
             headers={"User-Agent": self.USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
             proxy=proxy,
-            timeout=self._timeout,
+            timeout=aiohttp.ClientTimeout(
+                POOL_SECONDS + READ_SECONDS + read_seconds,  # there is none for sending alone
+                connect=POOL_SECONDS,
+                sock_connect=CONNECT_SECONDS,
+                sock_read=read_seconds,
+            ),
         )
 
     @property
     def read_timeout(self) -> float | None:
         """See `BaseRequest`. In seconds."""
-        return self._timeout.sock_read
+        return self._session.timeout.sock_read
 
     async def initialize(self) -> None:
         """See `BaseRequest`."""

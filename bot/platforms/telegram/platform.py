@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import functools
 import itertools
 import logging
+from functools import partial
 from typing import Final
 
 from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
-from telegram.constants import BotCommandLimit
 from telegram.error import InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
@@ -23,7 +22,6 @@ from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter
 from bot.platforms.telegram.receivers import Polling, Webhook
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
-from bot.platforms.text import shorten
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
@@ -76,10 +74,11 @@ class Telegram:
     async def _receive(self, bot: BotClient) -> None:
         limiter = RateLimiter(self._limits, self._clock)
         sender = Sender(bot, limiter, self._commands.moved, self._clock)
-        on_failure = functools.partial(self._commands.undelivered, PLATFORM)
         try:
             async with asyncio.TaskGroup() as group:
-                self._dispatcher = Dispatcher(group, limiter, on_failure, self._clock)
+                self._dispatcher = Dispatcher(
+                    group, limiter, partial(self._commands.undelivered, PLATFORM), self._clock
+                )
                 handle = UpdateHandler(self._commands, sender, self._dispatcher).handle
                 if self._settings.webhook_url:
                     self._receiver = Webhook(bot, handle, self._clock, self._settings)
@@ -115,9 +114,7 @@ async def set_menu(bot: Bot) -> None:
     try:
         for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
             wanted = tuple(
-                BotCommand(
-                    name, shorten(spec.portuguese if language else spec.purpose, BotCommandLimit.MAX_DESCRIPTION)
-                )
+                BotCommand(name, spec.portuguese if language else spec.purpose)
                 for name, spec in user_commands().items()
                 if name != "start" or scope is SCOPES[0]  # Telegram's own button in a new private chat
             )

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Final
 
 from telegram.constants import FloodLimit
@@ -22,9 +23,9 @@ from generator.backoff import Backoff
 GIVE_UP_SECONDS: Final = 180.0
 """To send something; the answer is of no use later."""
 BACKOFF: Final = Backoff(first=1.0, longest=30.0)
-"""Between attempts to send while the network fails."""
-_SWEEP_SECONDS: Final = 60.0
-"""Between two evictions of idle chats."""
+"""Between attempts while the network fails."""
+MAX_CHATS: Final = 2048
+"""That are remembered: more than the bot can send messages to in the longest period of a limit, a minute."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,28 +69,20 @@ class _Bucket:
         full = (times[0] + rate.seconds for rate, times in self.windows if len(times) == rate.count)
         return max(self.blocked_until, *full, 0.0)
 
-    def is_idle(self, now: float) -> bool:
-        ends = (times[-1] + rate.seconds for rate, times in self.windows if times)
-        return max(self.blocked_until, *ends, 0.0) <= now and not self.turn.locked()
-
 
 class RateLimiter:
     """Sends the messages of each chat at its own pace, in the order in which they were requested.
 
-    A 429 blocks the chat that it was answered for, for its `retry_after`. When a second chat gets one before any
-    message has been accepted, it is the bot that sends too much, and all chats wait.
+    A 429 blocks the chat that it was answered for, for its `retry_after`.
     """
 
     def __init__(self, limits: Limits = ALLOWED, clock: Clock = MONOTONIC) -> None:
         self._limits = limits
         self._clock = clock
         self._overall = _Bucket(limits.overall)
-        self._chats: dict[int | str, _Bucket] = {}
+        self._chat = lru_cache(MAX_CHATS)(lambda chat: _Bucket(*self._rates(chat)))
         self._waiting = 0
         """Messages that wait because of all chats together."""
-        self._sweep_at = 0.0
-        self._refused: set[int | str] = set()
-        """Chats that got a 429 since a message was last accepted."""
 
     def delay(self, chat: int | None, ahead: int) -> float:
         """Returns about how many seconds a message to the chat would have to wait for `ahead` others.
@@ -117,16 +110,13 @@ class RateLimiter:
             except BadRequest:
                 raise  # a `NetworkError` by its class only: Telegram understood, and refuses
             except (RetryAfter, NetworkError) as error:
-                pause = BACKOFF.pause(failures)
-                if isinstance(error, RetryAfter):
-                    pause = seconds(error.retry_after)
-                    self._block(chat, pause)
+                pause = retry_pause(error, failures)
+                if isinstance(error, RetryAfter) and chat is not None:
+                    self._chat(chat).blocked_until = self._clock.time() + pause
                 if self._clock.time() + pause > give_up_at or (isinstance(error, TimedOut) and not idempotent):
                     raise
                 await self._clock.sleep(pause)
             else:
-                if chat is not None:
-                    self._refused.clear()
                 return
 
     async def _acquire(self, chat: _Bucket, give_up_at: float) -> None:
@@ -148,28 +138,15 @@ class RateLimiter:
                 raise RetryAfter(timedelta(seconds=pause))
             await self._clock.sleep(pause)
 
-    def _block(self, chat: int | str | None, wait: float) -> None:
-        """Lets nothing be sent to the chat for so long; nor to any other if it is not the chat's own limit."""
-        if chat is not None:
-            self._refused.add(chat)
-            for bucket in (self._chat(chat), self._overall)[: len(self._refused)]:
-                bucket.blocked_until = max(bucket.blocked_until, self._clock.time() + wait)
-
-    def _chat(self, chat: int | str) -> _Bucket:
-        now = self._clock.time()
-        if now >= self._sweep_at:
-            self._sweep_at = now + _SWEEP_SECONDS
-            self._chats = {chat: bucket for chat, bucket in self._chats.items() if not bucket.is_idle(now)}
-        if chat not in self._chats:
-            self._chats[chat] = _Bucket(*self._rates(chat))
-        return self._chats[chat]
-
     def _rates(self, chat: int | str) -> tuple[Rate, ...]:
         # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat
         is_group = isinstance(chat, int) and chat < 0
         return (self._limits.chat, self._limits.group) if is_group else (self._limits.chat,)
 
 
-def seconds(duration: int | timedelta) -> float:
-    """Returns `RetryAfter.retry_after` in seconds: it is a number or a `timedelta`, as the environment says."""
-    return duration.total_seconds() if isinstance(duration, timedelta) else float(duration)
+def retry_pause(error: Exception, failures: int) -> float:
+    """Returns the pause, in seconds, after so many failures in a row: as long as a 429 demands, else by backoff."""
+    if not isinstance(error, RetryAfter):
+        return BACKOFF.pause(failures)
+    wait = error.retry_after  # a number or a `timedelta`, as the environment says
+    return wait.total_seconds() if isinstance(wait, timedelta) else float(wait)

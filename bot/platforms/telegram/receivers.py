@@ -11,19 +11,17 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 from aiohttp import web
-from telegram.error import Conflict, InvalidToken, RetryAfter
+from telegram.error import Conflict, InvalidToken
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import Clock
 from bot.logs import format_error
 from bot.net.http_server import listening
 from bot.platforms.telegram.bot_client import POLL_SECONDS, BotClient
-from bot.platforms.telegram.rate_limit import seconds
+from bot.platforms.telegram.rate_limit import retry_pause
 from bot.platforms.telegram.updates import WANTED
 from generator.backoff import Backoff
 
-BACKOFF: Final = Backoff(first=1.0, longest=30.0)
-"""Between failed polls."""
 CONFLICT_BACKOFF: Final = Backoff(first=20.0, longest=40.0)
 """While another process polls with the same token: each poll ends the other's, so both must poll rarely."""
 CONFLICT_OVER_SECONDS: Final = 120.0
@@ -63,9 +61,7 @@ class Polling:
                 raise
             except Exception as error:  # noqa: BLE001 - the next answer may be one that the library can read
                 failures += 1
-                pause = BACKOFF.pause(failures)
-                if isinstance(error, RetryAfter):
-                    pause = seconds(error.retry_after)
+                pause = retry_pause(error, failures)
                 if isinstance(error, Conflict):
                     pause = CONFLICT_BACKOFF.pause(failures)
                     conflict_until = self._clock.time() + CONFLICT_OVER_SECONDS
@@ -95,10 +91,9 @@ class Webhook:
 
     async def run(self) -> None:
         """Receives until cancelled. Raises `CannotListen`, and what the first setWebhook raises."""
-        settings = self._settings
         app = web.Application()  # takes at most 1 MiB; Telegram's updates are a few kilobytes
-        app.router.add_post(urlsplit(settings.webhook_url).path or "/", self._receive)
-        async with listening(app, settings.webhook_host, settings.webhook_port):
+        app.router.add_post(urlsplit(self._settings.webhook_url).path or "/", self._receive)
+        async with listening(app, self._settings.webhook_host, self._settings.webhook_port):
             await self._register()
             self.problem = ""
             while True:

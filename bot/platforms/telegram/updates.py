@@ -37,7 +37,7 @@ WANTED: Final = (
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
 INLINE_COMMAND: Final = "nietzsche"
-_GROUP: Final = re.compile(r"-[0-9]{1,20}")
+_GROUP: Final = re.compile(r"-[0-9]+")
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
 
@@ -103,7 +103,7 @@ class UpdateHandler:
         return Request(user, place.key, work, place.chat, partial(self._sender.send, place), as_message=True)
 
     def _is_addressed(self, text: str, line: Line, place: Place, user: str) -> bool:
-        """Returns whether a command is for this bot. In a group, an unknown one is another bot's unless it says so."""
+        """In a group, an unknown command is another bot's unless it names this one."""
         if addressee := _ADDRESSEE.match(text.lstrip()):
             return addressee[1].lower() == self._sender.bot.username.lower()
         return place.private or line.command in self._commands.known_to(PLATFORM, user)
@@ -120,18 +120,17 @@ class UpdateHandler:
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
-        data, user, chat = query.data or "", _presser(query), None if place is None else place.chat
-        where = _where(place, user, query.from_user)
-        if data == WAIT:
-            work = partial(self._sender.answer_press, query, messages.INLINE_WAIT)
-        else:
-            if query.inline_message_id is not None:
-                data = verify(self._sender.bot.token, query.inline_message_id, data)
-            work = partial(self._answer_press, query, data, where, place)
-        return Request(user, where.chat, work, chat, partial(self._sender.alert, query))
+        where = _where(place, _presser(query), query.from_user)
+        work, refuse = partial(self._answer_press, query, where, place), partial(self._sender.alert, query)
+        return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
-    async def _answer_press(self, query: CallbackQuery, data: str, where: Where, place: Place | None) -> None:
-        began = self._sender.clock.time()
+    async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
+        data, inline_id, began = query.data or "", query.inline_message_id, self._sender.clock.time()
+        if data == WAIT:
+            await self._sender.answer_press(query, messages.INLINE_WAIT)
+            return
+        if inline_id is not None:
+            data = verify(self._sender.bot.token, inline_id, data)
         async with self._sender.busy(place, query):
             reply = await self._commands.press(data, where)
         waits = self._sender.clock.time() < began + BUSY_AFTER_SECONDS
@@ -143,18 +142,19 @@ class UpdateHandler:
             await self._sender.answer_press(query)
         if place is not None:
             await self._sender.send(place, reply)
-        elif query.inline_message_id is not None and not (refused or reply.private):
-            await self._sender.edit_inline(query.inline_message_id, reply)
+        elif inline_id is not None and not (refused or reply.private):
+            await self._sender.edit_inline(inline_id, reply)
 
     def _inline_query(self, query: InlineQuery) -> Request | None:
         user = query.from_user.id
         waiting = user in self._typing
         self._typing[user] = query
-        # Counted apart from what the user asks for: typing must not fill their queue.
-        return None if waiting else Request(("typing", user), INLINE, partial(self._offer, user))
 
-    async def _offer(self, user: int) -> None:
-        await self._sender.answer_inline(self._typing.pop(user))
+        async def work() -> None:
+            await self._sender.answer_inline(self._typing.pop(user))
+
+        # Counted apart from what the user asks for: typing must not fill their queue.
+        return None if waiting else Request(("typing", user), INLINE, work)
 
     def _chosen(self, chosen: ChosenInlineResult) -> Request | None:
         if chosen.inline_message_id is None:

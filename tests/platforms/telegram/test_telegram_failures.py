@@ -16,7 +16,7 @@ from telegram_support import (
 )
 
 from bot.core import messages
-from bot.platforms.telegram import bot_client, rate_limit, receivers
+from bot.platforms.telegram import bot_client, rate_limit
 from bot.platforms.telegram.platform import Telegram
 from bot.store.store import Store
 from testing.telegram import Chat, TelegramServer, User
@@ -113,7 +113,6 @@ async def test_an_answer_is_sent_again_when_the_network_fails(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, trouble: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
-    monkeypatch.setattr(receivers, "BACKOFF", QUICK)
     if trouble == "page":
         server.fail(503, method="sendMessage", times=2)
     elif trouble == "cut":
@@ -184,7 +183,7 @@ async def test_neither_the_token_nor_any_text_is_ever_logged(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(rate_limit, "GIVE_UP_SECONDS", 0.0)
-    monkeypatch.setattr(receivers, "BACKOFF", QUICK)
+    monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
     chat = server.private(alice)
     async with serving(Telegram(section(server), scripted, limits=FAST)):
         await chat.send("/nietzsche 0.7 Zarathustra")

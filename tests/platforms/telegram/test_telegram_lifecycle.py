@@ -19,7 +19,7 @@ from telegram_support import (
 
 from bot.core import messages
 from bot.platforms.base import BadToken
-from bot.platforms.telegram import receivers
+from bot.platforms.telegram import rate_limit
 from bot.platforms.telegram.platform import REJECTED, Telegram
 from bot.platforms.telegram.receivers import CONFLICT
 from bot.service.supervisor import Backoff, Supervised
@@ -74,7 +74,7 @@ async def test_when_telegram_is_away_at_the_start_trying_again_makes_sense(
 async def test_a_network_failure_while_polling_is_known_and_retried(
     server: TelegramServer, telegram: Telegram, chat: Chat, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receivers, "BACKOFF", QUICK)
+    monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
     polls = server.watch("getUpdates")
     server.fail(502, method="getUpdates", times=4)
     await chat.send("/start")
@@ -147,7 +147,7 @@ async def test_two_processes_with_one_token_are_reported_once_and_poll_rarely(
 async def test_an_unexpected_answer_to_a_poll_is_survived(
     server: TelegramServer, telegram: Telegram, chat: Chat, result: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(receivers, "BACKOFF", QUICK)
+    monkeypatch.setattr(rate_limit, "BACKOFF", QUICK)
     fault = server.answer_with(result, method="getUpdates")
     await chat.send("/start")
     await chat.next_message()

@@ -139,16 +139,6 @@ async def test_messages_that_were_next_wait_for_a_429_too() -> None:
     assert sends.times[2] == [0]
 
 
-async def test_a_429_for_the_whole_bot_stops_every_chat() -> None:
-    """Telegram does not say which limit was exceeded: two chats in a row mean that it was the bot's."""
-    sends = Sends()
-    sends.fail = {1: [RetryAfter(30)], 2: [RetryAfter(30)]}
-    sending = asyncio.gather(sends.send(1), sends.send(2))
-    await settle()
-    await sends.clock.run(asyncio.gather(sending, sends.send(3)))
-    assert min(time for times in sends.times.values() for time in times) >= 30
-
-
 async def test_a_429_for_one_chat_after_another_stops_no_third() -> None:
     sends = Sends()
     sends.fail = {1: [RetryAfter(30)], 3: [RetryAfter(30)]}
@@ -173,28 +163,13 @@ async def test_a_wait_that_is_too_long_is_an_error_at_once() -> None:
     assert sends.times == {}
 
 
-async def test_idle_chats_are_evicted() -> None:
-    sends = Sends(Limits(chat=Rate(1, 1.0), group=Rate(1, 1.0)))
-    await sends.together(*range(1, 11))
-    await sends.clock.advance(rate_limit._SWEEP_SECONDS)
-    await sends.send(99)
-    assert list(sends.limiter._chats) == [99]
-
-
-async def test_busy_chats_are_not_looked_through_at_every_request(monkeypatch: pytest.MonkeyPatch) -> None:
-    looked_at = 0
-    is_idle = rate_limit._Bucket.is_idle
-
-    def counted(bucket: rate_limit._Bucket, now: float) -> bool:
-        nonlocal looked_at
-        looked_at += 1
-        return is_idle(bucket, now)
-
-    monkeypatch.setattr(rate_limit._Bucket, "is_idle", counted)
-    sends = Sends(Limits(overall=Rate(10_000, 1.0)))
-    for group in range(1, 1001):
-        await sends.send(-group)  # each of them is busy for a minute
-    assert looked_at < 2000
+async def test_chats_are_forgotten_when_others_came_after_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rate_limit, "MAX_CHATS", 2)
+    sends = Sends(Limits(chat=Rate(1, 1.0)))
+    await sends.clock.run(sends.together(1, 2, 2))
+    assert sends.times == {1: [0], 2: [0, 1]}
+    await sends.together(3, 4)
+    assert sends.limiter._chat.cache_info().currsize == 2
 
 
 def test_the_limits_are_those_that_telegram_documents() -> None:
