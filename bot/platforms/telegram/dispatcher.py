@@ -21,7 +21,6 @@ from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Reply
-from bot.logs import format_error
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.rate_limit import RateLimiter
 
@@ -120,9 +119,9 @@ class Dispatcher:
             try:
                 await request.work()
             except Forbidden as error:  # the user blocked the bot, or the chat removed it: nothing to do about it
-                log.info("reply.forbidden reason=%s", format_error(error))
+                log.info("reply.forbidden reason=%s", logs.format_error(error))
             except TelegramError as error:
-                log.warning("reply.undelivered reason=%s", format_error(error))
+                log.warning("reply.undelivered reason=%s", logs.format_error(error))
                 self._on_failure()
             except Exception:
                 log.exception("update.failed")

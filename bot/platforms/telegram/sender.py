@@ -90,18 +90,18 @@ class Sender:
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
-        text = split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0]
-        options: dict[str, Any] = {
-            "inline_message_id": inline_message_id,
-            "reply_markup": keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
-            "link_preview_options": NO_PREVIEW,
-        }
-        await self._request(inline_message_id, partial(self.bot.edit_message_text, text, **options))
+        request = partial(
+            self.bot.edit_message_text,
+            split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0],
+            inline_message_id=inline_message_id,
+            reply_markup=keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
+            link_preview_options=NO_PREVIEW,
+        )
+        await self._request(inline_message_id, request)
 
     async def answer_inline(self, query: InlineQuery) -> None:
         """Offers a placeholder as the one result of an inline query, to every user who types the same."""
-        results = [offer(query.query)]
-        await self._request(None, partial(query.answer, results, cache_time=INLINE_CACHE_SECONDS, is_personal=False))
+        await self._request(None, partial(query.answer, [offer(query.query)], cache_time=INLINE_CACHE_SECONDS))
 
     async def answer_press(self, query: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
         """Ends the wait of a pressed button, with a text for that user alone."""

@@ -37,7 +37,7 @@ WANTED: Final = (
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
 INLINE_COMMAND: Final = "nietzsche"
-_GROUP: Final = re.compile(r"-[0-9]+")
+_GROUP: Final = re.compile(r"-[0-9]{1,20}")
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
 
