@@ -88,5 +88,5 @@ class Replica:
 
     async def check_health(self) -> None:
         """Raises when a step has not ended since the last check: Serve replaces a replica that fails three in a row."""
-        if hasattr(self, "_backend") and self._backend.stalls():
+        if hasattr(self, "_backend") and self._backend.scheduler.stalls():
             raise RuntimeError("a step of the network hangs")

@@ -42,7 +42,6 @@ class SchedulerBackend:
     def __init__(self, scheduler: Scheduler) -> None:
         self.scheduler = scheduler
         self._manifest = scheduler.model.weights.manifest.to_json()
-        self._progress: tuple[int | None, ...] = ()
 
     async def run(self, work: Work) -> Result:
         """Generates or scores a text. Raises what `Scheduler.submit` and its future raise."""
@@ -50,15 +49,12 @@ class SchedulerBackend:
         result: Result = await asyncio.wrap_future(future)
         return result
 
-    def stalls(self) -> bool:
-        """Whether a busy thread has made no progress since the last call."""
-        before, self._progress = self._progress, self.scheduler.progress()
-        return any(a is not None and a == b for a, b in zip(before, self._progress, strict=False))
-
     async def heartbeat(self) -> Heartbeat | None:
         """Returns what the scheduler does now, unless it stalls; the first one has the manifest."""
         manifest, self._manifest = self._manifest, ""
-        return None if self.stalls() else Heartbeat(self.scheduler.statistics(), self.scheduler.status(), manifest)
+        if self.scheduler.stalls():
+            return None
+        return Heartbeat(self.scheduler.statistics(), self.scheduler.status(), manifest)
 
 
 def _load(folder: str, version: str, threads: str, queue: str) -> SchedulerBackend:

@@ -4,7 +4,7 @@ A request joins a batch at the next character and leaves when its text is done; 
 batches. A step runs on one thread. Spreading a step over the cores gains at most a tenth where nothing else runs, and
 costs half of the speed where something does (measured), as its threads wait for each other.
 
-A step that fails ends the texts that it concerns. One that never returns cannot be ended from here: `progress` shows
+A step that fails ends the texts that it concerns. One that never returns cannot be ended from here: `stalls` shows
 it, and the parent process ends the whole process.
 """
 
@@ -104,6 +104,7 @@ class Scheduler:
         self._stopping = False
         self._texts = self._refused = self._failed = 0
         self._workers = [_Worker() for _ in range(threads)]
+        self._progress: list[int] = []
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=f"generator {number}", daemon=True)
             for number, worker in enumerate(self._workers)
@@ -184,10 +185,10 @@ class Scheduler:
         """Returns how many threads work, and how many texts they run at once."""
         return GeneratorStatus(threads=len(self._threads), slots=MAX_BATCH_SIZE)
 
-    def progress(self) -> tuple[int | None, ...]:
-        """Returns the characters that each thread has fed; `None` for an idle one. A number that does not change
-        from one look to the next is a step that hangs."""
-        return tuple(worker.characters if worker.jobs else None for worker in self._workers)
+    def stalls(self) -> bool:
+        """Whether a busy thread has fed no character since the last call: a step hangs."""
+        before, self._progress = self._progress, [worker.characters if worker.jobs else -1 for worker in self._workers]
+        return any(then == now >= 0 for then, now in zip(before, self._progress, strict=False))
 
     def close(self, deadline: float) -> None:
         """Refuses new requests, finishes those admitted; after `deadline` seconds ends the rest with `ShuttingDown`."""

@@ -10,13 +10,15 @@ reader sees a whole version or none, whatever a writer is doing.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import io
 import os
 import re
 import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -101,7 +103,8 @@ def load_weights(folder: Path, version: str | None = None) -> Weights:
         raise WeightsError(f"{path}: it is of version {manifest.version!r}, but its folder is called {name!r}")
     model = _read(place / MODEL, _MAX_FILE_BYTES, manifest.files[MODEL])
     for file in manifest.files.keys() - {MODEL}:
-        _read(place / file, _MAX_FILE_BYTES, manifest.files[file])
+        with _opened(place / file, _MAX_FILE_BYTES) as content:  # the float weights are not read into memory whole
+            _verify(place / file, hashlib.file_digest(content, "sha256").hexdigest(), manifest.files[file])
     return Weights(place, manifest, model)
 
 
@@ -135,9 +138,23 @@ def activate(folder: Path, version: str) -> None:
 
 
 def _read(path: Path, limit: int, digest: str | None = None) -> bytes:
-    """Returns the bytes of a plain file: no link out of the folder, no pipe that nobody writes to, no endless device.
+    with _opened(path, limit) as file:
+        content = file.read()
+    if digest is not None:
+        _verify(path, hashlib.sha256(content).hexdigest(), digest)
+    return content
 
-    Raises `WeightsError`, also for more than `limit` bytes, or when `digest` is not their sha256.
+
+def _verify(path: Path, found: str, digest: str) -> None:
+    if found != digest:
+        raise WeightsError(f"{path}: its sha256 is not the one that {MANIFEST} gives; copy it again")
+
+
+@contextlib.contextmanager
+def _opened(path: Path, limit: int) -> Iterator[io.BufferedReader]:
+    """Opens a plain file: no link out of the folder, no pipe that nobody writes to, no endless device.
+
+    Raises `WeightsError`, also for more than `limit` bytes.
     """
     try:
         with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)) as file:
@@ -146,10 +163,7 @@ def _read(path: Path, limit: int, digest: str | None = None) -> bytes:
                 raise WeightsError(f"{path}: is no plain file; copy the version again")
             if status.st_size > limit:
                 raise WeightsError(f"{path}: larger than {limit} bytes; copy the version again")
-            content = file.read()
+            yield file
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else files.reason(error)
         raise WeightsError(f"{path}: {what}; copy the version again") from error
-    if digest is not None and hashlib.sha256(content).hexdigest() != digest:
-        raise WeightsError(f"{path}: its sha256 is not the one that {MANIFEST} gives; copy it again")
-    return content

@@ -874,15 +874,15 @@ def test_a_defect_ends_texts_with_an_error_and_later_ones_are_written(
     assert (statistics.running, statistics.queued) == (0, 0)
 
 
-def test_progress_shows_a_step_that_does_not_return(one: Model) -> None:
+def test_a_step_that_does_not_return_stalls(one: Model) -> None:
     with stepped(one) as (worker, network):
-        assert worker.progress() == (None,)
+        assert [worker.stalls(), worker.stalls()] == [False, False]
         worker.submit(GenerationRequest(LONG, 1))
         network.arrived()
-        assert worker.progress() == (0,)
+        assert [worker.stalls(), worker.stalls()] == [False, True]
         network.let_one_pass()
         network.arrived()
-        assert worker.progress() == (1,)
+        assert [worker.stalls(), worker.stalls()] == [False, True]
 
 
 def test_what_is_logged_about_a_text_is_logged_in_the_context_that_it_was_asked_for_in(one: Model) -> None:
