@@ -73,7 +73,8 @@ class _Bucket:
 class RateLimiter:
     """Sends the messages of each chat at its own pace, in the order in which they were requested.
 
-    A 429 blocks the chat that it was answered for, for its `retry_after`.
+    A 429 blocks the chat that it was answered for, for its `retry_after`. When a second chat gets one before any
+    message has been accepted, it is the bot that sends too much, and all chats wait.
     """
 
     def __init__(self, limits: Limits = ALLOWED, clock: Clock = MONOTONIC) -> None:
@@ -83,6 +84,8 @@ class RateLimiter:
         self._chat = lru_cache(MAX_CHATS)(lambda chat: _Bucket(*self._rates(chat)))
         self._waiting = 0
         """Messages that wait because of all chats together."""
+        self._refused: set[int | str] = set()
+        """Chats that got a 429 since a message was last accepted."""
 
     def delay(self, chat: int | None, ahead: int) -> float:
         """Returns about how many seconds a message to the chat would have to wait for `ahead` others.
@@ -112,11 +115,13 @@ class RateLimiter:
             except (RetryAfter, NetworkError) as error:
                 pause = retry_pause(error, failures)
                 if isinstance(error, RetryAfter) and chat is not None:
-                    self._chat(chat).blocked_until = self._clock.time() + pause
+                    self._block(chat, pause)
                 if self._clock.time() + pause > give_up_at or (isinstance(error, TimedOut) and not idempotent):
                     raise
                 await self._clock.sleep(pause)
             else:
+                if chat is not None:
+                    self._refused.clear()
                 return
 
     async def _acquire(self, chat: _Bucket, give_up_at: float) -> None:
@@ -137,6 +142,12 @@ class RateLimiter:
             if bucket.allowed_at() > give_up_at:
                 raise RetryAfter(timedelta(seconds=pause))
             await self._clock.sleep(pause)
+
+    def _block(self, chat: int | str, pause: float) -> None:
+        self._refused.add(chat)
+        buckets = [self._chat(chat)] if len(self._refused) == 1 else [self._chat(chat), self._overall]
+        for bucket in buckets:
+            bucket.blocked_until = max(bucket.blocked_until, self._clock.time() + pause)
 
     def _rates(self, chat: int | str) -> tuple[Rate, ...]:
         # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat

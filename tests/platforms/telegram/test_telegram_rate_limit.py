@@ -139,6 +139,16 @@ async def test_messages_that_were_next_wait_for_a_429_too() -> None:
     assert sends.times[2] == [0]
 
 
+async def test_a_429_for_the_whole_bot_stops_every_chat() -> None:
+    """Telegram does not say which limit was exceeded: two chats in a row mean that it was the bot's."""
+    sends = Sends()
+    sends.fail = {1: [RetryAfter(30)], 2: [RetryAfter(30)]}
+    sending = asyncio.gather(sends.send(1), sends.send(2))
+    await settle()
+    await sends.clock.run(asyncio.gather(sending, sends.send(3)))
+    assert min(time for times in sends.times.values() for time in times) >= 30
+
+
 async def test_a_429_for_one_chat_after_another_stops_no_third() -> None:
     sends = Sends()
     sends.fail = {1: [RetryAfter(30)], 3: [RetryAfter(30)]}
