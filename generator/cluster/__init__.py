@@ -2,3 +2,14 @@
 
 What deploys to a cluster, or connects a bot to one, enters here. Ray is imported nowhere else.
 """
+
+from importlib.util import find_spec
+
+from generator.dependencies import how_to_install
+from generator.errors import Unavailable
+
+
+def require_ray() -> None:
+    """Raises `Unavailable`, which names the extra that brings Ray Serve, when it is not installed."""
+    if find_spec("ray") is None:
+        raise Unavailable(f"a pool needs Ray Serve, which is not installed; {how_to_install('cluster')}")

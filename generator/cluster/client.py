@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from generator.cluster import require_ray
 from generator.errors import Overloaded, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.generator import RemoteGenerator
@@ -73,4 +74,5 @@ class Pool(RemoteGenerator):
             raise Overloaded(_LATE_SECONDS) from error
 
     async def _start_worker(self, version: str) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
+        require_ray()
         return await WorkerClient.start(self._folder, "generator.cluster.sidecar", self._address, str(self._folder))

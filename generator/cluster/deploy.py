@@ -8,18 +8,18 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from typing import Any, Final
+from typing import Final
 
-from generator.cluster.remote_weights import named_version
+import ray
+from ray import serve
+
+from generator.cluster.remote_weights import find_version
 from generator.cluster.replica import DRAIN_SECONDS, QUEUE, Replica, preflight
-from generator.dependencies import how_to_install
 from generator.errors import Unavailable, WeightsError
 from generator.serving.scheduler import MAX_BATCH_SIZE
 
 APPLICATION: Final = "lstmega"
 """The name of the application on the cluster."""
-REPLICA: Final = "Replica"
-"""The name of its one deployment."""
 MAX_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
 TARGET_CONCURRENCY: Final = MAX_BATCH_SIZE // 2
@@ -34,23 +34,12 @@ process hangs would take texts for a minute and a half."""
 log = logging.getLogger(__name__)
 
 
-def ray_and_serve() -> tuple[Any, Any]:
-    """The modules `ray` and `ray.serve`. Raises `Unavailable`, which names the extra that brings them."""
-    try:
-        import ray  # noqa: PLC0415 - of the extra `cluster`, and seconds to import
-        from ray import serve  # noqa: PLC0415
-    except ImportError as error:
-        raise Unavailable(f"a pool needs Ray Serve, which is not installed; {how_to_install('cluster')}") from error
-    return ray, serve
-
-
 def connect(address: str, *, or_start: bool = False) -> bool:
     """Connects to the cluster: "auto" finds one that runs on this machine, or the variable `RAY_ADDRESS` names it.
 
     `or_start`: starts one on this machine when "auto" finds none and the variable names none, which lasts as long as
     this process; returns whether it did. Raises `Unavailable`.
     """
-    ray, _ = ray_and_serve()
     settings = {"log_to_driver": False, "logging_level": logging.ERROR}
     named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
     try:
@@ -71,23 +60,19 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def deploy(
-    weights: str, version: str | None = None, *, replicas: int = 1, most: int | None = None, threads: int = 1
-) -> str:
+def deploy(weights: str, version: str | None, replicas: int, most: int | None, threads: int) -> str:
     """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
 
-    `weights`: a folder or URL that every node reaches; `version`: which in it (`None`: the one that CURRENT names);
-    `replicas` of `threads` threads each, up to `most` of them under load. The version is loaded and tested on the
-    cluster first. Raises `WeightsError` when that or the roll-out fails.
+    `weights` and `version`: as `find_version` takes them, where every node reaches them; `replicas` of `threads`
+    threads each, up to `most` of them under load. The version is loaded and tested on the cluster first. Raises
+    `WeightsError` when that or the roll-out fails.
     """
-    ray, serve = ray_and_serve()
-    version = version or named_version(weights)
+    weights, version = find_version(weights, version)
     if trouble := ray.get(ray.remote(preflight).options(num_cpus=0).remote(weights, version)):
         raise WeightsError(f"{trouble}; nothing was changed")
     scaling = {"min_replicas": replicas, "max_replicas": most, "target_ongoing_requests": TARGET_CONCURRENCY}
     deployment = serve.deployment(
         Replica,
-        name=REPLICA,
         ray_actor_options={"num_cpus": threads},
         user_config={"weights": weights, "version": version},
         max_ongoing_requests=MAX_BATCH_SIZE + QUEUE,
@@ -107,12 +92,12 @@ def deploy(
     try:
         serve.run(deployment.bind(threads), name=APPLICATION, route_prefix=None)
     except RuntimeError as error:
-        raise WeightsError(f"{version}: the roll-out stopped: {_why(serve) or error}") from error
+        raise WeightsError(f"{version}: the roll-out stopped: {_why() or error}") from error
     return version
 
 
-def _why(serve: Any) -> str:
-    """What a replica said that did not take the weights, from the traceback in Serve's account; empty if nothing."""
-    account: str = serve.status().applications[APPLICATION].deployments[REPLICA].message
+def _why() -> str:
+    """What a replica said that did not take the weights, from the traceback in Serve's account."""
+    account: str = serve.status().applications[APPLICATION].deployments[Replica.__name__].message
     told = [line.partition("WeightsError: ")[2] for line in account.splitlines() if "WeightsError: " in line]
     return told[-1] if told else ""

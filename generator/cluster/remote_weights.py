@@ -9,16 +9,22 @@ from pathlib import Path
 
 from generator.errors import WeightsError
 from generator.weights.manifest import MANIFEST, Manifest
-from generator.weights.versions import CURRENT, VERSION_NAME, current_version
+from generator.weights.versions import CURRENT, VERSION_NAME, current_version, locate
 
 
-def named_version(source: str) -> str:
-    """What `CURRENT` names there. Raises `WeightsError`."""
+def find_version(source: str, version: str | None) -> tuple[str, str]:
+    """Returns the weights folder or URL, and the version in it: by default what its `CURRENT` names.
+
+    `source` may also be the folder of one version. Raises `WeightsError`.
+    """
     if "://" not in source:
-        return current_version(Path(source))
-    with tempfile.TemporaryDirectory(prefix="lstmega-") as folder:
-        _copy(source, CURRENT, Path(folder) / CURRENT)
-        return current_version(Path(folder))
+        folder, named = locate(Path(source))
+        return str(folder), version or named or current_version(folder)
+    if version is None:
+        with tempfile.TemporaryDirectory(prefix="lstmega-") as copied:
+            _copy(source, CURRENT, Path(copied) / CURRENT)
+            version = current_version(Path(copied))
+    return source, version
 
 
 @contextmanager

@@ -19,7 +19,8 @@ QUEUE: Final = MAX_BATCH_SIZE
 """Requests that wait in a replica for a batch slot; more of them wait with the bots."""
 DRAIN_SECONDS: Final = 20.0
 """How long a replica that Serve stops may finish its texts."""
-_CURVE: Final = "curve.png"
+CURVE: Final = "curve.png"
+"""The picture that `/about` shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +28,14 @@ class Description:
     """What bots show of the weights: a folder that was copied from a URL is gone by then."""
 
     manifest: str
-    files: Mapping[str, bytes]
+    curve: bytes | None
 
 
 def load(source: str, version: str) -> tuple[Model, Description]:
     """Loads a version, verifies and tests it. Raises `WeightsError`."""
     with within_reach(source, version) as folder:
         model = load_model(folder, version)
-        curve = model.weights.beside(_CURVE)
-    return model, Description(model.weights.manifest.to_json(), {} if curve is None else {_CURVE: curve})
+        return model, Description(model.weights.manifest.to_json(), model.weights.beside(CURVE))
 
 
 def preflight(source: str, version: str) -> str:

@@ -14,15 +14,22 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from generator.cluster.deploy import APPLICATION, connect, ray_and_serve
+from ray import serve
+from ray.exceptions import RayActorError, WorkerCrashedError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
+
+from generator.cluster.deploy import APPLICATION, connect
+from generator.cluster.replica import CURVE
 from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 from generator.process import server
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.serving.scheduler import MAX_BATCH_SIZE
 from generator.types import GeneratorStatus, WorkerStatistics
 
+ALL_ANSWER_SECONDS: Final = 1.0
+"""How long all replicas may take to say how they are: so short that a heartbeat is not late when one of them hangs."""
 ANSWER_SECONDS: Final = 2.0
-"""How long all replicas may take to say how they are, and then how long one of them."""
+"""How long one of them may then take."""
 MISSES: Final = 3
 """Questions in a row without an answer after which the pool is away. One may go to a replica that just died."""
 RETRY_SECONDS: Final = 0.2
@@ -32,13 +39,9 @@ _RETRY_AFTER: Final = 5.0
 
 
 class Sidecar:
-    """The `Backend` that asks the application's replicas, by `handle`; `ray` is the module.
+    """The `Backend` that asks the application's replicas, by `handle`. It writes `CURVE` into `folder`."""
 
-    What bots show beside the manifest is written into `folder`.
-    """
-
-    def __init__(self, ray: Any, handle: Any, folder: Path) -> None:
-        self._ray = ray
+    def __init__(self, handle: Any, folder: Path) -> None:
         self._handle = handle
         self._folder = folder
         self._version = ""
@@ -47,25 +50,19 @@ class Sidecar:
 
     async def run(self, work: Work) -> Result:
         """Asks again for a text whose replica died: by the same seed it is the same text."""
-        from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError  # noqa: PLC0415 - as in `deploy`
-
-        died = (self._ray.exceptions.RayActorError, self._ray.exceptions.WorkerCrashedError)
         while True:
             try:
-                result = await self._ask_once(work)
+                return await self._ask_once(work)
             except BackPressureError:
                 raise Overloaded(_RETRY_AFTER) from None
-            except (*died, DeploymentUnavailableError, ConnectionError):
-                result = ShuttingDown()
+            except (ShuttingDown, RayActorError, WorkerCrashedError, DeploymentUnavailableError, ConnectionError):
+                await asyncio.sleep(RETRY_SECONDS)
+            except GeneratorError:
+                raise
             except Exception as error:
                 raise Unavailable(f"asking the pool failed: {type(error).__name__}") from error
-            if not isinstance(result, GeneratorError):
-                return result
-            if not isinstance(result, ShuttingDown):
-                raise result
-            await asyncio.sleep(RETRY_SECONDS)
 
-    async def _ask_once(self, work: Work) -> Result | GeneratorError:
+    async def _ask_once(self, work: Work) -> Result:
         response = self._handle.generate.remote(work)
         try:
             result: Result | GeneratorError = await response
@@ -73,24 +70,25 @@ class Sidecar:
             # It waits until the request has a replica, so it must not run in the loop's thread.
             await asyncio.shield(asyncio.to_thread(response.cancel))
             raise
+        if isinstance(result, GeneratorError):
+            raise result
         return result
 
     async def heartbeat(self) -> Heartbeat | None:
         """Returns the sum of all replicas. Raises `Unavailable` when none has answered for a while."""
         try:
             self._last = await self._ask_all()
+            self._missed = 0
         except Exception as error:
             self._missed += 1
             if self._missed >= MISSES:
                 raise Unavailable(f"the pool does not answer ({type(error).__name__})") from error
-        else:
-            self._missed = 0
         return self._last
 
     async def _ask_all(self) -> Heartbeat:
         """Returns the sum of the replicas that answer. If one hangs, asks one that does not: Serve chooses it."""
         try:
-            async with asyncio.timeout(ANSWER_SECONDS):
+            async with asyncio.timeout(ALL_ANSWER_SECONDS):
                 answers = await self._handle.broadcast("status").results_async(return_exceptions=True)
         except TimeoutError:
             async with asyncio.timeout(ANSWER_SECONDS):
@@ -109,17 +107,17 @@ class Sidecar:
             return ""
         async with asyncio.timeout(ANSWER_SECONDS):
             description = await self._handle.describe.remote()
-        for name, content in description.files.items():
-            (self._folder / name).write_bytes(content)
+        (self._folder / CURVE).unlink(missing_ok=True)
+        if description.curve is not None:
+            (self._folder / CURVE).write_bytes(description.curve)
         self._version = versions[0]
         return str(description.manifest)
 
 
 async def _connect(address: str, folder: str) -> Sidecar:
     connect(address)
-    ray, serve = ray_and_serve()
     try:
-        return Sidecar(ray, serve.get_app_handle(APPLICATION), Path(folder))
+        return Sidecar(serve.get_app_handle(APPLICATION), Path(folder))
     except Exception as error:
         raise Unavailable("the cluster has no pool: python -m generator serve deploys one") from error
 
