@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -26,12 +27,10 @@ from generator.process.protocol import Heartbeat, Result, Work
 from generator.serving.scheduler import MAX_BATCH_SIZE
 from generator.types import GeneratorStatus, WorkerStatistics
 
-ALL_ANSWER_SECONDS: Final = 1.0
-"""How long all replicas may take to say how they are: so short that a heartbeat is not late when one of them hangs."""
-ANSWER_SECONDS: Final = 2.0
-"""How long one of them may then take."""
-MISSES: Final = 3
-"""Questions in a row without an answer after which the pool is away. One may go to a replica that just died."""
+ANSWER_SECONDS: Final = 1.5
+"""How long the pool may take to say how it is: so short that no heartbeat is late."""
+AWAY_SECONDS: Final = 10.0
+"""After so long without an answer the pool is away: longer than Serve takes to replace its only replica."""
 RETRY_SECONDS: Final = 0.2
 """Before a text whose replica died is asked for again."""
 _RETRY_AFTER: Final = 5.0
@@ -45,7 +44,8 @@ class Sidecar:
         self._handle = handle
         self._folder = folder
         self._version = ""
-        self._missed = 0
+        self._answered = time.monotonic()
+        self._hangs = False
         self._last: Heartbeat | None = None
 
     async def run(self, work: Work) -> Result:
@@ -77,22 +77,21 @@ class Sidecar:
     async def heartbeat(self) -> Heartbeat | None:
         """Returns the sum of all replicas. Raises `Unavailable` when none has answered for a while."""
         try:
-            self._last = await self._ask_all()
-            self._missed = 0
+            async with asyncio.timeout(ANSWER_SECONDS):
+                self._last = await self._ask_replicas()
+            self._answered, self._hangs = time.monotonic(), False
         except Exception as error:
-            self._missed += 1
-            if self._missed >= MISSES:
+            self._hangs = isinstance(error, TimeoutError)
+            if time.monotonic() - self._answered >= AWAY_SECONDS:
                 raise Unavailable(f"the pool does not answer ({type(error).__name__})") from error
         return self._last
 
-    async def _ask_all(self) -> Heartbeat:
+    async def _ask_replicas(self) -> Heartbeat:
         """Returns the sum of the replicas that answer. If one hangs, asks one that does not: Serve chooses it."""
-        try:
-            async with asyncio.timeout(ALL_ANSWER_SECONDS):
-                answers = await self._handle.broadcast("status").results_async(return_exceptions=True)
-        except TimeoutError:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                answers = [await self._handle.status.remote()]
+        if self._hangs:
+            answers = [await self._handle.status.remote()]
+        else:
+            answers = await self._handle.broadcast("status").results_async(return_exceptions=True)
         replicas = [answer for answer in answers if not isinstance(answer, BaseException)]
         if not replicas:
             raise Unavailable("no replica answers")
@@ -105,8 +104,7 @@ class Sidecar:
     async def _changed_manifest(self, versions: Sequence[str]) -> str:
         if self._version in versions:
             return ""
-        async with asyncio.timeout(ANSWER_SECONDS):
-            description = await self._handle.describe.remote()
+        description = await self._handle.describe.remote()
         (self._folder / CURVE).unlink(missing_ok=True)
         if description.curve is not None:
             (self._folder / CURVE).write_bytes(description.curve)
