@@ -27,6 +27,8 @@ from generator.process.protocol import Heartbeat, Result, Work
 from generator.serving.scheduler import MAX_BATCH_SIZE
 from generator.types import GeneratorStatus, WorkerStatistics
 
+REPLICA_SECONDS: Final = 1.0
+"""How long each replica may take to say how it is."""
 ANSWER_SECONDS: Final = 1.5
 """How long the pool may take to say how it is: so short that no heartbeat is late."""
 AWAY_SECONDS: Final = 10.0
@@ -45,7 +47,6 @@ class Sidecar:
         self._folder = folder
         self._version = ""
         self._answered = time.monotonic()
-        self._hangs = False
         self._last: Heartbeat | None = None
 
     async def run(self, work: Work) -> Result:
@@ -79,20 +80,21 @@ class Sidecar:
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 self._last = await self._ask_replicas()
-            self._answered, self._hangs = time.monotonic(), False
+            self._answered = time.monotonic()
         except Exception as error:
-            self._hangs = isinstance(error, TimeoutError)
             if time.monotonic() - self._answered >= AWAY_SECONDS:
                 raise Unavailable(f"the pool does not answer ({type(error).__name__})") from error
         return self._last
 
     async def _ask_replicas(self) -> Heartbeat:
-        """Returns the sum of the replicas that answer. If one hangs, asks one that does not: Serve chooses it."""
-        if self._hangs:
-            answers = [await self._handle.status.remote()]
-        else:
-            answers = await self._handle.broadcast("status").results_async(return_exceptions=True)
-        replicas = [answer for answer in answers if not isinstance(answer, BaseException)]
+        """Returns the sum of the replicas that answer soon: one may hang."""
+        # What `results_async` begins with; it would then wait for all of them.
+        results = await self._handle.broadcast("status")._fetch_replica_results_async()  # noqa: SLF001
+        asked = [asyncio.ensure_future(result.get_async()) for result in results]
+        done, late = await asyncio.wait(asked, timeout=REPLICA_SECONDS)
+        for task in late:
+            task.cancel()
+        replicas = [task.result() for task in done if not task.exception()]
         if not replicas:
             raise Unavailable("no replica answers")
         counts = [asdict(heartbeat.statistics) for _, heartbeat in replicas]
