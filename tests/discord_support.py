@@ -15,6 +15,8 @@ from typing import Any
 import discord
 import pytest
 import simcord
+from discord.gateway import DiscordWebSocket
+from discord.http import Route
 from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle, UserHandle
 from simcord.interactions import base_payload
@@ -182,6 +184,22 @@ async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **
             await env.shutdown()
         if env.error_cursor > env._errors_acknowledged:
             env.raise_errors()
+
+
+@pytest.fixture
+async def loopback_server(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DiscordServer]:
+    """A loopback Discord. Afterwards the library has its own addresses again."""
+    monkeypatch.setattr(Route, "BASE", Route.BASE)
+    monkeypatch.setattr(DiscordWebSocket, "DEFAULT_GATEWAY", DiscordWebSocket.DEFAULT_GATEWAY)
+    async with DiscordServer().running() as found:
+        yield found
+
+
+@pytest.fixture
+async def loopback_core(tiny_folder: Path) -> AsyncIterator[tuple[Core, Any]]:
+    """The core that the platform serves on it, and its store."""
+    async with core_on(tiny_folder, tiny_folder / "bot.sqlite3") as found:
+        yield found
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from contextvars import Context, copy_context
+from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
@@ -169,7 +170,7 @@ class WorkerClient:
 
     def _fail_all(self, error: GeneratorError) -> None:
         for number in self.in_flight:
-            self._settle(number, error)
+            self._settle(number, copy(error))  # one that several tasks raise would collect all their tracebacks
 
     async def _watch(self) -> None:
         """Ends it when it hangs. It counts heartbeats, not seconds: a process that was stopped, or a machine that

@@ -47,7 +47,7 @@ def test_a_python_without_packages_gets_one_line(arguments: tuple[str, ...]) -> 
     [
         ("onnx", ("-m", "benchmarks.generation")),
         ("tensorflow", ("-m", "benchmarks.lineage")),
-        ("rich", ("train.py", "--corpus", "README.md", "--plan")),
+        ("rich", ("train.py", "--corpus", "README.md", "--out", "{folder}")),
         ("ray", ("-m", "generator", "serve")),
         ("aiosqlite", ("-m", "bot", "chat")),
     ],
@@ -55,8 +55,10 @@ def test_a_python_without_packages_gets_one_line(arguments: tuple[str, ...]) -> 
 def test_a_missing_extra_is_named_with_the_command_that_installs_it(
     module: str, arguments: tuple[str, ...], tmp_path: Path
 ) -> None:
-    (tmp_path / f"{module}.py").write_text(f"raise ModuleNotFoundError('No module {module}', name={module!r})")
-    status, error = run(*arguments, path=tmp_path)
+    # To Python it is then as if it were not there, for `import` and for `find_spec`.
+    blocked = f"import sys; sys.modules[{module!r}] = None"
+    (tmp_path / "sitecustomize.py").write_text(blocked)
+    status, error = run(*(argument.format(folder=tmp_path) for argument in arguments), path=tmp_path)
     assert status in {1, 2}
     assert error.count("\n") == 1, error
     assert "is not installed; " in error

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
-from discord_support import Core, platform, ready, serving
+from discord_support import Core, loopback_core, loopback_server, platform, ready, serving
 
 from bot.config.schema import DiscordSection, Secret
 from bot.core.commands import user_commands
@@ -17,6 +17,9 @@ from bot.platforms.base import BadToken, Platform
 from bot.platforms.discord import client, responder
 from bot.platforms.discord.platform import Discord, rest_url
 from testing.discord import RECONNECT, TOKEN, DiscordServer
+
+server = loopback_server
+core = loopback_core
 
 VIA = {"Via": "1.1 google"}
 """The header by which discord.py knows that a 429 is Discord's own."""

@@ -9,11 +9,14 @@ from collections import Counter
 from typing import Any
 
 import pytest
-from discord_support import Core, platform, ready, serving
+from discord_support import Core, loopback_core, loopback_server, platform, ready, serving
 
 from bot.core import messages
 from bot.platforms.discord import client, responder
 from testing.discord import INVALID, RECONNECT, DiscordServer
+
+server = loopback_server
+core = loopback_core
 
 INVALID_SEQUENCE = 4007
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
