@@ -23,7 +23,7 @@ from generator.weights.versions import VERSION_NAME, load_weights, shipped_folde
 
 RUNS: Final = ".training"
 """Folder inside the weights folder; a run's folder has the name of its version."""
-BASE: Final = "nietzsche-ngram"
+BASE: Final = "nietzsche-library"
 """The shipped version from which training on another text starts: it knows English spelling."""
 _SETTINGS: Final = "settings.json"
 _TRAINING_EFFICIENCY: Final = 0.6

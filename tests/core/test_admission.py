@@ -253,6 +253,7 @@ async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_tim
     admission = Admission(lambda: 2, 200, 0.0, typical=1.0, speed=lambda: 1e9)  # an estimate that is no help
     waits: list[float] = []
     texts = 0
+    late = 0.0  # seconds by which the machine itself was late
 
     async def ask(user: int, asked_at: float) -> None:
         nonlocal texts
@@ -267,11 +268,13 @@ async def test_when_more_is_asked_for_than_can_be_written_everybody_hears_in_tim
 
     async with asyncio.TaskGroup() as group:
         for number in range(300):
-            group.create_task(ask(number % 10, time.monotonic()))
+            began = time.monotonic()
+            group.create_task(ask(number % 10, began))
             await asyncio.sleep(0.004)
+            late += time.monotonic() - began - 0.004
     assert len(waits) == 300
     assert 50 < texts < 300
-    assert max(waits) < 0.3 + 0.5
+    assert max(waits) < 0.3 + 0.5 + late
 
 
 # ---- users --------------------------------------------------------------------------------------------------------
