@@ -112,20 +112,30 @@ class Sender:
         await self.answer_press(query, render(reply), alert=True)
 
     @asynccontextmanager
-    async def busy(self, place: Place | None, query: CallbackQuery | None = None) -> AsyncIterator[None]:
-        """If the block takes long, ends the wait of a pressed button and shows "typing" until the end of it."""
-        task = asyncio.create_task(self._show_busy(place, query))
+    async def busy(self, place: Place | None, query: CallbackQuery | None = None) -> AsyncIterator[asyncio.Event]:
+        """If the block takes long, ends the wait of a pressed button and shows "typing" until the end of it.
+
+        The event is set when the block took long. The button's wait has ended then.
+        """
+        late = asyncio.Event()
+        task = asyncio.create_task(self._show_busy(place, query, late))
         try:
-            yield
+            yield late
         finally:
             task.cancel()
             await asyncio.wait({task})
 
-    async def _show_busy(self, place: Place | None, query: CallbackQuery | None) -> None:
+    async def _show_busy(self, place: Place | None, query: CallbackQuery | None, late: asyncio.Event) -> None:
         await self.clock.sleep(BUSY_AFTER_SECONDS)
+        late.set()
         try:
             if query is not None:
-                await self.answer_press(query)
+                answering = asyncio.create_task(self.answer_press(query))
+                try:
+                    await asyncio.shield(answering)
+                except asyncio.CancelledError:  # the reply is there, but the button waits: for a 429 to end, say
+                    await answering
+                    raise
             while place is not None:
                 await self.bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
                 await self.clock.sleep(TYPING_EVERY_SECONDS)

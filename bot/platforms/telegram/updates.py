@@ -23,7 +23,7 @@ from bot.core.reply import Kind, Reply
 from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.render import MAX_ALERT, WAIT, render, verify
-from bot.platforms.telegram.sender import BUSY_AFTER_SECONDS, PLATFORM, Place, Sender
+from bot.platforms.telegram.sender import PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
 WANTED: Final = (
@@ -125,15 +125,15 @@ class UpdateHandler:
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
     async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
-        data, inline_id, began = query.data or "", query.inline_message_id, self._sender.clock.time()
+        data, inline_id = query.data or "", query.inline_message_id
         if data == WAIT:
             await self._sender.answer_press(query, messages.INLINE_WAIT)
             return
         if inline_id is not None:
             data = verify(self._sender.bot.token, inline_id, data)
-        async with self._sender.busy(place, query):
+        async with self._sender.busy(place, query) as late:
             reply = await self._commands.press(data, where)
-        waits = self._sender.clock.time() < began + BUSY_AFTER_SECONDS
+        waits = not late.is_set()
         refused = reply.kind is Kind.REFUSAL
         if waits and (refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)):
             await self._sender.alert(query, reply)

@@ -15,6 +15,7 @@ from telegram_support import (
     timed,
 )
 
+from bot.core.reply import Reply
 from bot.platforms.telegram import rate_limit
 from bot.platforms.telegram.rate_limit import ALLOWED, GIVE_UP_SECONDS, Limits, Rate, RateLimiter
 from testing.clock import ManualClock, settle
@@ -47,6 +48,24 @@ async def test_a_429_for_an_answer_to_a_press_is_waited_for(scripted: ScriptedCo
         message = await first_text(chat, alice)
         flood = server.flood(retry_after=1, method="answerCallbackQuery")
         press = await alice.press(message, "Again")
+        assert await clock.pass_until(press.answer()) == ("", False)
+        assert flood.hits == 1
+        await chat.next_message()
+
+
+async def test_a_press_is_answered_when_its_reply_comes_while_a_429_holds_the_answer_up(
+    scripted: ScriptedCommands,
+) -> None:
+    clock = ManualClock()
+    async with timed(scripted, clock) as (server, _):
+        alice = server.user("Alice")
+        chat = server.private(alice)
+        message = await first_text(chat, alice)
+        scripted.said["slow press"] = Reply("")
+        flood = server.flood(retry_after=5, method="answerCallbackQuery")
+        press = await alice.press(message, "Again")
+        await clock.pass_until(flood.met())
+        scripted.resume.set()
         assert await clock.pass_until(press.answer()) == ("", False)
         assert flood.hits == 1
         await chat.next_message()
