@@ -174,7 +174,8 @@ class GeneratorStatus:
     """Whether texts can be generated now, and what went wrong since the start.
 
     `threads` run `slots` texts at once at most. `unavailable`: why no text can be generated; empty when it can.
-    `faults`, and what the last one was; `restarts` of the worker process, and its ID, if there is one.
+    `faults`: how often a worker process failed or hung, and what the last one was; `restarts` of it, and its ID, if
+    there is one.
     """
 
     threads: int

@@ -83,7 +83,7 @@ class CurrentState(Collector):
         yield _counter("texts_refused", "Texts refused because there were too many.", refused)
         yield _counter("texts_failed", "Texts that failed.", statistics.failed)
         yield _counter("characters", "Characters processed, those of prompts included.", statistics.characters)
-        yield _counter("generator_faults", "Generator threads or workers that failed or hung.", status.faults)
+        yield _counter("generator_faults", "Worker processes that failed or hung.", status.faults)
         yield _counter("worker_restarts", "Restarts of the worker process after it ended.", status.restarts)
         yield _counter("log_lines_dropped", "Log lines dropped because standard error was not read.", dropped_lines())
         yield _gauge("generator_threads", "Generator threads that work.", able)

@@ -114,8 +114,8 @@ class RemoteGenerator(ABC):
             status,
             threads=0 if unavailable else status.threads,
             unavailable=unavailable,
-            faults=self._faults + status.faults,
-            last_fault=status.last_fault or self._last_fault,
+            faults=self._faults,
+            last_fault=self._last_fault,
             restarts=self._restarts,
         )
 
@@ -166,7 +166,6 @@ class RemoteGenerator(ABC):
         if old is not None and old.ended:
             self._restarts += 1
         elif old is not None:
-            self._faults += old.heartbeat.status.faults
             old.close(RETIRE_SECONDS)
 
     async def _follow(self, worker: WorkerClient) -> None:
@@ -176,7 +175,7 @@ class RemoteGenerator(ABC):
         if worker is self._worker and not self._closing:
             self._available.clear()
             self._unavailable_since = asyncio.get_running_loop().time()
-            self._faults += 1 + worker.heartbeat.status.faults
+            self._faults += 1
             self._last_fault = str(worker.ended)
             log.critical("worker.ended reason=%s", worker.ended)
             if self._unavailable_since - worker.began >= STEADY_SECONDS:

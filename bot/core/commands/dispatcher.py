@@ -104,6 +104,11 @@ class Commands(Context):
         """Returns the commands that exist for this user, by name."""
         return commands_of(self, Where(platform, "", user))
 
+    def _find(self, name: str, where: Where) -> Command | None:
+        """Returns the command of that name if it exists for this user."""
+        command = COMMANDS.get(name)
+        return command if command is not None and (not command.for_operators or self.is_operator(where)) else None
+
     def close(self) -> None:
         """Answers everything from now on with the news that the bot restarts; what runs is finished."""
         self.closing = True
@@ -116,7 +121,7 @@ class Commands(Context):
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
         name = name_of(ask)
-        label = name if name in commands_of(self, where) else _UNKNOWN
+        label = _UNKNOWN if self._find(name, where) is None else name
         return await self._answer(label, where, self._run(ask, where))
 
     async def press(self, data: str, where: Where) -> Reply:
@@ -180,15 +185,15 @@ class Commands(Context):
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
-        known, name = commands_of(self, where), name_of(ask)
-        if name not in known:
-            nearest = difflib.get_close_matches(name, known, n=1)
+        name = name_of(ask)
+        command = self._find(name, where)
+        if command is None:
+            nearest = difflib.get_close_matches(name, commands_of(self, where), n=1)
             raise Refused(messages.unknown(name, nearest[0] if nearest else None))
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):
             raise ask.error
-        command = known[name]
         async with self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext():
             reply = await command.run(self, ask, where)
         return replace(reply, private=True) if command.private else reply
