@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+import secrets
 import signal
 import string
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
@@ -44,6 +45,12 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job. The processes that the tests start would inherit it, and not hear Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
 SETTINGS = BotSection(length=60, cooldown=0.0, operators=("discord:boss",))
+
+
+@pytest.fixture
+def one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Gives every text the same seed, in tests of what depends on the text."""
+    monkeypatch.setattr(secrets, "randbelow", lambda _: 1)
 
 
 @pytest.fixture(scope="session")

@@ -65,12 +65,13 @@ def refused(reply: Reply) -> str:
 # ---- texts --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.usefixtures("one_seed")
 async def test_someone_asks_for_a_text(commands: Commands) -> None:
     reply = await say(commands, "/nietzsche 0.7")
     assert reply.kind is Kind.TEXT
     assert not reply.private
     assert reply.notice == ""
-    assert LENGTH - 45 <= len(reply.text) <= LENGTH + 150  # the hard end in `generator.serving.sequence`
+    assert LENGTH - 45 <= len(reply.text) <= LENGTH * 3  # as `generator.serving.sequence` ends texts
     assert reply.text == reply.passages[0].text
     assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 

@@ -186,6 +186,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
         shaded(await say(commands, "/surprise"))
 
 
+@pytest.mark.usefixtures("one_seed")
 async def test_the_shipped_weights_are_less_surprised_by_what_they_wrote_cooler(
     weights_folder: Path, store: Store
 ) -> None:
@@ -199,7 +200,7 @@ async def test_the_shipped_weights_are_less_surprised_by_what_they_wrote_cooler(
             assert shaded(reply) == presentable(text.text, hard_wrapped=hard_wrapped)
             means.append(float(reply.text.split(" by ")[1].split()[0]))
             assert "Least expected: “" in reply.text
-    assert means[0] < means[1]
+    assert means[0] < 1.2 < means[1]
 
 
 async def test_a_curve_that_cannot_be_read_is_left_out_and_told(

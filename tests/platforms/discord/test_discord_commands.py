@@ -26,12 +26,13 @@ from generator import Temperature
 # ---- commands ----------
 
 
+@pytest.mark.usefixtures("one_seed")
 async def test_a_text_comes_with_its_prompt_in_bold_and_four_buttons(here: World) -> None:
     result = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, prompt="The philosopher", length=60)
     assert not result.ephemeral
     assert result.response is not None
     assert result.response.content.startswith("**The philosopher**")
-    assert len(shown(result)) <= len("The philosopher ") + 60 + 150  # without a sentence end it stops there
+    assert len(shown(result)) < 200
     assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
     assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher", 60)
 
