@@ -74,7 +74,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     try:
         for section, kind in SECTIONS.items():
             sections[section] = kind(**values[section])
-    except ValueError as error:  # of keys that are right each by itself
+    except ValueError as error:  # of keys that are right, each alone
         key, problem = error.args
         raise ConfigError([f"{given[section, key].place}: {problem}"]) from None
     return Config(**sections)

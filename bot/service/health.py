@@ -74,7 +74,7 @@ class Health:
     async def _check_database(self) -> Part:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self.store.temperature("", "")  # of nobody: reads the database and finds nothing
+                await self.store.temperature("", "")  # of no user: reads the database and finds nothing
                 await self.store.check_writable()
         except StoreError as error:
             return Part("store", ready=False, detail=str(error))

@@ -48,7 +48,7 @@ async def serving(config: Config, reload: Callable[[], Awaitable[str]], redact: 
     path = socket_path(config)
     try:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # In the place of the socket that a killed process left. Nobody can connect before it listens.
+        # In the place of the socket that a killed process left. No client can connect before it listens.
         server = await asyncio.start_unix_server(handle, path, start_serving=False)
         path.chmod(0o600)
         await server.start_serving()

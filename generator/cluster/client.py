@@ -21,7 +21,7 @@ REQUEST_SECONDS: Final = 30.0
 START_SECONDS: Final = 60.0
 """How long opening waits for the pool."""
 _LATE_SECONDS: Final = 5.0
-"""When to try again after a text was given up."""
+"""When to try again after a text timed out."""
 
 
 class Pool(RemoteGenerator):

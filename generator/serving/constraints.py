@@ -120,7 +120,7 @@ class Constraints:
         self._spaces = 0
         self._after_end = True
         self._start = -1
-        """Where the word began that goes on; −1: none does."""
+        """Where the word began that is being written; −1: none is."""
         self._previous = ""
         """The word before it, if only white space stands between."""
         self._last: tuple[str, ...] = ()

@@ -60,8 +60,8 @@ def draw(
 
     `logits` `[rows, vocabulary]`; −inf forbids a character. `temperature` > 0; towards 0 this becomes the arg-max.
     `uniform` in [0, 1). `top_p`, `min_p` and `top_k` as in `SamplingParams`, None where no row uses them. A row's
-    result depends on that row alone, bit for bit. A row that is no distribution makes NumPy warn, unless it is told not
-    to: `numpy.errstate` costs as much as the rest, after each step of a network.
+    result depends on that row alone, bit for bit. A row that is no distribution makes NumPy warn, unless the caller
+    sets `numpy.errstate`: it costs as much as the rest, after each step of a network.
 
     The full stops `stops` keep the odds against the most probable character that they have at temperature 1. A
     temperature below 1 makes every improbable character rarer, and at most places a full stop is improbable: at 0.7

@@ -152,7 +152,7 @@ def _verify(path: Path, found: str, digest: str) -> None:
 
 @contextlib.contextmanager
 def _opened(path: Path, limit: int) -> Iterator[io.BufferedReader]:
-    """Opens a plain file: no link out of the folder, no pipe that nobody writes to, no endless device.
+    """Opens a plain file: no link out of the folder, no pipe without a writer, no endless device.
 
     Raises `WeightsError`, also for more than `limit` bytes.
     """

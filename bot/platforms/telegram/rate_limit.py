@@ -56,7 +56,7 @@ ALLOWED: Final = Limits()
 class _Bucket:
     """What one chat, or the whole bot, may send: for each rate the times of the last `count` messages.
 
-    Nothing may be sent before `blocked_until`. Whoever holds `turn` sends next.
+    Nothing may be sent before `blocked_until`. The task that holds `turn` sends next.
     """
 
     def __init__(self, *rates: Rate) -> None:
