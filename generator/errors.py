@@ -39,3 +39,7 @@ class ShuttingDown(GeneratorError):
 
 class Unavailable(GeneratorError):
     """The worker process or the cluster cannot be reached. The message says why."""
+
+
+class Interrupted(Unavailable):
+    """The worker process was killed from outside, or cannot be started: another attempt with its weights may succeed."""

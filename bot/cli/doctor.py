@@ -19,7 +19,7 @@ from bot.net.http_server import CannotListen, listening
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import GenerationRequest, GeneratorError, Unavailable
+from generator import GenerationRequest, GeneratorError
 from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
@@ -78,7 +78,7 @@ async def _weights(config: Config) -> str:
             generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))
             took = time.perf_counter() - began
     except GeneratorError as error:
-        key = "address names the pool" if isinstance(error, Unavailable) else "weights names their folder"
+        key = "address names the pool" if config.generator.address else "weights names their folder"
         raise UsageError(f"{error}; [generator] {key}") from error
     if not presentable(generation.text, hard_wrapped=manifest.hard_wrapped):
         raise UsageError(f"{manifest.version} loads, but writes nothing; take other weights")

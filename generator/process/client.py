@@ -18,7 +18,7 @@ from copy import copy
 from pathlib import Path
 from typing import Any, Final
 
-from generator.errors import GeneratorError, ModelError, ShuttingDown, Unavailable
+from generator.errors import GeneratorError, Interrupted, ModelError, ShuttingDown, Unavailable
 from generator.process.protocol import (
     HEARTBEAT_SECONDS,
     THE_WORKER,
@@ -131,7 +131,8 @@ class WorkerClient:
         how = f"ended with exit status {status}"
         if status < 0:
             how = f"was killed by {signal.Signals(-status).name}"
-        self.ended = self._reason or Unavailable(f"the worker process {how}")
+        kind = Interrupted if -status in {signal.SIGKILL, signal.SIGTERM} else Unavailable  # others are crashes
+        self.ended = self._reason or kind(f"the worker process {how}")
         self.ready.set()
         self._fail_all(ModelError(f"the request was lost: {self.ended}"))
 

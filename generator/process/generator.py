@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from generator.backoff import Backoff
-from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable, WeightsError
+from generator.errors import GeneratorError, Interrupted, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.protocol import Result, Work
 from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
@@ -151,7 +151,7 @@ class RemoteGenerator(ABC):
         try:
             worker = await self._start_worker(version)
         except OSError as error:
-            raise Unavailable(f"no worker process can be started: {error}") from error
+            raise Interrupted(f"no worker process can be started: {error}") from error
         self._running[worker] = asyncio.create_task(self._follow(worker), context=Context())
         try:
             await worker.ready.wait()
@@ -225,7 +225,7 @@ class ProcessGenerator(RemoteGenerator):
     ) -> AsyncIterator[ProcessGenerator]:
         """Starts a worker on a version of the weights folder; the parameters are those of `ThreadedGenerator.open`.
 
-        Raises `WeightsError`.
+        Raises `WeightsError`, and `Interrupted`.
         """
         generator = cls(folder, version, threads, queue)
         async with generator._serving(drain):
@@ -244,7 +244,9 @@ class ProcessGenerator(RemoteGenerator):
             try:
                 await self._replace_worker(version)
             except Unavailable as error:
-                raise WeightsError(f"{self._folder / version}: {error}") from error
+                starting = self._worker is None
+                kind = Interrupted if starting and isinstance(error, Interrupted) else WeightsError
+                raise kind(f"{self._folder / version}: {error}") from error
             return self.weights
 
     def statistics(self) -> WorkerStatistics:

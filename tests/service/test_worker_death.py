@@ -9,6 +9,7 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess, has_ended, people
 from trapped_weights import TRAP, add_trapped_version, endless, not_a_number, out_of_range
 
@@ -24,6 +25,19 @@ client.HANG_SECONDS = 3.0
 sys.exit(main(["run", *sys.argv[1:]]))
 """
 """`python -m bot run`, which waits three seconds for progress, not fifteen."""
+KILLED = """
+import os, sys
+from bot.cli.main import main
+from generator.process.client import WorkerClient
+start, number = WorkerClient.start, int(sys.argv.pop(1))
+async def start_and_kill(folder, *arguments):
+    worker = await start(folder, *arguments)
+    os.kill(worker.process_id, number)
+    return worker
+WorkerClient.start = start_and_kill
+sys.exit(main(["run", *sys.argv[1:]]))
+"""
+"""`python -m bot run`, whose worker gets a signal as soon as it is started."""
 
 
 async def answer(chat: Chat) -> str:
@@ -76,6 +90,18 @@ async def test_a_worker_that_is_killed_while_it_generates_is_replaced(bot: Insta
         assert await figure(service, "lstmega_texts_total") >= 9  # of both workers
         assert await figure(service, "lstmega_batch_size") == 0
         await service.stop()
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, 1), (signal.SIGTERM, 1), (signal.SIGSEGV, 2)])
+async def test_a_first_worker_that_is_killed_while_it_loads_ends_the_service(
+    bot: Installation, number: signal.Signals, status: int
+) -> None:
+    """After exit status 1, systemd tries it again, unlike after 2: weights that crash it would do so again."""
+    program = ("-c", KILLED, str(int(number)))
+    async with bot.service(until="", program=program, LSTMEGA_LOG__LEVEL="error") as service:
+        assert await service.ended() == status
+    (line,) = service.log.lines
+    assert f" run: {bot.weights / 'tiny-1'}: the worker process was killed by {number.name}" in line
 
 
 async def test_a_worker_that_is_killed_while_nobody_asks_is_replaced_before_somebody_does(bot: Installation) -> None:
