@@ -38,11 +38,9 @@ async def back_up(source: Path | Secret, target: Path) -> None:
 
 
 async def _copy_postgres(address: Secret, copy: sqlite3.Connection) -> None:
-    async with (
-        postgres_database(address).connect(address, COPY_TIMEOUT_SECONDS) as database,
-        database.transaction(database.SNAPSHOT) as source,
-    ):
-        schema = await source.schema()
+    opening = postgres_database(address).open(address, COPY_TIMEOUT_SECONDS, migrate=False)
+    async with opening as database, database.transaction(database.SNAPSHOT) as source:
+        schema = await database.schema(source)
         if not schema:
             raise StoreError(redact_url(address), "nothing of the bot's is there, so there is nothing to copy")
         copy.execute("PRAGMA journal_mode = OFF")  # an unfinished copy is deleted anyway

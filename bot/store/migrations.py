@@ -87,11 +87,8 @@ def statements(applied: int, wanted: int = len(MIGRATIONS)) -> Iterator[str]:
 def refuse_newer(place: Path | str, schema: int) -> None:
     """Raises `StoreError` for a schema of a later release."""
     if schema > len(MIGRATIONS):
-        raise StoreError(
-            place,
-            f"is from a newer version of LSTMega (schema {schema}; this one knows {len(MIGRATIONS)});"
-            " update LSTMega, or choose another database in [store]",
-        )
+        problem = f"is from a newer version of LSTMega (schema {schema}; this one knows {len(MIGRATIONS)})"
+        raise StoreError(place, f"{problem}; update LSTMega, or choose another database in [store]")
 
 
 def summary(schema: int) -> str:

@@ -9,49 +9,44 @@ replace them, and in its write-ahead log and backups for as long as those are ke
 
 from __future__ import annotations
 
-import asyncio
-import re
 import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
-from itertools import chain
 from typing import Any, Final
 
 import asyncpg
 
 from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError, StoreUnavailable
-from bot.store.migrations import APPLICATION_ID, MIGRATIONS, refuse_newer, summary
+from bot.store.migrations import APPLICATION_ID, MIGRATIONS, refuse_newer, statements, summary
 
 MAX_CONNECTIONS: Final = 4  # of one process: a statement takes about a millisecond; a server allows a hundred in all
-CLOSE_TIMEOUT_SECONDS: Final = 1.0
 _TYPES: Final = {
-    "id INTEGER PRIMARY KEY": "id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
-    "INTEGER": "BIGINT",
-    "REAL": "DOUBLE PRECISION",
-    "BLOB": "BYTEA",
+    " id INTEGER PRIMARY KEY": " id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    " INTEGER": " BIGINT",
+    " REAL": " DOUBLE PRECISION",
+    " BLOB": " BYTEA",
 }
 """PostgreSQL's names of the types in the migrations, which are SQLite's."""
-_SQLITE_TYPE: Final = r"\bid INTEGER PRIMARY KEY|\b(?:INTEGER|REAL|BLOB)\b"
 _ALONE: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock({APPLICATION_ID})"
 _SHARED: Final = f"BEGIN ISOLATION LEVEL READ COMMITTED; SELECT pg_advisory_xact_lock_shared({APPLICATION_ID})"
 _NO_ANSWER: Final = "does not answer; see that PostgreSQL runs there and that this machine may reach it"
 _BUSY: Final = "is held by another program or overloaded; try again"
 _WRONG_VALUE: Final = "does not accept a value as it is"
-_REFUSALS: Final[dict[type[Exception], str]] = {
+_PERMANENT: Final[dict[type[Exception], str]] = {
     asyncpg.InvalidAuthorizationSpecificationError: "refuses the user or the password of [store] url",
     asyncpg.InvalidCatalogNameError: "there is no such database; make it there (createdb), owned by the user",
     asyncpg.InsufficientPrivilegeError: "the user may not do that; make them the owner of the database",
     asyncpg.ReadOnlySQLTransactionError: "can only be read; name the server that can be written in [store] url",
     asyncpg.ClientConfigurationError: "[store] url cannot be understood; see the options behind its ?",
-    asyncpg.LockNotAvailableError: _BUSY,
     asyncpg.DiskFullError: "the disk is full; make room on it",
     asyncpg.DataError: _WRONG_VALUE,
     TypeError: _WRONG_VALUE,
     ssl.SSLCertVerificationError: "its certificate is for another server, or not signed by sslrootcert of [store] url",
 }
-_UNAVAILABLE: Final[dict[type[Exception], str]] = {
+_TEMPORARY: Final[dict[type[Exception], str]] = {
     asyncpg.TooManyConnectionsError: "has no connection left; raise max_connections there, or stop other programs",
+    asyncpg.LockNotAvailableError: _BUSY,
     asyncpg.QueryCanceledError: _BUSY,
     asyncpg.OperatorInterventionError: "starts or stops just now; try again",
     asyncpg.PostgresConnectionError: _NO_ANSWER,
@@ -68,44 +63,29 @@ _ERRORS: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.Interna
 
 @contextmanager
 def translated_errors(place: str) -> Iterator[None]:
-    """Raises `StoreError` for every error of the library or the network.
-
-    PostgreSQL's own message is not repeated, nor is its error chained: both may hold the values of a row.
-    """
+    """Raises `StoreError` for every error of the library or the network, without PostgreSQL's own message, and without
+    its error in the chain: both may hold the values of a row."""
     try:
         yield
     except (*_ERRORS, TypeError, ValueError) as error:  # the last two: of a value that is sent
-        explanations = _REFUSALS | _UNAVAILABLE
-        kind = next((kind for kind in type(error).__mro__ if kind in explanations), None)
-        problem = explanations[kind] if kind else "the database failed"
+        explanations = _PERMANENT | _TEMPORARY
+        kind = next((kind for kind in type(error).__mro__ if kind in explanations), Exception)
+        problem = explanations.get(kind, "the database failed")
         # https://www.postgresql.org/docs/current/errcodes-appendix.html
         code = getattr(error, "sqlstate", None) or type(error).__name__
-        raise (StoreUnavailable if kind in _UNAVAILABLE else StoreError)(place, f"{problem} ({code})") from None
+        raise (StoreUnavailable if kind in _TEMPORARY else StoreError)(place, f"{problem} ({code})") from None
 
 
 class Connection:
-    """Statements of one transaction."""
+    """Statements on one connection. `read` executes one and returns all its rows."""
 
-    def __init__(self, place: str, raw: Any) -> None:
-        self._place = place
+    def __init__(self, raw: Any) -> None:
         self.raw = raw
-
-    async def read(self, statement: str, *values: Any) -> list[Any]:
-        """Executes one statement; returns all its rows."""
-        return list(await self.raw.fetch(statement, *values))
+        self.read = raw.fetch
 
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
         return int((await self.raw.execute(statement, *values)).split()[-1])  # such as "INSERT 0 1"
-
-    async def schema(self) -> int:
-        """Returns the number of migrations, 0 for a new database. Raises `StoreError` for one of a newer version."""
-        # `to_regclass` would be shorter, but may answer from before a wait for the lock.
-        if not await self.read("SELECT FROM pg_tables WHERE schemaname = 'lstmega' AND tablename = 'schema_version'"):
-            return 0
-        schema = int(await self.raw.fetchval("SELECT number FROM schema_version"))
-        refuse_newer(self._place, schema)
-        return schema
 
 
 class Database:
@@ -120,17 +100,8 @@ class Database:
 
     @classmethod
     @asynccontextmanager
-    async def open(cls, address: Secret, busy_timeout: float) -> AsyncIterator[Database]:
-        """Connects, and creates or migrates the schema where necessary. Errors are those of `connect`."""
-        async with cls.connect(address, busy_timeout) as database:
-            async with database.transaction() as change:
-                await _migrate(change)
-            yield database
-
-    @classmethod
-    @asynccontextmanager
-    async def connect(cls, address: Secret, busy_timeout: float) -> AsyncIterator[Database]:
-        """Connects, and changes nothing.
+    async def open(cls, address: Secret, busy_timeout: float, *, migrate: bool = True) -> AsyncIterator[Database]:
+        """Connects, and creates or migrates the schema where necessary. Without `migrate` it changes nothing.
 
         `busy_timeout`: seconds to wait for a connection, for a lock of another process, and, with one second more, for
         the result of a statement. Raises `StoreUnavailable` when the server does not answer, `StoreError`: a wrong
@@ -154,35 +125,51 @@ class Database:
                 },
             )
         try:
-            yield cls(place, pool, busy_timeout)
+            database = cls(place, pool, busy_timeout)
+            if migrate:
+                await database._migrate()
+            yield database
         finally:
-            with suppress(TimeoutError):  # then the connections are cut
-                async with asyncio.timeout(CLOSE_TIMEOUT_SECONDS):
-                    await pool.close()
+            pool.terminate()  # no statement runs any more, and this waits for no server that is silent
 
     @classmethod
     async def inspect(cls, address: Secret, busy_timeout: float) -> str:
-        """Describes the database in a few words, and changes nothing. Errors are those of `connect`."""
-        async with cls.connect(address, busy_timeout) as database, database.transaction(cls.SNAPSHOT) as connection:
-            version = await connection.raw.fetchval("SHOW server_version")
-            return f"PostgreSQL {version.split()[0]} answers{summary(await connection.schema())}"
+        """Describes the database in a few words, and changes nothing. Errors are those of `open`."""
+        opening = cls.open(address, busy_timeout, migrate=False)
+        async with opening as database, database.transaction(cls.SNAPSHOT) as connection:
+            [(version,)] = await connection.read("SHOW server_version")
+            return f"PostgreSQL {version.split()[0]} answers{summary(await database.schema(connection))}"
+
+    async def schema(self, connection: Connection) -> int:
+        """Returns the number of migrations, 0 for a new database. Raises `StoreError` for one of a newer version."""
+        # `to_regclass` would be shorter, but may answer from before a wait for the lock.
+        exists = "SELECT FROM pg_tables WHERE schemaname = 'lstmega' AND tablename = 'schema_version'"
+        if not await connection.read(exists):
+            return 0
+        [(schema,)] = await connection.read("SELECT number FROM schema_version")
+        refuse_newer(self._place, schema)
+        return int(schema)
+
+    async def _migrate(self) -> None:
+        """Even without a migration, it writes: that shows whether the database can be written."""
+        async with self.transaction() as change:
+            applied = await self.schema(change)
+            if not applied:
+                if not await change.read("SELECT FROM pg_namespace WHERE nspname = 'lstmega'"):
+                    await change.raw.execute("CREATE SCHEMA lstmega")
+                await change.raw.execute("CREATE TABLE schema_version AS SELECT 0::BIGINT AS number")
+            for statement in statements(applied):
+                if not statement.startswith("PRAGMA"):  # a setting of SQLite's files
+                    translated = statement
+                    for theirs, ours in _TYPES.items():
+                        translated = translated.replace(theirs, ours)
+                    await change.raw.execute(translated)
+            await change.run("UPDATE schema_version SET number = $1", len(MIGRATIONS))
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
         """Executes one statement that changes nothing; returns all its rows."""
-        async with self._connected() as connection:
-            return await connection.read(statement, *values)
-
-    @asynccontextmanager
-    async def transaction(self, begin: str = _ALONE) -> AsyncIterator[Connection]:
-        """All or nothing: an error, or the cancellation of the task, rolls it back.
-
-        By default no other transaction of this program, in any process, runs meanwhile. With `SNAPSHOT` it reads the
-        database as it is at one moment.
-        """
-        async with self._connected() as connection:
-            await connection.raw.execute(begin)
-            yield connection
-            await connection.raw.execute("COMMIT")
+        async with self.transaction("") as connection:
+            return list(await connection.read(statement, *values))
 
     async def change(self, statement: str, *values: Any) -> int:
         """Executes one statement that changes something, all or nothing; returns the number of rows it changed.
@@ -196,35 +183,26 @@ class Database:
         """Does nothing: the files are PostgreSQL's."""
 
     @asynccontextmanager
-    async def _connected(self) -> AsyncIterator[Connection]:
-        """One of the pool's connections, for the block alone.
+    async def transaction(self, begin: str = _ALONE) -> AsyncIterator[Connection]:
+        """All or nothing: an error, or the cancellation of the task, closes the connection, which rolls it back.
 
-        An error in the block, or the cancellation of the task, closes the connection. That rolls its transaction back,
-        without waiting for the result of an aborted statement.
+        By default no other transaction of this program, in any process, runs meanwhile. With `SNAPSHOT` it reads the
+        database as it is at one moment; with an empty text, each statement is a transaction of its own.
         """
         with translated_errors(self._place):
             raw = await self._pool.acquire(timeout=self._busy_timeout)
             try:
-                yield Connection(self._place, raw)
+                if begin:
+                    await raw.execute(begin)
+                yield Connection(raw)
+                if begin:
+                    await raw.execute("COMMIT")
             except BaseException:
                 with suppress(asyncpg.InterfaceError):  # it is closed already
-                    raw.terminate()
+                    raw.terminate()  # does not wait for the result of an aborted statement
                 raise
             finally:
                 await self._pool.release(raw)
-
-
-async def _migrate(change: Connection) -> None:
-    """Even without a migration, it writes: that shows whether the database can be written."""
-    applied = await change.schema()
-    if not applied:
-        if not await change.read("SELECT FROM pg_namespace WHERE nspname = 'lstmega'"):
-            await change.raw.execute("CREATE SCHEMA lstmega")
-        await change.raw.execute("CREATE TABLE schema_version AS SELECT 0::BIGINT AS number")
-    for statement in chain.from_iterable(MIGRATIONS[applied:]):
-        if not statement.startswith("PRAGMA"):  # a setting of SQLite's files
-            await change.raw.execute(re.sub(_SQLITE_TYPE, lambda found: _TYPES[found[0]], statement))
-    await change.run("UPDATE schema_version SET number = $1", len(MIGRATIONS))
 
 
 async def _no_reset(_: Any) -> None:

@@ -19,6 +19,7 @@ import sqlite3
 import time
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -32,7 +33,6 @@ ERASE: Final = "scrub"
 """Key of the setting that says that bytes are to be erased. Its value is unique to the last deletion."""
 SMALL_BYTES: Final = 4 << 20  # a file of this size is vacuumed or checked in about 0.03 s
 SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
-_RETRY_SECONDS: Final = 0.02
 _CORRUPT: Final = "is damaged; move it away (users' temperatures and last texts are lost) or restore a backup"
 _EXPLANATIONS: Final[dict[int, str]] = {
     sqlite3.SQLITE_BUSY: "is locked by another program; stop that program, then try again",
@@ -87,10 +87,8 @@ class Database:
         corrupt, no database, another program's, from a newer version, folder missing or not writable.
         """
         await asyncio.to_thread(prepare, path, busy_timeout)
-        async with (
-            aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None) as writing,
-            aiosqlite.connect(path, timeout=busy_timeout, isolation_level=None) as reading,
-        ):
+        connect = partial(aiosqlite.connect, path, timeout=busy_timeout, isolation_level=None)
+        async with connect() as writing, connect() as reading:
             writer, reader = Connection(path, writing), Connection(path, reading)
             for setting in ("synchronous = NORMAL", "foreign_keys = ON", "secure_delete = ON"):
                 await writer.read(f"PRAGMA {setting}")
@@ -119,8 +117,7 @@ class Database:
             return await self._writer.run(statement, *values)
 
     async def erase_deleted(self, *, at_night: bool) -> None:
-        """Erases the bytes of the deleted rows that the setting `ERASE` is about; of a large file, those that
-        `secure_delete` leaves only at night."""
+        """Erases the bytes of the deleted rows that the setting `ERASE` is about; of a large file, only `at_night`."""
         [(size,)] = await self.read(SIZE)
         async with self._write_lock:
             marks = await self._writer.read("SELECT value FROM notes WHERE key = $1", ERASE)
@@ -190,7 +187,7 @@ def _enable_write_ahead_log(file: sqlite3.Connection, busy_timeout: float) -> No
         except sqlite3.OperationalError as error:
             if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > deadline:
                 raise
-        time.sleep(_RETRY_SECONDS)
+        time.sleep(0.02)
 
 
 def inspect(path: Path) -> str:
@@ -208,11 +205,8 @@ def inspect(path: Path) -> str:
 @contextmanager
 def opened(path: Path, mode: str, busy_timeout: float = 0.5) -> Iterator[sqlite3.Connection]:
     """Opens a file (modes: https://sqlite.org/uri.html), and raises `StoreError` for every `sqlite3.Error`."""
-    address = f"{path.absolute().as_uri()}?{mode}"
-    with (
-        translated_errors(path),
-        closing(sqlite3.connect(address, busy_timeout, isolation_level=None, uri=True)) as file,
-    ):
+    uri = f"{path.absolute().as_uri()}?{mode}"
+    with translated_errors(path), closing(sqlite3.connect(uri, busy_timeout, isolation_level=None, uri=True)) as file:
         yield file
 
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Final
 from bot.config.schema import Secret, redact_url
 from bot.store import sqlite
 from bot.store.errors import StoreError
+from generator.dependencies import how_to_install
 from generator.types import ScoringRequest
 
 if TYPE_CHECKING:
@@ -28,7 +29,6 @@ EXPIRY_BATCH: Final = 50  # users whose texts expire in one transaction, which t
 EXPIRY_PAUSE_SECONDS: Final = 1.0  # between two batches
 MAINTENANCE_SECONDS: Final = 60.0  # between two searches for deleted bytes and old texts
 NIGHT_HOUR: Final = 4  # local time at which the bytes are erased that a large SQLite file still holds
-_DAY_SECONDS: Final = 86_400
 log = logging.getLogger(__name__)
 
 
@@ -200,8 +200,7 @@ class Store:
             # The order makes SQLite use the index.
             oldest = f"SELECT person_id FROM conversations WHERE {old} ORDER BY updated_at LIMIT {EXPIRY_BATCH}"
             users = ", ".join(str(int(user_id)) for (user_id,) in await change.read(oldest, int(before))) or "NULL"
-            statement = f"DELETE FROM conversations WHERE {old} AND person_id IN ({users})"
-            deleted = await change.run(statement, int(before))
+            deleted = await change.run(f"DELETE FROM conversations WHERE {old} AND person_id IN ({users})", int(before))
             await change.run(
                 f"DELETE FROM people WHERE id IN ({users})"
                 " AND NOT EXISTS (SELECT 1 FROM preferences WHERE person_id = id)"
@@ -225,7 +224,7 @@ class Store:
             await self._erase(at_night=datetime.now().astimezone().hour == NIGHT_HOUR)
             deleted = 0
             try:
-                deleted = await self.expire(time.time() - keep_days * _DAY_SECONDS) if keep_days else 0
+                deleted = await self.expire(time.time() - keep_days * 86_400) if keep_days else 0
             except Exception as error:  # noqa: BLE001 - the next search may succeed
                 log.error("store.expiry_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
             await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else MAINTENANCE_SECONDS)
@@ -253,6 +252,6 @@ def postgres_database(address: Secret) -> type[postgres.Database]:
     try:
         from bot.store import postgres  # noqa: PLC0415 - asyncpg is optional
     except ModuleNotFoundError as error:
-        problem = "needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+        problem = f"needs asyncpg, which is not installed; {how_to_install('postgres')}"
         raise StoreError(redact_url(address), problem) from error
     return postgres.Database

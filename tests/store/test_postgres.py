@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +28,10 @@ from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply
 from bot.store import postgres as postgres_module
 from bot.store.errors import StoreError
-from bot.store.migrations import MIGRATIONS
+from bot.store.migrations import MIGRATIONS, statements
 from bot.store.store import Conversation, Store
 from generator import Generation, GenerationRequest, ThreadedGenerator
+from generator.dependencies import how_to_install
 from generator.types import MAX_SEED, ScoringRequest
 from testing.telegram import TelegramServer, User
 
@@ -172,6 +174,7 @@ async def test_a_database_from_an_older_version(
 ) -> None:
     with monkeypatch.context() as older:
         older.setattr(postgres_module, "MIGRATIONS", MIGRATIONS[:schema])
+        older.setattr(postgres_module, "statements", partial(statements, wanted=schema))
         async with postgres_module.Database.open(address, 5.0):
             pass
     postgres.run("INSERT INTO lstmega.people (platform, person) VALUES ('telegram', 'ada')", name(address))
@@ -375,7 +378,10 @@ WITHOUT_LIBRARY = (
 
 
 @pytest.mark.parametrize("command", ["chat", "check", "run", "backup copy"])
-def test_without_asyncpg_the_extra_is_named(command: str, tiny_folder: Path, tmp_path: Path) -> None:
+def test_without_asyncpg_the_extra_is_named(
+    command: str, tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     environment = {
         "LSTMEGA_STORE__URL": "postgresql://lstmega:hush@127.0.0.1/lstmega",
         "LSTMEGA_GENERATOR__WEIGHTS": str(tiny_folder),
@@ -389,7 +395,7 @@ def test_without_asyncpg_the_extra_is_named(command: str, tiny_folder: Path, tmp
         env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE, check=False,
         stdin=subprocess.DEVNULL,
     )  # fmt: skip
-    said = "postgresql://127.0.0.1/lstmega: needs asyncpg, which is not installed: pip install 'lstmega[postgres]'"
+    said = f"postgresql://127.0.0.1/lstmega: needs asyncpg, which is not installed; {how_to_install('postgres')}"
     assert said in done.stdout + done.stderr
     assert hides_the_password(done.stdout + done.stderr)
     assert done.returncode == (1 if command == "check" else 2)
