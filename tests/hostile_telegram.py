@@ -23,7 +23,7 @@ from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.text import utf16_length
-from bot.service.metrics import CurrentState, Metrics
+from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
 from bot.store.store import Store
 from generator import ThreadedGenerator
@@ -277,7 +277,7 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
         settings = BotSection(length=30, cooldown=0.0, operators=("telegram:1",))
         reloading = Reloading(generator, metrics.reloaded)
         commands = Commands(generator, store, settings, observer=metrics, reload=lambda: reloading.reload("/reload"))
-        metrics.registry.register(CurrentState(generator, commands, ()))
+        metrics.registry.register(Status(commands, (), reloading))
         async with connected(server, commands) as telegram:
             server.unwatch()
             yield Strangers(server, telegram, journal, metrics, draw)

@@ -21,7 +21,7 @@ LAYERS: Final = (
     {"bot.platforms"},
     {"bot.core"},
     {"bot.store"},
-    {"bot.net", "bot.logs"},
+    {"bot.http_server", "bot.logs"},
     {"bot.config"},
     {"generator"},
 )

@@ -15,7 +15,7 @@ from aiohttp import web
 from bot.cli.errors import UsageError
 from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, platform_problems, redact_url
-from bot.net.http_server import CannotListen, listening
+from bot.http_server import CannotListen, listening
 from bot.service.generator_factory import open_generator
 from bot.store.errors import StoreError
 from bot.store.store import Store

@@ -1,4 +1,4 @@
-"""Client of the running service on this machine, by its socket: `bot.service.reload_socket`."""
+"""Client of the running service on this machine, by its socket: `bot.service.reload`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import msgspec
 
 from bot.cli.errors import UsageError
 from bot.config.schema import Config
-from bot.service.reload_socket import REQUEST, Answer, socket_path
+from bot.service.reload import REQUEST, Answer, socket_path
 
 TIMEOUT_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Final, NamedTuple, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
 
 import msgspec
 
@@ -18,6 +18,8 @@ from generator.sampling_params import SETTINGS, SamplingParams
 PREFIX: Final = "LSTMEGA_"
 FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
 """Keys of older versions, which are still accepted."""
+_Given = tuple[str, str, str, Any, Path | None]
+"""A value as it was given: the file and key, or the variable; section; key; value; the folder of the file."""
 
 
 class ConfigError(Exception):
@@ -28,16 +30,6 @@ class ConfigError(Exception):
         super().__init__("\n".join(self.problems))
 
 
-class _Setting(NamedTuple):
-    """A value as it was given. `place` names the file and key, or the variable; `base` is the folder of the file."""
-
-    place: str
-    section: str
-    key: str
-    value: Any
-    base: Path | None
-
-
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     """Reads a configuration file (`None`: all defaults) and the environment's overrides.
 
@@ -46,22 +38,24 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     says what is wrong and what is allowed, and repeats no secret.
     """
     problems: list[str] = []
-    given: dict[tuple[str, str], _Setting] = {}
-    for setting in (*(_from_file(path) if path else ()), *_from_variables(environment)):
-        name = (setting.section, FORMER_KEYS.get((setting.section, setting.key), setting.key))
-        if name not in KEYS:
-            problems.append(f"{setting.place}: unknown key; {_hint(setting.key)}")
-        given[name] = setting
-    given = {name: setting for name, setting in given.items() if name in KEYS and setting.value != ""}
+    given: dict[tuple[str, str], tuple[str, Any, Path | None]] = {}
+    for place, section, key, value, base in (*(_from_file(path) if path else ()), *_from_variables(environment)):
+        name = (section, FORMER_KEYS.get((section, key), key))
+        if name in KEYS:
+            given[name] = place, value, base
+        else:
+            problems.append(f"{place}: unknown key; {_hint(key)}")
 
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
-    for (section, key), setting in given.items():
+    for (section, key), (place, value, base) in given.items():
+        if value == "":
+            continue
         plain, meta = get_args(KEYS[section, key])
         try:
-            values[section][key] = _converted(KEYS[section, key], setting.value, setting.base)
+            values[section][key] = _converted(KEYS[section, key], value, base)
         except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
-            shown = "that" if plain is Secret else _shown(repr(setting.value), 40)
-            problems.append(f"{setting.place}: must be {meta.description}, not {shown}")
+            shown = "that" if plain is Secret else _shown(repr(value), 40)
+            problems.append(f"{place}: must be {meta.description}, not {shown}")
     if problems:
         raise ConfigError(problems)
 
@@ -70,17 +64,14 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     values["store"].setdefault("path", state / "lstmega" / "lstmega.sqlite3")
     bot = values["bot"]
     bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
-    sections: dict[str, Any] = {}
     try:
-        for section, kind in SECTIONS.items():
-            sections[section] = kind(**values[section])
+        return Config(**{section: kind(**values[section]) for section, kind in SECTIONS.items()})
     except ValueError as error:  # of keys that are right, each alone
-        key, problem = error.args
-        raise ConfigError([f"{given[section, key].place}: {problem}"]) from None
-    return Config(**sections)
+        section, key, problem = error.args
+        raise ConfigError([f"{given[section, key][0]}: {problem}"]) from None
 
 
-def _from_file(path: Path) -> Iterator[_Setting]:
+def _from_file(path: Path) -> Iterator[_Given]:
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -90,16 +81,16 @@ def _from_file(path: Path) -> Iterator[_Setting]:
     for section, table in content.items():
         if isinstance(table, dict):
             for key, value in table.items():
-                yield _Setting(f"{path}: [{_shown(section)}] {_shown(key)}", section, key, value, path.parent)
+                yield f"{path}: [{_shown(section)}] {_shown(key)}", section, key, value, path.parent
         else:
-            yield _Setting(f"{path}: {_shown(section)}", "", section, table, path.parent)
+            yield f"{path}: {_shown(section)}", "", section, table, path.parent
 
 
-def _from_variables(environment: Mapping[str, str]) -> Iterator[_Setting]:
+def _from_variables(environment: Mapping[str, str]) -> Iterator[_Given]:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
             section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-            yield _Setting(variable[:80], section, key, _unquoted(text), None)
+            yield variable[:80], section, key, _unquoted(text), None
 
 
 def _converted(kind: Any, value: Any, base: Path | None) -> Any:

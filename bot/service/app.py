@@ -14,12 +14,10 @@ from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
-from bot.service import admin_http, reload_socket, supervisor, watchdog
-from bot.service.generator_factory import open_generator, weights_location
-from bot.service.health import Health
-from bot.service.metrics import CurrentState, Metrics
+from bot.service import monitoring, reload, signals, supervisor
+from bot.service.generator_factory import open_generator
+from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
-from bot.service.signals import Signals
 from bot.service.supervisor import Supervised
 from bot.store.store import Store
 from generator.backoff import Backoff
@@ -67,17 +65,15 @@ async def run(config: Config, platforms: Platforms = platforms_of, *, end_within
     """
     if problems := platform_problems(config):
         raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
-    task = asyncio.current_task()
-    assert task is not None  # noqa: S101 - for the type checker
-    signals = Signals(task, end_within)
-    with signals.handled():
-        await _serve(config, platforms, signals)
+    with signals.handled(end_within) as reload_asked:
+        await _serve(config, platforms, reload_asked)
     log.info("service.stopped")
 
 
-async def _serve(config: Config, platforms: Platforms, signals: Signals) -> None:
+async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Event) -> None:
+    """Serves until it is cancelled. Raises `ConfigError` when every platform has rejected its token."""
     metrics, redact = Metrics(), Redaction.of(config)
-    folder, pinned = weights_location(config.generator.weights)
+    folder, pinned = config.generator.location
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
         open_generator(config.generator, child=True) as generator,
@@ -85,26 +81,22 @@ async def _serve(config: Config, platforms: Platforms, signals: Signals) -> None
         reloading = Reloading(generator, metrics.reloaded)
         commands = Commands(generator, store, config.bot, observer=metrics, reload=lambda: reloading.reload("/reload"))
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands, store)]
-        metrics.registry.register(CurrentState(generator, commands, supervised))
-        health = Health(commands, supervised, generator, reloading, store)
+        metrics.registry.register(status := Status(commands, supervised, reloading))
         async with (
-            admin_http.serving(config.http, health, metrics, redact) as address,
-            reload_socket.serving(config, lambda: reloading.reload("reload"), redact),
-            _in_background(reloading.on_request(signals.reload_asked)),
-            _in_background(reloading.watch(None if pinned or config.generator.address else folder)),
+            monitoring.serving(config.http, status, metrics, redact) as address,
+            reload.listening(config, lambda: reloading.reload("reload"), redact),
+            _in_background(reloading.watch(None if pinned or config.generator.address else folder, reload_asked)),
             _in_background(supervisor.serve(supervised)) as serving,
             _draining(commands, supervised),
-            _in_background(watchdog.heartbeat(metrics.loop_lag.observe, *(each.poll for each in supervised))),
+            _in_background(supervisor.heartbeat(metrics.loop_lag.observe, *(each.poll for each in supervised))),
         ):
             log.info("service.ready http=%s summary=%s", address, commands.summary())
-            watchdog.notify(watchdog.READY, f"STATUS={commands.summary()}; health at {address}")
+            supervisor.notify(supervisor.READY, f"STATUS={commands.summary()}; health at {address}")
             gc.collect()
             gc.freeze()  # what lives as long as the process: collecting it paused the loop for 50 to 110 ms (measured)
-            with signals.ending_block():
-                await asyncio.wait({serving})
-    if all(platform.refused for platform in supervised):
-        reasons = "; ".join(f"{each.platform.name}: {each.reason}" for each in supervised)
-        raise ConfigError([f"no platform is left: {reasons}"])
+            await asyncio.wait({serving})
+    reasons = "; ".join(f"{each.platform.name}: {each.reason}" for each in supervised)
+    raise ConfigError([f"no platform is left: {reasons}"])
 
 
 @asynccontextmanager
@@ -113,8 +105,10 @@ async def _draining(commands: Commands, platforms: Sequence[Supervised]) -> Asyn
     try:
         yield
     finally:
+        if task := asyncio.current_task():
+            task.uncancel()  # a signal's cancellation has done its work; before Python 3.11.3 it disturbs timeouts
         log.info("service.stopping drain_s=%g", DRAIN_SECONDS)
-        watchdog.notify(watchdog.STOPPING)
+        supervisor.notify(supervisor.STOPPING)
         commands.close()
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
@@ -142,7 +136,7 @@ async def sync(config: Config) -> None:
     Raises `CommandSyncError`, `ConfigError` when Discord refuses the token, or the errors of `Store.open`.
     """
     async with Store.open(config.database) as store:
-        generator = ProcessGenerator(*weights_location(config.generator.weights), threads=1, queue=0)  # never opened
+        generator = ProcessGenerator(*config.generator.location, threads=1, queue=0)  # never opened
         discord = _discord(config, Commands(generator, store, config.bot), store)
         try:
             await discord.sync()

@@ -1,20 +1,29 @@
-"""Hot reload: on SIGHUP, on request, and when CURRENT or a refused version changes."""
+"""Hot reload: on SIGHUP, when CURRENT or a refused version changes, and on request over a Unix socket.
+
+`python -m bot reload` uses the socket. Its file's permissions decide who may: no port, on which a proxy or a page in a
+browser may forward another user's request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
+from bot.config.schema import Config
 from bot.core import messages
+from bot.logs import Redaction
 from generator import Generator, WeightsError
 from generator.weights.versions import CURRENT, current_version
 
 POLL_SECONDS: Final = 1.0
+REQUEST: Final = b"reload\n"
 _Seen = tuple[str, dict[str, int]]
 """What CURRENT names, or why that cannot be said, and when each file of that version was changed."""
 log = logging.getLogger(__name__)
@@ -30,10 +39,9 @@ class Reloading:
     """Why the last attempt was refused; empty if it was not."""
 
     async def reload(self, trigger: str) -> str:
-        """Loads what CURRENT names while the old weights serve, then switches to it; returns a sentence about it.
+        """Loads what CURRENT names, then switches to it; returns a sentence about it. `trigger` is for the log.
 
-        `trigger` says in the log what asked for it. Raises `WeightsError`; every error is logged, and the old weights
-        stay.
+        Raises `WeightsError`; every error is logged, and the old weights stay.
         """
         before = self._serving
         try:
@@ -49,28 +57,29 @@ class Reloading:
         log.info("reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
         return messages.reloaded(before, self._serving)
 
-    async def on_request(self, asked: asyncio.Event) -> None:
-        """Reloads whenever SIGHUP sets the event. Several signals make one reload."""
-        while True:
-            await asked.wait()
-            asked.clear()
-            with suppress(Exception):  # `reload` has logged it
-                await self.reload("SIGHUP")
+    async def watch(self, folder: Path | None, asked: asyncio.Event) -> None:
+        """Reloads whenever SIGHUP sets `asked`; several signals make one reload.
 
-    async def watch(self, folder: Path | None) -> None:
-        """Reloads when CURRENT in `folder` (None: nowhere) names another version, or when the files of one that was
-        refused have changed and are at rest: it may still have been copied."""
+        Also when CURRENT in `folder` (None: nowhere) names another version, or when the files of one that was refused
+        have changed and are at rest: it may still have been copied.
+        """
         tried: _Seen = (self._serving, {})
         last = tried
-        while folder is not None:
-            seen = await asyncio.to_thread(_look, folder)
-            at_rest, last = seen == last, seen
-            if seen[0] != tried[0] or (self.refusal and seen != tried and at_rest):
-                tried = seen
-                if seen[0] != self._serving:
-                    with suppress(Exception):
-                        await self.reload(CURRENT)
-            await asyncio.sleep(POLL_SECONDS)
+        while True:
+            trigger = "SIGHUP" if asked.is_set() else ""
+            asked.clear()
+            if folder is not None and not trigger:
+                seen = await asyncio.to_thread(_look, folder)
+                at_rest, last = seen == last, seen
+                if seen[0] != tried[0] or (self.refusal and seen != tried and at_rest):
+                    tried = seen
+                    trigger = CURRENT if seen[0] != self._serving else ""
+            if trigger:
+                with suppress(Exception):  # `reload` has logged it
+                    await self.reload(trigger)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_SECONDS if folder else None):
+                    await asked.wait()
 
     @property
     def _serving(self) -> str:
@@ -78,11 +87,52 @@ class Reloading:
 
 
 def _look(folder: Path) -> _Seen:
+    named = ""
     try:
         named = current_version(folder)
-    except WeightsError as error:
-        return str(error), {}
-    try:
         return named, {file.name: file.stat().st_mtime_ns for file in (folder / named).iterdir()}
-    except OSError:
-        return named, {}
+    except (WeightsError, OSError) as error:
+        return named or str(error), {}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """Whether the weights were reloaded, and the service's message."""
+
+    reloaded: bool
+    message: str
+
+
+def socket_path(config: Config) -> Path:
+    """Returns the socket of the service with this configuration; the port distinguishes those that share a folder."""
+    return config.folder / f"reload-{config.http.port}.sock"
+
+
+@asynccontextmanager
+async def listening(config: Config, reload: Callable[[], Awaitable[str]], redact: Redaction) -> AsyncIterator[None]:
+    """Calls `reload` for each request on the socket while the block runs. When none can be made, only logs that."""
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with closing(writer):
+            if await reader.read(len(REQUEST)) == REQUEST:
+                try:
+                    answer = Answer(reloaded=True, message=await reload())
+                except WeightsError as error:
+                    answer = Answer(reloaded=False, message=redact(str(error)))
+                writer.write(msgspec.json.encode(answer))
+
+    path = socket_path(config)
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # In the place of the socket that a killed process left. No client can connect before it listens.
+        server = await asyncio.start_unix_server(handle, path, start_serving=False)
+        path.chmod(0o600)
+        await server.start_serving()
+    except OSError as error:
+        log.warning("reload.no_socket path=%s error=%s", path, error)
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.close()
+        path.unlink(missing_ok=True)

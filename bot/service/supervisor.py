@@ -1,9 +1,11 @@
-"""The supervisor: serves each platform independently, and retries one that fails with exponential backoff."""
+"""The supervisor: serves and retries each platform independently, and sends the heartbeat to systemd's watchdog."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -14,6 +16,11 @@ from generator.backoff import Backoff
 
 STEADY_SECONDS: Final = 60.0
 """After an attempt of this length the backoff starts from its first pause again."""
+PERIOD_SECONDS: Final = 0.5
+LAG_WARNING_SECONDS: Final = 2.0
+READY: Final = "READY=1"
+STOPPING: Final = "STOPPING=1"
+ALIVE: Final = "WATCHDOG=1"
 log = logging.getLogger(__name__)
 
 
@@ -24,19 +31,17 @@ class Supervised:
     platform: Platform
     backoff: Backoff
     on_failure: Callable[[str], None] = lambda _name: None
-    refused: bool = False
-    """Whether it rejected the token, which is final."""
+    logged: str = "starting"
+    """The state that was logged last: "starting", "connected", "down", or "refused" (the token), which is final."""
     reason: str = ""
     """Why it is down or refused; empty otherwise. Holds no line break."""
-    _connected: bool = False
-    """What was logged last."""
 
     @property
     def state(self) -> str:
-        """Its state at this moment: "starting", "connected", "down" or "refused", and the reason."""
+        """Its state at this moment, and the reason."""
         if self.platform.connected:
             return "connected"
-        state = "refused" if self.refused else "down" if self.reason or self._connected else "starting"
+        state = "down" if self.logged == "connected" else self.logged
         return f"{state}: {self.reason}" if self.reason else state
 
     async def serve(self) -> None:
@@ -51,7 +56,7 @@ class Supervised:
                 failure = error
             self.on_failure(self.platform.name)
             if isinstance(failure, BadToken):
-                self.refused, self.reason, self._connected = True, " ".join(str(failure).split()), False
+                self.logged, self.reason = "refused", " ".join(str(failure).split())
                 return
             self._down(format_error(failure), failure)
             failures = 1 if clock() - began >= STEADY_SECONDS else failures + 1
@@ -59,22 +64,21 @@ class Supervised:
 
     def poll(self) -> None:
         """Logs that the platform connected, or lost a connection that it restores itself; called periodically."""
-        if self.platform.connected and not self._connected:
-            self._connected, self.reason = True, ""
+        if self.platform.connected and self.logged != "connected":
+            self.logged, self.reason = "connected", ""
             log.info("platform.connected platform=%s", self.platform.name)
-        elif self._connected and not self.platform.connected:
+        elif self.logged == "connected" and not self.platform.connected:
             self._down(self.platform.problem or "connection lost")
 
     def _down(self, reason: str, error: Exception | None = None) -> None:
-        if self.reason and not self._connected:
+        if self.logged == "down":
             log.debug("platform.attempt_failed platform=%s error=%s", self.platform.name, reason)
         else:
             # Network errors and a library's explain themselves; a bare TypeError is a defect and needs its stack.
             expected = error is None or isinstance(error, OSError) or type(error).__module__ != "builtins"
             event = "platform.down platform=%s max_retry_s=%g error=%s"
-            exc_info = None if expected else error
-            log.warning(event, self.platform.name, self.backoff.longest, reason, exc_info=exc_info)
-        self._connected, self.reason = False, reason
+            log.warning(event, self.platform.name, self.backoff.longest, reason, exc_info=None if expected else error)
+        self.logged, self.reason = "down", reason
 
 
 async def serve(platforms: Sequence[Supervised]) -> None:
@@ -82,7 +86,7 @@ async def serve(platforms: Sequence[Supervised]) -> None:
 
     async def serve_one(supervised: Supervised) -> None:
         await supervised.serve()
-        if not all(other.refused for other in platforms):
+        if any(other.logged != "refused" for other in platforms):
             event = "platform.token_rejected platform=%s retry=never error=%s"
             log.error(event, supervised.platform.name, supervised.reason)
 
@@ -97,3 +101,33 @@ async def drain(platforms: Sequence[Supervised]) -> None:
     for supervised, error in zip(platforms, outcomes, strict=True):
         if error is not None:
             log.error("platform.drain_failed platform=%s", supervised.platform.name, exc_info=error)
+
+
+def notify(*states: str) -> None:
+    """Sends `NAME=value` states to systemd, as sd_notify(3) describes, if it started the service."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address:
+        return
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as datagrams:
+            datagrams.setblocking(False)
+            datagrams.connect(address.replace("@", "\0", 1) if address[0] == "@" else address)
+            datagrams.send("\n".join(" ".join(state.split()) for state in states).encode())
+    except OSError as error:
+        log.log(logging.WARNING if READY in states else logging.DEBUG, "systemd.notify_failed error=%s", error)
+
+
+async def heartbeat(on_lag: Callable[[float], object], *checks: Callable[[], object]) -> None:
+    """Every `PERIOD_SECONDS`, reports the loop's lag in seconds to `on_lag`, calls `checks`, and notifies systemd."""
+    clock = asyncio.get_running_loop().time
+    due = clock()
+    while True:
+        lag = max(0.0, clock() - due)
+        on_lag(lag)
+        if lag >= LAG_WARNING_SECONDS:
+            log.warning("event_loop.lagged seconds=%.1f reason=blocked, or the process was stopped", lag)
+        for check in checks:
+            check()
+        notify(ALIVE)
+        due = clock() + PERIOD_SECONDS
+        await asyncio.sleep(PERIOD_SECONDS)

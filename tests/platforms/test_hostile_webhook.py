@@ -15,9 +15,9 @@ import pytest
 from hostile_http import answer_until_closed, posted, survives
 from service_process import unused_port
 
+from bot import http_server
 from bot.config.schema import Secret, TelegramSection
 from bot.core.commands import Commands
-from bot.net import http_server
 from bot.platforms.telegram.platform import Telegram
 from testing.telegram import SECRET_HEADER, Chat, TelegramServer
 

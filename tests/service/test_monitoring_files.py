@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
-from test_admin_http import served
+from test_monitoring import served
 
 CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
 DASHBOARD = json.loads((CONTRIB / "grafana-dashboard.json").read_text())

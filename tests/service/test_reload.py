@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -45,8 +45,10 @@ class Outcomes:
 
 
 @asynccontextmanager
-async def in_background(work: Coroutine[None, None, None]) -> AsyncIterator[None]:
-    task = asyncio.create_task(work)
+async def watching(
+    reloading: Reloading, folder: Path | None, asked: asyncio.Event | None = None
+) -> AsyncIterator[None]:
+    task = asyncio.create_task(reloading.watch(folder, asked or asyncio.Event()))
     yield
     task.cancel()
     await asyncio.wait({task})
@@ -64,7 +66,7 @@ def serving(generator: ThreadedGenerator) -> str:
 
 
 async def test_when_current_changes_the_new_version_serves(tiny_folder: Path, add_tiny_version: Add) -> None:
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), in_background(reloading.watch(tiny_folder)):
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, tiny_folder):
         for number in (2, 3):
             add_tiny_version(tiny_folder, f"tiny-{number}", number)
             activate(tiny_folder, f"tiny-{number}")
@@ -81,7 +83,7 @@ async def test_a_bad_version_changes_nothing_and_is_logged_once(
 ) -> None:
     bad = add_tiny_version(tiny_folder, "bad", 2)
     (bad / "model.onnx").write_bytes(b"no network")
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), in_background(reloading.watch(tiny_folder)):
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, tiny_folder):
         (tiny_folder / "CURRENT").write_text("bad\n")
         assert await outcomes.next() == "refused"
         assert (await generator.generate(GenerationRequest(40, seed=1))).version == "tiny-1"
@@ -99,7 +101,7 @@ async def test_a_version_that_was_still_being_copied_is_tried_again(
     add_tiny_version: Add,
 ) -> None:
     elsewhere = add_tiny_version(tmp_path / "elsewhere", "tiny-2", 2)
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), in_background(reloading.watch(tiny_folder)):
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, tiny_folder):
         (tiny_folder / "CURRENT").write_text("tiny-2\n")
         assert await outcomes.next() == "refused"
         (tiny_folder / "tiny-2").mkdir()
@@ -118,7 +120,7 @@ async def test_a_current_that_disappears_is_logged_and_found_again(
     tiny_folder: Path, add_tiny_version: Add, caplog: pytest.LogCaptureFixture
 ) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), in_background(reloading.watch(tiny_folder)):
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, tiny_folder):
         (tiny_folder / "CURRENT").unlink()
         assert await outcomes.next() == "refused"
         assert "CURRENT: no such file" in caplog.text
@@ -131,7 +133,7 @@ async def test_a_change_just_before_the_watching_is_seen(tiny_folder: Path, add_
     async with reloadable(tiny_folder) as (reloading, generator, outcomes):
         add_tiny_version(tiny_folder, "tiny-2", 2)
         activate(tiny_folder, "tiny-2")
-        async with in_background(reloading.watch(tiny_folder)):
+        async with watching(reloading, tiny_folder):
             assert await outcomes.next() == "loaded"
             assert serving(generator) == "tiny-2"
 
@@ -140,7 +142,7 @@ async def test_asking_several_times_at_once_loads_once_and_logs_why_not(
     tiny_folder: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = asyncio.Event()
-    async with reloadable(tiny_folder) as (reloading, _, outcomes), in_background(reloading.on_request(asked)):
+    async with reloadable(tiny_folder) as (reloading, _, outcomes), watching(reloading, None, asked):
         for _ in range(5):
             asked.set()
         assert await outcomes.next() == "unchanged"
@@ -171,7 +173,7 @@ async def test_a_defect_while_loading_leaves_the_service_as_it_is(
     tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = asyncio.Event()
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), in_background(reloading.on_request(asked)):
+    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, None, asked):
         tried = asyncio.Event()
 
         async def broken() -> None:

@@ -14,9 +14,7 @@ from bot.cli.errors import UsageError
 from bot.cli.reload_client import is_running, request_reload
 from bot.config.schema import Config, HttpSection, StoreSection
 from bot.logs import Redaction
-from bot.service import reload_socket
-from bot.service.reload import Reloading
-from bot.service.reload_socket import Answer, socket_path
+from bot.service.reload import Answer, Reloading, listening, socket_path
 from generator import ThreadedGenerator, WeightsError
 
 SECRET = "987654321:" + "hush" * 9
@@ -40,7 +38,7 @@ async def service(config: Config, reload: Callable[[], object]) -> AsyncIterator
         reloads.append(None)
         return reload()
 
-    async with asyncio.timeout(20), reload_socket.serving(config, counted, Redaction([SECRET])):
+    async with asyncio.timeout(20), listening(config, counted, Redaction([SECRET])):
         yield reloads
 
 
@@ -53,7 +51,7 @@ async def test_it_says_which_weights_serve_now(
 ) -> None:
     async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         reloading = Reloading(generator)
-        async with reload_socket.serving(config, lambda: reloading.reload("reload"), Redaction()):
+        async with listening(config, lambda: reloading.reload("reload"), Redaction()):
             add_tiny_version(tiny_folder, "tiny-2", 2)
             (tiny_folder / "CURRENT").write_text("tiny-2\n")
             assert await request(config) == Answer(reloaded=True, message="tiny-2 serves now, in place of tiny-1.")

@@ -25,8 +25,8 @@ from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Kind
 from bot.platforms.base import Platform
-from bot.service import app, watchdog
-from bot.service.watchdog import ALIVE, PERIOD_SECONDS, READY, STOPPING, heartbeat, notify
+from bot.service import app, supervisor
+from bot.service.supervisor import ALIVE, PERIOD_SECONDS, READY, STOPPING, heartbeat, notify
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import WeightsError
@@ -312,7 +312,7 @@ def test_an_abstract_socket_is_notified_too(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_the_heartbeat_measures_the_lag_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(watchdog, "PERIOD_SECONDS", 0.01)
+    monkeypatch.setattr(supervisor, "PERIOD_SECONDS", 0.01)
     lags: asyncio.Queue[float] = asyncio.Queue()
     checks: list[None] = []
     beating = asyncio.create_task(heartbeat(lags.put_nowait, lambda: checks.append(None)))

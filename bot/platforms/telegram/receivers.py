@@ -15,8 +15,8 @@ from telegram.error import Conflict, InvalidToken
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import Clock
+from bot.http_server import listening
 from bot.logs import format_error
-from bot.net.http_server import listening
 from bot.platforms.telegram.bot_client import POLL_SECONDS, BotClient
 from bot.platforms.telegram.rate_limit import retry_pause
 from bot.platforms.telegram.updates import WANTED

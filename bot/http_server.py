@@ -33,10 +33,8 @@ class CannotListen(OSError):
 
 @asynccontextmanager
 async def listening(app: web.Application, host: str, port: int) -> AsyncIterator[tuple[str, int]]:
-    """Serves `app` while the block runs; yields host and port. Raises `CannotListen`.
-
-    An exception in a handler is logged and answered with 500.
-    """
+    """Serves `app` while the block runs; yields host and port. Raises `CannotListen`. An exception in a handler is
+    logged and answered with 500."""
     app.middlewares.append(_log_errors)
     runner = web.AppRunner(
         app,

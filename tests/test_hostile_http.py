@@ -11,7 +11,7 @@ import pytest
 from aiohttp import ClientSession, web
 from hostile_http import PATIENCE, answer_until_closed, posted
 
-from bot.net import http_server
+from bot import http_server
 
 GARBAGE = (
     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS

@@ -20,9 +20,7 @@ import pytest
 from bot import logs
 from bot.config.loader import load
 from bot.config.schema import KEYS, Secret
-from bot.logs.lines import REQUEST_ID, Format
-from bot.logs.redaction import HIDDEN
-from bot.logs.setup import OURS
+from bot.logs import HIDDEN, OURS, REQUEST_ID, Format
 
 TOKEN = "123456789:" + "AAhush-hush_hush" * 2
 KEY = TOKEN.partition(":")[2]
@@ -242,7 +240,7 @@ def test_a_secret_shorter_than_a_word_is_not_redacted() -> None:
 
 
 def test_a_stalled_reader_blocks_nothing_and_dropped_lines_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.logs.setup.MAX_QUEUED_LINES", 100)
+    monkeypatch.setattr("bot.logs.MAX_QUEUED_LINES", 100)
     reading, writing = os.pipe()
     lines: list[str] = []
     with os.fdopen(reading) as reader, os.fdopen(writing, "w") as stream:

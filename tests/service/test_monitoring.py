@@ -25,9 +25,8 @@ from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.logs import Redaction
-from bot.service import admin_http
-from bot.service.health import Health
-from bot.service.metrics import CurrentState, Metrics
+from bot.service import monitoring
+from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
 from bot.service.supervisor import Supervised, serve
 from bot.store.store import Store
@@ -47,7 +46,7 @@ class Site:
     supervised: Sequence[Supervised]
     generator: ThreadedGenerator
     store: Store
-    health: Health
+    status: Status
     metrics: Metrics
     commands: Commands
     web: ClientSession
@@ -89,11 +88,11 @@ async def served(
         always = platforms or (platform,)
         backoff = Backoff(first=0.001, longest=0.001)
         supervised = [Supervised(each, backoff, metrics.platform_failed) for each in always]
-        metrics.registry.register(CurrentState(generator, commands, supervised))
-        health = Health(commands, supervised, generator, reloading, store)
+        status = Status(commands, supervised, reloading)
+        metrics.registry.register(status)
         section = HttpSection(host=host, port=0)
         async with (
-            admin_http.serving(section, health, metrics, Redaction([SECRET])) as url,
+            monitoring.serving(section, status, metrics, Redaction([SECRET])) as url,
             ClientSession() as session,
             asyncio.TaskGroup() as group,
         ):
@@ -102,13 +101,13 @@ async def served(
             supervised[0].poll()
             port = int(url.rpartition(":")[2])
             here = f"http://127.0.0.1:{port}"
-            yield Site(here, port, platform, supervised, generator, store, health, metrics, commands, session)
+            yield Site(here, port, platform, supervised, generator, store, status, metrics, commands, session)
             serving.cancel()
 
 
 @pytest.fixture
 async def site(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Site]:
-    monkeypatch.setattr("bot.service.health.CHECK_SECONDS", 0.0)
+    monkeypatch.setattr("bot.service.monitoring.CHECK_SECONDS", 0.0)
     async with served(tiny_folder, tmp_path) as site:
         yield site
 
@@ -190,7 +189,7 @@ async def test_a_full_disk_is_reported(site: Site) -> None:
 
 
 async def test_a_database_that_another_program_holds_is_told_soon(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.2)
+    monkeypatch.setattr("bot.service.monitoring.TIMEOUT_SECONDS", 0.2)
     other = sqlite3.connect(site.store._database.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     began = asyncio.get_running_loop().time()
@@ -209,7 +208,7 @@ async def test_a_database_that_another_program_holds_is_told_soon(site: Site, mo
 
 
 async def test_a_long_change_does_not_delay_the_answer(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.monitoring.TIMEOUT_SECONDS", 0.05)
     async with site.store._database.transaction():
         assert (await site.ready())[1]["store"] == (False, "no answer within 0.05 s")
     assert (await site.ready())[0] == 200
@@ -219,7 +218,7 @@ async def test_the_database_is_written_once_however_often_its_state_is_requested
     site: Site, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Anyone who reaches the port may request it, and every check writes to the disk."""
-    monkeypatch.setattr("bot.service.health.CHECK_SECONDS", 60.0)
+    monkeypatch.setattr("bot.service.monitoring.CHECK_SECONDS", 60.0)
     checks: list[None] = []
     probe = site.store.check_writable
 
@@ -234,7 +233,7 @@ async def test_the_database_is_written_once_however_often_its_state_is_requested
 
 
 async def test_a_database_that_does_not_answer_is_reported(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bot.service.health.TIMEOUT_SECONDS", 0.05)
+    monkeypatch.setattr("bot.service.monitoring.TIMEOUT_SECONDS", 0.05)
 
     async def never(*_: str) -> None:
         await asyncio.Event().wait()
@@ -358,7 +357,7 @@ async def test_a_defect_behind_an_endpoint_is_logged_and_the_others_answer(
     def broken(_: object) -> bytes:
         raise KeyError("marked")
 
-    monkeypatch.setattr(admin_http, "generate_latest", broken)
+    monkeypatch.setattr(monitoring, "generate_latest", broken)
     assert (await site.get("/metrics"))[0] == 500
     [logged] = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
     assert "KeyError" in logged
@@ -384,10 +383,10 @@ async def test_the_port_survives_random_requests(site: Site, caplog: pytest.LogC
 
 
 async def test_a_port_in_use_is_reported_in_one_line(site: Site) -> None:
-    parts = (site.health, site.metrics, Redaction())
+    parts = (site.status, site.metrics, Redaction())
     with pytest.raises(ConfigError, match=rf"\[http\] cannot listen on 127.0.0.1, port {site.port}: .* already in use"):
-        async with admin_http.serving(HttpSection(port=site.port), *parts):
+        async with monitoring.serving(HttpSection(port=site.port), *parts):
             pass
     with pytest.raises(ConfigError, match=r"\[http\] cannot listen on no\.such\.host\.invalid"):
-        async with admin_http.serving(HttpSection(host="no.such.host.invalid"), *parts):
+        async with monitoring.serving(HttpSection(host="no.such.host.invalid"), *parts):
             pass
