@@ -42,4 +42,4 @@ class Unavailable(GeneratorError):
 
 
 class Interrupted(Unavailable):
-    """The worker process was killed from outside, or cannot be started: another attempt with its weights may succeed."""
+    """The worker process was killed from outside, or cannot be started: another attempt with it may succeed."""

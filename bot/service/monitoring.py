@@ -100,7 +100,7 @@ class Status(Collector):
     platforms: Sequence[Supervised]
     reloading: Reloading
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
-    _database: Part = Part("store", ready=False, detail="")
+    _database: Part = field(init=False)
     _check_again: float = 0.0
 
     async def parts(self) -> list[Part]:
