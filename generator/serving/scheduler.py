@@ -1,8 +1,7 @@
 """Requests in, texts out: worker threads, each of which steps its share of the texts together, character by character.
 
 A request joins a batch at the next character and leaves when its text is done; prompts are prefilled in the same
-batches. A step runs on one thread. Spreading a step over the cores gains at most a tenth where nothing else runs, and
-costs half of the speed where something does (measured), as its threads wait for each other.
+batches.
 
 A step that fails ends the texts that it concerns. One that never returns cannot be ended from here: `stalls` shows
 it, and the parent process ends the whole process.
