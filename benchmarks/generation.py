@@ -34,7 +34,7 @@ from generator.training.architectures.stacked import layers_of
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
 from generator.types import GenerationRequest
-from generator.weights.manifest import FLOAT_WEIGHTS
+from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
 from generator.weights.session import cores
 from generator.weights.versions import shipped_folder
 
@@ -135,7 +135,8 @@ def classic_loop(model: Model) -> Callable[[], float]:
 
 def keras_network(model: Model) -> keras.Model:
     """The version's network in Keras, one character at a time: of Keras's own layers if it has no others."""
-    weights = from_bytes((model.weights.folder / FLOAT_WEIGHTS).read_bytes(), model.weights.model)
+    folder = model.weights.folder
+    weights = from_bytes((folder / FLOAT_WEIGHTS).read_bytes(), (folder / MODEL).read_bytes())
     if architecture_of(weights) != "lstm":
         preset = replace(PRESETS[model.weights.manifest.preset], batch=1, steps=1)
         network = build_model(preset, preset.training, model.vocabulary, 1, seed=0)
@@ -184,7 +185,7 @@ def bytes_per_second(model: Model) -> Callable[[], float]:
 def weight_bytes(model: Model) -> int:
     """Returns the bytes of weights that one step reads: the integer matrices, and the character's row of the table."""
     total = 0
-    for tensor in onnx.load_model_from_string(model.weights.model).graph.initializer:
+    for tensor in onnx.load(model.weights.folder / MODEL).graph.initializer:
         array = onnx.numpy_helper.to_array(tensor)
         total += array[0].nbytes if tensor.name == "table" else array.nbytes
     return total

@@ -68,7 +68,7 @@ def add_trapped_version(folder: Path, version: str, fault: Fault) -> None:
     """Adds an untrained version with a trap in it to a weights folder."""
     add_random_version(folder, f"{version}-sound", seed=1, likelier=LIKELIER | {LETTER: NEVER})
     sound = load_weights(folder, f"{version}-sound")
-    content = _with_trap(onnx.load_from_string(sound.model), fault).SerializeToString()
+    content = _with_trap(onnx.load(sound.folder / "model.onnx"), fault).SerializeToString()
     manifest = msgspec.structs.replace(
         sound.manifest, version=version, files={"model.onnx": hashlib.sha256(content).hexdigest()}
     )

@@ -159,7 +159,7 @@ class WorkerClient:
             case Heartbeat(manifest=manifest):
                 self.heartbeat, self.missing = message, 0
                 if manifest:
-                    self.weights = Weights(self._folder, Manifest.from_json(manifest), b"")
+                    self.weights = Weights(self._folder, Manifest.from_json(manifest))
                     self.ready.set()
             case LogRecord(number):
                 _, context = self.in_flight.get(number, (None, Context()))

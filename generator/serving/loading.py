@@ -36,8 +36,7 @@ def load_model(folder: Path, version: str | None = None) -> Model:
     """
     weights = load_weights(folder, version)
     vocabulary = weights.manifest.vocabulary
-    name = str(weights.folder / MODEL)
-    network = Network(weights.model, len(vocabulary), name)
+    network = Network(weights.folder / MODEL, len(vocabulary))
     space = " " if " " in vocabulary else vocabulary.characters[0]
     zero = SavedState(tuple(array[0] for array in network.zero_state(1)), space)
     model = Model(weights, network, WritingRules(vocabulary), (zero,))
@@ -45,7 +44,7 @@ def load_model(folder: Path, version: str | None = None) -> Model:
         _test_every_character(network)
         return replace(model, initial_states=_initial_states(model))
     except ModelError as error:
-        raise WeightsError(f"{name}: self-test failed: {error}") from error
+        raise WeightsError(f"{weights.folder / MODEL}: self-test failed: {error}") from error
 
 
 def _test_every_character(network: Network) -> None:

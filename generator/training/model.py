@@ -28,7 +28,7 @@ from generator.training.backend import keras
 from generator.training.onnx_export import FloatWeights
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
-from generator.weights.manifest import FLOAT_WEIGHTS
+from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
 from generator.weights.versions import load_weights
 
 _STORED: Final = frozenset({"embeddings", "kernel", "recurrent_kernel", "bias", "table", "symbols", "bits"})
@@ -171,7 +171,7 @@ def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
     """
     loaded = load_weights(version.parent, version.name)
     known = loaded.manifest.vocabulary
-    weights = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), loaded.model)
+    weights = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), (version / MODEL).read_bytes())
     shared = "".join(character for character in vocabulary.characters if character in known)
     for name in _PER_SYMBOL.keys() & weights.keys():
         source = np.moveaxis(weights[name], _PER_SYMBOL[name], 0)

@@ -10,6 +10,7 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 
 from generator.errors import ModelError, WeightsError
 from generator.vocabulary import Indices
+from generator.weights.manifest import MODEL
 
 State = list[NDArray[Any]]
 """One array per `state.N`, each `[batch, …]`."""
@@ -62,7 +64,7 @@ class Network:
     products are exact, and everything else works element by element.
     """
 
-    def __init__(self, model: bytes, symbols: int, name: str = "model.onnx") -> None:
+    def __init__(self, model: bytes | Path, symbols: int) -> None:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = min(_STEP_THREADS, cores())
         # Small parts, and a helper that sleeps between them: where the other core is busy, the caller does them all.
@@ -71,6 +73,7 @@ class Network:
         options.log_severity_level = _ERRORS_ONLY
         # A constant may refer to another file. There is no folder in which such a file would be found.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+        name = MODEL if isinstance(model, bytes) else str(model)
         try:
             self._session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         except Exception as error:  # onnxruntime raises bare Exception subclasses of its own C++ binding

@@ -19,13 +19,13 @@ import re
 import stat
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from generator import files
 from generator.errors import WeightsError
-from generator.weights.manifest import MANIFEST, MODEL, Manifest
+from generator.weights.manifest import MANIFEST, Manifest
 
 CURRENT: Final = "CURRENT"
 VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -43,8 +43,6 @@ class Weights:
 
     folder: Path
     manifest: Manifest
-    model: bytes = field(repr=False)
-    """The bytes of `model.onnx` that were hashed: what is served is what was verified."""
 
     def beside(self, name: str) -> bytes | None:
         """A small file beside the model, such as a picture; `None` when there is none. Raises `WeightsError`.
@@ -101,11 +99,10 @@ def load_weights(folder: Path, version: str | None = None) -> Weights:
         raise WeightsError(f"{path}: {error}") from error
     if manifest.version != name:
         raise WeightsError(f"{path}: it is of version {manifest.version!r}, but its folder is called {name!r}")
-    model = _read(place / MODEL, _MAX_FILE_BYTES, manifest.files[MODEL])
-    for file in manifest.files.keys() - {MODEL}:
-        with _opened(place / file, _MAX_FILE_BYTES) as content:  # the float weights are not read into memory whole
-            _verify(place / file, hashlib.file_digest(content, "sha256").hexdigest(), manifest.files[file])
-    return Weights(place, manifest, model)
+    for file, digest in manifest.files.items():
+        with _opened(place / file, _MAX_FILE_BYTES) as content:
+            _verify(place / file, hashlib.file_digest(content, "sha256").hexdigest(), digest)
+    return Weights(place, manifest)
 
 
 def add_version(folder: Path, contents: Mapping[str, bytes], manifest: Manifest) -> Path:

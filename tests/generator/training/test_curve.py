@@ -17,6 +17,7 @@ from generator.training.corpus import Corpus, read_corpus
 from generator.training.report import curve_png, history_csv
 from generator.training.samples import SHADED_LENGTH, SHADED_TEMPERATURES, shaded_samples
 from generator.types import Surprisal
+from generator.weights.manifest import MODEL
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
@@ -39,7 +40,7 @@ def book(tmp_path: Path, weights_folder: Path) -> Corpus:
 
 
 def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, weights_folder: Path) -> None:
-    network = Network(load_weights(weights_folder).model, len(book.vocabulary))
+    network = Network(load_weights(weights_folder).folder / MODEL, len(book.vocabulary))
     found = shaded_samples(network, book, seed=3)
     assert [label for label, _ in found] == [f"temperature {t}" for t in SHADED_TEMPERATURES]
     for _, surprise in found:

@@ -17,11 +17,11 @@ from onnx import TensorProto, helper, numpy_helper
 
 from generator import ModelError, WeightsError
 from generator.serving.loading import load_model
+from generator.weights.manifest import MODEL
 from generator.weights.session import Network, State
 from generator.weights.versions import activate, add_version, load_weights
 
 SYMBOLS = 5
-NAME = "weights/some-version/model.onnx"
 FLOAT, DOUBLE, HALF = TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16
 Shape = list[Any]
 
@@ -61,7 +61,7 @@ class Step:
 
 
 def network(model: bytes) -> Network:
-    return Network(model, SYMBOLS, NAME)
+    return Network(model, SYMBOLS)
 
 
 # ---- the contract ---------------------------------------------------------------------------------------------------
@@ -161,7 +161,7 @@ def test_a_model_that_breaks_the_contract_is_refused_and_named(violate: Callable
     violate(bent)
     with pytest.raises(WeightsError) as caught:
         network(bent.bytes())
-    assert NAME in str(caught.value)
+    assert MODEL in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_a_model_that_breaks_the_contract_is_refused_and_named(violate: Callable
 def test_bytes_that_are_no_model_are_refused_and_named(model: bytes) -> None:
     with pytest.raises(WeightsError) as caught:
         network(model)
-    assert NAME in str(caught.value)
+    assert MODEL in str(caught.value)
 
 
 def test_a_model_cannot_bring_in_weights_from_another_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,9 +184,12 @@ def test_a_model_cannot_bring_in_weights_from_another_file(tmp_path: Path, monke
     tensor.data_location = TensorProto.EXTERNAL
     tensor.external_data.add(key="location", value="table.bin")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError) as caught:
-        network(model.SerializeToString())
-    assert NAME in str(caught.value)
+    path = tmp_path / MODEL
+    path.write_bytes(model.SerializeToString())
+    for place in (path, path.read_bytes()):
+        with pytest.raises(WeightsError) as caught:
+            Network(place, SYMBOLS)
+        assert MODEL in str(caught.value)
 
 
 def test_an_operator_that_does_not_exist_is_refused_and_named() -> None:
@@ -194,7 +197,7 @@ def test_an_operator_that_does_not_exist_is_refused_and_named() -> None:
     bent.nodes[0] = helper.make_node("Oracle", ["table", "char"], ["logits"], domain="com.example")
     with pytest.raises(WeightsError) as caught:
         network(bent.bytes())
-    assert NAME in str(caught.value)
+    assert MODEL in str(caught.value)
 
 
 def test_a_step_that_cannot_run_is_a_network_fault() -> None:
@@ -231,7 +234,7 @@ def test_a_version_with_whole_files_but_a_model_of_another_vocabulary_is_refused
 
 def test_a_version_whose_model_takes_one_row_only_is_refused(tiny_folder: Path) -> None:
     """Nothing in its declaration breaks the contract but the size of the batch."""
-    model = onnx.load_from_string(load_weights(tiny_folder).model)
+    model = onnx.load(load_weights(tiny_folder).folder / MODEL)
     for tensor in (*model.graph.input, *model.graph.output):
         tensor.type.tensor_type.shape.dim[0].dim_value = 1
     assert_refused(tiny_folder, model.SerializeToString())
@@ -239,7 +242,7 @@ def test_a_version_whose_model_takes_one_row_only_is_refused(tiny_folder: Path) 
 
 def poisoned(folder: Path, name: str, index: tuple[int, ...], value: float) -> bytes:
     """The current model with one of its numbers changed."""
-    model = onnx.load_from_string(load_weights(folder).model)
+    model = onnx.load(load_weights(folder).folder / MODEL)
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
     array = numpy_helper.to_array(tensor).copy()
     array[index] = value
@@ -294,7 +297,7 @@ def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(which: str, reques
     symbols = len(weights.manifest.vocabulary)
     random = np.random.default_rng(5)
     characters = random.integers(symbols, size=(STEPS, ROWS))
-    step = Network(weights.model, symbols)
+    step = Network(weights.folder / MODEL, symbols)
     alone = [run_rows(step, characters, [row]) for row in range(ROWS)]
     logits, states = [row[0][0] for row in alone], [row[1][0] for row in alone]
     assert len(set(logits)) == ROWS
@@ -306,7 +309,7 @@ def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(which: str, reques
 def test_a_row_is_the_same_while_others_come_and_go_at_every_step(tiny_folder: Path) -> None:
     weights = load_weights(tiny_folder)
     symbols = len(weights.manifest.vocabulary)
-    step = Network(weights.model, symbols)
+    step = Network(weights.folder / MODEL, symbols)
     random = np.random.default_rng(6)
     own: State = step.zero_state(1)
     carried: State = step.zero_state(1)
