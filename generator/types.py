@@ -158,7 +158,10 @@ class Surprisal:
 
 @dataclass(frozen=True, slots=True)
 class WorkerStatistics:
-    """Counts since the start, and the current load. Characters include those of prompts."""
+    """Counts since the start, and the current load. Characters include those of prompts.
+
+    `characters_per_second`: of a full batch, a running mean.
+    """
 
     texts: int
     characters: int

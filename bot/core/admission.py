@@ -22,6 +22,8 @@ MAX_WAIT_SECONDS: Final = 30.0
 TARGET_LATENCY_SECONDS: Final = 0.6
 """Seconds in which a text should be finished, the queue included. As many are admitted as can be finished in that; the
 others are refused at once, which is better than a late text. Sending the text and the refusal comes on top."""
+_LEAST_TEXTS: Final = 8
+"""Texts that are admitted on any machine, however long they take: fewer at once would take nearly as long."""
 _CHAT_SHARE: Final = 1 / 8
 """Of the rows, for the texts of one chat that run at the same time. The more rows run, the longer each takes: this is
 how much one chat can slow the others down. Of 24 rows these are 3; the texts of others then take 1.5 times as long
@@ -56,13 +58,13 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
-    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`. On a
-    machine that needs longer for a full batch, nearly as many may wait as run. Beyond that, the newest request of the
-    chat with the most waiting work is refused. A request that can start at once is never refused.
+    At most `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in
+    turn. At most `max_waiting` texts wait, and only as many run and wait as can be finished within
+    `TARGET_LATENCY_SECONDS`. Beyond that, the newest request of the chat with the most waiting work is refused. A
+    request that can start at once is never refused.
 
-    `typical`: characters of an ordinary text. `speed`: returns the characters per second of all texts together.
-    `cooldown`: seconds between two texts of a user.
+    `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
+    seconds between two texts of a user.
     """
 
     def __init__(
@@ -75,7 +77,7 @@ class Admission:
         speed: Callable[[], float],
         clock: Clock = MONOTONIC,
     ) -> None:
-        self._rows = rows
+        self._slots = rows
         self._max_waiting = max_waiting
         self._cooldown = cooldown
         self._typical = typical
@@ -90,6 +92,16 @@ class Admission:
         """The jobs of each chat; the chat whose turn is next comes first."""
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
+
+    @property
+    def _in_time(self) -> float:
+        """Characters that can be finished in time."""
+        return max(TARGET_LATENCY_SECONDS * self._speed(), _LEAST_TEXTS * self._typical)
+
+    @property
+    def _rows(self) -> float:
+        """Rows that may run: of a full batch, no text would be in time on a slow machine."""
+        return min(self._slots(), self._in_time / self._typical)
 
     @property
     def waiting(self) -> int:
@@ -169,11 +181,11 @@ class Admission:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
             is_long = job.characters > job.rows * self._typical * 2
-            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows:
                 continue
-            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows() * self._typical:
+            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows * self._typical:
                 continue
-            return job if not self._running or rows.total() + job.rows <= self._rows() else None
+            return job if not self._running or rows.total() + job.rows <= self._rows else None
         return None
 
     def _shed_load(self, newest: str) -> None:
@@ -191,10 +203,9 @@ class Admission:
 
     def _is_overloaded(self) -> bool:
         """Whether the last job is too late. A long text holds its row, but the other rows become free."""
-        in_time = TARGET_LATENCY_SECONDS * self._speed()
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
         work = running + sum(map(_work, self._waiting.values()))
-        return self.waiting > self._max_waiting or work > max(in_time, 2 * self._rows() * self._typical - in_time)
+        return self.waiting > self._max_waiting or work > self._in_time
 
     def _seconds_left(self) -> float:
         """Seconds in which everything that runs and waits is finished."""

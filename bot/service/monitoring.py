@@ -151,7 +151,7 @@ class Status(Collector):
             ("generator_threads", "Generator threads that work.", 0 if status.unavailable else status.threads),
             ("queue_length", "Texts in the queue.", counts.queued + admission.waiting),
             ("batch_size", "Texts in the running batch.", counts.running),
-            ("characters_per_second", "Moving average of the throughput.", counts.characters_per_second),
+            ("characters_per_second", "Speed of a full batch, a running mean.", counts.characters_per_second),
         ):
             yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, value)
         weights = {"version": manifest.version, "preset": manifest.preset, "corpus": manifest.corpus.name}

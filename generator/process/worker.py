@@ -81,7 +81,7 @@ def _limit_memory(threads: int, model: Path) -> None:
 
 
 def _try(scheduler: Scheduler) -> None:
-    """Generates in every batch size, as users' requests will. Raises `ModelError`."""
+    """Generates in every batch size, as users' requests will, which also measures the speed. Raises `ModelError`."""
     for texts in (1, MAX_BATCH_SIZE):
         for future in [scheduler.submit(GenerationRequest(_TRIAL_LENGTH + i, seed=i)) for i in range(texts)]:
             future.result()

@@ -20,14 +20,17 @@ NO_CHARACTER: Final = -1
 
 
 def word_temperature(temperature: float) -> float:
-    """Returns the temperature of a word's first character: which word comes. 0.7 is 0.92 there, 1 is 1, 2 is 1.3."""
-    return 5 * temperature / (1 + 4 * temperature) if temperature < 1 else 1 + 0.3 * (temperature - 1)
+    """Returns the temperature of a word's first character: which word comes. 0.7 is 1.03 there, 1 is 1.08, 2 is 1.38.
+
+    With these, texts at 1 have as many attested pairs of words as the corpus, and texts at 0.7 are nearly as varied.
+    """
+    return 1.1 * (1 - math.exp(-4 * min(temperature, 1.0))) + 0.3 * max(temperature - 1.0, 0.0)
 
 
 def letter_temperature(temperature: float) -> float:
     """Returns the temperature inside a word: how it is spelled, and where it ends. Never above 0.95, so that words stay
     words however freely they are chosen."""
-    return 0.85 * min(temperature, 1.0) + 0.1 * max(temperature - 1.0, 0.0)
+    return 0.85 * math.pow(min(temperature, 1.0), 0.75) + 0.1 * max(temperature - 1.0, 0.0)
 
 
 def column(numbers: Sequence[float]) -> Column:

@@ -34,7 +34,7 @@ processor's time, which the event loop and the database need."""
 _INITIAL_SPEED: Final = 2_000.0
 """Characters per second, until steps have been timed."""
 _SMOOTHING: Final = 0.98
-"""Weight of the past in the running mean, per step."""
+"""Weight of the past in the running mean, per step, once there are fifty."""
 
 log = logging.getLogger(__name__)
 
@@ -45,12 +45,14 @@ class _Worker:
     `jobs`: those that it was given and that are not resolved; `characters` fed so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, full_enough: int) -> None:
         self.jobs: list[Job] = []
         self.characters = 0
+        self._full_enough = full_enough
         self.seconds_per_character = 1 / _INITIAL_SPEED
-        """A running mean. A mean of speeds would hardly count the few steps that take long, which are most of the
-        time."""
+        """A running mean of the steps of many texts: a lone one takes a third of the time of a batch. A mean of speeds
+        would hardly count the few steps that take long, which are most of the time."""
+        self._timed = 0
         self._batches: list[Batch] = []
 
     @property
@@ -77,10 +79,12 @@ class _Worker:
                 finished += [(job, error) for job in batch.jobs]
                 batch.jobs = []
         self._batches = [batch for batch in self._batches if batch.jobs]
-        if rows:
-            self.characters += rows
+        self.characters += rows
+        if rows >= self._full_enough:
+            self._timed += 1
             seconds = (time.perf_counter() - began) / rows
-            self.seconds_per_character += (1 - _SMOOTHING) * (seconds - self.seconds_per_character)
+            weight = max(1 - _SMOOTHING, 1 / self._timed)
+            self.seconds_per_character += weight * (seconds - self.seconds_per_character)
         return finished
 
     def _batch_of(self, model: Model) -> Batch:
@@ -102,7 +106,8 @@ class Scheduler:
         self._closing = False
         self._stopping = False
         self._texts = self._refused = self._failed = 0
-        self._workers = [_Worker() for _ in range(threads)]
+        self._full_enough = max(1, min(FULL_ENOUGH, MAX_BATCH_SIZE // threads))
+        self._workers = [_Worker(self._full_enough) for _ in range(threads)]
         self._progress: list[int] = []
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=f"generator {number}", daemon=True)
@@ -145,6 +150,7 @@ class Scheduler:
 
     @property
     def _speed(self) -> float:
+        """Characters per second of a full batch."""
         return sum(1 / worker.seconds_per_character for worker in self._workers)
 
     def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
@@ -252,7 +258,7 @@ class Scheduler:
         waiting, running, threads = len(self._waiting), self._running, len(self._workers)
         if not waiting:
             return 0
-        share = max(min(FULL_ENOUGH, MAX_BATCH_SIZE // threads), -(-(running + waiting) // threads))
+        share = max(self._full_enough, -(-(running + waiting) // threads))
         for other in self._workers[: self._workers.index(worker)]:
             waiting -= max(0, share - len(other.jobs))
         return max(0, min(waiting, share - len(worker.jobs), MAX_BATCH_SIZE - running))

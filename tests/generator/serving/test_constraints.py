@@ -96,7 +96,16 @@ def test_a_word_is_not_written_twice(before: str, complete: bool) -> None:  # no
 
 
 @pytest.mark.parametrize(
-    ("before", "number"), [("It ended. ", False), ("It ended.\n\n", False), ("", False), ("in ", True), ("in 18", True)]
+    ("before", "number"),
+    [
+        ("It ended. ", False),
+        ("It ended.\n\n", False),
+        ("", False),
+        ("in ", True),
+        ("in 18", True),
+        ("see [", False),
+        ("see (", True),
+    ],
 )
 def test_a_number_does_not_begin_a_sentence(before: str, number: bool) -> None:  # noqa: FBT001
     assert ("8" in allowed(before)) == number
@@ -167,7 +176,7 @@ def test_temperatures_grow_with_the_one_that_is_asked_for() -> None:
         values = [temperature(t) for t in asked.tolist()]
         assert values == sorted(values)
         assert 0 < values[0] < 0.4
-    assert word_temperature(1.0) == 1.0
+    assert 1.0 <= word_temperature(1.0) < 1.2  # near the network's own distribution
     assert letter_temperature(2.0) < 1.0
     assert all(letter_temperature(t) < word_temperature(t) for t in asked.tolist())
 

@@ -482,9 +482,18 @@ class Faltering:
 def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Model) -> None:
     with working(with_network(one, Faltering(one.network))) as worker:
         began = time.monotonic()
-        write(worker, GenerationRequest(600, seed=1))
+        write(worker, *(GenerationRequest(600, seed) for seed in range(FULL_ENOUGH)))
         elapsed, statistics = time.monotonic() - began, worker.statistics()
     assert statistics.characters_per_second < 2 * statistics.characters / elapsed
+
+
+def test_the_speed_of_a_full_batch_is_not_that_of_one_text(one: Model) -> None:
+    """A lone text takes a third of the time of a batch: if it counted, a crowd after it would be refused."""
+    with working(one) as worker:
+        write(worker, *(GenerationRequest(100, seed) for seed in range(FULL_ENOUGH)))
+        before = worker.statistics().characters_per_second
+        write(worker, GenerationRequest(400, seed=1))
+        assert worker.statistics().characters_per_second == before
 
 
 def test_a_kept_state_goes_on_in_another_process(one: Model, folder: Path, tmp_path: Path) -> None:
