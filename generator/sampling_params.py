@@ -50,9 +50,9 @@ MAX_TEMPERATURE: Final = Temperature.MAX
 class SamplingParams(Struct, frozen=True):
     """How the next character is drawn. Names and ranges as in vLLM's `SamplingParams`.
 
-    `temperature` divides the logits: where a word begins by a little more than its value and inside words by a little
-    less, so that it decides rather which words come than how they are spelled (`generator.serving.sampling`). Full
-    stops keep the probability that they have at temperature 1. The other settings then leave characters out, in this
+    `temperature` divides the logits: where a word begins by more than its value and inside words by less above 1, so
+    that it decides rather which words come than how they are spelled (`generator.serving.sampling`). Full stops keep
+    the probability that they have at temperature 1. The other settings then leave characters out, in this
     order: `min_p` those that are less than that fraction as probable as the most probable one, `top_k` all but that
     many of the most probable ones, `top_p` all but the most probable ones that together reach that share of the
     remaining probability.
@@ -64,7 +64,7 @@ class SamplingParams(Struct, frozen=True):
 
     temperature: Annotated[float, Temperature.RANGE] = 0.7
     top_p: Annotated[float, bounds(0.0, 1.0, float, "share of the probability to draw from", open_below=True)] = 1.0
-    min_p: Annotated[float, bounds(0.0, 1.0, float, "least share of the best character's probability")] = 0.0
+    min_p: Annotated[float, bounds(0.0, 1.0, float, "least share of the best character's probability")] = 0.06
     top_k: Annotated[int, bounds(0, 10_000, int, "number of characters to draw from; 0: all")] = 0
 
     def __post_init__(self) -> None:

@@ -176,7 +176,7 @@ def test_temperatures_grow_with_the_one_that_is_asked_for() -> None:
         values = [temperature(t) for t in asked.tolist()]
         assert values == sorted(values)
         assert 0 < values[0] < 0.4
-    assert 1.0 <= word_temperature(1.0) < 1.2  # near the network's own distribution
+    assert 1.0 <= word_temperature(1.0) < 1.4  # near the network's own distribution
     assert letter_temperature(2.0) < 1.0
     assert all(letter_temperature(t) < word_temperature(t) for t in asked.tolist())
 

@@ -415,8 +415,8 @@ def test_every_setting_reaches_the_draw_and_says_what_it_does() -> None:
 
 
 def test_no_setting_costs_anything_where_no_row_uses_it() -> None:
-    assert not cuts([UNMODIFIED, SamplingParams(0.7)])
-    assert set(cuts([UNMODIFIED, SamplingParams(top_k=3)])) == {"top_k"}
+    assert not cuts([UNMODIFIED, SamplingParams(0.7, min_p=0.0)])
+    assert set(cuts([UNMODIFIED, SamplingParams(min_p=0.0, top_k=3)])) == {"top_k"}
 
 
 @pytest.mark.parametrize(

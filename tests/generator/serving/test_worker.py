@@ -153,7 +153,8 @@ class ByHand:
         temperature = letter_temperature(temperature) if before[-1:].isalnum() else word_temperature(temperature)
         scaled = (logits - logits.max()) / temperature
         scaled[self.model.rules.stops] *= temperature  # full stops keep their odds
-        ends = np.cumsum(np.exp(scaled))
+        weights = np.exp(scaled)
+        ends = np.cumsum(np.where(weights < SamplingParams().min_p, 0.0, weights))
         return self.vocabulary.characters[int(np.searchsorted(ends, uniform * ends[-1], side="right"))]
 
     def check_draws(self, text: str, request: GenerationRequest, before: str) -> None:
