@@ -13,8 +13,7 @@ from typing import Final
 import ray
 from ray import serve
 
-from generator.cluster.remote_weights import find_version
-from generator.cluster.replica import DRAIN_SECONDS, QUEUE, Replica, preflight
+from generator.cluster.replica import DRAIN_SECONDS, QUEUE, Replica, find_version, preflight
 from generator.errors import Unavailable, WeightsError
 from generator.serving.scheduler import MAX_BATCH_SIZE
 
