@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
+import re
+import unicodedata
 from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Final
 
-from PIL import Image, ImageChops, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
-from generator.scoring.palette import DARKEST, INK, SHADES, Colour, cells, colour
-from generator.scoring.typesetting import FONT, MISSING, Line, Typeface
+from generator.scoring.palette import DARKEST, INK, SHADES, Cell, Colour, cells, colour
 from generator.types import Surprisal
-
-__all__ = ["FONT", "GIVEN", "MAX_LINES", "PAPER", "SCALE_HEIGHT", "WIDTH", "draw", "png"]
 
 WIDTH: Final = 1080
 """Pixels: a telephone held upright shows them at about a third, so that the type is one of 14 points."""
@@ -36,9 +39,17 @@ SCALE_HEIGHT: Final = 2 * _LINE + _BAR + 2 * _SMALL + _MARGIN + 12
 _CHANCES: Final = {0: "certain", 2: "1 in 4", 4: "1 in 16"}
 """By bits."""
 _INKS: Final = 16
-"""Degrees of ink. Times the shades, and once more for the prompt, they make the 256 colours of a palette."""
-_PALE: Final = SHADES
-"""In the place of a shade: paper, with the prompt's ink on it."""
+"""Degrees of ink. Times the shades, and once more for the prompt, they make the 256 colours of the palette."""
+FONT: Final = Path(__file__).parent / "fonts" / "SourceSerifPro-Regular.otf"
+"""Latin, Greek and Cyrillic. Pillow's own font has ASCII only, and not even the é of the shipped corpus."""
+FALLBACKS: Final = ("DejaVuSans.ttf", "NotoSans-Regular.ttf", "NotoSansCJK-Regular.ttc", "unifont.otf")
+"""Fonts of the system that are tried for characters which `FONT` lacks, by file name as Pillow searches for them."""
+MISSING: Final = "·"
+"""Stands for a character that no font has."""
+_PARAGRAPH: Final = 26
+_NARROWEST: Final = 6
+_WORD: Final = re.compile(r"\s|\S+?(?=\s|\Z|(?<=[-–—])[^\W_])")
+"""What a line does not break: a single white space; a word, up to a dash in it."""
 
 
 def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image.Image:
@@ -48,8 +59,7 @@ def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image
     """
     type_ = Typeface(_SIZE)
     blocks = [
-        (label, surprisal.mean, type_.lines(cells(surprisal, hard_wrapped=hard_wrapped), WIDTH - 2 * _MARGIN, _MARGIN))
-        for label, surprisal in texts
+        (label, surprisal.mean, type_.lines(cells(surprisal, hard_wrapped=hard_wrapped))) for label, surprisal in texts
     ]
     notes = _LINE + _GAP if type_.missing else 0
     picture = _Picture(_MARGIN + sum(_height(label, lines) for label, _, lines in blocks) + notes + SCALE_HEIGHT)
@@ -76,11 +86,11 @@ def _height(label: str, lines: list[Line]) -> int:
 
 
 class _Picture:
-    """Backgrounds and ink, each a plane of bytes: a quarter of the memory of colours, and a third of the file."""
+    """What is drawn on: ink on backgrounds."""
 
     def __init__(self, height: int) -> None:
-        self._backgrounds, self._inks = (Image.new("L", (WIDTH, height), 0) for _ in range(2))
-        self._background, self._ink = ImageDraw.Draw(self._backgrounds), ImageDraw.Draw(self._inks)
+        self._image = Image.new("RGB", (WIDTH, height), PAPER)
+        self._draw = ImageDraw.Draw(self._image)
         self._small = Typeface(_SMALL).font
 
     def block(self, top: int, label: str, mean: float, lines: list[Line], type_: Typeface) -> None:
@@ -92,11 +102,11 @@ class _Picture:
             top += _LINE
         for line in lines[:MAX_LINES]:
             top += line.gap
-            for placed in line.cells:
-                left, right = (_MARGIN + round(edge) for edge in (placed.left, placed.right))
-                self._shade(left, top, right, _PALE if placed.cell.given else placed.cell.shade)
-                shape, font = type_.shape(placed.cell.character)
-                self._ink.text((_MARGIN + placed.left, top + _ASCENT), shape, fill=255, font=font, anchor="ls")
+            for cell, (left, right) in zip(line.cells, itertools.pairwise(line.edges), strict=True):
+                self._shade(round(left), top, round(right), cell.shade)
+            for cell, left in zip(line.cells, line.edges, strict=False):
+                shape, font = type_.shape(cell.character)
+                self._draw.text((left, top + _ASCENT), shape, GIVEN if cell.given else INK, font, "ls")
             top += _LINE
         if rest := sum(len(line.cells) for line in lines[MAX_LINES:]):
             self.write(_MARGIN, top, f"… and {rest:,} characters more", pale=True)
@@ -114,10 +124,10 @@ class _Picture:
             edges = (max(0.0, shade - 0.5), min(SHADES - 1.0, shade + 0.5))
             start, end = (round(left + (right - left) * edge / (SHADES - 1)) for edge in edges)
             self._shade(start, top, end, shade, height=_BAR)
-        self._ink.rectangle((left, top, right, top + _BAR), outline=120)
+        self._draw.rectangle((left, top, right, top + _BAR), outline=GIVEN)
         if not math.isnan(mean):
             x = left + min(mean, DARKEST) / DARKEST * (right - left)
-            self._ink.polygon(((x - 11, top - 15), (x + 11, top - 15), (x, top + 3)), fill=255)
+            self._draw.polygon(((x - 11, top - 15), (x + 11, top - 15), (x, top + 3)), INK)
         for bits in range(int(DARKEST) + 1):
             x = left + bits / DARKEST * (right - left)
             anchor = "ls" if bits == 0 else "rs" if bits == DARKEST else "ms"
@@ -127,25 +137,113 @@ class _Picture:
 
     def write(self, x: float, top: float, text: str, anchor: str = "ls", *, pale: bool = False) -> None:
         """Writes a line of small type; `anchor` as in Pillow."""
-        at = (x, top + _ASCENT)
-        if pale:
-            left, above, right, below = self._ink.textbbox(at, text, font=self._small, anchor=anchor)
-            self._shade(left - 2, above - 2, right + 2, _PALE, height=below - above + 4)
-        self._ink.text(at, text, fill=255, font=self._small, anchor=anchor)
+        self._draw.text((x, top + _ASCENT), text, GIVEN if pale else INK, self._small, anchor)
 
     def _shade(self, left: float, top: float, right: float, shade: int, *, height: float = _BACKGROUND) -> None:
         if right > left:
-            self._background.rectangle((left, top, right - 1, top + height - 1), fill=shade * _INKS)
+            self._draw.rectangle((left, top, right - 1, top + height - 1), colour(shade))
 
     def image(self) -> Image.Image:
-        """Returns both planes together."""
-        degrees = self._inks.point([value * _INKS // 256 for value in range(256)])
-        image = ImageChops.add(self._backgrounds, degrees)
-        image = Image.frombytes("P", image.size, image.tobytes())
-        palette: list[int] = []
-        for background, ink in [*((colour(shade), INK) for shade in range(SHADES)), (PAPER, GIVEN)]:
-            for degree in range(_INKS):
-                share = degree / (_INKS - 1)
-                palette += (round(a + (b - a) * share) for a, b in zip(background, ink, strict=True))
-        image.putpalette(palette)
-        return image
+        """Returns the picture in few colours, which makes a file of a third of the size."""
+        pairs = [*((colour(shade), INK) for shade in range(SHADES)), (PAPER, GIVEN)]
+        shares = [degree / (_INKS - 1) for degree in range(_INKS)]
+        colours = [
+            round(a + (b - a) * share)
+            for background, ink in pairs
+            for share in shares
+            for a, b in zip(background, ink, strict=True)
+        ]
+        palette = Image.new("P", (1, 1))
+        palette.putpalette(colours)
+        return self._image.quantize(palette=palette, dither=Image.Dither.NONE)
+
+
+@dataclass(slots=True)
+class Line:
+    """The cells of a line, and the pixels from the left at which each of them begins and the last one ends.
+
+    `gap`: pixels between it and the line above.
+    """
+
+    cells: list[Cell] = field(default_factory=list)
+    edges: list[float] = field(default_factory=lambda: [float(_MARGIN)])
+    gap: int = 0
+
+
+class Typeface:
+    """A size of the fonts, in pixels."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self.font = _load(str(FONT), size)
+        self.shape = cache(self._shape)
+        """Returns what is drawn for a character: itself, or it without its accents, or `MISSING`; and in which font."""
+        self.missing = False
+        """Whether `MISSING` stands for a character."""
+
+    def _shape(self, character: str) -> tuple[str, ImageFont.FreeTypeFont]:
+        if character.isspace():
+            return " ", self.font
+        for candidate in (character, unicodedata.normalize("NFD", character)[0]):
+            if _has(self.font, candidate):
+                return candidate, self.font
+        for name in FALLBACKS:
+            font = _system_font(name, self._size)
+            if font is not None and _has(font, character):
+                return character, font
+        self.missing = True
+        return MISSING, self.font
+
+    def lines(self, cells: Sequence[Cell]) -> list[Line]:
+        """Breaks cells into lines between the margins, between words; white space may reach into the right margin.
+
+        A word that is wider than a line is broken. Empty lines become a gap.
+        """
+        end = WIDTH - _MARGIN
+        lines = [Line()]
+        for word in _WORD.finditer("".join(cell.character for cell in cells)):
+            widths = [self._width(character) for character in word[0]]
+            if lines[-1].cells and lines[-1].edges[-1] + sum(widths) > end and not word[0].isspace():
+                lines.append(Line())
+            for cell, advance in zip(cells[word.start() : word.end()], widths, strict=True):
+                if lines[-1].edges[-1] + advance > (WIDTH if cell.character.isspace() else end):
+                    lines.append(Line())
+                lines[-1].cells.append(cell)
+                lines[-1].edges.append(lines[-1].edges[-1] + advance)
+                if cell.character == "\n":
+                    lines.append(Line())
+        shown: list[Line] = []
+        gap = 0
+        for line in lines:
+            if all(cell.character.isspace() for cell in line.cells):
+                gap = _PARAGRAPH
+            else:
+                shown.append(Line(line.cells, line.edges, gap))
+                gap = 0
+        return shown
+
+    def _width(self, character: str) -> float:
+        shape, font = self.shape(character)
+        return max(_NARROWEST, font.getlength(shape))
+
+
+def _load(name: str, size: int) -> ImageFont.FreeTypeFont:
+    # Character by character, so nothing has to be shaped.
+    return ImageFont.truetype(name, size, layout_engine=ImageFont.Layout.BASIC)
+
+
+@lru_cache
+def _system_font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
+    try:
+        return _load(name, size)
+    except OSError:  # the system has no such font
+        return None
+
+
+@lru_cache(maxsize=4096)
+def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
+    """Whether the font has a shape for the character, and not the box that stands for a missing one."""
+    try:
+        return character.isprintable() and bytes(font.getmask(character)) != bytes(font.getmask("\U0010ffff"))
+    except (UnicodeError, ValueError, OSError):  # half of a surrogate pair
+        return False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 import numpy as np
@@ -63,6 +64,7 @@ def cells(surprisal: Surprisal, *, hard_wrapped: bool) -> list[Cell]:
     return found
 
 
+@cache
 def colour(shade: int) -> Colour:
     """Returns the background of a shade, between the points of the ramp."""
     share = shade / (SHADES - 1)

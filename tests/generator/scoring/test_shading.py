@@ -13,9 +13,9 @@ from PIL import Image
 
 from generator import Surprisal
 from generator.prose import presentable
-from generator.scoring import heatmap, typesetting
+from generator.scoring import heatmap
+from generator.scoring.heatmap import Typeface
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, cells, colour
-from generator.scoring.typesetting import Typeface
 
 MAX_BYTES = 1_000_000
 """Of the largest text there is, in the worst of characters; Telegram takes ten times as much."""
@@ -122,14 +122,14 @@ def test_every_character_of_the_shipped_book_has_a_shape_and_so_have_those_of_it
 @pytest.fixture
 def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a system without any font."""
-    monkeypatch.setattr(typesetting, "FALLBACKS", ())
+    monkeypatch.setattr(heatmap, "FALLBACKS", ())
 
 
 @pytest.mark.usefixtures("no_fallbacks")
 def test_what_no_font_has_is_a_dot_and_never_a_box_and_the_picture_says_so() -> None:
     type_ = Typeface(38)
     for character in ("\x00", "\ud800", "漢", "\U0010ffff", "😀"):
-        assert type_.shape(character) == (typesetting.MISSING, type_.font)
+        assert type_.shape(character) == (heatmap.MISSING, type_.font)
     assert type_.shape("\n") == (" ", type_.font)
     plain, with_note = (heatmap.draw([("", surprise(text))], hard_wrapped=True) for text in ("abc", "a漢c"))
     assert with_note.height > plain.height
@@ -138,10 +138,10 @@ def test_what_no_font_has_is_a_dot_and_never_a_box_and_the_picture_says_so() -> 
 
 def test_a_font_of_the_system_draws_what_the_first_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the name of a fallback stands the first font itself; a smaller one stands in the first's place."""
-    monkeypatch.setattr(typesetting, "FALLBACKS", ("absent.ttf", str(typesetting.FONT)))
+    monkeypatch.setattr(heatmap, "FALLBACKS", ("absent.ttf", str(heatmap.FONT)))
     type_ = Typeface(38)
     lacking = type_.font
-    monkeypatch.setattr(typesetting, "_has", lambda font, _: font is not lacking)
+    monkeypatch.setattr(heatmap, "_has", lambda font, _: font is not lacking)
     shape, font = type_.shape("漢")
     assert shape == "漢"
     assert font is not lacking
@@ -163,12 +163,13 @@ def test_a_word_longer_than_a_line_is_parted_and_a_text_without_end_is_cut() -> 
 def test_a_line_breaks_between_words_and_after_a_dash() -> None:
     type_ = Typeface(38)
     shown = cells(surprise("the development of the world--and of mankind " * 6), hard_wrapped=True)
-    placed_lines = type_.lines(shown, heatmap.WIDTH - 2 * 52, 52)
-    lines = ["".join(placed.cell.character for placed in line.cells) for line in placed_lines]
+    placed_lines = type_.lines(shown)
+    lines = ["".join(cell.character for cell in line.cells) for line in placed_lines]
     assert "".join(lines) == "".join(cell.character for cell in shown)
     assert all(line.endswith((" ", "-")) for line in lines[:-1])
     for line in placed_lines:
-        assert max(p.right for p in line.cells if not p.cell.character.isspace()) <= heatmap.WIDTH - 2 * 52
+        ends = zip(line.cells, line.edges[1:], strict=True)
+        assert max(right for cell, right in ends if not cell.character.isspace()) <= heatmap.WIDTH - 52
 
 
 def test_white_space_that_becomes_one_has_no_bits() -> None:
