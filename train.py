@@ -60,10 +60,9 @@ def train(run: Run) -> None:
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")
 
     # The start: random numbers, or the weights of a version, mapped to the vocabulary of the corpus.
-    start = None
-    if options.start_from is not None:
-        start = transfer_weights(Path(options.start_from), corpus.vocabulary)
-    run.save_settings()
+    start = transfer_weights(run.start, corpus.vocabulary) if run.start is not None else None
+    if options.resume is None:
+        run.save_settings()
     progress.show(run.plan())
 
     # Pretraining: other texts, if any were named.

@@ -22,8 +22,7 @@ from benchmarks.generation import STREAMS, characters_per_second
 from benchmarks.training_extra import keras
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
-from generator.training.corpus import read_corpus
-from generator.training.dataset import batches, steps_per_epoch
+from generator.training.corpus import batches, read_corpus, steps_per_epoch
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
 from generator.weights.session import cores

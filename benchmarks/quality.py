@@ -95,7 +95,8 @@ def drawn(model: Model, rows: int, length: int, temperature: float) -> list[str]
     """Samples texts after `PROMPT`, in one batch."""
     random = np.random.default_rng(SEED)
     vocabulary = model.weights.manifest.vocabulary
-    return samples(model.network, vocabulary, PROMPT, [temperature] * rows, random, length=length)
+    written = samples(model.network, vocabulary, PROMPT, [temperature] * rows, random, length=length)
+    return [sample.text for sample in written]
 
 
 def longest_copies(text: str, corpus: str) -> list[int]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +11,16 @@ from generator.vocabulary import Indices
 from generator.weights.session import Network
 
 
-def bits_per_character(network: Network, characters: Indices, progress: Callable[[int], None] | None = None) -> float:
+def bits_per_character(network: Network, characters: Indices) -> float:
     """Returns the mean −log2 p(next character) over all but the first of `characters`, int64 `[n]`, n at least 2.
 
-    The state is zero at the start and carried through. `progress` gets the number of characters, every thousand.
+    The state is zero at the start and carried through.
     """
     state = network.zero_state(1)
     total = 0.0
     for position in range(len(characters) - 1):
         logits, state = network.step(characters[position : position + 1], state)
         total += nats(logits[0], int(characters[position + 1]))
-        if progress is not None and position % 1000 == 999:
-            progress(position + 1)
     return float(total / (len(characters) - 1) / math.log(2))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from typing import Final
 
 sys.stderr.flush()
 _stderr = os.dup(2)
@@ -19,4 +20,6 @@ finally:
     os.close(_stderr)
     os.close(_nothing)
 
-__all__ = ["keras"]
+ON_TENSORFLOW: Final = keras.backend.backend() == "tensorflow"
+
+__all__ = ["ON_TENSORFLOW", "keras"]

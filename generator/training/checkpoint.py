@@ -60,10 +60,9 @@ def save_checkpoint(folder: Path, model: keras.Model, state: TrainingState) -> N
 
     Raises `OSError`.
     """
-    tensors = {
-        name: np.asarray(keras.ops.convert_to_numpy(variable), order="C") for name, variable in _variables(model)
-    }
-    tensors |= {f"best.{name}": array for name, array in state.best.items()}
+    tensors = {f"best.{name}": array for name, array in state.best.items()}
+    for name, variable in _variables(model).items():
+        tensors[name] = np.asarray(keras.ops.convert_to_numpy(variable), order="C")
     history = msgspec.json.encode((state.history, state.best_epoch)).decode()
     folder.mkdir(parents=True, exist_ok=True)
     files.replace(folder / _CHECKPOINT, save(tensors, {_HISTORY: history}))
@@ -82,7 +81,7 @@ def load_checkpoint(folder: Path, model: keras.Model) -> TrainingState:
     try:
         with safe_open(path, framework="numpy") as file:
             history, best_epoch = msgspec.json.decode(file.metadata()[_HISTORY], type=tuple[list[Epoch], int])
-            for name, variable in _variables(model):
+            for name, variable in _variables(model).items():
                 variable.assign(file.get_tensor(name))
             best = {name[5:]: file.get_tensor(name) for name in file.keys() if name.startswith("best.")}  # noqa: SIM118 (safe_open is no mapping)
     except (OSError, SafetensorError, ValueError, KeyError) as error:
@@ -90,9 +89,6 @@ def load_checkpoint(folder: Path, model: keras.Model) -> TrainingState:
     return TrainingState(history, best_epoch, best)
 
 
-def _variables(model: keras.Model) -> list[tuple[str, Any]]:
-    return [
-        (f"{kind}.{i:03d}", variable)
-        for kind, variables in (("model", model.variables), ("optimizer", model.optimizer.variables))
-        for i, variable in enumerate(variables)
-    ]
+def _variables(model: keras.Model) -> dict[str, Any]:
+    kinds = {"model": model.variables, "optimizer": model.optimizer.variables}
+    return {f"{kind}.{i:03d}": variable for kind, variables in kinds.items() for i, variable in enumerate(variables)}

@@ -66,7 +66,7 @@ def parse(argv: Sequence[str] | None, about: str) -> Options:
 
 
 def _parser(about: str) -> argparse.ArgumentParser:
-    presets = "\n".join(f"  {preset.name:<12} {preset.description}" for preset in PRESETS.values())
+    presets = "\n".join(f"  {name:<12} {preset.description}" for name, preset in PRESETS.items())
     parser = argparse.ArgumentParser(
         prog="train.py",
         description=about,
@@ -75,41 +75,37 @@ def _parser(about: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
     )
 
+    add = parser.add_argument
+    add("--corpus", type=_absolute, metavar="FILE", help="text to learn (UTF-8; default: nietzsche.txt, fetched once)")
+    add("--preset", choices=PRESETS, help=f"the recipe (default: {DEFAULT})")
+    add(
+        "--set", dest="overrides", type=_assignment, nargs="+", action="extend", metavar="NAME=VALUE",
+        help="override hyperparameters: --set units=512 learning_rate=1e-3 pretraining.epochs=2",
+    )  # fmt: skip
+    add("--epochs", metavar="N", help="passes over the corpus (default: the preset's)")
+    add("--seed", metavar="N", help="fixes every random choice (default: 0)")
+    add(
+        "--dtype", choices=["auto", "bfloat16", "float32"],
+        help="arithmetic of the matrix products (default: bfloat16 where the processor has it)",
+    )  # fmt: skip
+    add("--temperatures", nargs="+", metavar="T", help="of the samples after each epoch (default: the preset's)")
+    add("--pretrain", type=_absolute, nargs="+", metavar="FILE", help="texts to train on first")
+    add("--pretrain-epochs", metavar="N", help="passes over those texts (default: the preset's)")
+    add(
+        "--rehearse", type=_absolute, nargs="+", metavar="FILE",
+        help="texts read again, a tenth in each epoch, so that they are not forgotten",
+    )  # fmt: skip
     start = parser.add_mutually_exclusive_group()
-    several: dict[str, object] = {"type": _absolute, "nargs": "+", "metavar": "FILE"}
-
-    def add(flag: str, text: str, **options: object) -> None:
-        (start if flag.startswith("--from") else parser).add_argument(flag, help=text, **options)  # type: ignore[arg-type]
-
-    add("--corpus", "text to train on, UTF-8 (default: nietzsche.txt, downloaded once)", type=_absolute, metavar="FILE")
-    add("--preset", f"the recipe (default: {DEFAULT})", choices=PRESETS)
-    add(
-        "--set",
-        "override hyperparameters: --set units=512 learning_rate=1e-3 pretraining.epochs=2",
-        dest="overrides", type=_assignment, nargs="+", action="extend", metavar="NAME=VALUE",
+    start.add_argument(
+        "--from", dest="start_from", type=_absolute, metavar="VERSION",
+        help="folder of a version to start from (default, for another text than nietzsche.txt: the shipped version)",
     )  # fmt: skip
-    add("--epochs", "passes over the corpus (default: the preset's)", metavar="N")
-    add("--seed", "fixes every random choice (default: 0)", metavar="N")
-    add(
-        "--dtype",
-        "arithmetic of the matrix products (default: bfloat16 where the processor has it)",
-        choices=["auto", "bfloat16", "float32"],
-    )
-    add("--temperatures", "of the samples after each epoch (default: the preset's)", nargs="+", metavar="T")
-    add("--pretrain", "texts to train on first", **several)
-    add("--pretrain-epochs", "passes over those texts (default: the preset's)", metavar="N")
-    add("--rehearse", "texts read again, a tenth in each epoch, so that they are not forgotten", **several)
-    add(
-        "--from",
-        "folder of a version to start from (default, for another text than nietzsche.txt: the shipped version)",
-        dest="start_from", type=_absolute, metavar="VERSION",
-    )  # fmt: skip
-    add("--from-scratch", "start from random numbers", action="store_true")
-    add("--out", "the weights folder (default: weights)", metavar="FOLDER")
-    add("--name", "name of the new version (default: corpus, preset and time)")
-    add("--no-activate", "leave CURRENT as it is", action="store_true")
-    add("--resume", "continue a run that was stopped (default: the last one)", nargs="?", const="", metavar="NAME")
-    add("--plan", "print what would be done and roughly how long it takes, and stop", action="store_true")
+    start.add_argument("--from-scratch", action="store_true", help="start from random numbers")
+    add("--out", metavar="FOLDER", help="the weights folder (default: weights)")
+    add("--name", help="name of the new version (default: corpus, preset and time)")
+    add("--no-activate", action="store_true", help="leave CURRENT as it is")
+    add("--resume", nargs="?", const="", metavar="NAME", help="continue a run that was stopped (default: the last one)")
+    add("--plan", action="store_true", help="print what would be done and roughly how long it takes, and stop")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""The text to learn: fetched once, read, checked, split."""
+"""The text to learn: fetched once, read, checked, split, and cut into batches."""
 
 from __future__ import annotations
 
@@ -6,22 +6,29 @@ import hashlib
 import http.client
 import os
 import urllib.request
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from generator import files
 from generator.training import TrainingError
+from generator.training.presets import WINDOW_STRIDE, Order, Preset
 from generator.vocabulary import Indices, Vocabulary
-from generator.weights.manifest import MAX_SYMBOLS
+from generator.weights.manifest import MAX_SYMBOLS, CorpusNote
 
 DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
 DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 MIN_CHARACTERS: Final = 3_000
 """A twentieth of this still holds the 100 characters that a meaningful validation figure needs."""
 SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
+Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
+"""Inputs `[batch, steps]`, and as targets the characters that follow each of them: the inputs shifted by one, or for
+windows `[batch]`, the one character that follows."""
 _TIMEOUT_SECONDS: Final = 30.0
 _SHORT_LINE: Final = 120
 
@@ -40,9 +47,9 @@ class Corpus:
         return Vocabulary.of(self.text.lower() if self.lowercase else self.text)
 
     @cached_property
-    def sha256(self) -> str:
-        """Of its UTF-8 bytes, in either case."""
-        return hashlib.sha256(self.text.encode("utf-8")).hexdigest()
+    def note(self) -> CorpusNote:
+        """What a manifest says of it. Its sha256 is of the text as it was, in either case."""
+        return CorpusNote(self.name, len(self.text), hashlib.sha256(self.text.encode("utf-8")).hexdigest())
 
     @property
     def hard_wrapped(self) -> bool:
@@ -93,6 +100,34 @@ def read_corpus(path: Path, *, lowercase: bool = False) -> Corpus:
 def read_together(paths: Iterable[str], vocabulary: Vocabulary) -> Indices:
     """Reads several texts as one, mapped to a vocabulary: int64 indices. Raises `TrainingError`."""
     return vocabulary.encode("".join(vocabulary.fit(read_corpus(Path(path)).text).text for path in paths))
+
+
+def batches(text: Indices, preset: Preset, order: Order, random: np.random.Generator) -> Iterator[Batch]:
+    """Yields one epoch in that order; always `steps_per_epoch` batches."""
+    for starts in _starts(len(text), preset, order, random):
+        inputs = starts[:, None] + np.arange(preset.steps)
+        targets = starts + preset.steps if order == "windows" else inputs + 1
+        yield text[inputs].astype(np.int32), text[targets].astype(np.int32)
+
+
+def steps_per_epoch(characters: int, preset: Preset, order: Order) -> int:
+    """Returns the number of training steps in an epoch over a text of so many characters."""
+    return len(_starts(characters, preset, order, np.random.default_rng()))
+
+
+def _starts(characters: int, preset: Preset, order: Order, random: np.random.Generator) -> Indices:
+    """Where in the text each row of each batch begins: `[batches, batch]`."""
+    batch, steps = preset.batch, preset.steps
+    if order in {"shuffled", "windows"}:
+        # Sequences of steps + 1 characters end to end, or overlapping windows, drawn at random.
+        apart = WINDOW_STRIDE if order == "windows" else steps + 1
+        starts = random.permutation(np.arange(0, characters - steps, apart))
+        return starts[: len(starts) // batch * batch].reshape(-1, batch)
+    # Row i of each batch continues row i of the batch before, so that a carried state stays valid. The text starts at
+    # a random place within its first `steps` characters: every epoch is cut elsewhere.
+    length = (characters - steps) // batch
+    first = random.integers(steps) + np.arange(batch) * length
+    return first + np.arange((length - 1) // steps)[:, None] * steps
 
 
 def default_corpus() -> Path:

@@ -14,12 +14,11 @@ from generator.training.architectures import step_model
 from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.cli import Options
-from generator.training.corpus import Corpus
-from generator.training.dataset import Batch, batches
+from generator.training.corpus import Batch, Corpus, batches, steps_per_epoch
 from generator.training.model import averaged_weights, build_model, reset_states, set_float_weights
 from generator.training.onnx_export import FloatWeights
 from generator.training.run import Stage
-from generator.training.samples import random_prompt, samples
+from generator.training.samples import PROMPT_LENGTH, samples
 from generator.weights.session import Network
 
 
@@ -29,9 +28,11 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
     Validation is on the corpus's own split. Raises `TrainingError`, `WeightsError` or `OSError`.
     """
     preset, config, vocabulary = stage.preset, stage.config, corpus.vocabulary
-    per_epoch = stage.steps_per_epoch
+    per_epoch = steps_per_epoch(len(stage.text_of_epoch(1)), preset, config.order)
     # The same prompt after every epoch shows how the texts improve.
-    prompt = random_prompt(vocabulary.decode(corpus.splits[0]), np.random.default_rng(options.seed))
+    places = max(1, len(corpus.splits[0]) - PROMPT_LENGTH)
+    place = int(np.random.default_rng(options.seed).integers(places))
+    prompt = vocabulary.decode(corpus.splits[0][place : place + PROMPT_LENGTH])
 
     keras.utils.set_random_seed(options.seed)
     model = build_model(preset, config, vocabulary, per_epoch * config.epochs, options.seed)
@@ -71,11 +72,11 @@ def one_epoch(
 
     Raises `TrainingError` when training diverges.
     """
-    reset_states(model)
+    reset_states(model.layers)
     nats, right, steps = 0.0, 0.0, 0
     for inputs, targets in data:
         if not carry_state:
-            reset_states(model)
+            reset_states(model.layers)
         figures = model.train_on_batch(inputs, targets, return_dict=True)
         nats += float(figures["loss"])
         right += float(figures.get("accuracy", math.nan))

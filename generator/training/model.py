@@ -7,7 +7,7 @@ figures of the manifest are both made from what is stored, so that either can be
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Iterable
 from typing import Any, Final
 
 import numpy as np
@@ -15,31 +15,20 @@ import onnx
 import onnx.numpy_helper
 from safetensors.numpy import load, save
 
-from generator.training import architectures
-from generator.training.architectures.ngrams import (
-    CONSTANTS,
-    TABLE,
-    TABLE_SCALE,
-    NGramEmbedding,
-    quantised_table,
-)
-from generator.training.architectures.recurrent import StatefulRNN
+from generator.training.architectures import stacked, window
+from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE, NGramEmbedding
 from generator.training.backend import keras
 from generator.training.onnx_export import FloatWeights
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
-from generator.weights.versions import load_weights
+from generator.weights.versions import Weights
 
 _STORED: Final = frozenset({"embeddings", "kernel", "recurrent_kernel", "bias", "table", "symbols", "bits"})
 """The variables that are a network's weights, by their names within a layer; the others are training's."""
 _PER_SYMBOL: Final = {
-    "embedding": 0,
-    "window.kernel": 0,
-    "output_kernel": 1,
-    "output_bias": 0,
-    "ngrams.output_kernel": 1,
-    "ngrams.symbols": 0,
+    **dict.fromkeys(("embedding", "window.kernel", "ngrams.symbols"), 0),
+    **dict.fromkeys(("output_kernel", "output_bias", "ngrams.output_kernel"), -1),
 }
 """The weights that have one row or column per vocabulary character, and its axis."""
 
@@ -47,13 +36,15 @@ _PER_SYMBOL: Final = {
 def build_model(
     preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, total_steps: int, seed: int
 ) -> keras.Model:
-    """Returns the compiled model of the preset's architecture: characters int32 `[batch, steps]` -> logits float32.
+    """Returns the compiled model of the preset's architecture: characters -> logits.
 
-    `total_steps` is the number of optimiser steps that the learning-rate schedule is laid out for.
+    Characters are int32 `[batch, steps]`, -1 where there is none; logits float32 `[batch, steps, symbols]`, or
+    `[batch, symbols]` where only the character after the last one is predicted. `total_steps` is the number of
+    optimiser steps that the learning-rate schedule is laid out for.
     """
     characters = keras.Input(batch_shape=(preset.batch, preset.steps), dtype="int32", name="characters")
-    logits = architectures.logits(characters, preset, config, vocabulary, seed)
-    model = keras.Model(characters, logits, name=preset.name.replace("-", "_"))
+    layers = window.logits if preset.architecture == "window" else stacked.logits
+    model = keras.Model(characters, layers(characters, preset, config, vocabulary, seed))
     model.compile(
         optimizer=_optimizer(config, total_steps),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
@@ -69,10 +60,12 @@ def build_model(
 
 def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
     """RMSprop or Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
-    options: dict[str, Any] = {"clipnorm": config.clip_norm or None}
-    if config.average:
-        options |= {"use_ema": True, "ema_momentum": config.average}
-    rate = _learning_rate(config, total_steps)
+    rate: Any = config.learning_rate
+    if config.warmup:
+        warmup = max(1, int(total_steps * config.warmup))
+        decay = max(1, total_steps - warmup)
+        rate = keras.optimizers.schedules.CosineDecay(0.0, decay, alpha=0.01, warmup_target=rate, warmup_steps=warmup)
+    options = {"clipnorm": config.clip_norm or None, "use_ema": config.average > 0, "ema_momentum": config.average}
     if config.optimizer == "rmsprop":
         return keras.optimizers.RMSprop(rate, **options)
     if config.weight_decay:
@@ -80,31 +73,17 @@ def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Opt
     return keras.optimizers.Adam(rate, **options)
 
 
-def _learning_rate(config: TrainingConfig, total_steps: int) -> Any:
-    if not config.warmup:
-        return config.learning_rate
-    warmup = max(1, int(total_steps * config.warmup))
-    return keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=0.0,
-        warmup_target=config.learning_rate,
-        warmup_steps=warmup,
-        decay_steps=max(1, total_steps - warmup),
-        alpha=0.01,
-    )
-
-
-def reset_states(model: keras.Model) -> None:
-    """Sets every carried state to zero, for the start of a text."""
-    for layer in model.layers:
-        if isinstance(layer, StatefulRNN | NGramEmbedding):
-            layer.reset_states()
+def reset_states(layers: Iterable[keras.layers.Layer]) -> None:
+    """Sets every state that the layers carry to zero, for the start of a text."""
+    for layer in layers:
+        for state in getattr(layer, "states", ()):
+            state.assign(keras.ops.zeros_like(state.value))
 
 
 def float_weights(model: keras.Model) -> FloatWeights:
     """Returns the weights by name, float32."""
-    return {
-        name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in _variables(model).items()
-    }
+    variables = _variables(model)
+    return {name: keras.ops.convert_to_numpy(variables[name]).astype(np.float32) for name in variables}
 
 
 def averaged_weights(model: keras.Model) -> FloatWeights:
@@ -140,18 +119,9 @@ def parameters(weights: FloatWeights) -> int:
     return sum(array.size for name, array in weights.items() if name not in CONSTANTS)
 
 
-def as_stored(weights: FloatWeights) -> FloatWeights:
-    """Returns the weights rounded to what a version stores of them."""
-    rounded = {name: array.astype(np.float16).astype(np.float32) for name, array in weights.items() if name != TABLE}
-    if TABLE in weights:
-        rounded[TABLE] = quantised_table(weights[TABLE]) * TABLE_SCALE
-    return rounded
-
-
 def to_bytes(weights: FloatWeights) -> bytes:
-    """Returns the content of `weights.safetensors`."""
-    content: bytes = save({name: array.astype(np.float16) for name, array in weights.items() if name != TABLE})
-    return content
+    """Returns the content of `weights.safetensors`: the weights but for the table, in float16."""
+    return bytes(save({name: array.astype(np.float16) for name, array in weights.items() if name != TABLE}))
 
 
 def from_bytes(content: bytes, model: bytes) -> FloatWeights:
@@ -163,15 +133,13 @@ def from_bytes(content: bytes, model: bytes) -> FloatWeights:
     return weights
 
 
-def transfer_weights(version: Path, vocabulary: Vocabulary) -> FloatWeights:
+def transfer_weights(version: Weights, vocabulary: Vocabulary) -> FloatWeights:
     """Returns a version's float weights for another vocabulary: rows and columns move with their characters.
 
-    Those of characters that the version does not know are NaN, except for a low output bias. Raises `OSError` or
-    `WeightsError` when the version is incomplete.
+    Those of characters that the version does not know are NaN, except for a low output bias. Raises `OSError`.
     """
-    loaded = load_weights(version.parent, version.name)
-    known = loaded.manifest.vocabulary
-    weights = from_bytes((version / FLOAT_WEIGHTS).read_bytes(), (version / MODEL).read_bytes())
+    known = version.manifest.vocabulary
+    weights = from_bytes((version.folder / FLOAT_WEIGHTS).read_bytes(), (version.folder / MODEL).read_bytes())
     shared = "".join(character for character in vocabulary.characters if character in known)
     for name in _PER_SYMBOL.keys() & weights.keys():
         source = np.moveaxis(weights[name], _PER_SYMBOL[name], 0)

@@ -74,6 +74,7 @@ _REGULARISED: Final = TrainingConfig(
     dropconnect=0.3,
     output_dropout=0.4,
 )
+_LONG: Final = replace(_REGULARISED, patience=4, weight_decay=0.02, average=0.98)
 # These networks cannot memorise so much English: no dropout, and the last weights are kept.
 _PRETRAINING: Final = TrainingConfig(
     epochs=3,
@@ -121,7 +122,6 @@ class Preset:
     predicted. After every epoch it writes `sample_length` characters at each of the `temperatures`.
     """
 
-    name: str
     description: str
     embedding: Annotated[int, Meta(ge=0)]
     units: Count
@@ -176,10 +176,10 @@ class Preset:
         for name, value in settings.items():
             stage, _, key = name.rpartition(".")
             targets = [values[each] for each in _STAGES if stage in {"", each}]
-            if key in _SIZES and not stage:
+            if key in SIZES and not stage:
                 targets = [values]
             if not targets or key not in targets[0]:
-                known = ", ".join([*sorted(_SIZES), *values["training"]])
+                known = ", ".join([*SIZES, *values["training"]])
                 raise TrainingError(f"--set {name}: no such hyperparameter; there are {known}")
             for target in targets:
                 target[key] = value.split(",") if isinstance(target[key], list | tuple) else value
@@ -190,87 +190,74 @@ class Preset:
 
 
 _STAGES: Final = ("training", "pretraining", "fine_tuning")
-_FIXED: Final = frozenset({"name", "description", "architecture", "temperatures", *_STAGES})
-_SIZES: Final = frozenset(field for field in Preset.__dataclass_fields__ if field not in _FIXED)
-
-
+_FIXED: Final = ("description", "architecture", "temperatures", *_STAGES)
+SIZES: Final = sorted(Preset.__dataclass_fields__.keys() - _FIXED)
+"""The hyperparameters of a preset itself; the others are of one of its stages."""
 PRESETS: Final = {
-    preset.name: preset
-    for preset in (
-        Preset(
-            name="best",
-            description="two larger layers without n-grams, pretrained on other books",
-            embedding=128,
-            units=640,
-            layers=2,
-            training=replace(_REGULARISED, patience=4, weight_decay=0.02, average=0.98, hidden_dropout=0.4),
-        ),
-        Preset(
-            name="ngram",
-            description="two layers with n-gram embeddings, which read a library once; the one that ships",
-            architecture="ngram",
-            embedding=128,
-            units=512,
-            layers=2,
-            batch=128,
-            steps=64,
-            ngram_bits=(("2", 14), ("3", 15), ("4", 16), ("5", 17), ("word", 16), ("words", 17)),
-            ngram_width=64,
-            training=replace(
-                _REGULARISED, patience=4, weight_decay=0.02, average=0.98, hidden_dropout=0.3, ngram_dropout=0.1
-            ),
-            pretraining=replace(_PRETRAINING, order="once", epochs=12, learning_rate=4e-3),
-            fine_tuning=replace(_TUNING, ngram_dropout=0.1),
-        ),
-        Preset(
-            name="lstm",
-            description="the classic stateful LSTM, as the old examples train it: shuffled sequences, constant rate",
-            embedding=256,
-            units=1024,
-            training=TrainingConfig(epochs=20, learning_rate=1e-3, order="shuffled", keep="last"),
-            temperatures=(0.5, 0.6, 0.7, 0.8, 0.9),
-            sample_length=1000,
-        ),
-        Preset(
-            name="lstm-tbptt",
-            description="the same network, trained as a stateful one: contiguous streams, regularised",
-            embedding=256,
-            units=1024,
-            training=_REGULARISED,
-        ),
-        Preset(
-            name="gru",
-            description="TensorFlow's text generation tutorial: one GRU layer, shuffled sequences, constant rate",
-            architecture="gru",
-            embedding=256,
-            units=1024,
-            training=TrainingConfig(epochs=10, learning_rate=1e-3, order="shuffled", keep="last", carry_state=False),
-        ),
-        Preset(
-            name="window",
-            description="the older Keras examples: lower-cased, windows of 40 characters, one small LSTM layer",
-            architecture="window",
-            embedding=0,
-            units=128,
-            dense=(24, 32),
-            batch=96,
-            steps=WINDOW_LENGTH,
-            training=_WINDOWS,
-            pretraining=replace(_WINDOWS, epochs=3, hidden_dropout=0.0, output_dropout=0.0),
-            fine_tuning=replace(_WINDOWS, epochs=12, keep="best"),
-            lowercase=True,
-            accuracy=True,
-            sample_length=400,
-        ),
-        Preset(
-            name="small",
-            description="a quick one of 128 units, to see that everything works; its texts are poor",
-            embedding=32,
-            units=128,
-            batch=32,
-            steps=50,
-            training=TrainingConfig(epochs=10, learning_rate=1e-2, warmup=0.05, clip_norm=1.0, dropconnect=0.1),
-        ),
-    )
+    "best": Preset(
+        description="two larger layers without n-grams, pretrained on other books",
+        embedding=128,
+        units=640,
+        layers=2,
+        training=replace(_LONG, hidden_dropout=0.4),
+    ),
+    "ngram": Preset(
+        description="two layers with n-gram embeddings, which read a library once; the one that ships",
+        architecture="ngram",
+        embedding=128,
+        units=512,
+        layers=2,
+        batch=128,
+        steps=64,
+        ngram_bits=(("2", 14), ("3", 15), ("4", 16), ("5", 17), ("word", 16), ("words", 17)),
+        ngram_width=64,
+        training=replace(_LONG, hidden_dropout=0.3, ngram_dropout=0.1),
+        pretraining=replace(_PRETRAINING, order="once", epochs=12, learning_rate=4e-3),
+        fine_tuning=replace(_TUNING, ngram_dropout=0.1),
+    ),
+    "lstm": Preset(
+        description="the classic stateful LSTM, as the old examples train it: shuffled sequences, constant rate",
+        embedding=256,
+        units=1024,
+        training=TrainingConfig(epochs=20, learning_rate=1e-3, order="shuffled", keep="last"),
+        temperatures=(0.5, 0.6, 0.7, 0.8, 0.9),
+        sample_length=1000,
+    ),
+    "lstm-tbptt": Preset(
+        description="the same network, trained as a stateful one: contiguous streams, regularised",
+        embedding=256,
+        units=1024,
+        training=_REGULARISED,
+    ),
+    "gru": Preset(
+        description="TensorFlow's text generation tutorial: one GRU layer, shuffled sequences, constant rate",
+        architecture="gru",
+        embedding=256,
+        units=1024,
+        training=TrainingConfig(epochs=10, learning_rate=1e-3, order="shuffled", keep="last", carry_state=False),
+    ),
+    "window": Preset(
+        description="the older Keras examples: lower-cased, windows of 40 characters, one small LSTM layer",
+        architecture="window",
+        embedding=0,
+        units=128,
+        dense=(24, 32),
+        batch=96,
+        steps=WINDOW_LENGTH,
+        training=_WINDOWS,
+        pretraining=replace(_WINDOWS, epochs=3, hidden_dropout=0.0, output_dropout=0.0),
+        fine_tuning=replace(_WINDOWS, epochs=12, keep="best"),
+        lowercase=True,
+        accuracy=True,
+        sample_length=400,
+    ),
+    "small": Preset(
+        description="a quick one of 128 units, to see that everything works; its texts are poor",
+        embedding=32,
+        units=128,
+        batch=32,
+        steps=50,
+        training=TrainingConfig(epochs=10, learning_rate=1e-2, warmup=0.05, clip_norm=1.0, dropconnect=0.1),
+    ),
 }
 DEFAULT: Final = "ngram"

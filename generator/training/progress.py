@@ -3,45 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
 from generator.training.checkpoint import TrainingState
+from generator.types import Surprisal
 from generator.weights.manifest import Manifest
 
-_console = Console(stderr=True, highlight=False)
+console = Console(stderr=True, highlight=False)
 
 
 def show(line: str) -> None:
     """Prints a line, above the bar if there is one."""
-    _console.print(line, markup=False)
+    console.print(line, markup=False)
 
 
 class TrainingBar(Progress):
     """The bar over all epochs, shown while it is entered; `done` epochs were trained before."""
 
     def __init__(self, per_epoch: int, epochs: int, done: int) -> None:
-        super().__init__(
-            TextColumn("epoch {task.fields[epoch]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[loss]}"),
-            TimeRemainingColumn(),
-            TextColumn("left"),
-            console=_console,
-        )
-        self._epochs = epochs
-        self._task = self.add_task("", total=per_epoch * epochs, completed=per_epoch * done, epoch=done + 1, loss="")
+        super().__init__(console=console)
+        self._epoch, self._epochs = done + 1, epochs
+        self._task = self.add_task(f"epoch {self._epoch}", total=per_epoch * epochs, completed=per_epoch * done)
 
     def step_done(self, bits: float) -> None:
         """Advances by one training step; `bits` per character so far in this epoch."""
-        self.update(self._task, advance=1, loss=f"{bits:.3f} bits/character")
+        self.update(self._task, advance=1, description=f"epoch {self._epoch}: {bits:.3f} bits/character")
 
-    def epoch_done(self, state: TrainingState, prompt: str, texts: Mapping[float, str]) -> None:
+    def epoch_done(self, state: TrainingState, prompt: str, texts: Mapping[float, Surprisal]) -> None:
         """Prints the figures of the last epoch, and the samples by their temperatures."""
         row = state.history[-1]
         kept = " (best so far)" if state.best_epoch == row.epoch else ""
@@ -50,29 +42,19 @@ class TrainingBar(Progress):
             f"epoch {row.epoch}/{self._epochs}: training {row.train_bits_per_character:.4f}{accuracy}, "
             f"validation {row.valid_bits_per_character:.4f} bits/character{kept}, {row.seconds:.0f} s"
         )
-        lines = Text(f"      {_one_line(prompt)}\n", style="dim")
-        for temperature, text in texts.items():
-            lines.append(f"{temperature:<5} ", style="not dim bold").append(f"{_one_line(text)}\n", style="not dim")
-        _console.print(lines)
-        self.update(self._task, epoch=min(row.epoch + 1, self._epochs))
-
-
-def measuring() -> AbstractContextManager[object]:
-    """Shows a spinner while the result is measured."""
-    return _console.status("measuring validation and test, float and served")
+        lines = Text(f"      {' '.join(prompt.split())}\n", style="dim")
+        for temperature, sample in texts.items():
+            lines.append(f"{temperature:<5} ", style="not dim bold")
+            lines.append(f"{' '.join(sample.text.split())}\n", style="not dim")
+        console.print(lines)
+        self._epoch = row.epoch + 1
 
 
 def print_result(manifest: Manifest) -> None:
     """Prints the table that a run ends with."""
-    table = Table(title=f"{manifest.version}: bits per character")
-    for column in ("split", "float", "served (int8)", "lost"):
-        table.add_column(column, justify="right")
+    table = Table("split", "float", "served (int8)", "lost", title=f"{manifest.version}: bits per character")
     for split, name in (("valid", "validation"), ("test", "test")):
         floating = manifest.metrics[f"float_{split}_bits_per_character"]
         served = manifest.metrics[f"{split}_bits_per_character"]
         table.add_row(name, f"{floating:.4f}", f"{served:.4f}", f"{served - floating:+.4f}")
-    _console.print(table)
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    console.print(table)

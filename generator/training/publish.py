@@ -14,22 +14,22 @@ from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
-from generator.training.corpus import SPLIT
-from generator.training.model import as_stored, parameters, to_bytes
+from generator.training.corpus import DEFAULT_SHA256, SPLIT, read_corpus
+from generator.training.model import from_bytes, parameters, to_bytes
+from generator.training.presets import SIZES
 from generator.training.report import curve_png, history_csv
 from generator.training.run import Run
 from generator.training.samples import shaded_samples
-from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MODEL, CorpusNote, Manifest
+from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MODEL, Manifest
 from generator.weights.session import Network
 from generator.weights.versions import add_version
 
 _LICENSES: Final = {
-    "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647": (
+    DEFAULT_SHA256: (
         "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
     ),
 }
 """By the sha256 of the corpus. This program knows no other text's license, and the manifest says so."""
-_SIZES: Final = ("embedding", "units", "layers", "dense", "batch", "steps", "ngram_bits", "ngram_width")
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
@@ -40,22 +40,19 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
     `WeightsError` or `OSError`.
     """
     options, corpus, stage = run.options, run.corpus, run.training
-    weights = as_stored(state.best)
-    served = step_model(weights, quantised=True)
-    network = Network(served, len(corpus.vocabulary))
-    with progress.measuring():
+    weights = from_bytes(to_bytes(state.best), step_model(state.best, quantised=True))
+    model = step_model(weights, quantised=True)
+    served, floating = (Network(step, len(corpus.vocabulary)) for step in (model, step_model(weights, quantised=False)))
+    with progress.console.status("measuring validation and test, float and served"):
         metrics = {
-            f"{form}{split}_bits_per_character": round(bits_per_character(measured, characters), 4)
-            for form, measured in (
-                ("", network),
-                ("float_", Network(step_model(weights, quantised=False), len(corpus.vocabulary))),
-            )
-            for split, characters in (("valid", corpus.splits[1]), ("test", corpus.splits[2]))
+            f"{form}{split}_bits_per_character": round(bits_per_character(network, characters), 4)
+            for form, network in (("", served), ("float_", floating))
+            for split, characters in zip(("valid", "test"), corpus.splits[1:], strict=True)
         }
-    texts = shaded_samples(network, corpus, options.seed)
+    texts = shaded_samples(served, corpus, options.seed)
     title = f"{corpus.name}: {stage.preset.network}"
     contents = {
-        MODEL: served,
+        MODEL: model,
         FLOAT_WEIGHTS: to_bytes(weights),
         "history.csv": history_csv(state.history),
         "curve.png": curve_png(state, title, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
@@ -67,10 +64,10 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
         preset=options.preset,
         parameters=parameters(weights),
         vocabulary=corpus.vocabulary,
-        corpus=CorpusNote(corpus.name, len(corpus.text), corpus.sha256),
+        corpus=corpus.note,
         split=SPLIT,
         training={
-            **{name: getattr(stage.preset, name) for name in _SIZES},
+            **{name: getattr(stage.preset, name) for name in SIZES},
             **dataclasses.asdict(stage.config),
             "best_epoch": state.best_epoch,
             "seconds": state.seconds,
@@ -79,27 +76,18 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
             "pretrain": [Path(name).name for name in options.pretrain],
             "pretraining": run.pretraining and dataclasses.asdict(run.pretraining.config),
             "pretraining_seconds": pretrained.seconds,
-            "texts": [_text_note(Path(name)) for name in dict.fromkeys((*options.pretrain, *options.rehearse))],
+            "texts": [read_corpus(Path(name)).note for name in dict.fromkeys((*options.pretrain, *options.rehearse))],
             "rehearse": [Path(name).name for name in options.rehearse],
             "characters_read": {"pretraining": pretrained.characters, "corpus": state.characters},
             "ngrams": ngram_note(weights),
-            "start_from": run.start and run.start.version,
+            "start_from": run.start and run.start.manifest.version,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
         metrics=metrics,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        license=_LICENSES.get(corpus.sha256, f"{corpus.name}: known to the person who trained on it"),
+        license=_LICENSES.get(corpus.note.sha256, f"{corpus.name}: known to the person who trained on it"),
         lowercase=corpus.lowercase,
         hard_wrapped=corpus.hard_wrapped,
     )
     add_version(Path(options.out), contents, manifest)
     return manifest
-
-
-def _text_note(path: Path) -> dict[str, str | int]:
-    content = path.read_bytes()
-    return {
-        "name": path.name,
-        "characters": len(content.decode("utf-8-sig")),
-        "sha256": hashlib.sha256(content).hexdigest(),
-    }

@@ -14,12 +14,11 @@ from msgspec import structs
 from generator import files
 from generator.training import TrainingError
 from generator.training.cli import Options
-from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together
-from generator.training.dataset import steps_per_epoch
+from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together, steps_per_epoch
 from generator.training.presets import DEFAULT, PRESETS, Preset, TrainingConfig
 from generator.vocabulary import Indices
-from generator.weights.manifest import FLOAT_WEIGHTS, Manifest
-from generator.weights.versions import VERSION_NAME, load_weights, shipped_folder
+from generator.weights.manifest import FLOAT_WEIGHTS
+from generator.weights.versions import VERSION_NAME, Weights, load_weights, shipped_folder
 
 RUNS: Final = ".training"
 """Folder inside the weights folder; a run's folder has the name of its version."""
@@ -53,11 +52,6 @@ class Stage:
         first = (epoch - 1) % 10 * tenth
         return np.concatenate([self.rehearsal[first : first + tenth], text])
 
-    @property
-    def steps_per_epoch(self) -> int:
-        """Training steps in the first epoch, and about as many in the others."""
-        return steps_per_epoch(len(self.text_of_epoch(1)), self.preset, self.config.order)
-
     def __str__(self) -> str:
         times = f"up to {self.config.epochs} times" if self.config.patience else f"{self.config.epochs} times"
         if self.config.order == "once":
@@ -69,20 +63,18 @@ class Stage:
 class Run:
     """A run that can start: its options, completed, and what they name, read and checked.
 
-    `pretraining` is None when no texts were named for it. `start`: the manifest of the version to start from.
+    `pretraining` is None when no texts were named for it. `start`: the version to start from.
     """
 
     options: Options
     corpus: Corpus
     pretraining: Stage | None
     training: Stage
-    start: Manifest | None
+    start: Weights | None
 
     def save_settings(self) -> None:
         """Creates the folder of a new run, with its settings. Raises `TrainingError`."""
         folder = self.training.folder
-        if self.options.resume is not None:
-            return
         try:
             folder.mkdir(parents=True)
             (folder / _SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(self.options), indent=2))
@@ -99,10 +91,11 @@ class Run:
         options, preset, vocabulary = self.options, self.training.preset, self.corpus.vocabulary
         start = "random numbers"
         if self.start is not None:
-            new = [character for character in vocabulary.characters if character not in self.start.vocabulary]
+            known = self.start.manifest.vocabulary
+            new = [character for character in vocabulary.characters if character not in known]
             more = f" … ({len(new):,} of {len(vocabulary):,})" if len(new) > _SHOWN_SYMBOLS else ""
             characters = f"; characters new to it: {' '.join(new[:_SHOWN_SYMBOLS])}{more}" if new else ""
-            start = self.start.version + characters
+            start = self.start.manifest.version + characters
         stages = [stage for stage in (self.pretraining, self.training) if stage is not None]
         work = sum(len(stage.text_of_epoch(1)) * stage.config.epochs for stage in stages)
         operations = 6 * preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4
@@ -130,11 +123,18 @@ def prepare(options: Options) -> Run:
     if options.resume is not None:
         options = _resumed(options)
     preset = PRESETS[options.preset].overridden(options.overrides)
-    corpus = _corpus(options, preset)
-    if options.resume is None:
-        options = _completed(options, preset, corpus)
-    elif corpus.sha256 != options.corpus_sha256:
+    try:
+        corpus = read_corpus(Path(options.corpus) if options.corpus else default_corpus(), lowercase=preset.lowercase)
+    except TrainingError as error:
+        if options.resume is None:
+            raise
+        moved = "if the text of this run moved, name it: --resume --corpus FILE"
+        raise TrainingError(f"{error} ({moved})") from error
+    if options.resume is not None and corpus.note.sha256 != options.corpus_sha256:
         raise TrainingError(f"{options.corpus}: not the text that the run started with; start a new run")
+    start = _start(options, preset, corpus)
+    if options.resume is None:
+        options = _completed(options, preset, corpus, start)
 
     folder = Path(options.out) / RUNS / options.name
     text = corpus.splits[0]
@@ -144,15 +144,14 @@ def prepare(options: Options) -> Run:
     if len(earlier):
         config = replace(preset.pretraining, epochs=options.pretrain_epochs or preset.pretraining.epochs)
         pretraining = Stage(earlier, preset.fitted(len(earlier)), config, folder / "pretraining", earlier[:0])
-    config = preset.fine_tuning if options.start_from or pretraining else preset.training
+    config = preset.fine_tuning if start or pretraining else preset.training
     fitted = preset.fitted(len(text))
     epochs = options.epochs or config.epochs_for(steps_per_epoch(len(text), fitted, config.order))
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
-    start = _version(Path(options.start_from)) if options.start_from else None
     return Run(options, corpus, pretraining, training, start)
 
 
-def _completed(options: Options, preset: Preset, corpus: Corpus) -> Options:
+def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights | None) -> Options:
     """The options of a new run, with what was not given."""
     stem = "".join(c if VERSION_NAME.fullmatch(c) else "-" for c in Path(corpus.name).stem).strip("-")[:40] or "text"
     name = options.name or f"{stem}-{options.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -164,10 +163,10 @@ def _completed(options: Options, preset: Preset, corpus: Corpus) -> Options:
     return structs.replace(
         options,
         name=name,
-        corpus_sha256=corpus.sha256,
+        corpus_sha256=corpus.note.sha256,
         dtype=_processor_dtype() if options.dtype == "auto" else options.dtype,
         temperatures=options.temperatures or preset.temperatures,
-        start_from=_start_from(options, preset, corpus),
+        start_from=str(start.folder.absolute()) if start else None,
     )
 
 
@@ -195,42 +194,28 @@ def _resumed(options: Options) -> Options:
     )
 
 
-def _corpus(options: Options, preset: Preset) -> Corpus:
-    try:
-        path = Path(options.corpus) if options.corpus else default_corpus()
-        return read_corpus(path, lowercase=preset.lowercase)
-    except TrainingError as error:
-        if options.resume is None:
-            raise
-        moved = "if the text of this run moved, name it: --resume --corpus FILE"
-        raise TrainingError(f"{error} ({moved})") from error
-
-
-def _start_from(options: Options, preset: Preset, corpus: Corpus) -> str | None:
-    """The version to start from: the named one, else `BASE`, unless it was trained on this text."""
+def _start(options: Options, preset: Preset, corpus: Corpus) -> Weights | None:
+    """The version to start from: the named one, else for a new run `BASE`, unless it was trained on this text."""
     if options.start_from is not None:
-        version = Path(options.start_from)
-        manifest = _version(version)
+        path = Path(options.start_from)
+        version = load_weights(path.parent, path.name)
+        manifest = version.manifest
         if FLOAT_WEIGHTS not in manifest.files:
-            raise TrainingError(f"{version / FLOAT_WEIGHTS}: missing; --from needs a version with its float weights")
+            raise TrainingError(f"{path / FLOAT_WEIGHTS}: missing; --from needs a version with its float weights")
         if manifest.architecture != preset.network:
             raise TrainingError(
-                f"--from {version.name}: its network has another shape than --preset {preset.name}"
+                f"--from {path.name}: its network has another shape than --preset {options.preset}"
                 f" ({manifest.architecture}); use --preset {manifest.preset}, which made it"
             )
-        return options.start_from
-    if options.from_scratch or options.pretrain or options.preset != DEFAULT:
+        return version
+    if options.resume is not None or options.from_scratch or options.pretrain or options.preset != DEFAULT:
         return None
     for folder in (Path(options.out), shipped_folder()):
         if (folder / BASE / FLOAT_WEIGHTS).is_file():
-            base = _version(folder / BASE)
-            fits = base.architecture == preset.network and base.corpus.sha256 != corpus.sha256
-            return str((folder / BASE).absolute()) if fits else None
+            base = load_weights(folder, BASE)
+            fits = base.manifest.architecture == preset.network and base.manifest.corpus.sha256 != corpus.note.sha256
+            return base if fits else None
     return None
-
-
-def _version(folder: Path) -> Manifest:
-    return load_weights(folder.parent, folder.name).manifest
 
 
 def _processor_dtype() -> str:

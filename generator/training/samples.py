@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
 from generator.prose import ends_sentence
 from generator.scoring.surprisal import nats
@@ -16,22 +16,16 @@ from generator.serving.sampling import column, draw
 from generator.serving.scoring import CONTEXT
 from generator.training.corpus import Corpus
 from generator.types import Surprisal
-from generator.vocabulary import Indices, Vocabulary
+from generator.vocabulary import Vocabulary
 from generator.weights.session import Network
 
 PROMPT_LENGTH: Final = 100
-"""Characters."""
+"""Characters of the corpus that the samples after each epoch continue."""
 SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
 SHADED_LENGTH: Final = 280
 """Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
 2,560 pixels to which Telegram shrinks photos."""
 _FIRST_WORDS: Final = re.compile(r"\S{1,40}(?:\s\S{1,20}){0,2}")
-
-
-def random_prompt(text: str, random: np.random.Generator) -> str:
-    """Returns `PROMPT_LENGTH` characters from a random place of the text."""
-    start = int(random.integers(max(1, len(text) - PROMPT_LENGTH)))
-    return text[start : start + PROMPT_LENGTH]
 
 
 def samples(
@@ -42,10 +36,24 @@ def samples(
     random: np.random.Generator,
     *,
     length: int,
-) -> list[str]:
+) -> list[Surprisal]:
     """Returns one text of `length` characters after the prompt per temperature, all drawn in one batch."""
-    written, _ = _draw(network, vocabulary.encode(prompt), temperatures, random, length)
-    return [vocabulary.decode(row) for row in written]
+    rows = len(temperatures)
+    scale = column(temperatures)
+    state = network.zero_state(rows)
+    for character in vocabulary.encode(prompt):
+        logits, state = network.step(np.full(rows, character, np.int64), state)
+    written = np.empty((rows, length), np.int64)
+    bits = np.empty((rows, length))
+    for position in range(length):
+        drawn = draw(logits, scale, random.random((rows, 1)))
+        written[:, position] = drawn
+        bits[:, position] = [nats(logits[row], int(drawn[row])) / math.log(2) for row in range(rows)]
+        logits, state = network.step(drawn, state)
+    return [
+        Surprisal(vocabulary.decode(text), tuple(its_bits.tolist()), given=prompt)
+        for text, its_bits in zip(written, bits, strict=True)
+    ]
 
 
 def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:
@@ -59,32 +67,12 @@ def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[st
     starts = [space.end() for space in re.finditer(r"\s+", text) if ends_sentence(text[: space.start()])] or [0]
     start = starts[int(random.integers(len(starts)))]
     prompt = _FIRST_WORDS.findall(text, start)[0]
-    read = vocabulary.encode(text[max(0, start - CONTEXT) : start] + prompt)
-    written, bits = _draw(network, read, SHADED_TEMPERATURES, random, SHADED_LENGTH)
+    read = text[max(0, start - CONTEXT) : start] + prompt
     found = []
-    for temperature, row, row_bits in zip(SHADED_TEMPERATURES, written, bits, strict=True):
-        text = vocabulary.decode(row)
-        ends = [space.start() for space in re.finditer(r"\s+", text) if space.start() >= SHADED_LENGTH // 2]
-        end = ([end for end in ends if ends_sentence(text[:end])] or ends or [len(text)])[-1]
-        surprisal = Surprisal(text[:end], tuple(row_bits[:end].tolist()), given=prompt)
-        found.append((f"temperature {temperature:g}", surprisal))
+    written = samples(network, vocabulary, read, SHADED_TEMPERATURES, random, length=SHADED_LENGTH)
+    for temperature, sample in zip(SHADED_TEMPERATURES, written, strict=True):
+        ends = [space.start() for space in re.finditer(r"\s+", sample.text) if space.start() >= SHADED_LENGTH // 2]
+        end = ([end for end in ends if ends_sentence(sample.text[:end])] or ends or [SHADED_LENGTH])[-1]
+        cut = replace(sample, text=sample.text[:end], bits=sample.bits[:end], given=prompt)
+        found.append((f"temperature {temperature:g}", cut))
     return found
-
-
-def _draw(
-    network: Network, prompt: Indices, temperatures: Sequence[float], random: np.random.Generator, length: int
-) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
-    """Characters `[temperatures, length]` drawn after the prompt, and the surprisal of each in bits."""
-    rows = len(temperatures)
-    scale = column(temperatures)
-    state = network.zero_state(rows)
-    for character in prompt:
-        logits, state = network.step(np.full(rows, character, np.int64), state)
-    written = np.empty((rows, length), np.int64)
-    bits = np.empty((rows, length))
-    for position in range(length):
-        drawn = draw(logits, scale, random.random((rows, 1)))
-        written[:, position] = drawn
-        bits[:, position] = [nats(logits[row], int(drawn[row])) / math.log(2) for row in range(rows)]
-        logits, state = network.step(drawn, state)
-    return written, bits

@@ -1,4 +1,4 @@
-"""The network architectures: each module has the Keras layers of one kind, and the ONNX step that serves it.
+"""The network architectures: each module has the Keras layers of one kind (`logits`), and the ONNX step that serves it.
 
 `stacked` is an embedding, layers of LSTM or GRU and an output, with n-gram tables beside them (`ngrams`) if wanted;
 `window` reads the last 40 characters again for every character. A new architecture enters here.
@@ -6,12 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from generator.training.architectures import stacked, window
 from generator.training.onnx_export import FloatWeights
-from generator.training.presets import Preset, TrainingConfig
-from generator.vocabulary import Vocabulary
 
 ARCHITECTURES: Final = ("lstm", "gru", "ngram", "window")
 """What presets call them, and what the names of their recurrent weights begin with."""
@@ -23,16 +21,6 @@ def architecture_of(weights: FloatWeights) -> str:
         if any(weight.startswith(f"{name}.") for weight in weights):
             return name
     raise ValueError("weights of no architecture that this program knows")
-
-
-def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, seed: int) -> Any:
-    """Puts the preset's Keras layers on a `keras.Input` of characters, int32 `[batch, steps]`, -1 where there is none.
-
-    Returns logits float32 `[batch, steps, symbols]`, or `[batch, symbols]` where only the character after the last one
-    is predicted.
-    """
-    build = window.logits if preset.architecture == "window" else stacked.logits
-    return build(characters, preset, config, vocabulary, seed)
 
 
 def step_model(weights: FloatWeights, *, quantised: bool) -> bytes:

@@ -18,7 +18,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.training.backend import ON_TENSORFLOW
 from generator.training.corpus import cache_folder
+from generator.weights.session import cores
 
 _SOURCE: Final = Path(__file__).with_name("lstm_amx.c")
 _COMPILE: Final = ("cc", "-O3", "-march=sapphirerapids", "-shared", "-fPIC")
@@ -26,6 +28,7 @@ _ROWS: Final = 32
 """Rows of a batch that the kernels compute at a time."""
 _GROUP: Final = 32
 """Units whose gates stand together."""
+_POOL: Final = ThreadPoolExecutor(cores(), "lstm_amx")
 
 Array = NDArray[Any]
 
@@ -33,7 +36,7 @@ Array = NDArray[Any]
 def available(batch: int, inputs: int, units: int, dtype: str) -> bool:
     """Whether a layer of that size can be computed here."""
     fits = not any(size % _ROWS for size in (batch, inputs, units))
-    return dtype == "bfloat16" and fits and _library() is not None
+    return ON_TENSORFLOW and dtype == "bfloat16" and fits and _library() is not None
 
 
 def forward(  # noqa: PLR0917 (what TensorFlow passes on)
@@ -121,21 +124,12 @@ def _run(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | None) 
     """
     kernel = getattr(_library(), f"lstm_amx_{name}")
     pointers = [None if array is None else ctypes.c_void_p(array.ctypes.data) for array in arrays]
-    size = max(_ROWS, extent // _cores() // _ROWS * _ROWS)
+    size = max(_ROWS, extent // cores() // _ROWS * _ROWS)
 
     def run(first: int) -> None:
         kernel(*map(ctypes.c_long, (*sizes, first, min(extent, first + size))), *pointers)
 
-    list(_pool().map(run, range(0, extent, size)))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))
-
-
-@cache
-def _pool() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(_cores(), "lstm_amx")
+    list(_POOL.map(run, range(0, extent, size)))
 
 
 @cache

@@ -12,19 +12,17 @@ for "nothing yet", which is what a state of zeros holds.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.training.backend import keras
+from generator.training.backend import ON_TENSORFLOW, keras
 from generator.training.onnx_export import FloatWeights
+from generator.training.presets import Preset
 from generator.vocabulary import Vocabulary
 
 ops = keras.ops
-_UPDATES_ROWS: Final = keras.backend.backend() == "tensorflow"
-
 TABLE: Final = "ngrams.table"
 """The weights that are most of such a network; the step graph holds them under this name."""
 CONSTANTS: Final = frozenset({"ngrams.symbols", "ngrams.bits"})
@@ -55,41 +53,29 @@ SUM_SCALE: Final = np.float32(1 / 48)
 largest number of a row is 0.7, and one of a hundred thousand sums is above 2."""
 
 
-@dataclass(frozen=True, slots=True)
 class NGrams:
-    """The features of a network, and how many bits the hash of each has: 2^bits rows of the table."""
+    """The features of a network, and how many bits the hash of each has: 2^bits rows of the table.
 
-    bits: Mapping[str, int]
+    `multipliers` `[numbers, features]`: numbers @ multipliers, modulo `HASH_MODULUS`, are the hashes. A hash divided by
+    `divisors` is the row within the feature's part of the table, which has `sizes` rows and begins at `offsets`; all
+    three are `[features]`.
+    """
+
+    def __init__(self, bits: Mapping[str, int]) -> None:
+        self.bits = bits
+        self.sizes = np.array([1 << count for count in bits.values()], np.int64)
+        self.divisors = HASH_MODULUS // self.sizes
+        self.offsets = np.cumsum(self.sizes) - self.sizes
+        self.multipliers = np.zeros((len(_FACTORS), len(bits)), np.int64)
+        for column, name in enumerate(bits):
+            turn = list(FEATURES).index(name)
+            for place in FEATURES[name]:
+                self.multipliers[place, column] = _FACTORS[place] * (2 * turn + 1) * 0x2545F491 % HASH_MODULUS | 1
 
     @classmethod
     def of(cls, weights: FloatWeights) -> NGrams:
         """Returns those of a network."""
         return cls({name: int(n) for name, n in zip(FEATURES, weights["ngrams.bits"], strict=True) if n})
-
-    @property
-    def sizes(self) -> NDArray[np.int64]:
-        """Rows of the table, `[features]`."""
-        return np.array([1 << bits for bits in self.bits.values()], np.int64)
-
-    @property
-    def multipliers(self) -> NDArray[np.int64]:
-        """`[numbers, features]`: numbers @ multipliers, modulo `HASH_MODULUS`, are the hashes."""
-        matrix = np.zeros((len(_FACTORS), len(self.bits)), np.int64)
-        for column, name in enumerate(self.bits):
-            turn = list(FEATURES).index(name)
-            for place in FEATURES[name]:
-                matrix[place, column] = _FACTORS[place] * (2 * turn + 1) * 0x2545F491 % HASH_MODULUS | 1
-        return matrix
-
-    @property
-    def divisors(self) -> NDArray[np.int64]:
-        """`[features]`: hash // divisor is the row within the feature's part of the table."""
-        return HASH_MODULUS // self.sizes
-
-    @property
-    def offsets(self) -> NDArray[np.int64]:
-        """`[features]`: where each feature's part begins."""
-        return np.cumsum(self.sizes) - self.sizes
 
 
 def symbols_of(vocabulary: Vocabulary) -> NDArray[np.float32]:
@@ -135,12 +121,10 @@ class NGramEmbedding(keras.layers.Layer):
     that training leaves out. On other backends than TensorFlow the optimiser trains the table as any other weight.
     """
 
-    def __init__(
-        self, ngrams: NGrams, width: int, vocabulary: Vocabulary, dropout: float = 0.0, *, seed: int, **options: Any
-    ) -> None:
-        super().__init__(dtype="float32", **options)
-        self.ngrams = ngrams
-        self.width = width
+    def __init__(self, preset: Preset, dropout: float, vocabulary: Vocabulary, seed: int) -> None:
+        super().__init__(dtype="float32", name="ngrams")
+        self.ngrams = NGrams(dict(preset.ngram_bits))
+        self.width = preset.ngram_width
         self.vocabulary = vocabulary
         self.dropout = dropout
         self.seed_generator = keras.random.SeedGenerator(seed)
@@ -150,26 +134,25 @@ class NGramEmbedding(keras.layers.Layer):
         """Makes the table, what Adagrad remembers of it, and the carried state."""
         shape = (int(self.ngrams.sizes.sum()), self.width)
 
-        def kept(name: str, shape: tuple[int, ...], *, trainable: bool = False) -> Any:
-            return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, name=name)
+        def kept(name: str, shape: tuple[int, ...], dtype: str = "float32", *, trainable: bool = False) -> Any:
+            return self.add_weight(shape=shape, initializer="zeros", trainable=trainable, dtype=dtype, name=name)
 
-        self.table = kept("table", shape, trainable=not _UPDATES_ROWS)
+        self.table = kept("table", shape, trainable=not ON_TENSORFLOW)
         self.squares = kept("squares", shape)
         self.symbols = kept("symbols", (len(self.vocabulary), 2))
         self.symbols.assign(symbols_of(self.vocabulary))
         self.bits = kept("bits", (len(FEATURES),))
         self.bits.assign([float(self.ngrams.bits.get(name, 0)) for name in FEATURES])
-        self.state = self.add_weight(
-            shape=(input_shape[0], STATE), initializer="zeros", trainable=False, dtype="int64", name="state"
-        )
+        self.states = [kept("state", (input_shape[0], STATE), "int64")]
         # The backward pass comes here for its gradient, which is zero.
-        self.hook = self.add_weight(shape=(), initializer="zeros", name="hook")
+        self.hook = kept("hook", (), trainable=True)
 
     def call(self, characters: Any, training: bool = False) -> Any:  # noqa: FBT001, FBT002 (Keras's signature)
         """Looks up, and leaves the state for the next call."""
         pairs = ops.cast(ops.take(self.symbols, characters, axis=0), "int64")
-        found, after = indices(self.ngrams, pairs, ops.copy(self.state.value))
-        self.state.assign(after)
+        (state,) = self.states
+        found, after = indices(self.ngrams, pairs, ops.copy(state.value))
+        state.assign(after)
         kept = ops.ones(found.shape, "float32")
         if training and self.dropout:
             kept = keras.random.dropout(kept, self.dropout, seed=self.seed_generator)
@@ -177,7 +160,7 @@ class NGramEmbedding(keras.layers.Layer):
 
     def _summed(self, found: Any, kept: Any) -> Any:
         """The sum of the rows, each times what is kept of it; its gradient updates the rows."""
-        if not _UPDATES_ROWS:
+        if not ON_TENSORFLOW:
             return ops.sum(ops.take(self.table, found, axis=0) * kept[..., None], axis=-2)
         import tensorflow as tf  # noqa: PLC0415 (the update of single rows is TensorFlow's)
 
@@ -209,10 +192,6 @@ class NGramEmbedding(keras.layers.Layer):
         """`[batch, steps]` -> `[batch, steps, width]`."""
         return (*input_shape, self.width)
 
-    def reset_states(self) -> None:
-        """The next call begins a new text."""
-        self.state.assign(ops.zeros_like(self.state.value))
-
 
 def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:
     """Returns a table as it is served and stored, in steps of `TABLE_SCALE`."""
@@ -228,11 +207,10 @@ def ngram_note(weights: FloatWeights) -> dict[str, Any] | None:
     if TABLE not in weights:
         return None
     ngrams = NGrams.of(weights)
-    multipliers = ngrams.multipliers.T.tolist()
     return {
-        "bits": dict(ngrams.bits),
+        "bits": ngrams.bits,
         "width": weights[TABLE].shape[1],
-        "multipliers": [row[:CHARACTERS][::-1] + row[CHARACTERS:] for row in multipliers],
+        "multipliers": [row[:CHARACTERS][::-1] + row[CHARACTERS:] for row in ngrams.multipliers.T.tolist()],
         "hash_modulus": HASH_MODULUS,
         "word_factor": WORD_FACTOR,
         "word_modulus": WORD_MODULUS,

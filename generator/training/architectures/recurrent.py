@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Any, Literal
 
 from generator.training.architectures import amx
-from generator.training.backend import keras
+from generator.training.backend import ON_TENSORFLOW, keras
 
 ops = keras.ops
 
@@ -44,8 +44,8 @@ def _backward_written_out(recurrence: Callable[..., Any]) -> Callable[..., Any]:
     Other backends differentiate by themselves: their `custom_gradient` does not take several results, and on the
     graphics cards that they are there for the loop's own gradient costs little.
     """
-    if keras.backend.backend() == "tensorflow":
-        return keras.ops.custom_gradient(recurrence)  # type: ignore[no-any-return]
+    if ON_TENSORFLOW:
+        return ops.custom_gradient(recurrence)  # type: ignore[no-any-return]
     return lambda *inputs: recurrence(*inputs)[0]
 
 
@@ -200,7 +200,8 @@ class StatefulRNN(keras.layers.Layer):
             recurrent = keras.random.dropout(recurrent, self.dropconnect, seed=self.seed_generator)
         # Copies: on PyTorch the assignment below would change what the backward pass still needs.
         first = [ops.copy(state.value) for state in self.states]
-        if self.cell == "lstm" and _on_amx(inputs, self.units):
+        _, batch, features = inputs.shape
+        if self.cell == "lstm" and amx.available(batch, features, self.units, self.compute_dtype):
             hiddens, *last = _amx_lstm(inputs, kernel, recurrent, bias, *first)
         else:
             added = (bias, ops.zeros_like(bias)) if self.cell == "lstm" else bias
@@ -209,18 +210,6 @@ class StatefulRNN(keras.layers.Layer):
         for state, value in zip(self.states, last, strict=True):
             state.assign(value)
         return ops.transpose(hiddens, (1, 0, 2))
-
-    def reset_states(self) -> None:
-        """Sets the carried states to zero."""
-        for state in self.states:
-            state.assign(ops.zeros_like(state.value))
-
-
-def _on_amx(inputs: Tensor, units: int) -> bool:
-    if keras.backend.backend() != "tensorflow":
-        return False
-    batch, features = inputs.shape[1:]
-    return amx.available(batch, features, units, keras.backend.standardize_dtype(inputs.dtype))
 
 
 def _forget_gates_open(shape: tuple[int, ...], dtype: Any = None) -> Tensor:

@@ -16,7 +16,7 @@ there are `ngrams.output_kernel` `[width, vocabulary]`, `ngrams.table` `[rows, w
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,28 +30,18 @@ from generator.training.onnx_export import FloatWeights, StepGraph
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 
-_FLOAT32: Final = keras.mixed_precision.DTypePolicy("float32")
-"""The loss wants its logits so, whatever the products are computed in."""
 Layer = tuple[NDArray[np.float32], ...]
 """Kernel, recurrent kernel and bias."""
-Lowest = Callable[[NDArray[np.float32], NDArray[np.float32]], str]
-"""(kernel, bias) -> the name of what the gates of the lowest layer get besides its own state."""
 
 
 def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: Vocabulary, seed: int) -> Any:
-    """Of the character after each, float32 `[batch, steps, symbols]`."""
-    name, symbols, with_ngrams = preset.architecture, len(vocabulary), preset.architecture == "ngram"
+    """Of the character after each, float32 `[batch, steps, symbols]`, whatever other products are computed in."""
+    name, symbols = preset.architecture, len(vocabulary)
+    looked_up: Any = None
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
     x = _dropout(config.embedding_dropout, seed + 1)(x)
-    if with_ngrams:
-        looked_up = NGramEmbedding(
-            NGrams(dict(preset.ngram_bits)),
-            preset.ngram_width,
-            vocabulary,
-            config.ngram_dropout,
-            seed=seed + 4,
-            name="ngrams",
-        )(characters)
+    if name == "ngram":
+        looked_up = NGramEmbedding(preset, config.ngram_dropout, vocabulary, seed + 4)(characters)
         x = keras.layers.Concatenate(name="inputs")([x, looked_up])
     for n in range(preset.layers):
         if n:
@@ -60,16 +50,16 @@ def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: 
             "gru" if name == "gru" else "lstm",
             preset.units,
             config.dropconnect,
-            recurrent_initializer="orthogonal" if with_ngrams else "glorot_uniform",
+            recurrent_initializer="glorot_uniform" if looked_up is None else "orthogonal",
             seed=seed + 2 + 10 * n,
             name=f"{name}.{n}",
         )(x)
     x = _dropout(config.output_dropout, seed + 3)(x)
-    x = keras.layers.Dense(symbols, dtype=_FLOAT32, name="output")(x)
-    if not with_ngrams:
+    x = keras.layers.Dense(symbols, dtype="float32", name="output")(x)
+    if looked_up is None:
         return x
-    from_lookup = keras.layers.Dense(symbols, use_bias=False, dtype=_FLOAT32, name="ngrams.output")(looked_up)
-    return keras.layers.Add(dtype=_FLOAT32, name="logits")([x, from_lookup])
+    from_lookup = keras.layers.Dense(symbols, use_bias=False, dtype="float32", name="ngrams.output")(looked_up)
+    return keras.layers.Add(dtype="float32", name="logits")([x, from_lookup])
 
 
 def _dropout(rate: float, seed: int) -> Any:
@@ -95,6 +85,7 @@ def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
     found = _look_up(graph, weights, f"state.{2 * len(layers)}") if name == "ngram" else None
 
     def lowest(kernel: NDArray[np.float32], bias: NDArray[np.float32]) -> str:
+        """The name of what the gates of the lowest layer get besides its own state."""
         # Embedding, input kernel and bias as one table, a row per character: an exact rewriting.
         depth = weights["embedding"].shape[1]
         table = weights["embedding"].astype(np.float64) @ kernel[:depth] + bias
@@ -103,19 +94,17 @@ def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
             return row
         return graph.op("Add", row, graph.product(found, "ngrams.input", kernel[depth:], ngrams.SUM_SCALE))
 
-    sizes: list[int] = []
-    top = ""
-    for n, layer in enumerate(layers):
-        top = (_add_gru if name == "gru" else _add_lstm)(graph, n, layer, lowest)
-        sizes += [len(layer[1])] * (1 if name == "gru" else 2)
+    add_layer, states = (_add_gru, 1) if name == "gru" else (_add_lstm, 2)
+    sizes = [len(recurrent) for _, recurrent, _ in layers for _ in range(states)]
+    top = [add_layer(graph, n, layer, lowest) for n, layer in enumerate(layers)][-1]
     product = graph.product(graph.hidden(top), "output", weights["output_kernel"])
-    bias = graph.constant("output.bias", weights["output_bias"])
-    if found is None:
-        graph.op("Add", product, bias, name="logits")
-        return graph.model(sizes, len(weights["output_bias"]))
-    more = graph.product(found, "ngrams.output", weights["ngrams.output_kernel"], ngrams.SUM_SCALE)
-    graph.op("Add", graph.op("Add", product, bias), more, name="logits")
-    return graph.model([*sizes, ngrams.STATE], len(weights["output_bias"]))
+    summands = product, graph.constant("output.bias", weights["output_bias"])
+    if found is not None:
+        more = graph.product(found, "ngrams.output", weights["ngrams.output_kernel"], ngrams.SUM_SCALE)
+        summands = graph.op("Add", *summands), more
+        sizes.append(ngrams.STATE)
+    graph.op("Add", *summands, name="logits")
+    return graph.model(sizes, len(weights["output_bias"]))
 
 
 def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
@@ -164,7 +153,7 @@ def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
     return graph.to_uint8(graph.op("Cast", summed, to=TensorProto.FLOAT), graph.constant("ngrams.sum_scale", scale))
 
 
-def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
+def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]) -> str:
     """Adds layer n; returns the name of its next hidden state."""
     units = len(layer[1])
     # One sigmoid over input, forget and output gate wants the candidate last.
@@ -187,7 +176,7 @@ def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
     return graph.op("Mul", o, graph.op("Tanh", next_cell), name=f"next_{hidden}")
 
 
-def _add_gru(graph: StepGraph, n: int, layer: Layer, lowest: Lowest) -> str:
+def _add_gru(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]) -> str:
     """Adds layer n; returns the name of its next hidden state."""
     kernel, recurrent, bias = layer
     units, hidden = len(recurrent), f"state.{n}"

@@ -26,7 +26,7 @@ def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: 
     for n, (width, rate) in enumerate(zip(preset.dense, (config.hidden_dropout, config.output_dropout), strict=True)):
         x = keras.layers.Dense(width, activation="relu", name=f"dense.{n}")(x)
         x = keras.layers.Dropout(rate, seed=seed + 1 + n)(x)
-    return keras.layers.Dense(len(vocabulary), dtype=keras.mixed_precision.DTypePolicy("float32"), name="output")(x)
+    return keras.layers.Dense(len(vocabulary), dtype="float32", name="output")(x)
 
 
 def step(weights: FloatWeights) -> bytes:

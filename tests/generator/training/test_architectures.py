@@ -23,8 +23,7 @@ from generator.training.architectures import ARCHITECTURES, architecture_of, ste
 from generator.training.architectures.ngrams import CONSTANTS, TABLE
 from generator.training.architectures.recurrent import CellKind, StatefulRNN
 from generator.training.backend import keras
-from generator.training.corpus import read_corpus
-from generator.training.dataset import batches
+from generator.training.corpus import batches, read_corpus
 from generator.training.model import (
     FloatWeights,
     build_model,
@@ -44,7 +43,7 @@ SYMBOLS = 13
 FEW = Vocabulary.of(NIETZSCHE[:SYMBOLS])
 READING = TrainingConfig(epochs=1, learning_rate=1e-2)
 NGRAMS = (("2", 6), ("3", 5), ("word", 4), ("words", 6))
-TINY_LSTM = Preset("tiny", "", 5, 7, READING, layers=2, batch=3, steps=11)
+TINY_LSTM = Preset("", 5, 7, READING, layers=2, batch=3, steps=11)
 TINY = {
     preset.architecture: preset
     for preset in (
@@ -317,7 +316,7 @@ async def test_a_recipe_gives_a_version_that_writes_and_that_another_text_can_st
     manifest = model.weights.manifest
     corpus = read_corpus(book, lowercase=preset == "window")
     assert manifest.lowercase == corpus.lowercase
-    assert manifest.corpus.sha256 == corpus.sha256
+    assert manifest.corpus == corpus.note
     assert manifest.vocabulary == corpus.vocabulary
     assert bits_per_character(model.network, corpus.splits[1]) == pytest.approx(
         manifest.metrics["valid_bits_per_character"], abs=1e-4

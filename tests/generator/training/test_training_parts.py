@@ -19,8 +19,7 @@ from numpy.typing import NDArray
 from generator.training import TrainingError, model
 from generator.training import corpus as corpus_module
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from generator.training.corpus import Corpus, default_corpus, read_corpus
-from generator.training.dataset import batches, steps_per_epoch
+from generator.training.corpus import Corpus, batches, default_corpus, read_corpus, steps_per_epoch
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
@@ -28,7 +27,7 @@ from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
 
 TINY_CONFIG = TrainingConfig(epochs=1, learning_rate=1e-2)
-TINY = Preset("tiny", "", 5, 7, TINY_CONFIG, layers=2, batch=3, steps=11)
+TINY = Preset("", 5, 7, TINY_CONFIG, layers=2, batch=3, steps=11)
 """Two layers of 7 units, 3 rows of 11 steps."""
 SYMBOLS = Vocabulary.of("abcdefghijklm")
 
@@ -133,8 +132,8 @@ def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_a
 def test_characters_new_to_a_network_begin_as_improbable_as_its_rarest(weights_folder: Path) -> None:
     version = load_weights(weights_folder)
     known = version.manifest.vocabulary.characters
-    before = model.transfer_weights(version.folder, version.manifest.vocabulary)["output_bias"]
-    after = model.transfer_weights(version.folder, Vocabulary.of(known + "#{}"))["output_bias"]
+    before = model.transfer_weights(version, version.manifest.vocabulary)["output_bias"]
+    after = model.transfer_weights(version, Vocabulary.of(known + "#{}"))["output_bias"]
     assert len(after) == len(known) + 3
     assert sorted(after) == pytest.approx(sorted([*before, *[before.min()] * 3]))
 
