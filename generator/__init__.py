@@ -37,7 +37,6 @@ from generator.types import (
     ScoringRequest,
     Surprisal,
     Timing,
-    WorkerStatistics,
 )
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights.manifest import Manifest

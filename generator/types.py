@@ -157,31 +157,22 @@ class Surprisal:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkerStatistics:
-    """Counts since the start, and the current load. Characters include those of prompts.
-
-    `characters_per_second`: of a full batch, a running mean.
-    """
-
-    texts: int
-    characters: int
-    refused: int
-    failed: int
-    running: int
-    queued: int
-    characters_per_second: float
-
-
-@dataclass(frozen=True, slots=True)
 class GeneratorStatus:
-    """Whether texts can be generated now, and what went wrong since the start.
+    """What a generator does now, and what it has done since the start. Characters include those of prompts.
 
-    `threads` run `slots` texts at once at most. `unavailable`: why no text can be generated; empty when it can.
-    `faults`: how often a worker process failed or hung, and what the last one was; `restarts` of it, and its ID, if
-    there is one.
+    `characters_per_second`: of a full batch, a running mean. `threads` run `slots` texts at once at most.
+    `unavailable`: why no text can be generated; empty when it can. `faults`: how often a worker process failed or hung,
+    and what the last one was; `restarts` of it, and its ID, if there is one.
     """
 
-    threads: int
+    texts: int = 0
+    characters: int = 0
+    refused: int = 0
+    failed: int = 0
+    running: int = 0
+    queued: int = 0
+    characters_per_second: float = 0.0
+    threads: int = 0
     slots: int = 0
     unavailable: str = ""
     faults: int = 0
@@ -210,7 +201,4 @@ class Generator(Protocol):
         """Switches to the weights that `CURRENT` names. Raises `WeightsError`; then the old ones still serve."""
 
     def status(self) -> GeneratorStatus:
-        """Returns whether texts can be generated now."""
-
-    def statistics(self) -> WorkerStatistics:
-        """Returns counts since the start, and the current load."""
+        """Returns what it does now, and has done since the start."""

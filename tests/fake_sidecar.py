@@ -12,7 +12,7 @@ from pathlib import Path
 from generator.errors import Unavailable
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.process.server import serve
-from generator.types import Generation, GenerationRequest, GeneratorStatus, Timing, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, Timing
 from generator.weights.versions import load_weights
 
 
@@ -32,9 +32,8 @@ class FakeSidecar:
             raise Unavailable("the test wants it away")
         before, self._before = self._before, self._version
         manifest = load_weights(self._address / "weights", self._version).manifest
-        statistics = WorkerStatistics(0, 0, 0, 0, 3, 0, 1000.0)
-        status = GeneratorStatus(2, slots=48)
-        return Heartbeat(statistics, status, "" if self._version == before else manifest.to_json())
+        status = GeneratorStatus(running=3, characters_per_second=1000.0, threads=2, slots=48)
+        return Heartbeat(status, "" if self._version == before else manifest.to_json())
 
     @property
     def _version(self) -> str:

@@ -10,7 +10,7 @@ from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.parsing import Prompt, TakesNoArgument, TemperatureError
 from bot.core.reply import ECHO, Refused
 from bot.store.errors import StoreError
-from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError, WorkerStatistics
+from generator import GeneratorStatus, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.types import MAX_PROMPT, Surprisal
 from generator.weights.manifest import Manifest
@@ -125,7 +125,7 @@ def reloaded(before: str, now: str) -> str:
     return same if before == now else f"{now} serves now, in place of {before}."
 
 
-def statistics(figures: WorkerStatistics, version: str, *, waiting: int, refused: int) -> str:
+def statistics(figures: GeneratorStatus, version: str, *, waiting: int, refused: int) -> str:
     """For /stats. `waiting`, `refused`: texts that did not reach the generator."""
     return (
         f"weights: {version}\n"

@@ -136,12 +136,12 @@ class Status(Collector):
     def collect(self) -> Iterator[Metric]:
         """Yields what the parts count themselves, and their state."""
         generator, admission = self.commands.generator, self.commands.admission
-        counts, status, manifest = generator.statistics(), generator.status(), generator.weights.manifest
+        status, manifest = generator.status(), generator.weights.manifest
         for name, documentation, count in (
-            ("texts", "Texts generated.", counts.texts),
-            ("texts_refused", "Texts refused because there were too many.", counts.refused + admission.refused),
-            ("texts_failed", "Texts that failed.", counts.failed),
-            ("characters", "Characters processed, those of prompts included.", counts.characters),
+            ("texts", "Texts generated.", status.texts),
+            ("texts_refused", "Texts refused because there were too many.", status.refused + admission.refused),
+            ("texts_failed", "Texts that failed.", status.failed),
+            ("characters", "Characters processed, those of prompts included.", status.characters),
             ("generator_faults", "Worker processes that failed or hung.", status.faults),
             ("worker_restarts", "Restarts of the worker process after it ended.", status.restarts),
             ("log_lines_dropped", "Log lines dropped because standard error was not read.", dropped_lines()),
@@ -149,9 +149,9 @@ class Status(Collector):
             yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
         for name, documentation, value in (
             ("generator_threads", "Generator threads that work.", 0 if status.unavailable else status.threads),
-            ("queue_length", "Texts in the queue.", counts.queued + admission.waiting),
-            ("batch_size", "Texts in the running batch.", counts.running),
-            ("characters_per_second", "Speed of a full batch, a running mean.", counts.characters_per_second),
+            ("queue_length", "Texts in the queue.", status.queued + admission.waiting),
+            ("batch_size", "Texts in the running batch.", status.running),
+            ("characters_per_second", "Speed of a full batch, a running mean.", status.characters_per_second),
         ):
             yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, value)
         weights = {"version": manifest.version, "preset": manifest.preset, "corpus": manifest.corpus.name}

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Final
 
 from generator.errors import GeneratorError, WeightsError
-from generator.process.protocol import Heartbeat, Result, Work
+from generator.process.protocol import Result, Work
 from generator.process.worker import SchedulerBackend
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
+from generator.types import GeneratorStatus
 from generator.weights.manifest import MANIFEST, Manifest
 from generator.weights.versions import CURRENT, VERSION_NAME, current_version, locate
 
@@ -130,10 +131,10 @@ class Replica:
         """Returns what is shown of the weights that serve."""
         return self._description
 
-    async def status(self) -> tuple[str, Heartbeat]:
+    async def status(self) -> tuple[str, GeneratorStatus]:
         """Returns the version that serves, and what the replica does now."""
         scheduler = self._backend.scheduler
-        return scheduler.model.version, Heartbeat(scheduler.statistics(), scheduler.status())
+        return scheduler.model.version, scheduler.status()
 
     async def check_health(self) -> None:
         """Raises when a step has not ended since the last check: Serve replaces a replica that fails three in a row."""

@@ -11,7 +11,6 @@ import os
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,8 +23,7 @@ from generator.cluster.replica import CURVE
 from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 from generator.process import server
 from generator.process.protocol import Heartbeat, Result, Work
-from generator.serving.scheduler import MAX_BATCH_SIZE
-from generator.types import GeneratorStatus, WorkerStatistics
+from generator.types import GeneratorStatus
 
 REPLICA_SECONDS: Final = 1.0
 """How long each replica may take to say how it is."""
@@ -35,6 +33,8 @@ AWAY_SECONDS: Final = 10.0
 """After so long without an answer the pool is away: longer than Serve takes to replace its only replica."""
 RETRY_SECONDS: Final = 0.2
 """Before a text whose replica died is asked for again."""
+_SUMMED: Final = ("running", "queued", "characters_per_second", "threads", "slots")
+"""Of the replicas' states. The bot counts texts and failures itself."""
 _RETRY_AFTER: Final = 5.0
 """When a bot may ask again that Serve refused."""
 
@@ -97,11 +97,9 @@ class Sidecar:
         replicas = [task.result() for task in done if not task.exception()]
         if not replicas:
             raise Unavailable("no replica answers")
-        counts = [asdict(heartbeat.statistics) for _, heartbeat in replicas]
-        statistics = WorkerStatistics(**{name: sum(count[name] for count in counts) for name in counts[0]})
-        threads = sum(heartbeat.status.threads for _, heartbeat in replicas)
-        status = GeneratorStatus(threads, slots=len(replicas) * MAX_BATCH_SIZE)
-        return Heartbeat(statistics, status, await self._changed_manifest([version for version, _ in replicas]))
+        together = {name: sum(getattr(status, name) for _, status in replicas) for name in _SUMMED}
+        manifest = await self._changed_manifest([version for version, _ in replicas])
+        return Heartbeat(GeneratorStatus(**together), manifest)
 
     async def _changed_manifest(self, versions: Sequence[str]) -> str:
         if self._version in versions:

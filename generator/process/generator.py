@@ -21,7 +21,7 @@ from generator.backoff import Backoff
 from generator.errors import GeneratorError, Interrupted, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.protocol import Result, Work
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
 from generator.weights.versions import Weights, current_version
 
 RETIRE_SECONDS: Final = 60.0
@@ -106,12 +106,13 @@ class RemoteGenerator(ABC):
         return await self._latest.request(work)
 
     def status(self) -> GeneratorStatus:
-        """Says whether texts are generated now, and what went wrong since the start."""
-        unavailable, status = self._unavailable, GeneratorStatus(0)
-        if self._worker is not None and not self._worker.ended:
+        """Returns what the worker does now, and what was done and went wrong since the start."""
+        unavailable, status = self._unavailable, GeneratorStatus()
+        if self._worker is not None:
             status = replace(self._worker.heartbeat.status, process_id=self._worker.process_id)
         return replace(
             status,
+            **self._counts,
             threads=0 if unavailable else status.threads,
             unavailable=unavailable,
             faults=self._faults,
@@ -124,10 +125,6 @@ class RemoteGenerator(ABC):
         if self._worker is None or self._worker.ended:
             return f"the worker process is restarting: {self._last_fault}"
         return "the worker process makes no progress" if self._worker.missing >= _LATE_HEARTBEATS else ""
-
-    def statistics(self) -> WorkerStatistics:
-        """Counts since the start, and what the worker does now."""
-        return replace(self._latest.heartbeat.statistics, **self._counts)
 
     @contextlib.asynccontextmanager
     async def _serving(self, drain: float) -> AsyncIterator[None]:
@@ -249,11 +246,11 @@ class ProcessGenerator(RemoteGenerator):
                 raise kind(f"{self._folder / version}: {error}") from error
             return self.weights
 
-    def statistics(self) -> WorkerStatistics:
-        """Counts since the start, and what is generated now."""
-        in_flight = sum(len(worker.in_flight) for worker in self._running)
-        running = min(in_flight, self._latest.heartbeat.status.slots)
-        return replace(super().statistics(), running=running, queued=in_flight - running)
+    def status(self) -> GeneratorStatus:
+        """Returns what is generated now, and what was done and went wrong since the start."""
+        status, in_flight = super().status(), sum(len(worker.in_flight) for worker in self._running)
+        running = min(in_flight, status.slots)
+        return replace(status, running=running, queued=in_flight - running)
 
     async def _start_worker(self, version: str) -> WorkerClient:
         arguments = (os.fspath(self._folder), version, *self._numbers)

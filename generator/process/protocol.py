@@ -15,7 +15,7 @@ from typing import Any, Final
 import msgspec
 
 from generator.errors import GeneratorError, ModelError
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
 
 HEARTBEAT_SECONDS: Final = 1.0
 THE_WORKER: Final = 0
@@ -71,7 +71,6 @@ class Heartbeat(_Message, frozen=True):
     `manifest`: the `manifest.json` of the weights that serve, when it is another one than before.
     """
 
-    statistics: WorkerStatistics
     status: GeneratorStatus
     manifest: str = ""
 

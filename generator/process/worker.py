@@ -54,7 +54,7 @@ class SchedulerBackend:
         manifest, self._manifest = self._manifest, ""
         if self.scheduler.stalls():
             return None
-        return Heartbeat(self.scheduler.statistics(), self.scheduler.status(), manifest)
+        return Heartbeat(self.scheduler.status(), manifest)
 
 
 def _load(folder: str, version: str, threads: str, queue: str) -> SchedulerBackend:

@@ -10,7 +10,7 @@ from typing import Final
 
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
 from generator.weights.session import cores
 from generator.weights.versions import Weights
 
@@ -76,9 +76,5 @@ class ThreadedGenerator:
         return model.weights
 
     def status(self) -> GeneratorStatus:
-        """Returns how many threads work, and the last fault."""
+        """Returns what it does now, and has done since the start."""
         return self._scheduler.status()
-
-    def statistics(self) -> WorkerStatistics:
-        """Returns counts since the start, and the current load."""
-        return self._scheduler.statistics()

@@ -22,7 +22,7 @@ import numpy as np
 from generator.errors import InvalidRequest, Overloaded, ShuttingDown
 from generator.serving.batch import Batch, Job, Outcome
 from generator.serving.model import Model
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal, WorkerStatistics
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
 
 MAX_BATCH_SIZE: Final = 24
 """Texts that run at once. Measured on 2 cores with the preset `lstm`: a row in 24 costs a third of what it costs alone;
@@ -173,10 +173,10 @@ class Scheduler:
         with self._changed:
             self._model = model
 
-    def statistics(self) -> WorkerStatistics:
+    def status(self) -> GeneratorStatus:
         """Returns counts since the start, and the current load."""
         with self._changed:
-            return WorkerStatistics(
+            return GeneratorStatus(
                 texts=self._texts,
                 characters=sum(worker.characters for worker in self._workers),
                 refused=self._refused,
@@ -184,11 +184,9 @@ class Scheduler:
                 running=self._running,
                 queued=sum(not job.done for job in self._waiting),
                 characters_per_second=self._speed,
+                threads=len(self._threads),
+                slots=MAX_BATCH_SIZE,
             )
-
-    def status(self) -> GeneratorStatus:
-        """Returns how many threads work, and how many texts they run at once."""
-        return GeneratorStatus(threads=len(self._threads), slots=MAX_BATCH_SIZE)
 
     def stalls(self) -> bool:
         """Whether a busy thread has fed no character since the last call: a step hangs."""

@@ -202,7 +202,7 @@ async def test_a_ladder_is_written_in_one_batch(generator: ThreadedGenerator, st
     ladder = asyncio.create_task(say(commands, "/ladder"))
     most = 0
     while not ladder.done():
-        most = max(most, generator.statistics().running)
+        most = max(most, generator.status().running)
         await asyncio.sleep(0.001)
     assert most == 5
 
@@ -354,7 +354,7 @@ async def test_forgetme_asks_first_whatever_is_typed_behind_it(commands: Command
 async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGenerator, store: Store) -> None:
     commands = Commands(generator, store, BotSection(length=2000))
     text = asyncio.create_task(say(commands, "/nietzsche", chat="elsewhere"))
-    while not generator.statistics().running:
+    while not generator.status().running:
         await asyncio.sleep(0.001)
     forgotten = await forget(commands)
     assert "2 rows" in forgotten.text
@@ -543,15 +543,15 @@ async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(
 ) -> None:
     commands = Commands(generator, store, BotSection(length=4000))
     text = asyncio.create_task(say(commands, "/ladder"))
-    while not generator.statistics().running:
+    while not generator.status().running:
         await asyncio.sleep(0.001)
     text.cancel()
     with pytest.raises(asyncio.CancelledError):
         await text
     assert "no temperature of your own" in (await say(commands, "/temperature")).text
-    while generator.statistics().running:
+    while generator.status().running:
         await asyncio.sleep(0.001)
-    assert generator.statistics().texts == 0
+    assert generator.status().texts == 0
     assert await store.conversation("discord", "here", "ada") is None
 
 

@@ -231,7 +231,7 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
     def refuse(*_: Any) -> None:
         raise AssertionError("the generator was asked")
 
-    for method in ("generate", "reload", "statistics", "score"):
+    for method in ("generate", "reload", "status", "score"):
         monkeypatch.setattr(generator, method, refuse)
     commands = Commands(generator, Untouched(), BotSection(operators=("telegram:1", "discord:1")))
     said = [

@@ -46,7 +46,7 @@ class Context:
             self.settings.queue,
             self.settings.cooldown,
             typical=self.settings.length * OVERSHOOT,
-            speed=lambda: self.generator.statistics().characters_per_second,
+            speed=lambda: self.generator.status().characters_per_second,
         )
 
     def is_operator(self, where: Where) -> bool:

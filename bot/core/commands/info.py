@@ -95,7 +95,7 @@ async def stats(context: Context, _ask: Ask, _where: Where) -> Reply:
     admission, generator = context.admission, context.generator
     return Reply(
         messages.statistics(
-            generator.statistics(),
+            generator.status(),
             generator.weights.manifest.version,
             waiting=admission.waiting,
             refused=admission.refused,

@@ -113,11 +113,11 @@ async def same_as_local(pool: Pool, folder: Path, version: str | None = None) ->
 
 async def leaving_frees_the_rows(pool: Pool, tasks: list[asyncio.Task[Generation]]) -> None:
     """Whoever waits changes their mind: the rows are free long before the texts would have been written."""
-    await until(lambda: pool.statistics().running > 0)
+    await until(lambda: pool.status().running > 0)
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await until(lambda: not pool.statistics().running, 10.0)
+    await until(lambda: not pool.status().running, 10.0)
     assert await pool.generate(requests(1)[0])
 
 
@@ -192,7 +192,7 @@ async def test_a_text_is_the_same_as_from_the_local_worker(pool: Pool, folder: P
     await same_as_local(pool, folder)
     assert pool.weights.manifest.version == "tiny-1"
     assert pool.status().threads == 2
-    assert pool.statistics().texts == 7
+    assert pool.status().texts == 7
 
 
 @needs_ray
@@ -311,7 +311,7 @@ async def test_fifty_chats_of_three_bots_are_all_answered_when_a_replica_is_kill
 async def test_a_replica_that_hangs_costs_its_own_texts_alone_and_is_replaced(running: Cluster, pool: Pool) -> None:
     async with Pool.open("auto", request_seconds=10.0) as impatient:
         tasks = [asyncio.create_task(impatient.generate(request)) for request in requests(50, 4000)]
-        await until(lambda: pool.statistics().running > 10)
+        await until(lambda: pool.status().running > 10)
         hanging = running.replicas()[0]
         os.kill(hanging, signal.SIGSTOP)
         try:

@@ -60,7 +60,7 @@ async def test_a_pool_says_what_it_serves_and_how_much_at_once(pool: Pool, folde
     assert (pool.weights.folder / "curve.png").is_file()
     assert pool.weights.beside("history.csv") is None
     assert (pool.status().threads, pool.status().slots) == (2, 48)
-    assert pool.statistics().running == 3
+    assert pool.status().running == 3
     (folder / "version").write_text("tiny-2")
     await until(lambda: pool.weights.manifest.version == "tiny-2")
     assert (await pool.generate(GenerationRequest(10, 1))).version == "tiny-2"
@@ -76,7 +76,7 @@ async def test_a_pool_that_is_away_is_unavailable_until_it_is_back(
         await pool.generate(GenerationRequest(10, 1))
     with pytest.raises(WeightsError, match="the pool is away"):
         await pool.reload()
-    assert pool.statistics().failed == pool.status().faults == 1
+    assert pool.status().failed == pool.status().faults == 1
     assert caplog.text.count("worker.ended reason=the test wants it away") == 1
     (folder / "away").unlink()
     await until(lambda: not pool.status().unavailable)

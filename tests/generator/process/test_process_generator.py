@@ -81,9 +81,9 @@ async def until(condition: Callable[[], bool]) -> None:
 @asynccontextmanager
 async def in_flight(generator: ProcessGenerator, request: GenerationRequest = LONG) -> AsyncIterator[asyncio.Task]:
     """A text that is being generated when the block begins."""
-    before = generator.statistics().running
+    before = generator.status().running
     task = asyncio.create_task(generator.generate(request))
-    await until(lambda: generator.statistics().running > before)
+    await until(lambda: generator.status().running > before)
     yield task
     await asyncio.gather(task, return_exceptions=True)
 
@@ -99,7 +99,7 @@ async def test_results_are_those_of_the_threads_in_this_process(generator: Proce
         written = ScoringRequest("Abc", last.text, 5)
         assert await generator.score(written) == await local.score(written)
     assert generator.weights.manifest.version == "tiny-1"
-    assert generator.statistics().texts == 41
+    assert generator.status().texts == 41
 
 
 async def test_errors_keep_their_types(tiny_folder: Path) -> None:
@@ -109,7 +109,7 @@ async def test_errors_keep_their_types(tiny_folder: Path) -> None:
         tasks = [asyncio.create_task(generator.generate(LONG)) for _ in range(60)]
         results = await asyncio.gather(*tasks, return_exceptions=True)
         refusals = [result for result in results if isinstance(result, Overloaded)]
-        assert len(refusals) == generator.statistics().refused > 0
+        assert len(refusals) == generator.status().refused > 0
         assert all(refusal.retry_after >= 1 for refusal in refusals)
     with pytest.raises(ShuttingDown):
         await generator.generate(LONG)
@@ -118,11 +118,11 @@ async def test_errors_keep_their_types(tiny_folder: Path) -> None:
 async def test_a_cancelled_request_frees_its_slot(tiny_folder: Path) -> None:
     async with ProcessGenerator.open(tiny_folder, threads=1, queue=0) as generator:
         tasks = [asyncio.create_task(generator.generate(LONG)) for _ in range(24)]
-        await until(lambda: generator.statistics().running == 24)
+        await until(lambda: generator.status().running == 24)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        assert generator.statistics().running == 0
+        assert generator.status().running == 0
         while True:  # at the next character
             with contextlib.suppress(Overloaded):
                 assert await generator.generate(GenerationRequest(10, 1))
@@ -176,7 +176,7 @@ async def test_a_crash_fails_what_is_in_flight_and_a_new_worker_starts(
     assert await generator.generate(GenerationRequest(10, 2))  # it waits for the new one
     status = generator.status()
     assert (status.unavailable, status.faults, status.restarts, status.threads) == ("", 1, 1, 1)
-    counts = generator.statistics()
+    counts = generator.status()
     assert (counts.texts, counts.failed) == (2, 1)
     assert caplog.text.count("worker.ended") == 1
 
@@ -291,12 +291,12 @@ async def test_the_worker_ends_when_its_parent_does(parent: subprocess.Popen[str
 async def test_closing_finishes_texts_and_kills_a_worker_that_hangs(tiny_folder: Path) -> None:
     async with ProcessGenerator.open(tiny_folder, threads=1) as generator:
         running = asyncio.create_task(generator.generate(LONG))
-        await until(lambda: generator.statistics().running == 1)
+        await until(lambda: generator.status().running == 1)
     assert (await running).seed == LONG.seed
     async with ProcessGenerator.open(tiny_folder, threads=1, drain=0.1) as generator:
         worker = process_of(generator)
         running = asyncio.create_task(generator.generate(LONG))
-        await until(lambda: generator.statistics().running == 1)
+        await until(lambda: generator.status().running == 1)
         os.kill(worker, signal.SIGSTOP)
     assert has_ended(worker)
     with pytest.raises(ShuttingDown):

@@ -122,26 +122,26 @@ async def test_a_text_of_other_weights_has_no_bits_where_they_lack_a_character(
 
 async def test_weighing_is_admitted_and_counted_as_work_but_is_no_text(tiny_folder: Path) -> None:
     async with ThreadedGenerator.open(tiny_folder, threads=1, queue=0) as generator:
-        before = generator.statistics()
+        before = generator.status()
         written = ScoringRequest("", "a" * 2000, 1)
         tasks = [asyncio.create_task(generator.score(written)) for _ in range(MAX_BATCH_SIZE + 8)]
         done = await asyncio.gather(*tasks, return_exceptions=True)
         assert any(isinstance(result, Overloaded) for result in done)
         assert sum(isinstance(result, Surprisal) for result in done) >= MAX_BATCH_SIZE
-        after = generator.statistics()
+        after = generator.status()
         assert (after.texts, after.failed) == (before.texts, before.failed)
         assert after.characters - before.characters >= MAX_BATCH_SIZE * 2000
 
 
 async def test_a_cancelled_weighing_leaves_its_place(generator: ThreadedGenerator) -> None:
     task = asyncio.create_task(generator.score(ScoringRequest("", "a" * MAX_SCORED_TEXT, 1)))
-    while not generator.statistics().running:
+    while not generator.status().running:
         await asyncio.sleep(0.001)
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert (await generator.generate(GenerationRequest(20, 1))).text
-    assert generator.statistics().running == 0
+    assert generator.status().running == 0
 
 
 def test_logits_that_are_no_distribution_are_a_fault(shipped: Model) -> None:

@@ -43,7 +43,7 @@ async def test_a_text_is_written_with_the_current_weights(tiny_folder: Path) -> 
         assert generator.weights.manifest.version == "tiny-1"
         generation = await generator.generate(GenerationRequest(100, seed=1))
         assert generation.version == "tiny-1"
-        assert generator.statistics().texts == 1
+        assert generator.status().texts == 1
         with pytest.raises(InvalidRequest):
             await generator.generate(GenerationRequest(10, seed=1, prompt="é"))
 
@@ -118,7 +118,7 @@ async def test_a_text_that_is_given_up_after_a_while_frees_the_place(tiny_folder
                 await generator.generate(GenerationRequest(LONG, seed=1))
         network.release()
         assert await generator.generate(GenerationRequest(10, seed=2))
-        assert generator.statistics().running == 0
+        assert generator.status().running == 0
     finally:
         network.release()
         await asyncio.to_thread(worker.close, 0)

@@ -459,7 +459,7 @@ def test_characters_are_counted_with_those_of_the_prompt(one: Model) -> None:
     prompt = "a" * 100
     with working(one) as worker:
         text = write(worker, GenerationRequest(1, seed=1, prompt=prompt))[0].text
-        statistics = worker.statistics()
+        statistics = worker.status()
     assert statistics.texts == 1
     assert statistics.characters >= len(prompt) + len(text)
     assert statistics.characters_per_second > 0
@@ -484,7 +484,7 @@ def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Mod
     with working(with_network(one, Faltering(one.network))) as worker:
         began = time.monotonic()
         write(worker, *(GenerationRequest(600, seed) for seed in range(FULL_ENOUGH)))
-        elapsed, statistics = time.monotonic() - began, worker.statistics()
+        elapsed, statistics = time.monotonic() - began, worker.status()
     assert statistics.characters_per_second < 2 * statistics.characters / elapsed
 
 
@@ -492,9 +492,9 @@ def test_the_speed_of_a_full_batch_is_not_that_of_one_text(one: Model) -> None:
     """A lone text takes a third of the time of a batch: if it counted, a crowd after it would be refused."""
     with working(one) as worker:
         write(worker, *(GenerationRequest(100, seed) for seed in range(FULL_ENOUGH)))
-        before = worker.statistics().characters_per_second
+        before = worker.status().characters_per_second
         write(worker, GenerationRequest(400, seed=1))
-        assert worker.statistics().characters_per_second == before
+        assert worker.status().characters_per_second == before
 
 
 def test_a_kept_state_goes_on_in_another_process(one: Model, folder: Path, tmp_path: Path) -> None:
@@ -728,12 +728,12 @@ def test_when_the_queue_is_full_the_next_is_refused_with_a_time_to_wait_before_a
             with pytest.raises(Overloaded) as caught:
                 worker.submit(GenerationRequest(10, seed=99))
             assert caught.value.retry_after > 0
-        statistics = worker.statistics()
+        statistics = worker.status()
         assert statistics.refused == 3
         assert statistics.running + statistics.queued == MAX_BATCH_SIZE + 2
         network.release()
         assert not wait(admitted, PATIENCE).not_done
-        assert worker.statistics().texts == MAX_BATCH_SIZE + 2
+        assert worker.status().texts == MAX_BATCH_SIZE + 2
         assert write(worker, GenerationRequest(10, seed=99))
 
 
@@ -799,7 +799,7 @@ def test_cancelling_everything_leaves_a_worker_that_works(one: Model) -> None:
         assert all(future.cancel() for future in futures)
         network.release()
         assert write(worker, GenerationRequest(20, seed=1)) == alone(one, GenerationRequest(20, seed=1))
-        statistics = worker.statistics()
+        statistics = worker.status()
         assert (statistics.running, statistics.queued) == (0, 0)
 
 
@@ -807,7 +807,7 @@ def test_a_prompt_with_a_character_that_the_network_does_not_know_is_refused_and
     with working(one) as worker:
         with pytest.raises(InvalidRequest, match=NOT_IN_TINY):
             worker.submit(GenerationRequest(10, seed=1, prompt=f"caf{NOT_IN_TINY}"))
-        assert worker.statistics().characters == 0
+        assert worker.status().characters == 0
 
 
 # ---- when something goes wrong --------------------------------------------------------------------------------------
@@ -864,7 +864,7 @@ def test_a_text_that_the_network_cannot_write_fails_alone(
         assert [future.result(PATIENCE) for future in healthy] == expected
         assert [type(error_of(future)) for future in doomed] == [ModelError] * len(doomed)
         assert write(worker, HEALTHY[0]) == expected[:1]
-        statistics = worker.statistics()
+        statistics = worker.status()
     assert (statistics.failed, statistics.running, statistics.queued) == (len(DOOMED), 0, 0)
 
 
@@ -880,7 +880,7 @@ def test_a_defect_ends_texts_with_an_error_and_later_ones_are_written(
         assert [type(error_of(future)) for future in doomed] == [ModelError] * len(doomed)
         assert {type(error_of(future)) for future in healthy} <= {ModelError, type(None)}
         assert write(worker, HEALTHY[0]) == alone(model, HEALTHY[0])
-        statistics = worker.statistics()
+        statistics = worker.status()
     assert (statistics.running, statistics.queued) == (0, 0)
 
 
