@@ -35,14 +35,21 @@ async def chat(_: argparse.Namespace, config: Config) -> None:
       echo '/nietzsche 0.7 The philosopher' | {prog} chat
     """
     from bot.core.commands import Commands  # noqa: PLC0415
-    from bot.platforms.terminal.chat import chat  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
         open_generator(config.generator) as generator,
     ):
-        await chat(Commands(generator, store, config.bot), config.folder)
+        commands = Commands(generator, store, config.bot)
+        if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+            from bot.platforms.terminal import prompt  # noqa: PLC0415
+
+            await prompt.talk(commands, config.folder / "history")
+        elif sys.stdin is not None:  # which is None if the process was started with it closed
+            from bot.platforms.terminal import pipe  # noqa: PLC0415
+
+            await pipe.talk(commands, pipe.lines_of(sys.stdin.fileno()), sys.stdout)
 
 
 async def generate(options: argparse.Namespace, config: Config) -> None:
