@@ -46,10 +46,10 @@ things to do."""
 
 
 class Operators:
-    """The operators of the configuration, who are chosen once the people exist."""
+    """The operators of the configuration, who are chosen once the people exist, and one from the start."""
 
     def __init__(self) -> None:
-        self.names: set[str] = set()
+        self.names = {"discord:1"}
 
     def __contains__(self, name: object) -> bool:
         return name in self.names
@@ -165,11 +165,11 @@ async def core_on(folder: Path, database: Path, **settings: Any) -> AsyncIterato
 
 
 @asynccontextmanager
-async def world(folder: Path, *, shards: int = 1, for_operators: bool = True, **settings: Any) -> AsyncIterator[World]:
+async def world(folder: Path, *, shards: int = 1, **settings: Any) -> AsyncIterator[World]:
     """Everything, started. `settings` of `[bot]`."""
     operators = Operators()
-    async with core_on(folder, folder / "bot.sqlite3", operators=operators, **settings) as (core, store):
-        client = Client(core, store, DiscordSection(), for_operators=for_operators)
+    async with core_on(folder, folder / "bot.sqlite3", **{"operators": operators} | settings) as (core, store):
+        client = Client(core, DiscordSection())
         # `simcord.run` sets a context variable, and a fixture is torn down in another context than it was set up in.
         env = simcord.Env(client, shard_count=shards, settle_timeout=PATIENCE)
         await env.start()
@@ -249,7 +249,7 @@ async def ask_as_installed(here: World, owners: dict[str, str], command: str = "
 def platform(server: DiscordServer, core: tuple[Core, Any], *, token: str = TOKEN, gateway: bool = True) -> Discord:
     """The platform on a loopback Discord."""
     gateway_url = server.gateway_url if gateway else ""
-    return Discord(DiscordSection(token=Secret(token), api_url=server.url, gateway_url=gateway_url), *core)
+    return Discord(DiscordSection(token=Secret(token), api_url=server.url, gateway_url=gateway_url), core[0])
 
 
 @asynccontextmanager

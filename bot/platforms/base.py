@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
+
+MAX_RECENT: Final = 1024
+"""Events that an adapter remembers, in memory alone, since a platform repeats one that seemed lost to it.
+A batch of Telegram's has at most 100 updates, and Discord repeats what a lost connection has cut off."""
 
 
 class BadToken(Exception):

@@ -23,13 +23,17 @@ def utf16_length(text: str) -> int:
     return len(text) + sum(character > "\uffff" for character in text)
 
 
-def split(text: str, limit: int) -> list[str]:
-    """Splits `text` into stripped pieces of at most `limit` UTF-16 units; at least one, none empty."""
+def split(text: str, limit: int, first: Callable[[str], str] = str, further: Callable[[str], str] = str) -> list[str]:
+    """Splits `text` into stripped pieces of at most `limit` UTF-16 units; at least one, none empty.
+
+    `first` and `further` render them, as `render` of `first_piece` does.
+    """
     pieces: list[str] = []
-    rest = text.strip()
+    rest, render = text.strip(), first
     while rest:
-        pieces.append(first_piece(rest, limit))
-        rest = rest[len(pieces[-1]) :].lstrip()
+        piece = first_piece(rest, limit, render)
+        pieces.append(render(piece))
+        rest, render = rest[len(piece) :].lstrip(), further
     return pieces or [EMPTY]
 
 

@@ -7,7 +7,7 @@ import gc
 import logging
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bot.config.loader import ConfigError
 from bot.config.schema import Config, platform_problems
@@ -23,37 +23,29 @@ from bot.store.store import Store
 from generator.backoff import Backoff
 from generator.process.generator import ProcessGenerator
 
-if TYPE_CHECKING:
-    from bot.platforms.discord.platform import Discord
-
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
 CLOSE_SECONDS: Final = 12.0
 """How long everything may take to close after that, the generator's own drain included. The unit's `TimeoutStopSec` is
 longer than both together."""
 BACKOFF: Final = Backoff()
-Platforms = Callable[[Config, Commands, Store], Sequence[Platform]]
+Platforms = Callable[[Config, Commands], Sequence[Platform]]
 log = logging.getLogger(__name__)
 
 
-def platforms_of(config: Config, commands: Commands, store: Store) -> list[Platform]:
+def platforms_of(config: Config, commands: Commands) -> list[Platform]:
     """Returns an adapter for each platform that has a token."""
     # A platform's library takes half a second to import, and tens of megabytes.
     platforms: list[Platform] = []
     if config.discord.token:
-        platforms.append(_discord(config, commands, store))
+        from bot.platforms.discord.platform import Discord  # noqa: PLC0415
+
+        platforms.append(Discord(config.discord, commands))
     if config.telegram.token:
         from bot.platforms.telegram.platform import Telegram  # noqa: PLC0415
 
         platforms.append(Telegram(config.telegram, commands))
     return platforms
-
-
-def _discord(config: Config, commands: Commands, store: Store) -> Discord:
-    from bot.platforms.discord.platform import Discord  # noqa: PLC0415
-
-    operated = any(operator.startswith(f"{Discord.name}:") for operator in config.bot.operators)
-    return Discord(config.discord, commands, store, operated=operated)
 
 
 async def run(config: Config, platforms: Platforms = platforms_of, *, end_within: float | None = None) -> None:
@@ -80,7 +72,7 @@ async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Eve
     ):
         reloading = Reloading(generator, metrics.reloaded)
         commands = Commands(generator, store, config.bot, observer=metrics, reload=lambda: reloading.reload("/reload"))
-        supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands, store)]
+        supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands)]
         metrics.registry.register(status := Status(commands, supervised, reloading))
         async with (
             monitoring.serving(config.http, status, metrics, redact) as address,
@@ -135,11 +127,12 @@ async def sync(config: Config) -> None:
 
     Raises `CommandSyncError`, `ConfigError` when Discord refuses the token, or the errors of `Store.open`.
     """
+    from bot.platforms.discord.platform import Discord  # noqa: PLC0415
+
     async with Store.open(config.database) as store:
         generator = ProcessGenerator(*config.generator.location, threads=1, queue=0)  # never opened
-        discord = _discord(config, Commands(generator, store, config.bot), store)
         try:
-            await discord.sync()
+            await Discord(config.discord, Commands(generator, store, config.bot)).sync()
         except BadToken as error:
             raise ConfigError([str(error)]) from error
     log.info("discord.commands_synced")

@@ -28,7 +28,6 @@ from bot.platforms.base import Platform
 from bot.service import app, supervisor
 from bot.service.supervisor import ALIVE, PERIOD_SECONDS, READY, STOPPING, heartbeat, notify
 from bot.store.errors import StoreError
-from bot.store.store import Store
 from generator import WeightsError
 from generator.backoff import Backoff
 from generator.serving.generator import DRAIN_SECONDS as GENERATOR_DRAIN_SECONDS
@@ -100,7 +99,7 @@ class Platforms:
     def __init__(self, *platforms: ScriptedPlatform) -> None:
         self.platforms = platforms
 
-    def __call__(self, _config: Config, commands: Commands, _store: Store) -> Sequence[Platform]:
+    def __call__(self, _config: Config, commands: Commands) -> Sequence[Platform]:
         for platform in self.platforms:
             platform.commands = commands
         return self.platforms

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-import time
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Final
 
@@ -19,28 +19,24 @@ from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, is_private, parse
 from bot.core.reply import Reply
-from bot.platforms.dedup import RecentKeys
+from bot.platforms.base import MAX_RECENT
 from bot.platforms.discord.render import PREFIX
 from bot.platforms.discord.responder import InteractionResponder, MentionResponder, Responder, respond
-from bot.platforms.discord.slash_commands import CommandTree, Interaction
+from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of
 from bot.store.errors import StoreError
-from bot.store.store import Store
 
-PLATFORM: Final = "discord"
 CLOSE_SECONDS: Final = 2.0
 """How long a gateway may take to confirm that a connection closes; discord.py would wait for half a minute."""
 SESSION_SECONDS: Final = 90.0
 """How long a gateway may take to accept a connection, and again to acknowledge a session. More than 86.4, since Discord
 allows 1,000 new sessions a day (https://discord.com/developers/docs/events/gateway#session-start-limit-object)."""
-SUGGESTION_SECONDS: Final = 30.0
-"""How long suggestions are kept at most, since Discord asks for them at every key."""
 log = logging.getLogger(__name__)
 
 
 class Client(discord.AutoShardedClient):
-    """One connection from log-in to close; the next one needs a new client. `for_operators`: see `CommandTree`."""
+    """One connection from log-in to close; the next one needs a new client."""
 
-    def __init__(self, core: Commands, store: Store, settings: DiscordSection, *, for_operators: bool) -> None:
+    def __init__(self, core: Commands, settings: DiscordSection) -> None:
         super().__init__(
             shard_ids=list(settings.shard_ids) or None,  # type: ignore[arg-type] # None is its default
             shard_count=settings.shard_count or None,
@@ -52,18 +48,15 @@ class Client(discord.AutoShardedClient):
         if settings.gateway_url:
             self._use_gateway(yarl.URL(settings.gateway_url))
         self._core = core
-        self._store = store
         self._replying: set[asyncio.Task[Any]] = set()
         self._pending: dict[int, asyncio.TimerHandle] = {}  # shards whose session Discord has not acknowledged yet
-        self._events = RecentKeys()
-        self._suggestions: dict[int, dict[float, str]] = {}  # by user
-        self._suggestions_expire = 0.0
-        self.tree = CommandTree(self, self._handle, self._suggest, for_operators=for_operators)
+        self._events: deque[int] = deque(maxlen=MAX_RECENT)
+        self.tree = CommandTree(self, core, self._handle)
 
     async def setup_hook(self) -> None:
         """Registers commands that changed, after the log-in. If that fails, the bot serves with the old ones."""
         try:
-            await self.tree.register(self._store)
+            await self.tree.register()
         except (discord.DiscordException, StoreError) as error:
             log.error("discord.sync_failed reason=%s", " ".join(str(error).split()))
 
@@ -80,7 +73,7 @@ class Client(discord.AutoShardedClient):
             data = custom_id.removeprefix(PREFIX)
             button = decode(data)
             responder = InteractionResponder(interaction, private=button is None or is_private(button.ask))
-            await self._respond(interaction.id, responder, self._core.press(data, _where(interaction)))
+            await self._respond(interaction.id, responder, self._core.press(data, where_of(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
         """Answers a message that begins with a mention of the bot. Without a privileged intent others have no text."""
@@ -98,29 +91,19 @@ class Client(discord.AutoShardedClient):
         await self._respond(message.id, responder, self._core.handle(ask, where))
 
     async def _handle(self, interaction: Interaction, ask: Ask) -> None:
-        self._suggestions.pop(interaction.user.id, None)
+        self.tree.suggestions.pop(interaction.user.id, None)
         responder = InteractionResponder(interaction, private=is_private(ask))
-        await self._respond(interaction.id, responder, self._core.handle(ask, _where(interaction)))
+        await self._respond(interaction.id, responder, self._core.handle(ask, where_of(interaction)))
 
     async def _respond(self, event: int, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
-        task = asyncio.current_task()  # which discord.py made for the event
-        if task is None or not self._events.add(event):  # a resumed session may repeat an event
+        if event in self._events:  # a resumed session may repeat an event
             work.close()
             return
-        self._replying.add(task)
-        try:
-            await respond(responder, work, lambda: self._core.undelivered(PLATFORM))
-        finally:
-            self._replying.discard(task)
-
-    async def _suggest(self, interaction: Interaction) -> dict[float, str]:
-        user, now = interaction.user.id, time.monotonic()
-        if now >= self._suggestions_expire:
-            self._suggestions.clear()
-            self._suggestions_expire = now + SUGGESTION_SECONDS
-        if user not in self._suggestions:
-            self._suggestions[user] = await self._core.suggest(_where(interaction))
-        return self._suggestions[user]
+        self._events.append(event)
+        replying = asyncio.create_task(respond(responder, work, lambda: self._core.undelivered(PLATFORM)))
+        self._replying.add(replying)
+        replying.add_done_callback(self._replying.discard)
+        await replying
 
     @property
     def connected(self) -> bool:
@@ -180,9 +163,3 @@ class Client(discord.AutoShardedClient):
         if not done:
             await self.http.close()
         await closing
-
-
-def _where(interaction: Interaction) -> Where:
-    """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
-    user = str(interaction.user.id)
-    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))

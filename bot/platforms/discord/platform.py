@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable
 from functools import partial
 from typing import Final
 
@@ -16,8 +15,8 @@ from bot.config.schema import DiscordSection
 from bot.core.commands import Commands
 from bot.logs import format_error
 from bot.platforms.base import BadToken, CommandSyncError
-from bot.platforms.discord.client import PLATFORM, Client
-from bot.store.store import Store
+from bot.platforms.discord.client import Client
+from bot.platforms.discord.slash_commands import PLATFORM
 
 _AUTHENTICATION_FAILED: Final = 4004
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
@@ -25,19 +24,17 @@ _REFUSED: Final = "Discord refuses the token; take a new one from the page “Bo
 
 
 class Discord:
-    """The platform. `operated`: whether the bot has operators on Discord; if not, their commands are not registered.
+    """The platform. Each call of `serve` makes a new client, so it can be called again after any failure.
 
-    Each call of `serve` makes a new client, so it can be called again after any failure. discord.py keeps the address
-    of its REST requests in a class, so `api_url` holds for the whole process.
+    discord.py keeps the address of its REST requests in a class, so `api_url` holds for the whole process.
     """
 
     name = PLATFORM
     problem = ""
 
-    def __init__(self, settings: DiscordSection, commands: Commands, store: Store, *, operated: bool = True) -> None:
+    def __init__(self, settings: DiscordSection, commands: Commands) -> None:
         self._token = settings.token.reveal()
-        self._new_client: Callable[[], Client] = partial(Client, commands, store, settings, for_operators=operated)
-        self._store = store
+        self._new_client = partial(Client, commands, settings)
         self._client: Client | None = None
         if settings.api_url:
             Route.BASE = rest_url(settings.api_url)
@@ -56,20 +53,18 @@ class Discord:
             # which ends because the client is closed.
             running = asyncio.create_task(client.start(self._token), name=PLATFORM)
             try:
-                await asyncio.wait({running})
-            finally:
-                self._client = None
-                await client.close()
-                running.cancel()
-                await asyncio.gather(running, return_exceptions=True)
-            try:
-                await running
+                await asyncio.shield(running)
             except discord.LoginFailure:
                 raise BadToken(_REFUSED) from None
             except discord.ConnectionClosed as error:
                 if error.code == _AUTHENTICATION_FAILED:
                     raise BadToken(_REFUSED) from None
                 raise
+            finally:
+                self._client = None
+                await client.close()
+                running.cancel()
+                await asyncio.gather(running, return_exceptions=True)
         raise ConnectionError("Discord ended the connection")
 
     async def drain(self) -> None:
@@ -78,14 +73,11 @@ class Discord:
             await self._client.drain()
 
     async def sync(self) -> None:
-        """Registers the commands, whether they changed or not, without serving.
-
-        Raises `BadToken`, `CommandSyncError` or `StoreError`.
-        """
+        """Registers the commands, also unchanged ones. Raises `BadToken`, `CommandSyncError` or `StoreError`."""
         try:
             async with self._new_client() as client:
                 await client.login(self._token)
-                await client.tree.register(self._store, force=True)
+                await client.tree.register(force=True)
         except discord.LoginFailure:
             raise BadToken(_REFUSED) from None
         except (discord.DiscordException, OSError) as error:

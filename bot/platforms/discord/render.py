@@ -20,8 +20,8 @@ from typing import Any, Final
 import discord
 
 from bot.core import messages
-from bot.core.reply import Action, Kind, Reply, with_echoes
-from bot.platforms.text import EMPTY, first_piece, utf16_length
+from bot.core.reply import Action, Kind, Picture, Reply, with_echoes
+from bot.platforms.text import split, utf16_length
 
 MAX_MESSAGE: Final = 2000
 """Characters in a message (https://discord.com/developers/docs/resources/message#create-message), counted here in
@@ -40,11 +40,11 @@ _MARKUP: Final = re.compile(r"[\\*_~`|<>@\[:/]|(?<!\S)[#-]|(?<=\d)\.(?!\S)")
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message to send. `file`: its name, its content and its description."""
+    """A message to send. `file`: the picture, or the whole text."""
 
     content: str
     actions: tuple[Action, ...] = ()
-    file: tuple[str, bytes, str] | None = None
+    file: Picture | None = None
 
     def arguments(self, files: str = "files") -> dict[str, Any]:
         """Returns discord.py's arguments, new ones for each attempt to send the message: a file is read only once."""
@@ -52,20 +52,18 @@ class Message:
         if self.actions:
             arguments["view"] = _buttons(self.actions)
         if self.file is not None:
-            name, content, description = self.file
-            arguments[files] = [discord.File(io.BytesIO(content), name, description=description)]
+            content = io.BytesIO(self.file.content)
+            arguments[files] = [discord.File(content, self.file.name, description=self.file.description)]
         return arguments
 
 
 def messages_of(reply: Reply, *, with_notice: bool) -> list[Message]:
     """Returns the messages in order. The last has the buttons, and the picture or what `MAX_MESSAGES` cannot hold."""
     texts = contents(reply, with_notice=with_notice)
-    file = None
+    file = reply.picture
     if len(texts) > MAX_MESSAGES:
         texts[MAX_MESSAGES - 1 :] = [messages.WHOLE_TEXT_IN_FILE]
-        file = ("text.txt", reply.text.encode(), "")
-    elif (picture := reply.picture) is not None:
-        file = (picture.name, picture.content, picture.description)
+        file = Picture(reply.text.encode(), "text.txt", "")
     *before, last = texts
     return [*map(Message, before), Message(last, reply.actions, file)]
 
@@ -109,14 +107,7 @@ def escaped(text: str) -> str:
 
 def _pieces(text: str, prompt: str = "", prefix: str = "") -> list[str]:
     """Returns a text in pieces that fit into a message. The first begins with `prefix`, and has the prompt in bold."""
-    pieces: list[str] = []
-    rest = text.strip()
-    while rest:
-        render = partial(_marked, bold=len(prompt), prefix=prefix)
-        piece = first_piece(rest, MAX_MESSAGE, render)
-        pieces.append(render(piece))
-        rest, prompt, prefix = rest[len(piece) :].lstrip(), "", ""
-    return pieces or [EMPTY]
+    return split(text, MAX_MESSAGE, partial(_marked, bold=len(prompt), prefix=prefix), escaped)
 
 
 def _marked(piece: str, bold: int, prefix: str) -> str:

@@ -32,10 +32,7 @@ log = logging.getLogger(__name__)
 
 
 async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
-    """Makes an idempotent request, again when the network fails.
-
-    If the attempt at an initial response seemed lost but was not, Discord refuses the next one.
-    """
+    """Makes an idempotent request, again when the network fails."""
     for pause in (*RETRY_PAUSES, None):
         try:
             await request()
@@ -46,7 +43,7 @@ async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
             log.info("discord.request_retried error=%s", type(error).__name__)
             await asyncio.sleep(pause)
         except discord.HTTPException as error:
-            if error.code != _ALREADY_ACKNOWLEDGED:
+            if error.code != _ALREADY_ACKNOWLEDGED:  # by an attempt at an initial response that seemed lost
                 raise
             return
 
@@ -117,9 +114,8 @@ class MentionResponder:
     @property
     def may_write(self) -> bool:
         """Whether the bot may answer there."""
-        if isinstance(self._message.channel, discord.Thread):
-            return self._permissions.send_messages_in_threads
-        return self._permissions.send_messages
+        in_thread = isinstance(self._message.channel, discord.Thread)
+        return self._permissions.send_messages_in_threads if in_thread else self._permissions.send_messages
 
     async def defer(self) -> None:
         """Shows the bot typing, for ten seconds. A failure does not matter."""
@@ -144,13 +140,17 @@ Responder = InteractionResponder | MentionResponder
 
 
 async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:
-    """Sends what `work` returns, deferring while it runs. Every error is logged, without any user's words.
+    """Sends what `work` returns, deferring while it runs. Logs every error, without any user's words.
 
     `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
+    working = asyncio.create_task(work)
     try:
         try:
-            await responder.send(await _with_deferral(responder, work))
+            await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
+            if not working.done():
+                await responder.defer()
+            await responder.send(await working)
         except Exception as error:
             if isinstance(error, discord.HTTPException) and error.status in _GONE:
                 raise
@@ -158,19 +158,9 @@ async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_fai
             await responder.send(Reply.refusal(messages.UNEXPECTED))
     except Exception as error:  # noqa: BLE001 - it is logged
         _log_failure(error, on_failure)
-
-
-async def _with_deferral(responder: Responder, work: Coroutine[Any, Any, Reply]) -> Reply:
-    working = asyncio.create_task(work)
-    try:
-        done, _ = await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
-        if not done:
-            await responder.defer()
-        return await working
     finally:
-        if not working.done():
-            working.cancel()
-            await asyncio.wait({working})
+        working.cancel()
+        await asyncio.wait({working})
 
 
 def _log_failure(error: Exception, on_failure: Callable[[], None]) -> None:

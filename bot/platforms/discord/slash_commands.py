@@ -6,73 +6,73 @@ import contextlib
 import hashlib
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
-from bot.core.ask import Ask, Invalid, Ladder, Write
-from bot.core.commands import COMMANDS, operator_commands, parse, user_commands
+from bot.core.ask import Ask, Invalid, Ladder, Where, Write
+from bot.core.commands import COMMANDS, Commands, operator_commands, parse, user_commands
 from bot.core.parsing import TemperatureError, parse_temperature
-from bot.store.store import Store
 from generator import InvalidRequest
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
+PLATFORM: Final = "discord"
+SUGGESTION_SECONDS: Final = 30.0
+"""How long suggestions are kept at most, since Discord asks for them at every key."""
 Number = app_commands.Range[float, MIN_TEMPERATURE, MAX_TEMPERATURE]
 Prompt = app_commands.Range[str, 1, MAX_PROMPT]
 Length = app_commands.Range[int, 1, MAX_LENGTH]
 Interaction = discord.Interaction[Any]
 Command = app_commands.Command[Any, ..., None]
 Handle = Callable[[Interaction, Ask], Awaitable[None]]
-Suggest = Callable[[Interaction], Awaitable[dict[float, str]]]
 log = logging.getLogger(__name__)
 
 
 class CommandTree(app_commands.CommandTree[Any]):
     """The commands, for servers, direct messages, and everywhere else where a user installed the app.
 
-    `handle` answers an interaction; `suggest` returns temperatures to choose from, with their labels.
-    `for_operators`: with those of the operators. Discord cannot show a command to some users and hide it from others.
-    What comes closest: those of the operators exist on servers alone, and there for administrators alone until they
-    allow others; to a user who is no operator, `handle` says that there is no such command.
+    `handle` answers an interaction. Discord cannot show a command to the bot's operators alone. So theirs, if it has
+    any, exist on servers alone, and there for administrators alone until they allow others; to a user who is no
+    operator, `core` says that there is no such command.
     """
 
-    def __init__(self, client: discord.Client, handle: Handle, suggest: Suggest, *, for_operators: bool) -> None:
+    def __init__(self, client: discord.Client, core: Commands, handle: Handle) -> None:
         super().__init__(
             client,
             allowed_contexts=app_commands.AppCommandContext(guild=True, dm_channel=True, private_channel=True),
             allowed_installs=app_commands.AppInstallationType(guild=True, user=True),
         )
+        self._core = core
         self._handle = handle
-        self._suggest = suggest
+        self.suggestions: dict[int, dict[float, str]] = {}
+        """Temperatures to choose from, with their labels, of each user."""
+        self._suggestions_expire = 0.0
         made = self._with_options()
         for name in user_commands():
             self.add_command(made.get(name) or self._plain(name))
-        for name in operator_commands() if for_operators else ():
+        has_operators = any(operator.startswith(f"{PLATFORM}:") for operator in core.settings.operators)
+        for name in operator_commands() if has_operators else ():
             command = self._plain(name)
-            command.default_permissions = discord.Permissions.none()
-            command.allowed_contexts = app_commands.AppCommandContext(
-                guild=True, dm_channel=False, private_channel=False
-            )
-            command.allowed_installs = app_commands.AppInstallationType(guild=True, user=False)
+            app_commands.default_permissions()(command)
+            app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)
+            app_commands.allowed_installs(guilds=True, users=False)(command)
             self.add_command(command)
 
-    async def register(self, store: Store, *, force: bool = False) -> None:
-        """Tells Discord about the commands if they changed since the last time, or if `force`.
-
-        Raises `discord.DiscordException` or `StoreError`.
-        """
+    async def register(self, *, force: bool = False) -> None:
+        """Tells Discord about the commands if they changed, or if `force`. Raises `DiscordException`, `StoreError`."""
         translator = _Portuguese()
         await self.set_translator(translator)
         told = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
         key = f"discord.commands.{self.client.application_id}"
         now = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
-        if force or await store.setting(key) != now:
+        if force or await self._core.store.setting(key) != now:
             registered = await self.sync()
-            await store.set_setting(key, now)
+            await self._core.store.set_setting(key, now)
             log.info("discord.commands_synced count=%d", len(registered))
 
     async def _call(self, interaction: Interaction) -> None:
@@ -134,6 +134,21 @@ class CommandTree(app_commands.CommandTree[Any]):
             return [app_commands.Choice(name=label, value=value_of(value)) for value, label in offered.items()]
 
         return complete
+
+    async def _suggest(self, interaction: Interaction) -> dict[float, str]:
+        user, now = interaction.user.id, time.monotonic()
+        if now >= self._suggestions_expire:
+            self.suggestions.clear()
+            self._suggestions_expire = now + SUGGESTION_SECONDS
+        if user not in self.suggestions:
+            self.suggestions[user] = await self._core.suggest(where_of(interaction))
+        return self.suggestions[user]
+
+
+def where_of(interaction: Interaction) -> Where:
+    """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
+    user = str(interaction.user.id)
+    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))
 
 
 class _Portuguese(app_commands.Translator):

@@ -36,7 +36,7 @@ async def test_every_button_writes_another_text_below(here: World) -> None:
 async def test_old_buttons_work_after_a_restart(here: World) -> None:
     first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert first.response is not None
-    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
+    await here.env.restart_bot(Client(here.core, DiscordSection()))
     for label in ("Again", "Hotter", "Colder"):
         result = await here.alice.click(first.response, label=label)
         assert shown(result).startswith("The philosopher")

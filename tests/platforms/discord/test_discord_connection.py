@@ -29,7 +29,7 @@ async def test_a_process_connects_the_shards_that_are_its_own(server: DiscordSer
     section = DiscordSection(
         token=Secret(TOKEN), api_url=server.url, gateway_url=server.gateway_url, shard_ids=(1, 3), shard_count=4
     )
-    bot = Discord(section, *core)
+    bot = Discord(section, core[0])
     async with serving(bot, server):
         await server.until(lambda: server.identified == 2, 30)
         await ready(bot)
@@ -94,7 +94,7 @@ async def test_a_token_that_the_gateway_refuses_is_final(server: DiscordServer, 
 async def test_a_discord_that_is_away_is_tried_again_by_whoever_serves(
     server: DiscordServer, core: tuple[Core, Any]
 ) -> None:
-    bot = Discord(DiscordSection(token=Secret(TOKEN), api_url="http://127.0.0.1:1"), *core)
+    bot = Discord(DiscordSection(token=Secret(TOKEN), api_url="http://127.0.0.1:1"), core[0])
     with pytest.raises(aiohttp.ClientConnectorError):
         await bot.serve()
     server.answers["/users/@me"] = [(403, {"code": 0, "message": "banned"}, {})]
@@ -111,7 +111,7 @@ async def test_a_gateway_that_is_away_is_no_endless_recursion(
     monkeypatch.setattr(client, "SESSION_SECONDS", 0.05)
     section = DiscordSection(token=Secret(TOKEN), api_url=server.url, gateway_url="ws://127.0.0.1:1")
     with pytest.raises(TimeoutError):
-        await Discord(section, *core).serve()
+        await Discord(section, core[0]).serve()
 
 
 async def test_a_gateway_that_does_not_answer_holds_nobody_up(

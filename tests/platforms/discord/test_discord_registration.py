@@ -27,17 +27,17 @@ async def test_commands_are_registered_once_and_again_when_they_change(
     here: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def restarted() -> Client:
-        return Client(here.core, here.store, DiscordSection(), for_operators=True)
+        return Client(here.core, DiscordSection())
 
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
-    await here.client.tree.register(here.store)
+    await here.client.tree.register()
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
-    await here.client.tree.register(here.store, force=True)
+    await here.client.tree.register(force=True)
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
 
 
@@ -46,10 +46,10 @@ async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_sta
 ) -> None:
     monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
     here.env.inject_error("PUT", "/applications/*/commands", status=500)
-    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
+    await here.env.restart_bot(Client(here.core, DiscordSection()))
     assert "discord.sync_failed" in caplog.text
     assert not (await here.alice.slash(here.channel, "nietzsche")).ephemeral
-    await here.env.restart_bot(Client(here.core, here.store, DiscordSection(), for_operators=True))
+    await here.env.restart_bot(Client(here.core, DiscordSection()))
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
 
 
@@ -98,6 +98,6 @@ async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: Wo
 
 
 async def test_without_operators_their_commands_are_not_registered(tiny_folder: Path) -> None:
-    async with world(tiny_folder, for_operators=False) as here:
+    async with world(tiny_folder, operators=()) as here:
         [told] = here.sent("PUT", GLOBAL_COMMANDS)
         assert {command["name"] for command in told} == user_commands().keys()
