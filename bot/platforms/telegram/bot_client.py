@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import urllib.request
-from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -25,8 +24,8 @@ READ_SECONDS: Final = 20.0
 """To wait for an answer, or to send a picture; the library's 5 are too few when Telegram is slow."""
 POLL_SECONDS: Final = 30
 """How long the server may hold a poll open; its own limit is 50 (`LONG_POLL_MAX_TIMEOUT`)."""
-_CONNECTIONS: Final = 256
-"""At most; further requests wait for one."""
+WANTED: Final = ("message", "edited_message", "callback_query", "inline_query", "chosen_inline_result")
+"""The kinds of updates that the bot requests."""
 
 # The library is moving to `timedelta`s; without this opt-in each RetryAfter comes with a DeprecationWarning.
 os.environ.setdefault("PTB_TIMEDELTA", "1")
@@ -73,12 +72,15 @@ class Transport(BaseRequest):
         Raises `TimedOut` when the request was sent and no answer came: a second attempt could repeat what it did.
         Raises `NetworkError` for anything else, a proxy's page in place of the Bot API's answer included.
         """
-        body, headers = _body(request_data)
+        data = request_data or RequestData()
+        body: dict[str, Any] = {"json": data.parameters}
+        if data.contains_files:  # then as a form: https://core.telegram.org/bots/api#making-requests
+            body = {"data": aiohttp.FormData(data.json_parameters)}
+            for name, (file_name, content, kind) in data.multipart_data.items():
+                body["data"].add_field(name, content, filename=file_name, content_type=kind)
         try:
-            async with self._session.request(
-                method, url, data=body, headers=headers, allow_redirects=False
-            ) as response:
-                status, content = response.status, await response.read()
+            async with self._session.request(method, url, allow_redirects=False, **body) as response:
+                status, answer = response.status, await response.read()
         except aiohttp.ConnectionTimeoutError:
             raise NetworkError("Timed out waiting for a connection") from None
         except TimeoutError:
@@ -87,52 +89,35 @@ class Transport(BaseRequest):
             raise NetworkError(str(error)) from None  # names the host, and what the system says
         except aiohttp.ClientError as error:
             raise NetworkError(type(error).__name__) from None
-        if not content.startswith(b"{"):  # the library would take any 404 for a rejected token
+        if not answer.startswith(b"{"):  # the library would take any 404 for a rejected token
             raise NetworkError(f"HTTP {status}, and not from the Bot API: look at [telegram] api_url")
-        return status, content
+        return status, answer
 
 
 class BotClient(Bot):
     """The library's bot, which leaves updates unread: one that the library cannot read must not stop the others."""
 
-    async def updates(self, *, offset: int, wait: int, allowed: Sequence[str]) -> list[dict[str, Any]]:
+    def __init__(self, settings: TelegramSection) -> None:
+        logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
+        url = (settings.api_url or OFFICIAL_API).rstrip("/")
+        proxy = proxy_for(url)  # aiohttp would look it up for every request, in a thread
+        super().__init__(
+            settings.token.reveal(),
+            base_url=f"{url}/bot",
+            request=Transport(connections=256, proxy=proxy, read_seconds=READ_SECONDS),
+            get_updates_request=Transport(connections=2, proxy=proxy, read_seconds=POLL_SECONDS + READ_SECONDS),
+        )
+
+    async def updates(self, *, offset: int, wait: int) -> list[dict[str, Any]]:
         """Returns the next updates by their number; the server holds the request open for up to `wait` seconds."""
-        data = {"offset": offset, "timeout": wait, "allowed_updates": allowed}
+        data = {"offset": offset, "timeout": wait, "allowed_updates": WANTED}
         return sorted(await self._post("getUpdates", data), key=itemgetter("update_id"))
 
 
-def new_bot(settings: TelegramSection) -> BotClient:
-    """Returns a bot that is not connected yet: `async with` it."""
-    logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
-    url = (settings.api_url or OFFICIAL_API).rstrip("/")
-    proxy = proxy_for(url)
-    return BotClient(
-        settings.token.reveal(),
-        base_url=f"{url}/bot",
-        request=Transport(connections=_CONNECTIONS, proxy=proxy, read_seconds=READ_SECONDS),
-        get_updates_request=Transport(connections=2, proxy=proxy, read_seconds=POLL_SECONDS + READ_SECONDS),
-    )
-
-
 def proxy_for(url: str) -> str | None:
-    """Returns the proxy that the environment names for this address (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, …).
-
-    aiohttp would look it up for every request, in a thread.
-    """
+    """Returns the proxy that the environment names for this address (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, …)."""
     parts, proxies = urlsplit(url), urllib.request.getproxies()
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
         return None
     return proxy if "://" in proxy else f"http://{proxy}"
-
-
-def _body(data: RequestData | None) -> tuple[bytes | aiohttp.FormData | None, dict[str, str]]:
-    """The parameters as JSON, or as a form if there are files (https://core.telegram.org/bots/api#making-requests)."""
-    if data is None:
-        return None, {}
-    if not data.contains_files:
-        return data.json_payload, {"Content-Type": "application/json"}
-    form = aiohttp.FormData(data.json_parameters)
-    for name, (file_name, content, kind) in data.multipart_data.items():
-        form.add_field(name, content, filename=file_name, content_type=kind)
-    return form, {}

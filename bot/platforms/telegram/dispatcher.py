@@ -7,8 +7,9 @@ minute to the same user, so that a user who floods a chat does not make the bot 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from functools import partial
@@ -19,9 +20,7 @@ from telegram.error import Forbidden, TelegramError
 from bot import logs
 from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
-from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Reply
-from bot.platforms.dedup import RecentKeys
 from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
@@ -60,9 +59,7 @@ class Request:
 class Dispatcher:
     """Runs requests as tasks of `group`. `on_failure` is called when an answer could not be sent."""
 
-    def __init__(
-        self, group: asyncio.TaskGroup, limiter: RateLimiter, on_failure: Callable[[], None], clock: Clock = MONOTONIC
-    ) -> None:
+    def __init__(self, group: asyncio.TaskGroup, limiter: RateLimiter, on_failure: Callable[[], None]) -> None:
         self._group = group
         self._limiter = limiter
         self._on_failure = on_failure
@@ -70,10 +67,10 @@ class Dispatcher:
         """By key, the request that is done after all others with that key."""
         self._pending: Counter[Hashable] = Counter()
         """Requests that are not done, of each user and in each chat."""
-        self._active = RecentKeys(seconds=MAX_OVERALL_DELAY_SECONDS, clock=clock)
-        """Users who asked just now and have no answer yet. The others wait for the generator or for their own chat."""
-        self._refused = RecentKeys(seconds=REFUSE_EVERY_SECONDS, clock=clock)
-        """Whom, or in which chat, a refusal was given just now."""
+        self._asked_at: OrderedDict[Hashable, float] = OrderedDict()
+        """When each user who has no answer yet asked last, the latest at the end."""
+        self._refused_at: OrderedDict[Hashable, float] = OrderedDict()
+        """To whom, or in which chat, a refusal was given just now, the latest at the end."""
 
     async def join(self) -> None:
         """Returns when everything that was submitted before is done."""
@@ -85,26 +82,36 @@ class Dispatcher:
         reason = self._reason_to_refuse(request)
         if not reason:
             if request.refuse is not None:
-                self._active.add(request.user)
+                self._asked_at[request.user] = self._limiter.clock.time()
+                self._asked_at.move_to_end(request.user)
             self._start(request)
         elif request.refuse is not None and self._pending[_REFUSALS] < MAX_REFUSALS:
-            if request.as_message:
-                recipient = request.chat if reason == messages.CHAT_FULL else request.key
-                if recipient in self._refused:
-                    return
-                self._refused.add(recipient)
-            # Beside what is being done for the user.
-            self._start(Request(_REFUSALS, request.key, partial(request.refuse, Reply.refusal(reason))))
+            recipient = request.chat if reason == messages.CHAT_FULL else request.key
+            if not request.as_message or self._is_first_refusal(recipient):
+                # Beside what is being done for the user.
+                self._start(Request(_REFUSALS, request.key, partial(request.refuse, Reply.refusal(reason))))
 
     def _reason_to_refuse(self, request: Request) -> str:
-        overall_delay, chat = self._limiter.delay(None, len(self._active)), request.chat
-        if request.refuse is not None and overall_delay >= MAX_OVERALL_DELAY_SECONDS:
-            if self._refused.add(messages.OVERLOADED):
-                log.warning("requests.overloaded active_users=%d", len(self._active))
+        # The users who asked before that wait for the generator, or for their own chat.
+        just_now = self._limiter.clock.time() - MAX_OVERALL_DELAY_SECONDS
+        active = len(list(itertools.takewhile(just_now.__lt__, reversed(self._asked_at.values()))))
+        if request.refuse is not None and self._limiter.delay(None, active) >= MAX_OVERALL_DELAY_SECONDS:
+            if self._is_first_refusal(messages.OVERLOADED):
+                log.warning("requests.overloaded active_users=%d", active)
             return messages.OVERLOADED
+        chat = request.chat
         if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
             return messages.CHAT_FULL
         return messages.QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
+
+    def _is_first_refusal(self, recipient: Hashable) -> bool:
+        """Returns whether the last one was `REFUSE_EVERY_SECONDS` ago; the next one is not the first."""
+        now = self._limiter.clock.time()
+        while self._refused_at and next(iter(self._refused_at.values())) <= now - REFUSE_EVERY_SECONDS:
+            self._refused_at.popitem(last=False)
+        is_first = recipient not in self._refused_at
+        self._refused_at.setdefault(recipient, now)
+        return is_first
 
     def _start(self, request: Request) -> None:
         self._pending.update((request.user, request.chat))
@@ -129,7 +136,7 @@ class Dispatcher:
             self._pending[name] -= 1
             if not self._pending[name]:
                 del self._pending[name]
-                self._active.discard(name)
+                self._asked_at.pop(name, None)
         if self._last[request.key] is asyncio.current_task():
             del self._last[request.key]
-            self._refused.discard(request.key)  # a full queue is refused once until it is empty
+            self._refused_at.pop(request.key, None)  # a full queue is refused once until it is empty

@@ -1,32 +1,49 @@
-"""The life cycle of the Telegram adapter: connect, receive updates, answer them, drain."""
+"""The life cycle of the Telegram adapter: connect, receive updates by polling or by webhook, answer them, drain."""
 
 from __future__ import annotations
 
 import asyncio
+import hmac
 import itertools
 import logging
+import secrets
+import time
+from collections.abc import AsyncIterator, Callable
 from functools import partial
-from typing import Final
+from typing import Any, Final
+from urllib.parse import urlsplit
 
+from aiohttp import web
 from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
-from telegram.error import InvalidToken, TelegramError
+from telegram.error import Conflict, InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import Commands, user_commands
+from bot.http_server import listening
 from bot.logs import format_error
 from bot.platforms.base import BadToken
-from bot.platforms.telegram.bot_client import BotClient, new_bot
+from bot.platforms.telegram.bot_client import POLL_SECONDS, WANTED, BotClient
 from bot.platforms.telegram.dispatcher import Dispatcher
-from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter
-from bot.platforms.telegram.receivers import Polling, Webhook
+from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter, retry_pause
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
+from generator.backoff import Backoff
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
 PORTUGUESE: Final = "pt"
 """Two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands): there is no "pt-BR"."""
+CONFLICT_BACKOFF: Final = Backoff(first=20.0, longest=40.0)
+"""While another process polls with the same token: each poll ends the other's, so both must poll rarely."""
+CONFLICT_OVER_SECONDS: Final = 120.0
+"""Without another conflict, which is more than both pauses together: then the other process is gone."""
+CONFLICT: Final = "another process uses this token (409 Conflict); stop it, or give this one the token of another bot"
+SECRET_HEADER: Final = "X-Telegram-Bot-Api-Secret-Token"  # noqa: S105 - the header's name
+"""https://core.telegram.org/bots/api#setwebhook"""
+CHECK_SECONDS: Final = 60.0
+"""Between two health checks of the webhook."""
+Handler = Callable[[dict[str, Any]], None]
 log = logging.getLogger(__name__)
 
 
@@ -40,21 +57,11 @@ class Telegram:
     ) -> None:
         self._settings = settings
         self._commands = commands
-        self._limits = limits
-        self._clock = clock
+        self._limiter = RateLimiter(limits, clock)
         self._dispatcher: Dispatcher | None = None
-        self._receiver: Polling | Webhook | None = None
         self._receiving: asyncio.Task[None] | None = None
-
-    @property
-    def connected(self) -> bool:
-        """Whether updates arrive at this moment."""
-        return self._receiver is not None and not self._receiver.problem
-
-    @property
-    def problem(self) -> str:
-        """Why no updates arrive although the bot is logged in; empty otherwise."""
-        return self._receiver.problem if self._receiver is not None else ""
+        self.connected = False
+        self.problem = ""
 
     async def serve(self) -> None:
         """Connects and serves until cancelled, also after `drain` has ended the receiving.
@@ -62,54 +69,147 @@ class Telegram:
         Raises `BadToken`, `CannotListen`, or `ConnectionError` if another attempt makes sense.
         """
         try:
-            async with new_bot(self._settings) as bot:
+            async with BotClient(self._settings) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
                 await set_menu(bot)
-                await self._receive(bot)
+                await self._serve(bot)
         except InvalidToken:
             raise BadToken(REJECTED) from None  # the library's own words have the token in them
         except TelegramError as error:
             raise ConnectionError(format_error(error)) from None
 
-    async def _receive(self, bot: BotClient) -> None:
-        limiter = RateLimiter(self._limits, self._clock)
-        sender = Sender(bot, limiter, self._commands.moved, self._clock)
+    async def _serve(self, bot: BotClient) -> None:
+        sender, clock = Sender(bot, self._limiter, self._commands), self._limiter.clock
         try:
             async with asyncio.TaskGroup() as group:
-                self._dispatcher = Dispatcher(
-                    group, limiter, partial(self._commands.undelivered, PLATFORM), self._clock
-                )
-                handle = UpdateHandler(self._commands, sender, self._dispatcher).handle
+                self._dispatcher = Dispatcher(group, self._limiter, partial(self._commands.undelivered, PLATFORM))
+                handle = UpdateHandler(sender, self._dispatcher).handle
                 if self._settings.webhook_url:
-                    self._receiver = Webhook(bot, handle, self._clock, self._settings)
+                    problems = Webhook(bot, handle, clock, self._settings).receive()
                 else:
-                    self._receiver = Polling(bot, handle, self._clock)
-                self._receiving = group.create_task(self._receiver.run())
+                    problems = poll(bot, handle, clock)
+                self._receiving = group.create_task(self._receive(problems))
                 await asyncio.Event().wait()
         except ExceptionGroup as errors:
             raise errors.exceptions[0] from None
         finally:
-            self._receiver = self._receiving = self._dispatcher = None
+            self._receiving = self._dispatcher = None
+
+    async def _receive(self, problems: AsyncIterator[str]) -> None:
+        try:
+            async for self.problem in problems:
+                self.connected = not self.problem
+        finally:
+            self.connected, self.problem = False, ""
 
     async def drain(self) -> None:
-        """Returns when every update that was received has been answered.
+        """Returns when every update that was received has been answered, those that arrive meanwhile included.
 
-        Updates that arrive while others are being answered are answered too; later ones stay at Telegram for the next
-        start.
+        Later ones stay at Telegram for the next start.
         """
         dispatcher, receiving = self._dispatcher, self._receiving
         if dispatcher is not None and receiving is not None:
             await dispatcher.join()
             receiving.cancel()
             await asyncio.wait({receiving})
-            self._receiver = None
             await dispatcher.join()
+
+
+async def poll(bot: BotClient, handle: Handler, clock: Clock) -> AsyncIterator[str]:
+    """Requests updates; yields why none arrive, or nothing. Raises `InvalidToken`; the library's own loop does not."""
+    await bot.delete_webhook()  # a webhook of an earlier run would make every poll fail with 409
+    problem, offset, failures, pause, conflict_until = "", 0, 0, 0.0, 0.0
+    while True:
+        yield problem
+        await clock.sleep(pause)
+        # After another failure the first poll returns at once, to learn that all is well again.
+        wait = 0 if failures and problem != CONFLICT else POLL_SECONDS
+        try:
+            for update in await bot.updates(offset=offset, wait=wait):
+                handle(update)
+                offset = max(offset, update["update_id"] + 1)
+        except InvalidToken:
+            raise
+        except Exception as error:  # noqa: BLE001 - the next answer may be one that the library can read
+            failures += 1
+            pause = retry_pause(error, failures)
+            if isinstance(error, Conflict):
+                pause = CONFLICT_BACKOFF.pause(failures)
+                conflict_until = clock.time() + CONFLICT_OVER_SECONDS
+                if problem != CONFLICT:
+                    log.error("polling.conflict reason=%s", CONFLICT)
+            problem = CONFLICT if clock.time() < conflict_until else format_error(error)
+        else:
+            failures, pause = 0, 0.0
+            if clock.time() >= conflict_until:  # polls succeed between two conflicts
+                problem = ""
+
+
+class Webhook:
+    """An HTTP server that is registered with setWebhook; getWebhookInfo tells whether it still is. It has no TLS."""
+
+    def __init__(self, bot: BotClient, handle: Handler, clock: Clock, settings: TelegramSection) -> None:
+        self._bot = bot
+        self._handle = handle
+        self._clock = clock
+        self._settings = settings
+        # Without a secret, anyone who finds the port could send updates in any user's name.
+        self._secret = settings.webhook_secret.reveal() or secrets.token_urlsafe(32)
+        self._last_update_at = 0.0
+
+    async def receive(self) -> AsyncIterator[str]:
+        """Serves, and yields why no updates arrive, or nothing. Raises `CannotListen`, and what setWebhook raises."""
+        app = web.Application()  # takes at most 1 MiB; Telegram's updates are a few kilobytes
+        app.router.add_post(urlsplit(self._settings.webhook_url).path or "/", self._accept)
+        async with listening(app, self._settings.webhook_host, self._settings.webhook_port):
+            await self._register()
+            problem = ""
+            while True:
+                yield problem
+                await self._clock.sleep(CHECK_SECONDS)
+                before, problem = problem, await self._check()
+                if problem and problem != before:
+                    log.error("webhook.failed reason=%s", problem)
+
+    async def _register(self) -> None:
+        await self._bot.set_webhook(self._settings.webhook_url, secret_token=self._secret, allowed_updates=WANTED)
+
+    async def _check(self) -> str:
+        """Returns why updates do not arrive, or nothing. A webhook that was replaced is registered again."""
+        try:
+            info = await self._bot.get_webhook_info()
+            if info.url != self._settings.webhook_url:
+                await self._register()
+                return "another process removed or replaced the webhook; it is registered again"
+        except InvalidToken:
+            raise
+        except Exception as error:  # noqa: BLE001 - the next answer may be one that the library can read
+            return format_error(error)
+        failed_at = info.last_error_date.timestamp() if info.last_error_date is not None else 0.0
+        if info.pending_update_count and failed_at > self._last_update_at:
+            return f"Telegram cannot deliver updates: {info.last_error_message}"
+        return ""
+
+    async def _accept(self, request: web.Request) -> web.Response:
+        """Handles an update. The response comes at once; Telegram would take a text's time for a failure."""
+        secret = request.headers.get(SECRET_HEADER, "")
+        # Bytes, because `compare_digest` accepts only ASCII text, and a header may hold any.
+        if not hmac.compare_digest(secret.encode("utf-8", "surrogateescape"), self._secret.encode()):
+            return web.Response(status=403)
+        try:
+            self._handle(await request.json())
+        except web.HTTPException:
+            raise
+        except Exception:  # noqa: BLE001 - it ends too soon, say, or it is no update
+            return web.Response(status=400)
+        self._last_update_at = time.time()
+        return web.Response()
 
 
 async def set_menu(bot: Bot) -> None:
     """Registers the commands for each kind of chat and each language, where Telegram does not have them yet.
 
-    Operators' commands are in no menu. The commands work without one, so this raises nothing but `InvalidToken`.
+    Operators' commands are in no menu. The commands work without one, so this raises nothing.
     """
     try:
         for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
@@ -121,7 +221,5 @@ async def set_menu(bot: Bot) -> None:
             if await bot.get_my_commands(scope, language) != wanted:
                 await bot.set_my_commands(wanted, scope, language)
                 log.info("menu.set scope=%s language=%s", scope.type, language or "en")
-    except InvalidToken:
-        raise
     except Exception as error:  # noqa: BLE001 - an answer that the library cannot read raises anything
         log.warning("menu.failed reason=%s", format_error(error))

@@ -79,7 +79,7 @@ class RateLimiter:
 
     def __init__(self, limits: Limits = ALLOWED, clock: Clock = MONOTONIC) -> None:
         self._limits = limits
-        self._clock = clock
+        self.clock = clock
         self._overall = _Bucket(limits.overall)
         self._chat = lru_cache(MAX_CHATS)(lambda chat: _Bucket(*self._rates(chat)))
         self._waiting = 0
@@ -104,7 +104,7 @@ class RateLimiter:
         `idempotent`: twice does no more than once. Otherwise `TimedOut`, after which Telegram may have accepted the
         message or not, is raised at once. Raises `TelegramError`.
         """
-        give_up_at = self._clock.time() + GIVE_UP_SECONDS
+        give_up_at = self.clock.time() + GIVE_UP_SECONDS
         for failures in itertools.count(1):
             if chat is not None:
                 await self._acquire(self._chat(chat), give_up_at)
@@ -116,9 +116,9 @@ class RateLimiter:
                 pause = retry_pause(error, failures)
                 if isinstance(error, RetryAfter) and chat is not None:
                     self._block(chat, pause)
-                if self._clock.time() + pause > give_up_at or (isinstance(error, TimedOut) and not idempotent):
+                if self.clock.time() + pause > give_up_at or (isinstance(error, TimedOut) and not idempotent):
                     raise
-                await self._clock.sleep(pause)
+                await self.clock.sleep(pause)
             else:
                 if chat is not None:
                     self._refused.clear()
@@ -135,19 +135,19 @@ class RateLimiter:
             finally:
                 self._waiting -= 1
             for _, times in chat.windows + self._overall.windows:
-                times.append(self._clock.time())
+                times.append(self.clock.time())
 
     async def _wait(self, bucket: _Bucket, give_up_at: float) -> None:
-        while (pause := bucket.allowed_at() - self._clock.time()) > 0:
+        while (pause := bucket.allowed_at() - self.clock.time()) > 0:
             if bucket.allowed_at() > give_up_at:
                 raise RetryAfter(timedelta(seconds=pause))
-            await self._clock.sleep(pause)
+            await self.clock.sleep(pause)
 
     def _block(self, chat: int | str, pause: float) -> None:
         self._refused.add(chat)
         buckets = [self._chat(chat)] if len(self._refused) == 1 else [self._chat(chat), self._overall]
         for bucket in buckets:
-            bucket.blocked_until = max(bucket.blocked_until, self._clock.time() + pause)
+            bucket.blocked_until = max(bucket.blocked_until, self.clock.time() + pause)
 
     def _rates(self, chat: int | str) -> tuple[Rate, ...]:
         # Groups, supergroups and channels have negative numbers: https://core.telegram.org/bots/api#chat

@@ -10,17 +10,10 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from telegram import (
-    InlineKeyboardButton,
-    InlineKeyboardMarkup,
-    InlineQueryResultArticle,
-    InputTextMessageContent,
-    LinkPreviewOptions,
-)
+import telegram
 from telegram.constants import CallbackQueryLimit, MessageLimit
 
 from bot.core import messages
@@ -34,7 +27,7 @@ MAX_CAPTION: Final = int(MessageLimit.CAPTION_LENGTH)
 """1024, of https://core.telegram.org/bots/api#sendphoto."""
 MAX_ALERT: Final = int(CallbackQueryLimit.ANSWER_CALLBACK_QUERY_TEXT_LENGTH)
 """200, of https://core.telegram.org/bots/api#answercallbackquery."""
-NO_PREVIEW: Final = LinkPreviewOptions(is_disabled=True)
+NO_PREVIEW: Final = telegram.LinkPreviewOptions(is_disabled=True)
 WAIT: Final = "…"
 """A placeholder's button and its data; an `Action.data` is ASCII. Without a keyboard the chosen message has no
 identifier and cannot be edited (https://core.telegram.org/bots/api#choseninlineresult)."""
@@ -66,40 +59,38 @@ def neutralize(text: str) -> str:
     return _ENTITY.sub(_WORD_JOINER, text)
 
 
-def keyboard(actions: Sequence[Action]) -> InlineKeyboardMarkup | None:
-    """Returns the buttons below a message; `None` without any."""
-    buttons = [InlineKeyboardButton(action.label, callback_data=action.data) for action in actions]
+def keyboard(actions: Sequence[Action], encode: Callable[[str], str] = str) -> telegram.InlineKeyboardMarkup | None:
+    """Returns the buttons below a message; `None` without any. `encode` makes the callback data of an action's."""
+    buttons = [telegram.InlineKeyboardButton(action.label, callback_data=encode(action.data)) for action in actions]
     rows = [buttons[at : at + _BUTTONS_PER_ROW] for at in range(0, len(buttons), _BUTTONS_PER_ROW)]
-    return InlineKeyboardMarkup(rows) if rows else None
+    return telegram.InlineKeyboardMarkup(rows) if rows else None
 
 
-def sign(token: str, message_id: str, actions: Sequence[Action]) -> list[Action]:
-    """Returns the actions for the buttons under the inline message of that identifier, and no other.
+def sign(token: str, message_id: str, data: str) -> str:
+    """Returns the data of a button under the inline message of that identifier, and no other, with its signature.
 
     The key is the bot's token (HMAC-SHA256, shortened); a signature is valid as long as the token is.
     """
-    return [replace(action, data=f"{action.data}:{_signature(token, message_id, action.data)}") for action in actions]
+    content = f"{message_id}\n{data}".encode("utf-8", "surrogatepass")
+    return f"{data}:{hmac.digest(token.encode(), content, 'sha256').hex()[:_SIGNATURE_DIGITS]}"
 
 
 def verify(token: str, message_id: str, signed: str) -> str:
     """Returns the data that `sign` signed for that message; nothing for anything else."""
-    data, _, signature = signed.rpartition(":")
-    expected = _signature(token, message_id, data)
-    return data if hmac.compare_digest(signature.encode("utf-8", "surrogatepass"), expected.encode()) else ""
+    data = signed.rpartition(":")[0]
+    expected = sign(token, message_id, data)
+    is_valid = hmac.compare_digest(signed.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
+    return data if is_valid else ""
 
 
-def offer(typed: str) -> InlineQueryResultArticle:
+def offer(typed: str) -> telegram.InlineQueryResultArticle:
     """Returns the placeholder for a text, as the result of what a user typed inline."""
     shown = messages.printable(typed.strip()).strip()
-    return InlineQueryResultArticle(
+    placeholder = telegram.InputTextMessageContent(messages.INLINE_PLACEHOLDER, link_preview_options=NO_PREVIEW)
+    return telegram.InlineQueryResultArticle(
         id="text",
         title=messages.INLINE_TITLE,
         description=shorten(shown, MAX_ALERT) or messages.INLINE_HINT,
-        input_message_content=InputTextMessageContent(messages.INLINE_PLACEHOLDER, link_preview_options=NO_PREVIEW),
+        input_message_content=placeholder,
         reply_markup=keyboard([Action(WAIT, WAIT)]),
     )
-
-
-def _signature(token: str, message_id: str, data: str) -> str:
-    content = f"{message_id}\n{data}".encode("utf-8", "surrogatepass")
-    return hmac.digest(token.encode(), content, "sha256").hex()[:_SIGNATURE_DIGITS]

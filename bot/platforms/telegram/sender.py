@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
@@ -15,7 +15,7 @@ from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
 from bot.core import messages
-from bot.core.clock import MONOTONIC, Clock
+from bot.core.commands import Commands
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, NO_PREVIEW, keyboard, offer, render, sign
@@ -57,15 +57,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Sender:
-    """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered.
-
-    `on_moved` gets platform, old and new number of a group that turns out to have become a supergroup.
-    """
+    """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered."""
 
     bot: Bot
     limiter: RateLimiter
-    on_moved: Callable[[str, str, str], Awaitable[None]]
-    clock: Clock = MONOTONIC
+    commands: Commands
 
     async def send(self, place: Place, reply: Reply) -> None:
         """Sends the whole reply, the buttons below its last piece.
@@ -77,7 +73,7 @@ class Sender:
         try:
             await self._send(place, reply)
         except ChatMigrated as moved:
-            await self.on_moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
+            await self.commands.moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
             await self._send(replace(place, chat=moved.new_chat_id), reply)
         except BadRequest as error:
             if reply.picture is None:
@@ -94,7 +90,7 @@ class Sender:
             self.bot.edit_message_text,
             split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0],
             inline_message_id=inline_message_id,
-            reply_markup=keyboard(sign(self.bot.token, inline_message_id, reply.actions)),
+            reply_markup=keyboard(reply.actions, partial(sign, self.bot.token, inline_message_id)),
             link_preview_options=NO_PREVIEW,
         )
         await self._request(inline_message_id, request)
@@ -103,43 +99,38 @@ class Sender:
         """Offers a placeholder as the one result of an inline query, to every user who types the same."""
         await self._request(None, partial(query.answer, [offer(query.query)], cache_time=INLINE_CACHE_SECONDS))
 
-    async def answer_press(self, query: CallbackQuery, text: str = "", *, alert: bool = False) -> None:
-        """Ends the wait of a pressed button, with a text for that user alone."""
-        await self._request(None, partial(query.answer, shorten(text, MAX_ALERT) or None, show_alert=alert))
+    async def answer_press(self, query: CallbackQuery, reply: Reply | None = None, *, alert: bool = True) -> None:
+        """Ends the wait of a pressed button, with a reply for that user alone. `alert`: which the user has to close."""
+        text = None if reply is None else shorten(render(reply), MAX_ALERT)
+        await self._request(None, partial(query.answer, text, show_alert=alert and reply is not None))
 
-    async def alert(self, query: CallbackQuery, reply: Reply) -> None:
-        """Ends the wait of a pressed button with a reply for that user alone."""
-        await self.answer_press(query, render(reply), alert=True)
+    async def wait_for(
+        self, work: Coroutine[Any, Any, Reply], place: Place | None, query: CallbackQuery | None = None
+    ) -> tuple[Reply, bool]:
+        """Returns the reply, and whether it took long: then the wait of a pressed button has ended.
 
-    @asynccontextmanager
-    async def busy(self, place: Place | None, query: CallbackQuery | None = None) -> AsyncIterator[asyncio.Event]:
-        """If the block takes long, ends the wait of a pressed button and shows "typing" until the end of it.
-
-        The event is set when the block took long. The button's wait has ended then.
+        From that time on "typing" is shown.
         """
-        late = asyncio.Event()
-        task = asyncio.create_task(self._show_busy(place, query, late))
-        try:
-            yield late
-        finally:
-            task.cancel()
-            await asyncio.wait({task})
+        async with asyncio.TaskGroup() as tasks:
+            working = tasks.create_task(work)
+            busy = tasks.create_task(self.limiter.clock.sleep(BUSY_AFTER_SECONDS))
+            await asyncio.wait({working, busy}, return_when=asyncio.FIRST_COMPLETED)
+            is_late = not working.done()
+            if is_late:
+                busy = tasks.create_task(self._show_typing(place))
+                if query is not None:
+                    with contextlib.suppress(TelegramError):  # the reply comes all the same
+                        await self.answer_press(query)
+                await asyncio.wait({working})
+            busy.cancel()
+        return working.result(), is_late
 
-    async def _show_busy(self, place: Place | None, query: CallbackQuery | None, late: asyncio.Event) -> None:
-        await self.clock.sleep(BUSY_AFTER_SECONDS)
-        late.set()
+    async def _show_typing(self, place: Place | None) -> None:
         try:
-            if query is not None:
-                answering = asyncio.create_task(self.answer_press(query))
-                try:
-                    await asyncio.shield(answering)
-                except asyncio.CancelledError:  # the reply is there, but the button waits: for a 429 to end, say
-                    await answering
-                    raise
             while place is not None:
                 await self.bot.send_chat_action(place.chat, ChatAction.TYPING, message_thread_id=place.topic)
-                await self.clock.sleep(TYPING_EVERY_SECONDS)
-        except TelegramError as error:  # the reply comes all the same
+                await self.limiter.clock.sleep(TYPING_EVERY_SECONDS)
+        except TelegramError as error:
             log.debug("typing.failed error=%s", type(error).__name__)
 
     async def _send(self, place: Place, reply: Reply) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+from collections import deque
 from functools import partial
 from typing import Any, Final
 
@@ -17,23 +18,15 @@ from telegram.constants import ChatType
 
 from bot.core import buttons, messages
 from bot.core.ask import Ask, Where
-from bot.core.commands import Commands, parse
+from bot.core.commands import parse
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Kind, Reply
-from bot.platforms.dedup import RecentKeys
+from bot.platforms.base import MAX_RECENT
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.render import MAX_ALERT, WAIT, render, verify
 from bot.platforms.telegram.sender import PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
-WANTED: Final = (
-    Update.MESSAGE,
-    Update.EDITED_MESSAGE,
-    Update.CALLBACK_QUERY,
-    Update.INLINE_QUERY,
-    Update.CHOSEN_INLINE_RESULT,
-)
-"""The kinds of updates that the bot requests."""
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
 INLINE_COMMAND: Final = "nietzsche"
@@ -45,25 +38,25 @@ log = logging.getLogger(__name__)
 class UpdateHandler:
     """Turns updates into requests for the dispatcher."""
 
-    def __init__(self, commands: Commands, sender: Sender, dispatcher: Dispatcher) -> None:
-        self._commands = commands
+    def __init__(self, sender: Sender, dispatcher: Dispatcher) -> None:
+        self._commands = sender.commands
         self._sender = sender
         self._dispatcher = dispatcher
-        self._seen = RecentKeys()
-        self._refused = RecentKeys()
+        self._seen: deque[int] = deque(maxlen=MAX_RECENT)
+        self._refused: deque[tuple[int, int]] = deque(maxlen=MAX_RECENT)
         """Messages that were refused: their chat and number. They may be corrected by editing; an answer stands."""
         self._typing: dict[int, InlineQuery] = {}
         """Of each user, the inline query that waits to be answered. A newer one takes its place."""
 
     def handle(self, content: dict[str, Any]) -> None:
-        """Submits what an update asks for; returns at once. An update that came before is ignored.
+        """Submits what an update asks for; returns at once. Ignores one that came before, or that cannot be read.
 
-        So is one that the library cannot read (of a newer Bot API, say). Raises `TypeError`, `ValueError`, `KeyError`
-        or `OverflowError` if it has not even a number.
+        Raises `TypeError`, `ValueError`, `KeyError` or `OverflowError` if it has not even a number.
         """
         update_id = int(content["update_id"])
-        if not self._seen.add(update_id):
+        if update_id in self._seen:
             return
+        self._seen.append(update_id)
         try:
             request = self._request(Update.de_json(content, self._sender.bot))
             if request is not None:
@@ -72,9 +65,11 @@ class UpdateHandler:
             log.warning("update.malformed id=%d error=%s", update_id, type(error).__name__)
 
     def _request(self, update: Update) -> Request | None:
-        if (message := update.message or update.edited_message) is not None:
-            was_refused = self._refused.discard((message.chat.id, message.message_id))
-            return self._message(message) if update.message is not None or was_refused else None
+        if update.message is not None:
+            return self._message(update.message)
+        if (edited := update.edited_message) is not None and (edited.chat.id, edited.message_id) in self._refused:
+            self._refused.remove((edited.chat.id, edited.message_id))
+            return self._message(edited)
         if update.callback_query is not None:
             return self._press(update.callback_query)
         if update.chosen_inline_result is not None:
@@ -109,37 +104,34 @@ class UpdateHandler:
         return place.private or line.command in self._commands.known_to(PLATFORM, user)
 
     async def _command(self, ask: Ask, where: Where, place: Place) -> None:
-        async with self._sender.busy(place):
-            reply = await self._commands.handle(ask, where)
+        reply, _ = await self._sender.wait_for(self._commands.handle(ask, where), place)
         await self._send(place, reply)
 
     async def _send(self, place: Place, reply: Reply) -> None:
         if reply.kind is Kind.REFUSAL:
-            self._refused.add((place.chat, place.answers))
+            self._refused.append((place.chat, place.answers))
         await self._sender.send(place, reply)
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
         where = _where(place, _presser(query), query.from_user)
-        work, refuse = partial(self._answer_press, query, where, place), partial(self._sender.alert, query)
+        work, refuse = partial(self._answer_press, query, where, place), partial(self._sender.answer_press, query)
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
     async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
         data, inline_id = query.data or "", query.inline_message_id
         if data == WAIT:
-            await self._sender.answer_press(query, messages.INLINE_WAIT)
+            await self._sender.answer_press(query, Reply(messages.INLINE_WAIT), alert=False)
             return
         if inline_id is not None:
             data = verify(self._sender.bot.token, inline_id, data)
-        async with self._sender.busy(place, query) as late:
-            reply = await self._commands.press(data, where)
-        waits = not late.is_set()
+        reply, is_late = await self._sender.wait_for(self._commands.press(data, where), place, query)
         refused = reply.kind is Kind.REFUSAL
-        if waits and (refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)):
-            await self._sender.alert(query, reply)
-            return
-        if waits:
-            await self._sender.answer_press(query)
+        if not is_late:
+            is_alert = refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)
+            await self._sender.answer_press(query, reply if is_alert else None)
+            if is_alert:
+                return
         if place is not None:
             await self._sender.send(place, reply)
         elif inline_id is not None and not (refused or reply.private):

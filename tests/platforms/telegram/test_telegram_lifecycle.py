@@ -20,8 +20,7 @@ from telegram_support import (
 from bot.core import messages
 from bot.platforms.base import BadToken
 from bot.platforms.telegram import rate_limit
-from bot.platforms.telegram.platform import REJECTED, Telegram
-from bot.platforms.telegram.receivers import CONFLICT
+from bot.platforms.telegram.platform import CONFLICT, REJECTED, Telegram
 from bot.service.supervisor import Backoff, Supervised
 from testing.clock import ManualClock
 from testing.telegram import Chat, TelegramServer, User

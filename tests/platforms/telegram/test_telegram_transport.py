@@ -14,7 +14,7 @@ from telegram.error import NetworkError, TelegramError, TimedOut
 from bot.config.schema import Secret, TelegramSection
 from bot.logs import format_error
 from bot.platforms.telegram import bot_client
-from bot.platforms.telegram.bot_client import Transport, new_bot, proxy_for
+from bot.platforms.telegram.bot_client import BotClient, Transport, proxy_for
 from testing.telegram import TOKEN, TelegramServer
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
@@ -73,7 +73,7 @@ async def test_requests_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch) ->
     await site.start()
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{runner.addresses[0][1]}")
     try:
-        async with new_bot(section("http://telegram.invalid")) as bot:
+        async with BotClient(section("http://telegram.invalid")) as bot:
             assert bot.username == "lstmega_bot"
     finally:
         await runner.cleanup()
