@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +28,6 @@ BASE: Final = "nietzsche-library"
 _SETTINGS: Final = "settings.json"
 _TRAINING_EFFICIENCY: Final = 0.6
 """Share of the speed of large matrix products that a training step reaches (docs/training.md)."""
-_SHOWN_SYMBOLS: Final = 12
 
 
 @dataclass(frozen=True)
@@ -91,11 +91,10 @@ class Run:
         options, preset, vocabulary = self.options, self.training.preset, self.corpus.vocabulary
         start = "random numbers"
         if self.start is not None:
-            known = self.start.manifest.vocabulary
-            new = [character for character in vocabulary.characters if character not in known]
-            more = f" … ({len(new):,} of {len(vocabulary):,})" if len(new) > _SHOWN_SYMBOLS else ""
-            characters = f"; characters new to it: {' '.join(new[:_SHOWN_SYMBOLS])}{more}" if new else ""
-            start = self.start.manifest.version + characters
+            start = self.start.manifest.version
+            if new := [c for c in vocabulary.characters if c not in self.start.manifest.vocabulary]:
+                more = f" … ({len(new):,} of {len(vocabulary):,})"
+                start += f"; characters new to it: {textwrap.shorten(' '.join(new), 40, placeholder=more)}"
         stages = [stage for stage in (self.pretraining, self.training) if stage is not None]
         work = sum(len(stage.text_of_epoch(1)) * stage.config.epochs for stage in stages)
         operations = 6 * preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4

@@ -179,12 +179,9 @@ class StatefulRNN(keras.layers.Layer):
         )
         shape, initializer = ((width,), _forget_gates_open) if lstm else ((2, width), "zeros")
         self.bias = self.add_weight(shape=shape, initializer=initializer, name="bias")
-        self.states = [
-            self.add_weight(
-                shape=(batch, units), initializer="zeros", trainable=False, autocast=False, dtype="float32", name=name
-            )
-            for name in (("hidden", "cell") if lstm else ("hidden",))
-        ]
+        carried = {"initializer": "zeros", "trainable": False, "autocast": False, "dtype": "float32"}
+        names = ("hidden", "cell") if lstm else ("hidden",)
+        self.states = [self.add_weight((batch, units), name=name, **carried) for name in names]
 
     def compute_output_shape(self, input_shape: tuple[int, ...]) -> tuple[int, ...]:
         """`[batch, steps, features]` -> `[batch, steps, units]`."""
