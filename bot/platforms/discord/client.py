@@ -159,7 +159,7 @@ class Client(discord.AutoShardedClient):
         for timer in self._pending.values():
             timer.cancel()
         closing = asyncio.create_task(super().close())
-        done, _ = await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
-        if not done:
+        await asyncio.wait({closing}, timeout=CLOSE_SECONDS)
+        if not closing.done():
             await self.http.close()
         await closing

@@ -86,9 +86,8 @@ class InteractionResponder:
     async def _replace_privately(self, message: Message) -> None:
         """Sends a private message where "thinking" was shown to all, which happens to refusals.
 
-        The first follow-up takes the place of "thinking", and is as public as that; after that was deleted, Discord has
-        answered "Unknown Message" (https://github.com/discord/discord-api-docs/issues/3087). So the original response
-        is edited first and deleted last.
+        The first follow-up takes the place of "thinking", and is as public; after a deletion Discord has answered
+        "Unknown Message" (https://github.com/discord/discord-api-docs/issues/3087). So it is edited, and deleted last.
         """
         await _retried(lambda: self._interaction.edit_original_response(content=EMPTY))
         self._answered = True
