@@ -19,11 +19,7 @@ class Backoff:
     longest: float = 300.0
     draw: Callable[[], float] = random.random
 
-    def ceiling(self, failures: int) -> float:
-        """Returns the longest pause, in seconds, after so many failures in a row (at least one)."""
-        doublings = min(failures - 1, 32)  # every pause has grown to `longest` by then, and 2**1000 is no float
-        return min(self.longest, self.first * 2.0**doublings)
-
     def pause(self, failures: int) -> float:
         """Returns the pause, in seconds, after so many failures in a row (at least one)."""
-        return self.ceiling(failures) * self.draw()
+        doublings = min(failures - 1, 32)  # every pause has grown to `longest` by then, and 2**1000 is no float
+        return min(self.longest, self.first * 2.0**doublings) * self.draw()

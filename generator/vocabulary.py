@@ -52,9 +52,6 @@ class Vocabulary:
     def __hash__(self) -> int:
         return hash(self.characters)
 
-    def __repr__(self) -> str:
-        return f"Vocabulary({self.characters!r})"
-
     def __len__(self) -> int:
         return len(self.characters)
 

@@ -113,7 +113,7 @@ class Replica:
         """
         model, self._description = await asyncio.to_thread(load, settings["weights"], settings["version"])
         if hasattr(self, "_backend"):
-            self._backend.scheduler.swap(model)
+            self._backend.scheduler.model = model
         else:
             self._backend = SchedulerBackend(Scheduler(model, QUEUE, self._threads))
 

@@ -89,11 +89,11 @@ class Batch:
 
     def _arrange(self) -> None:
         """Finds the rows that read a prompt, and those that draw, and collects the settings of these."""
-        self._readers = [row for row, sequence in enumerate(self._sequences) if sequence.is_reading]
+        self._readers = [row for row, sequence in enumerate(self._sequences) if sequence.prompt]
         self._rows: list[int] = []
         self._writers: list[GeneratingSequence] = []
         for row, sequence in enumerate(self._sequences):
-            if isinstance(sequence, GeneratingSequence) and not sequence.is_reading:
+            if isinstance(sequence, GeneratingSequence) and not sequence.prompt:
                 self._rows.append(row)
                 self._writers.append(sequence)
         self._cuts = cuts([writer.sampling for writer in self._writers])
@@ -133,7 +133,7 @@ class Batch:
                     self._fed[row] = following
                 else:
                     outcomes[row] = following
-        if not all(self._sequences[row].is_reading for row in self._readers):
+        if not all(self._sequences[row].prompt for row in self._readers):
             self._arrange()
 
     def _write(self, logits: Logits, outcomes: dict[int, Outcome]) -> None:

@@ -72,7 +72,7 @@ class ThreadedGenerator:
         """
         async with self._reloading:
             model = await asyncio.to_thread(load_model, self._folder, self._version)
-            self._scheduler.swap(model)
+            self._scheduler.model = model
         return model.weights
 
     def status(self) -> GeneratorStatus:

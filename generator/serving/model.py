@@ -15,7 +15,7 @@ from generator.weights.session import Network
 from generator.weights.versions import Weights
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Model:
     """What the scheduler needs to generate with a version. `initial_states` are states at the end of a sentence."""
 

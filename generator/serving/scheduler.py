@@ -53,12 +53,12 @@ class _Worker:
         """A running mean of the steps of many texts: a lone one takes a third of the time of a batch. A mean of speeds
         would hardly count the few steps that take long, which are most of the time."""
         self._timed = 0
-        self._batches: list[Batch] = []
+        self._batches: dict[Model, Batch] = {}
 
     @property
     def rows(self) -> int:
         """Texts in its batches."""
-        return sum([len(batch.jobs) for batch in self._batches])
+        return sum([len(batch.jobs) for batch in self._batches.values()])
 
     def step(self, joining: list[Job]) -> list[tuple[Job, Outcome]]:
         """Adds texts and steps every text by one character; returns those that ended."""
@@ -66,19 +66,19 @@ class _Worker:
         finished: list[tuple[Job, Outcome]] = []
         for job in joining:
             try:
-                self._batch_of(job.model).add(job)
+                self._batches.setdefault(job.model, Batch(job.model)).add(job)
             except Exception as error:  # noqa: BLE001 - this request's failure alone
                 job.context.run(log.error, "text.start_failed", exc_info=error)
                 finished.append((job, error))
         rows = self.rows
-        for batch in self._batches:
+        for batch in self._batches.values():
             try:
                 finished += batch.step()
             except BaseException as error:  # SystemExit too: these texts fail, later ones do not
                 log.exception("step.failed texts=%d", len(batch.jobs))
                 finished += [(job, error) for job in batch.jobs]
                 batch.jobs = []
-        self._batches = [batch for batch in self._batches if batch.jobs]
+        self._batches = {model: batch for model, batch in self._batches.items() if batch.jobs}
         self.characters += rows
         if rows >= self._full_enough:
             self._timed += 1
@@ -87,19 +87,13 @@ class _Worker:
             self.seconds_per_character += weight * (seconds - self.seconds_per_character)
         return finished
 
-    def _batch_of(self, model: Model) -> Batch:
-        for batch in self._batches:
-            if batch.model is model:
-                return batch
-        self._batches.append(Batch(model))
-        return self._batches[-1]
-
 
 class Scheduler:
     """Generates texts with `model` on `threads` threads. `queue`: requests that may wait beyond `MAX_BATCH_SIZE`."""
 
     def __init__(self, model: Model, queue: int, threads: int = 1) -> None:
-        self._model = model
+        self.model = model
+        """The model of the next request. Texts that run or wait keep theirs when it changes."""
         self._queue = queue
         self._waiting: deque[Job] = deque()
         self._changed = threading.Condition()
@@ -115,11 +109,6 @@ class Scheduler:
         ]
         for thread in self._threads:
             thread.start()
-
-    @property
-    def model(self) -> Model:
-        """The model of the next request."""
-        return self._model
 
     @overload
     def submit(self, request: GenerationRequest) -> Future[Generation]: ...
@@ -139,7 +128,7 @@ class Scheduler:
             if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
                 self._refused += 1
                 raise Overloaded(self._retry_after())
-            job = Job(request, self._model)
+            job = Job(request, self.model)
             self._waiting.append(job)
             self._changed.notify_all()
         return job.future
@@ -154,7 +143,7 @@ class Scheduler:
         return sum(1 / worker.seconds_per_character for worker in self._workers)
 
     def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
-        vocabulary = self._model.weights.manifest.vocabulary
+        vocabulary = self.model.vocabulary
         if isinstance(request, ScoringRequest):
             if not any(character in vocabulary for character in request.text):
                 raise InvalidRequest("text: the network knows none of its characters")
@@ -167,11 +156,6 @@ class Scheduler:
         """Seconds until about half of the queue will have been generated."""
         waiting = sum(job.request.characters for job in self._waiting)
         return max(1.0, waiting / 2 / self._speed)
-
-    def swap(self, model: Model) -> None:
-        """Uses `model` for requests from now on; texts that run or wait keep theirs."""
-        with self._changed:
-            self._model = model
 
     def status(self) -> GeneratorStatus:
         """Returns counts since the start, and the current load."""

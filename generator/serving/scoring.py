@@ -25,8 +25,6 @@ class ScoringSequence:
     """Has a row in a batch as a `GeneratingSequence` has, so that scoring is admitted, cancelled and batched as
     generating is: a prompt whose logits are noted, after which nothing is drawn."""
 
-    is_reading: Final = True
-
     def __init__(self, request: ScoringRequest, model: Model) -> None:
         vocabulary = model.vocabulary
         before = vocabulary.fit(request.before).text

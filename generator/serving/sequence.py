@@ -118,11 +118,6 @@ class GeneratingSequence:
         self.initial_state, self._is_opening = tuple(array[0] for array in model.network.zero_state(1)), False
         return tail, tail + space, space
 
-    @property
-    def is_reading(self) -> bool:
-        """Whether there is more of the prompt to feed, before a character can be drawn."""
-        return bool(self.prompt)
-
     def read(self, _: Logits) -> int:
         """Returns the next character of the prompt, to be fed."""
         return self.prompt.pop()

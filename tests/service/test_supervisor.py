@@ -142,11 +142,11 @@ async def test_backoff_starts_again_after_a_steady_connection(
 
     class Noted(Backoff):
         def pause(self, failures: int) -> float:
-            paused.put_nowait(self.ceiling(failures))
+            paused.put_nowait(super().pause(failures))
             return 0.0
 
     platform = ScriptedPlatform("telegram", OSError("first"))
-    async with serving(Supervised(platform, Noted())):
+    async with serving(Supervised(platform, Noted(draw=lambda: 1.0))):
         await platform.up.wait()
         platform.lose()
         platform.break_down(OSError("second"))
