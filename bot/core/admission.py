@@ -193,7 +193,7 @@ class Admission:
 
         `newest`: the chat of the last job, which is refused if no chat has more.
         """
-        while self._is_overloaded():
+        while self._waiting and self._is_overloaded():
             chat = max(self._waiting, key=lambda chat: (_work(self._waiting[chat]), chat == newest))
             victim = self._waiting[chat][-1]
             self._remove(victim)

@@ -39,8 +39,9 @@ class World:
     def __init__(self, rows: int = 1, queue: int = 100, cooldown: float = 0.0, speed: float = FAST) -> None:
         self.clock = ManualClock()
         self.rows = rows
+        self.speed = speed
         self.admission = Admission(
-            lambda: self.rows, queue, cooldown, typical=TYPICAL, speed=lambda: speed, clock=self.clock
+            lambda: self.rows, queue, cooldown, typical=TYPICAL, speed=lambda: self.speed, clock=self.clock
         )
         self.began: list[str] = []
         self.done = asyncio.Event()
@@ -208,6 +209,19 @@ async def test_as_many_are_admitted_as_will_be_in_time_or_a_few_on_a_slow_machin
     assert len(world.began) == answered == 15 - len(refusals)
     assert world.admission.refused == len(refusals)
     assert refusals[0].retry_after == pytest.approx(answered / texts * TARGET_LATENCY_SECONDS)
+
+
+async def test_when_the_machine_becomes_slower_what_runs_stays_and_what_comes_is_refused() -> None:
+    world = World(rows=24, speed=in_time(30))
+    running = [world.slot(f"chat {number}", f"{number}") for number in range(24)]
+    await settle()
+    world.speed = in_time(10)
+    for number in range(3):
+        with pytest.raises(Overloaded):
+            await world.hold(f"late {number}", f"late {number}")
+    world.done.set()
+    await asyncio.gather(*running)
+    assert len(world.began) == 24
 
 
 async def test_what_waits_is_counted_in_characters() -> None:
