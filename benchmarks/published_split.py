@@ -13,8 +13,8 @@ import argparse
 import sys
 from pathlib import Path
 
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
+from generator.serving.scoring import bits_per_character
 from generator.training.corpus import read_corpus
 
 

@@ -22,9 +22,9 @@ from typing import Final
 
 import numpy as np
 
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
 from generator.serving.model import Model
+from generator.serving.scoring import bits_per_character
 from generator.training.corpus import read_corpus
 from generator.training.samples import samples
 from generator.weights.versions import shipped_folder

@@ -1,4 +1,4 @@
-"""Surprisal of a text under a model, and its heat map.
+"""The heat map of a text's surprisal.
 
-What measures or draws probabilities enters here. What samples does not.
+What draws probabilities enters here. What computes them or samples does not.
 """

@@ -1,4 +1,4 @@
-"""One text while it is scored: the probabilities that it was generated with, computed again."""
+"""Surprisal, −log2 p: of a text while it is scored, and of a split, always measured the same way."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import math
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from generator.errors import ModelError
-from generator.scoring.surprisal import nats
 from generator.serving.model import Model
 from generator.types import ScoringRequest, Surprisal
-from generator.weights.session import Logits
+from generator.vocabulary import Indices
+from generator.weights.session import Logits, Network
 
 CONTEXT: Final = 200
 """Characters before a continued text that are read again, from a zero state.
@@ -54,3 +55,23 @@ class ScoringSequence:
                 raise ModelError("the network's logits are no distribution")
         self._next += 1
         return following if self.prompt else Surprisal(self._text, tuple(self._bits), self._version)
+
+
+def bits_per_character(network: Network, characters: Indices) -> float:
+    """Returns the mean −log2 p(next character) over all but the first of `characters`, int64 `[n]`, n at least 2.
+
+    The state is zero at the start and carried through.
+    """
+    state = network.zero_state(1)
+    total = 0.0
+    for position in range(len(characters) - 1):
+        logits, state = network.step(characters[position : position + 1], state)
+        total += nats(logits[0], int(characters[position + 1]))
+    return float(total / (len(characters) - 1) / math.log(2))
+
+
+def nats(logits: NDArray[np.float32], character: int) -> float:
+    """Returns −ln p of the character at that index, by the logits `[vocabulary]` before it."""
+    row = logits.astype(np.float64)
+    top = row.max()
+    return float(top + math.log(np.exp(row - top).sum()) - row[character])

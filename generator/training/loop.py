@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from generator.scoring.surprisal import bits_per_character
+from generator.serving.scoring import bits_per_character
 from generator.training import TrainingError, progress
 from generator.training.architectures import step_model
 from generator.training.backend import keras

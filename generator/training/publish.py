@@ -8,7 +8,7 @@ import importlib.metadata
 from pathlib import Path
 from typing import Final
 
-from generator.scoring.surprisal import bits_per_character
+from generator.serving.scoring import bits_per_character
 from generator.training import progress
 from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import ngram_note

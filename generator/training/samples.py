@@ -11,9 +11,8 @@ from typing import Final
 import numpy as np
 
 from generator.prose import ends_sentence
-from generator.scoring.surprisal import nats
 from generator.serving.sampling import column, draw
-from generator.serving.scoring import CONTEXT
+from generator.serving.scoring import CONTEXT, nats
 from generator.training.corpus import Corpus
 from generator.types import Surprisal
 from generator.vocabulary import Vocabulary

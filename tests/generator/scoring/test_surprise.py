@@ -25,11 +25,10 @@ from generator import (
     Surprisal,
     ThreadedGenerator,
 )
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
-from generator.serving.scoring import CONTEXT, ScoringSequence
+from generator.serving.scoring import CONTEXT, ScoringSequence, bits_per_character
 from generator.types import MAX_SCORED_TEXT
 from generator.weights.session import State
 from generator.weights.versions import activate

@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 import train
 from bot.core.parsing import fit_prompt
 from generator import GenerationRequest, ThreadedGenerator
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
+from generator.serving.scoring import bits_per_character
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model
 from generator.training.architectures.ngrams import CONSTANTS, TABLE
 from generator.training.architectures.recurrent import CellKind, StatefulRNN

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 import train
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
+from generator.serving.scoring import bits_per_character
 from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS

@@ -17,10 +17,10 @@ from safetensors.numpy import load
 
 from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
 from generator.prose import ends_sentence, presentable
-from generator.scoring.surprisal import bits_per_character
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import Scheduler
+from generator.serving.scoring import bits_per_character
 from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import CONSTANTS, TABLE
 from generator.training.model import from_bytes
