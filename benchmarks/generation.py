@@ -183,12 +183,11 @@ def bytes_per_second(model: Model) -> Callable[[], float]:
 
 
 def weight_bytes(model: Model) -> int:
-    """Returns the bytes of weights that one step reads: the integer matrices, and the character's row of the table."""
-    total = 0
-    for tensor in onnx.load(model.weights.folder / MODEL).graph.initializer:
-        array = onnx.numpy_helper.to_array(tensor)
-        total += array[0].nbytes if tensor.name == "table" else array.nbytes
-    return total
+    """Returns the bytes of weights that one step reads: the integer matrices whole, of each table what is looked up."""
+    graph = onnx.load(model.weights.folder / MODEL).graph
+    tables = {node.input[0] for node in graph.node if node.op_type == "Gather"}
+    arrays = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    return sum(array[0].nbytes if name in tables else array.nbytes for name, array in arrays.items())
 
 
 def first_character(weights: Path) -> tuple[float, float]:
