@@ -156,7 +156,7 @@ class Constraints:
             self._previous = ""
             self._after_end = False
             self._mark(character, before)
-            self._settle("digit" if character == "[" else "")  # the number of a footnote
+            self._settle("digit" if character in "([" else "")  # the number of a footnote or a list
 
     def _settle(self, forbidden: CharacterClass) -> None:
         before = self.text[-1] if self.text and not self._spaces else ""

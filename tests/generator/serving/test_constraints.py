@@ -104,7 +104,7 @@ def test_a_word_is_not_written_twice(before: str, complete: bool) -> None:  # no
         ("in ", True),
         ("in 18", True),
         ("see [", False),
-        ("see (", True),
+        ("see (", False),
     ],
 )
 def test_a_number_does_not_begin_a_sentence(before: str, number: bool) -> None:  # noqa: FBT001
