@@ -6,26 +6,29 @@ Functions import what loads an optional or heavy library: SQLite's, those of the
 from __future__ import annotations
 
 import argparse
+import asyncio
 import logging
 import secrets
 import sys
-from collections.abc import Awaitable
+from contextlib import closing
 from dataclasses import replace
+from typing import Final
 
 import msgspec
 
 from bot import logs
-from bot.cli.errors import FAILURE, PERMANENT, TEMPORARY, UsageError
-from bot.cli.reload_client import request_reload
+from bot.cli.errors import FAILURE, UsageError
 from bot.config.schema import Config, Secret, redact_url
 from bot.core import messages
 from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
+from bot.service.reload import REQUEST, Answer, socket_path
 from generator import MAX_SEED, GenerationRequest
 from generator.prose import presentable
 from generator.sampling_params import SETTINGS
 
-log = logging.getLogger(__name__)
+RELOAD_SECONDS: Final = 120.0
+"""Weights load in a second or two; large ones on a small, busy machine take longer."""
 
 
 async def chat(_: argparse.Namespace, config: Config) -> None:
@@ -99,7 +102,7 @@ async def check(options: argparse.Namespace, config: Config) -> int:
     return code
 
 
-async def run(options: argparse.Namespace, config: Config) -> int:
+async def run(options: argparse.Namespace, config: Config) -> None:
     """The bot on every platform whose token is set.
 
     SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP, or a change of
@@ -110,30 +113,24 @@ async def run(options: argparse.Namespace, config: Config) -> int:
         raise UsageError(f"no platform has a token: set {variables}; `chat` needs none")
     from bot.service import app  # noqa: PLC0415
 
-    return await _logged(options, config, app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS))
+    _set_up_log(options, config)
+    await app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS)
 
 
-async def sync(options: argparse.Namespace, config: Config) -> int:
+async def sync(options: argparse.Namespace, config: Config) -> None:
     """Registers the commands with Discord, even if they have not changed."""
     if not config.discord.token:
         raise UsageError("Discord has no token: set LSTMEGA_DISCORD__TOKEN")
     from bot.service import app  # noqa: PLC0415
 
-    return await _logged(options, config, app.sync(config))
+    _set_up_log(options, config)
+    await app.sync(config)
 
 
-async def _logged(options: argparse.Namespace, config: Config, work: Awaitable[None]) -> int:
-    """Runs the service, or a part of it, with its log. No secret is shown there or in errors."""
+def _set_up_log(options: argparse.Namespace, config: Config) -> None:
+    """Logs as a service does. No secret is shown there or in errors."""
     options.redact = logs.Redaction.of(config)
     logs.set_up(config.log.level, options.log_format, options.redact)
-    try:
-        await work
-    except (*TEMPORARY, *PERMANENT, ModuleNotFoundError):
-        raise
-    except Exception:
-        log.critical("service.failed command=%s", options.run.__name__, exc_info=True)
-        return FAILURE
-    return 0
 
 
 async def backup(options: argparse.Namespace, config: Config) -> None:
@@ -184,3 +181,27 @@ async def reload(options: argparse.Namespace, config: Config) -> int:
         return FAILURE
     print(answer.message)
     return 0
+
+
+async def request_reload(config: Config, within: float = RELOAD_SECONDS) -> Answer:
+    """Requests the weights that CURRENT names, and waits at most `within` seconds until they serve or are refused.
+
+    Raises `UsageError` when no service answers.
+    """
+    path = socket_path(config)
+    try:
+        async with asyncio.timeout(within):
+            reader, writer = await asyncio.open_unix_connection(path)
+            with closing(writer):
+                writer.write(REQUEST)
+                content = await reader.read()
+        return msgspec.json.decode(content, type=Answer)
+    except TimeoutError:
+        raise UsageError(f"the service has not answered for {within:g} s; its log says why") from None
+    except PermissionError:
+        raise UsageError(f"{path} is another user's; run `reload` as the service's user, or send SIGHUP") from None
+    except OSError:
+        place = f"with its state in {path.parent} and [http] port {config.http.port}"
+        raise UsageError(f"no service is running {place}; in a running `chat`, type /reload") from None
+    except msgspec.DecodeError:
+        raise UsageError("the service failed; its log says why") from None

@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import socket
 import time
 from collections.abc import AsyncIterator, Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from aiohttp import web
 
 from bot.cli.errors import UsageError
-from bot.cli.reload_client import is_running
 from bot.config.schema import Config, Secret, platform_problems, redact_url
 from bot.http_server import CannotListen, listening
 from bot.service.generator_factory import open_generator
+from bot.service.reload import socket_path
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError
@@ -43,6 +45,14 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[b
         yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, running=running))
     yield await _checked("weights", _weights(config))
     yield await _checked("database", _database(config.database))
+
+
+def is_running(config: Config) -> bool:
+    """Returns whether a service with this configuration runs as this user."""
+    with socket.socket(socket.AF_UNIX) as connection, suppress(OSError):
+        connection.connect(str(socket_path(config)))
+        return True
+    return False
 
 
 def _finding(name: str, detail: object, *, right: bool = True) -> tuple[bool, str]:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from bot.cli.commands import request_reload
+from bot.cli.doctor import is_running
 from bot.cli.errors import UsageError
-from bot.cli.reload_client import is_running, request_reload
 from bot.config.schema import Config, HttpSection, StoreSection
 from bot.logs import Redaction
 from bot.service.reload import Answer, Reloading, listening, socket_path

@@ -17,8 +17,8 @@ import pytest
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
+from bot.cli.commands import request_reload
 from bot.cli.errors import USAGE
-from bot.cli.reload_client import request_reload
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
 from bot.core import messages
