@@ -72,6 +72,7 @@ class Core(Commands):
         self.cancelled = 0
         self.lost: list[str] = []
         """Platforms of answers that were not delivered."""
+        self.observer.platform_failed = self.lost.append
 
     def hold(self) -> asyncio.Event:
         """From now on nothing is answered until the event is set."""
@@ -83,9 +84,6 @@ class Core(Commands):
         self.asked.set()
         await self._wait()
         return self.reply or await super().handle(ask, where)
-
-    def undelivered(self, platform: str) -> None:
-        self.lost.append(platform)
 
     async def press(self, data: str, where: Where) -> Reply:
         await self._wait()

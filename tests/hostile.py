@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from bot import logs
-from bot.core.commands import operator_commands, user_commands
+from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS
 
 NOTATIONS: Final = (
     "0.7", "0,7", ".7", "7e-1", "1e309", "-1e309", "nan", "inf", "-inf", "٠٫٧", "-0", "0", "+0.7", "０．７", "𝟎.𝟕",
@@ -110,7 +110,7 @@ _RARE: Final = (
     "*_`[" * 1000,
     "\ud800" * 999,
 )
-_COMMANDS: Final = (*user_commands(), *operator_commands())
+_COMMANDS: Final = (*USER_COMMANDS, *OPERATOR_COMMANDS)
 _WRITING: Final = ("nietzsche", "again", "continue", "temperature", "ladder")
 _LIVELY: Final = (
     ("mention", re.compile(r"@\w")),

@@ -17,7 +17,7 @@ from hostile import Journal
 from simcord.actors import MemberActor
 from simcord.interactions import base_payload
 
-from bot.core.commands import operator_commands, user_commands
+from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.discord.render import MAX_MESSAGE, PREFIX
 from bot.platforms.text import utf16_length
@@ -109,7 +109,7 @@ class Strangers:
         if draw.random() < 0.3:
             options = [{"name": "value", "type": 3, "value": (hostile.text(draw, mark) or "x")[:32]}]
             return {"id": "1", "name": "temperature", "type": 1, "options": options}
-        name = draw.choice((*user_commands(), *operator_commands(), mark, draw.choice(hostile.FRAGMENTS)))
+        name = draw.choice((*USER_COMMANDS, *OPERATOR_COMMANDS, mark, draw.choice(hostile.FRAGMENTS)))
         return {"id": "1", "name": name, "type": 1, "options": self._options(mark)}
 
     async def _slash(self, person: MemberActor, mark: str) -> None:

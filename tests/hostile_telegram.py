@@ -18,7 +18,7 @@ from prometheus_client import generate_latest
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
-from bot.core.commands import Commands, user_commands
+from bot.core.commands import USER_COMMANDS, Commands
 from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
@@ -174,7 +174,7 @@ class Strangers:
         self.did.append(f"group {typed}")
         await group.send(typed, by=actor.user, **extra)
         line = parse_line(typed)
-        known = line is not None and line.command in user_commands() and "@" not in typed.split(maxsplit=1)[0]
+        known = line is not None and line.command in USER_COMMANDS and "@" not in typed.split(maxsplit=1)[0]
         return group, 1 if known else 0, 0 if line is None else MOST_MESSAGES, None, mark
 
     async def _pressed(self, actor: Actor) -> tuple[Chat | None, int, int, tuple[str, Any, int], str]:

@@ -12,7 +12,8 @@ import pytest
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core.ask import Ask, Ladder, Where, Write
-from bot.core.commands import Commands, name_of
+from bot.core.commands import Commands
+from bot.core.commands.dispatcher import name_of
 from bot.core.reply import Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
@@ -42,6 +43,7 @@ class ScriptedCommands(Commands):
         self.where: list[Where] = []
         self.lost: list[str] = []
         """Platforms of answers that were not delivered."""
+        self.observer.platform_failed = self.lost.append
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         self.asked.append(ask)
@@ -50,9 +52,6 @@ class ScriptedCommands(Commands):
             self.begun.put(ask.prompt)
             await self.resume.wait()
         return self.said.get(name_of(ask)) or await super().handle(ask, where)
-
-    def undelivered(self, platform: str) -> None:
-        self.lost.append(platform)
 
     async def press(self, data: str, where: Where) -> Reply:
         reply = await super().press(data, where)

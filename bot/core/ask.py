@@ -52,7 +52,7 @@ class Invalid(Ask, frozen=True):
     """A command whose arguments cannot be used. `error` says why."""
 
     command: str
-    error: ValueError
+    error: Exception
 
 
 class Write(Ask, frozen=True):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any, Final
 
 from bot.core.admission import CooldownActive, TooManyRequests
-from bot.core.parsing import Prompt, TakesNoArgument, TemperatureError
+from bot.core.parsing import Prompt, TemperatureError
 from bot.core.reply import ECHO, Refused
 from bot.store.errors import StoreError
 from generator import GeneratorStatus, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
@@ -17,19 +18,9 @@ from generator.weights.manifest import Manifest
 
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""
-_MOST_SURPRISING: Final = 3
-"""Words that /surprise names."""
 _MAX_LISTED: Final = 8
 """Odd characters of a prompt that a notice lists."""
-CHARACTERS: Final[dict[float, str]] = {
-    0.3: "careful, repeats itself",
-    0.5: "calm",
-    0.7: "balanced",
-    0.9: "lively",
-    1.2: "wild, invents words",
-}
-"""A word on what a temperature does, for a few of them."""
-
+NO_ARGUMENT: Final = "/{} takes nothing behind it. For another prompt or temperature, type /nietzsche."
 NO_TEXT: Final = "You have no text here yet. Begin one with /nietzsche."
 OLD_TEXT: Final = "I keep only your last text here, and this is an older one. Begin a new one with /nietzsche."
 NOT_YOUR_TEXT: Final = "That text was written for someone else. Ask for your own with /nietzsche."
@@ -109,7 +100,14 @@ def your_temperature(own: float | None, default: float) -> str:
 def suggestions(own: float | None, default: float) -> dict[float, str]:
     """Temperatures to offer while a user types one, each with its label, their own first."""
     offered = {} if own is None else {own: "your own"}
-    for value, word in ((default, "default"), *CHARACTERS.items()):
+    for value, word in (
+        (default, "default"),
+        (0.3, "careful, repeats itself"),
+        (0.5, "calm"),
+        (0.7, "balanced"),
+        (0.9, "lively"),
+        (1.2, "wild, invents words"),
+    ):
         offered.setdefault(value, word)
     return {value: f"{value:g} — {word}" for value, word in offered.items()}
 
@@ -125,7 +123,7 @@ def reloaded(before: str, now: str) -> str:
     return same if before == now else f"{now} serves now, in place of {before}."
 
 
-def statistics(figures: GeneratorStatus, version: str, *, waiting: int, refused: int) -> str:
+def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: int) -> str:
     """For /stats. `waiting`, `refused`: texts that did not reach the generator."""
     return (
         f"weights: {version}\n"
@@ -135,9 +133,10 @@ def statistics(figures: GeneratorStatus, version: str, *, waiting: int, refused:
     )
 
 
-def unknown(command: str, nearest: str | None) -> str:
-    """When a command does not exist, or not for this user."""
-    hint = f"Did you mean /{nearest}?" if nearest else "/help lists what I know."
+def unknown(command: str, known: Iterable[str]) -> str:
+    """When a command does not exist, or not for this user. `known`: those that do."""
+    nearest = difflib.get_close_matches(command, known, n=1)
+    hint = f"Did you mean /{nearest[0]}?" if nearest else "/help lists what I know."
     return f"I know no command /{echo(command)}. {hint}"
 
 
@@ -150,7 +149,7 @@ def no_command(line: str, known: Container[str]) -> str:
 
 def surprised(surprise: Surprisal, written_by: str) -> str:
     """Below the picture of /surprise; `written_by`: the version that wrote the text."""
-    words = ", ".join(f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(_MOST_SURPRISING))
+    words = ", ".join(f"“{echo(word)}” ({bits:.0f} bits)" for word, bits in surprise.words(3))
     parts = [f"Your last text surprises me by {surprise.mean:.2f} bits per character."]
     if words:
         parts.append(f"Least expected: {words}.")
@@ -207,9 +206,6 @@ _REFUSALS: Final[dict[type[Exception], Callable[[Any], str]]] = {
         f"{echo(error.typed)} is no temperature of mine: they are numbers from {MIN_TEMPERATURE} (careful) to"
         f" {MAX_TEMPERATURE} (wild). Type /temperature 0.7, or /temperature default; a text that begins with it is"
         f" /nietzsche 0.7 {echo(error.typed)} …"
-    ),
-    TakesNoArgument: lambda error: (
-        f"/{error.command} takes nothing behind it. For another prompt or temperature, type /nietzsche."
     ),
     InvalidRequest: lambda error: f"I cannot write that: {error}. Try /nietzsche 0.7.",
     TooManyRequests: lambda _: QUEUE_FULL,

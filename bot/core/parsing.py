@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_PROMPT
+from generator.vocabulary import Fitted
 from generator.weights.manifest import Manifest
 
 _COMMAND: Final = re.compile(r"\s*/(?P<command>[^\s@]*)(?:@\S*)?(?:\s+(?P<arguments>.*))?", re.DOTALL)
@@ -32,14 +33,6 @@ class TemperatureError(ValueError):
     def __init__(self, typed: str) -> None:
         super().__init__(f"{typed[:40]!r} is not a temperature from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
         self.typed = typed
-
-
-class TakesNoArgument(ValueError):
-    """Something was typed behind a command that takes nothing."""
-
-    def __init__(self, command: str) -> None:
-        super().__init__(f"/{command} takes no argument")
-        self.command = command
 
 
 class Line(NamedTuple):
@@ -81,16 +74,10 @@ def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Prompt:
-    """A text of characters that the network knows, at most `MAX_PROMPT`, and what became of the others.
+class Prompt(Fitted):
+    """A text of at most `MAX_PROMPT` characters that the network knows. `shortened`: its beginning is left out."""
 
-    `replaced` holds (typed, written) pairs, `dropped` what has no plain form. `shortened`: its beginning is left out.
-    """
-
-    text: str = ""
-    replaced: tuple[tuple[str, str], ...] = ()
-    dropped: tuple[str, ...] = ()
-    shortened: bool = False
+    shortened: bool
 
 
 def fit_prompt(typed: str, manifest: Manifest) -> Prompt:

@@ -101,11 +101,10 @@ async def _draining(commands: Commands, platforms: Sequence[Supervised]) -> Asyn
             task.uncancel()  # a signal's cancellation has done its work; before Python 3.11.3 it disturbs timeouts
         log.info("service.stopping drain_s=%g", DRAIN_SECONDS)
         supervisor.notify(supervisor.STOPPING)
-        commands.close()
+        commands.closing = True
         try:
             async with asyncio.timeout(DRAIN_SECONDS):
                 # The platforms still listen meanwhile: new requests are answered that the bot restarts.
-                await commands.finished()
                 await supervisor.drain(platforms)
         except TimeoutError:
             log.warning("service.drain_timeout drain_s=%g", DRAIN_SECONDS)

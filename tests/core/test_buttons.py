@@ -119,7 +119,6 @@ async def test_suggestions_begin_with_the_persons_own_temperature(commands: Comm
 
 async def test_after_close_everything_is_answered_with_the_restart(commands: Commands) -> None:
     first = await a_text(commands)
-    commands.close()
+    commands.closing = True
     assert (await a_text(commands)).text == messages.RESTARTING
     assert (await press(commands, first, "Again")).text == messages.RESTARTING
-    await commands.finished()

@@ -19,9 +19,8 @@ from bot.config.schema import BotSection
 from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.ask import ForgetMe, Where
-from bot.core.commands import Commands, operator_commands, parse, user_commands
-from bot.core.commands.generation import TAIL
-from bot.core.commands.writing import LADDER_TEMPERATURES
+from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
+from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply, with_echoes
 from bot.store.store import Store
@@ -386,7 +385,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
 async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
     commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("bot.core.commands.generation.USER_ID_TIMEOUT_SECONDS", 0.01)
+    monkeypatch.setattr("bot.core.commands.writing.USER_ID_TIMEOUT_SECONDS", 0.01)
     with closing(sqlite3.connect(store._database.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         reply = await say(commands, "/nietzsche 0.7")
@@ -416,10 +415,10 @@ async def test_about_says_what_it_is_and_shows_the_curve(commands: Commands, tin
 async def test_help_lists_what_the_person_has(commands: Commands) -> None:
     text = (await say(commands, "/help")).text
     operators_text = (await say(commands, "/help", person=OPERATOR)).text
-    for name in user_commands():
+    for name in USER_COMMANDS:
         assert f"/{name}" in text
         assert f"/{name}" in operators_text
-    for name in operator_commands():
+    for name in OPERATOR_COMMANDS:
         assert f"/{name}" not in text
         assert f"/{name}" in operators_text
 
@@ -429,7 +428,7 @@ async def test_start_says_what_to_do(commands: Commands) -> None:
 
 
 async def test_every_listed_command_exists(commands: Commands) -> None:
-    for name in [*user_commands(), *operator_commands()]:
+    for name in [*USER_COMMANDS, *OPERATOR_COMMANDS]:
         assert "I know no command" not in (await say(commands, f"/{name}", person=OPERATOR)).text
 
 

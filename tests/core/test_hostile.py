@@ -22,7 +22,7 @@ from simcord.interactions import base_payload
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.ask import Where
-from bot.core.commands import COMMANDS, Commands, operator_commands, parse, user_commands
+from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
 from bot.core.parsing import (
     TemperatureError,
     fit_prompt,
@@ -97,7 +97,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
 
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
-    for said in (messages.echo(typed), messages.no_command(typed, user_commands()), messages.unknown(typed, None)):
+    for said in (messages.echo(typed), messages.no_command(typed, USER_COMMANDS), messages.unknown(typed, ())):
         assert with_echoes(said).encode().decode().isprintable()
         assert not hostile.lively(render(Reply.refusal(said)))
     assert neutralize(typed).replace("\u2060", "") == typed.replace("\u2060", "")
@@ -239,7 +239,7 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
         for platform in ("telegram", "discord")
         for arguments in ("", "now")
     ]
-    for name in operator_commands():
+    for name in OPERATOR_COMMANDS:
         monkeypatch.delitem(COMMANDS, name)
     for reply in said:
         assert reply == await commands.handle(parse(command.lower(), "now"), Where("telegram", "2", "2"))
@@ -269,7 +269,7 @@ async def test_on_telegram_nobody_else_can_tell(
             return told
 
         first = await answers()
-        for name in operator_commands():
+        for name in OPERATOR_COMMANDS:
             monkeypatch.delitem(COMMANDS, name)
         assert first == await answers()
 

@@ -21,7 +21,7 @@ from bot.config.schema import BotSection
 from bot.core import messages
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
-from bot.core.parsing import TakesNoArgument, parse_line
+from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Picture, Reply
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.store import Conversation, Store
@@ -95,7 +95,7 @@ async def test_without_a_text_it_says_what_to_do(commands: Commands) -> None:
     reply = await say(commands, "/surprise")
     assert (reply.kind, reply.private, reply.picture) == (Kind.REFUSAL, True, None)
     assert "/nietzsche" in reply.text
-    assert (await say(commands, "/surprise me")).text == messages.explain(TakesNoArgument("surprise"))
+    assert (await say(commands, "/surprise me")).text == messages.NO_ARGUMENT.format("surprise")
 
 
 async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is_said(

@@ -151,7 +151,7 @@ async def test_a_rejected_token_is_reported_without_the_token(tiny_folder: Path,
 
 
 async def test_a_service_that_stops_is_not_ready(site: Site) -> None:
-    site.commands.close()
+    site.commands.closing = True
     status, parts = await site.ready()
     assert (status, parts["service"]) == (503, (False, "stopping"))
 
@@ -249,7 +249,7 @@ async def test_requests_are_counted(site: Site) -> None:
     await site.platform.type("my-secret-words")
     await site.platform.type("reload")
     await site.commands.press("no such button", Where("telegram", "chat", "alice"))
-    site.commands.close()
+    site.commands.closing = True
     await site.platform.type("nietzsche")
     figures = await site.figures()
     requests = {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
@@ -315,7 +315,7 @@ async def test_a_reload_by_command_is_counted_as_any_other(site: Site, tiny_fold
 
 
 async def test_an_undelivered_answer_is_counted(site: Site) -> None:
-    site.commands.undelivered("telegram")
+    site.commands.observer.platform_failed("telegram")
     assert (await site.figures())["lstmega_platform_errors_total telegram"] == 1
 
 

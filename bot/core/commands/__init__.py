@@ -4,14 +4,6 @@
 """
 
 from bot.core.commands.command import Observer
-from bot.core.commands.dispatcher import (
-    COMMANDS,
-    Commands,
-    is_private,
-    name_of,
-    operator_commands,
-    parse,
-    user_commands,
-)
+from bot.core.commands.dispatcher import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, is_private, parse
 
-__all__ = ["COMMANDS", "Commands", "Observer", "is_private", "name_of", "operator_commands", "parse", "user_commands"]
+__all__ = ["COMMANDS", "OPERATOR_COMMANDS", "USER_COMMANDS", "Commands", "Observer", "is_private", "parse"]

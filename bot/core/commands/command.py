@@ -18,7 +18,7 @@ OVERSHOOT: Final = 1.15
 
 
 class Observer:
-    """Is told what happens, to count or log it. This one ignores it."""
+    """Counts or logs what happens. This one ignores it."""
 
     def answered(self, platform: str, command: str, outcome: str, seconds: float) -> None:
         """A request got its reply after so many seconds. `outcome`: the kind of reply, or why it was refused."""
@@ -85,7 +85,6 @@ class Command:
     bare: bool = False
     exclusive: bool = False
     private: bool = False
-    for_operators: bool = False
     run: Handler = field(init=False)
 
     def __call__(self, run: Handler) -> Command:

@@ -1,14 +1,12 @@
-"""The commands there are, in the order of menus, and what runs them: an `Ask` in, a `Reply` out, also for errors."""
+"""The commands there are, and what runs them: an `Ask` in, a `Reply` out, also for errors."""
 
 from __future__ import annotations
 
-import asyncio
-import difflib
 import logging
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final
 
 from bot import logs
@@ -18,14 +16,10 @@ from bot.core.commands.account import forgetme, temperature
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, reload, start, stats, surprise
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
-from bot.core.parsing import TakesNoArgument
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
 from generator import ShuttingDown, Unavailable, WeightsError
 
-_UNKNOWN: Final = "unknown"
-"""Stands in the log and the metrics for every command that does not exist: what users type is not logged."""
-_BUTTON: Final = "button"
 log = logging.getLogger(__name__)
 
 
@@ -36,28 +30,19 @@ async def help_(context: Context, _: Ask, where: Where) -> Reply:
     return Reply("\n".join(f"{command.usage} — {command.purpose}" for command in known))
 
 
-COMMANDS: Final = {
+USER_COMMANDS: Final = {
     command.name: command
-    for command in (
-        *(nietzsche, continue_, again, temperature, ladder, surprise, about, forgetme, help_, start),
-        *(reload, stats),
-    )
+    for command in (nietzsche, continue_, again, temperature, ladder, surprise, about, forgetme, help_, start)
 }
+"""The commands that every user has, by name, in the order of menus."""
+OPERATOR_COMMANDS: Final = {command.name: command for command in (reload, stats)}
+"""The commands that operators have besides, by name."""
+COMMANDS: Final = USER_COMMANDS | OPERATOR_COMMANDS
 
 
-def user_commands() -> dict[str, Command]:
-    """Returns the commands that everybody has, by name."""
-    return {name: command for name, command in COMMANDS.items() if not command.for_operators}
-
-
-def operator_commands() -> dict[str, Command]:
-    """Returns the commands that operators have besides, by name."""
-    return {name: command for name, command in COMMANDS.items() if command.for_operators}
-
-
-def commands_of(context: Context, where: Where) -> dict[str, Command]:
+def commands_of(context: Context, where: Where) -> Mapping[str, Command]:
     """Returns the commands that exist for this user, by name."""
-    return user_commands() | (operator_commands() if context.is_operator(where) else {})
+    return COMMANDS if context.is_operator(where) else USER_COMMANDS
 
 
 def parse(name: str, arguments: str) -> Ask:
@@ -66,7 +51,7 @@ def parse(name: str, arguments: str) -> Ask:
     if command is None:
         return Plain(name)
     if command.bare and arguments:
-        return Invalid(name, TakesNoArgument(name))
+        return Invalid(name, Refused(messages.NO_ARGUMENT.format(name)))
     if command.parse is None:
         return Plain(name) if command.ask is Plain else command.ask()
     try:
@@ -88,45 +73,29 @@ def is_private(ask: Ask) -> bool:
     return command is None or command.private or isinstance(ask, Invalid)
 
 
-@dataclass(eq=False)
 class Commands(Context):
-    """The bot's commands on a generator and a store, the same for every platform. `closing`: after `close`."""
+    """The bot's commands on a generator and a store, the same for every platform."""
 
-    closing: bool = field(default=False, init=False)
-    _running: int = field(default=0, init=False)
-    _idle: asyncio.Event = field(default_factory=asyncio.Event, init=False)
+    closing = False
+    """Whether every new request is answered with the news that the bot restarts."""
 
     def summary(self) -> str:
         """Returns what the bot is at this moment, in one line."""
         return messages.summary(self.generator.weights.manifest)
 
-    def known_to(self, platform: str, user: str) -> dict[str, Command]:
+    def known_to(self, platform: str, user: str) -> Mapping[str, Command]:
         """Returns the commands that exist for this user, by name."""
         return commands_of(self, Where(platform, "", user))
-
-    def _find(self, name: str, where: Where) -> Command | None:
-        """Returns the command of that name if it exists for this user."""
-        command = COMMANDS.get(name)
-        return command if command is not None and (not command.for_operators or self.is_operator(where)) else None
-
-    def close(self) -> None:
-        """Answers everything from now on with the news that the bot restarts; what runs is finished."""
-        self.closing = True
-
-    async def finished(self) -> None:
-        """Returns when no request runs any more."""
-        while self._running:
-            await self._idle.wait()
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
         name = name_of(ask)
-        label = _UNKNOWN if self._find(name, where) is None else name
+        label = name if name in commands_of(self, where) else "unknown"  # what users type is not logged
         return await self._answer(label, where, self._run(ask, where))
 
     async def press(self, data: str, where: Where) -> Reply:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
-        return await self._answer(_BUTTON, where, self._press(data, where))
+        return await self._answer("button", where, self._press(data, where))
 
     async def suggest(self, where: Where) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
@@ -146,35 +115,23 @@ class Commands(Context):
         else:
             log.info("chat.migrated platform=%s", platform)
 
-    def undelivered(self, platform: str) -> None:
-        """Notes that a reply could not be sent, through no fault of the user."""
-        self.observer.platform_failed(platform)
-
     async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
-        self._running += 1
-        self._idle.clear()
         with logs.request():
             try:
                 reply = await work
                 outcome = reply.kind.value
-                return reply
             except messages.EXPECTED as error:
-                outcome = "refused"
-                return Reply.refusal(messages.explain(error))
+                outcome, reply = "refused", Reply.refusal(messages.explain(error))
             except ShuttingDown as error:
-                outcome = "restarting"
-                return Reply.refusal(messages.explain(error))
+                outcome, reply = "restarting", Reply.refusal(messages.explain(error))
             except Exception as error:
-                outcome = "failed"
+                outcome, reply = "failed", Reply.refusal(messages.explain(error))
                 reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
                 log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
-                return Reply.refusal(messages.explain(error))
             finally:
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
-                self._running -= 1
-                if not self._running:
-                    self._idle.set()
+        return reply
 
     async def _press(self, data: str, where: Where) -> Reply:
         button = buttons.decode(data)
@@ -185,11 +142,10 @@ class Commands(Context):
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
-        name = name_of(ask)
-        command = self._find(name, where)
+        name, known = name_of(ask), commands_of(self, where)
+        command = known.get(name)
         if command is None:
-            nearest = difflib.get_close_matches(name, commands_of(self, where), n=1)
-            raise Refused(messages.unknown(name, nearest[0] if nearest else None))
+            raise Refused(messages.unknown(name, known))
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):

@@ -57,14 +57,12 @@ def _heatmap(surprisal: Surprisal, *, hard_wrapped: bool) -> bytes:
 @Command("about", "what I am made of, and how good I am", "de que sou feito e quão bom eu sou")
 async def about(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Describes the weights, with their training curve if it can be read."""
-    weights, curve, picture = context.generator.weights, "curve.png", None
+    weights, name, picture = context.generator.weights, "curve.png", None
     try:
-        content = await asyncio.to_thread(weights.beside, curve)
+        if (content := await asyncio.to_thread(weights.beside, name)) is not None:
+            picture = Picture(content, name, messages.curve(weights.manifest), weights.folder / name)
     except WeightsError as error:
         log.warning("curve.unreadable reason=%s", error)
-    else:
-        if content is not None:
-            picture = Picture(content, curve, messages.curve(weights.manifest), weights.folder / curve)
     return Reply(messages.about(weights.manifest), picture=picture)
 
 
@@ -74,13 +72,7 @@ async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
     return Reply(messages.greeting(context.generator.weights.manifest))
 
 
-@Command(
-    "reload",
-    "loads the weights that CURRENT names",
-    "carrega os pesos que CURRENT nomeia",
-    private=True,
-    for_operators=True,
-)
+@Command("reload", "loads the weights that CURRENT names", "carrega os pesos que CURRENT nomeia", private=True)
 async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
     if context.reload is not None:
@@ -89,15 +81,8 @@ async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
     return Reply(messages.reloaded(before, (await context.generator.reload()).manifest.version))
 
 
-@Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True, for_operators=True)
+@Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True)
 async def stats(context: Context, _ask: Ask, _where: Where) -> Reply:
     """Says what the generator and the queue are doing."""
-    admission, generator = context.admission, context.generator
-    return Reply(
-        messages.statistics(
-            generator.status(),
-            generator.weights.manifest.version,
-            waiting=admission.waiting,
-            refused=admission.refused,
-        )
-    )
+    version, admission = context.generator.weights.manifest.version, context.admission
+    return Reply(messages.statistics(context.generator.status(), version, admission.waiting, admission.refused))

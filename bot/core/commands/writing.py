@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import secrets
-from collections.abc import Sequence
+import time
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Final
 
@@ -11,25 +15,32 @@ import msgspec
 
 from bot.core import buttons, messages
 from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
-from bot.core.commands.command import Command, Context, OptionNote
-from bot.core.commands.generation import generate, save
+from bot.core.commands.command import OVERSHOOT, Command, Context, OptionNote
 from bot.core.parsing import Prompt, TemperatureError, fit_prompt, split_temperature
 from bot.core.reply import Passage, Refused, Reply
+from bot.store.errors import StoreError
 from bot.store.store import Conversation
 from generator import (
+    MAX_PROMPT,
     MAX_SEED,
     MAX_TEMPERATURE,
     MIN_TEMPERATURE,
     Continuation,
+    Generation,
     GenerationRequest,
-    SamplingParams,
+    InvalidRequest,
     ScoringRequest,
-    Temperature,
 )
 from generator.prose import presentable
 
-LADDER_TEMPERATURES: Final = tuple(map(Temperature, (0.5, 0.6, 0.7, 0.8, 0.9)))
+LADDER_TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
+TAIL: Final = MAX_PROMPT
+"""Characters of a text that are stored: new weights read them when the saved state belongs to old ones."""
+USER_ID_TIMEOUT_SECONDS: Final = 2.0
+"""How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
+stored: a slow database must not fill the slots with texts that are not being written."""
 _PROMPT_NOTE: Final = OptionNote("how the text begins", "abertura", "como o texto começa")
+log = logging.getLogger(__name__)
 
 
 def _parse_ladder(arguments: str) -> Ask:
@@ -64,11 +75,9 @@ def _parse_ladder(arguments: str) -> Ask:
 )
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
-    temperature = ask.temperature
-    if temperature is None:
-        own = await context.store.temperature(where.platform, where.user)
-        temperature = Temperature(context.settings.sampling.temperature if own is None else own)
-    return await _write(context, where, None, ask.prompt, [temperature], length=ask.length)
+    temperature = ask.temperature or await context.store.temperature(where.platform, where.user)
+    temperature = temperature or context.settings.sampling.temperature
+    return await _write(context, where, ask.prompt, [temperature], length=ask.length)
 
 
 @Command(
@@ -84,17 +93,7 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     user_id, last = await _last(context, where)
     if ask.slot not in ("", buttons.fingerprint(last.state)):
         raise Refused(messages.OLD_TEXT)
-    request = GenerationRequest(
-        length=context.settings.length,
-        seed=secrets.randbelow(MAX_SEED + 1),
-        sampling=_sampling(context, last.temperature),
-        continuation=Continuation(last.state, last.tail),
-    )
-    _, [generation] = await generate(context, where, user_id, lambda: [request])
-    written = ScoringRequest(last.tail, generation.text)
-    notice = await save(context, where, user_id, last.prompt, last.temperature, generation=generation, written=written)
-    actions = buttons.under(where.user, last.prompt, last.temperature, generation.state)
-    return Reply.of_passages(_passage(context, "", generation.text), notice=notice, actions=actions)
+    return await _write(context, where, "", [last.temperature], user_id=user_id, continued=last)
 
 
 @Command(
@@ -110,8 +109,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     user_id, last = await _last(context, where)
     if ask.slot not in ("", buttons.fingerprint(last.prompt)):
         raise Refused(messages.OLD_TEXT)
-    temperature = Temperature(last.temperature) if ask.temperature is None else ask.temperature
-    return await _write(context, where, user_id, last.prompt, [temperature])
+    return await _write(context, where, last.prompt, [ask.temperature or last.temperature], user_id=user_id)
 
 
 @Command(
@@ -126,9 +124,9 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
 )
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
-    reply = await _write(context, where, None, ask.prompt, LADDER_TEMPERATURES)
+    reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES)
     ignored = "" if ask.ignored is None else messages.LADDER_IGNORES.format(ask.ignored)
-    return replace(reply, notice=_joined(ignored, reply.notice, messages.LADDER_END))
+    return replace(reply, notice=" ".join(filter(None, (ignored, reply.notice, messages.LADDER_END))))
 
 
 async def _last(context: Context, where: Where) -> tuple[int, Conversation]:
@@ -146,51 +144,104 @@ async def _last(context: Context, where: Where) -> tuple[int, Conversation]:
 async def _write(
     context: Context,
     where: Where,
-    user_id: int | None,
     typed: str,
-    temperatures: Sequence[Temperature],
+    temperatures: Sequence[float],
     *,
     length: int | None = None,
+    user_id: int | None = None,
+    continued: Conversation | None = None,
 ) -> Reply:
-    """Writes one text for each temperature, in one batch; the last is stored as the user's last text.
+    """Writes one text for each temperature, in one batch, and stores the last as the user's last text.
 
-    They share a seed, so that they differ by the temperature alone. `user_id`: if it is known already.
+    The texts share a seed, so that they differ by the temperature alone. `typed`: the prompt. `user_id`: if it is known
+    already. `continued`: the text to continue, without a prompt.
     """
     seed = secrets.randbelow(MAX_SEED + 1)
-    prompt = Prompt()
+    characters = length or context.settings.length
+    samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
+    continuation = None if continued is None else Continuation(continued.state, continued.tail)
 
-    def requests() -> list[GenerationRequest]:
-        nonlocal prompt
+    async def generate() -> tuple[Prompt, list[Generation]]:
+        """Generates with the weights that serve now. The first text that fails cancels the others."""
         prompt = fit_prompt(typed, context.generator.weights.manifest)
-        return [
-            GenerationRequest(length or context.settings.length, seed, _sampling(context, temperature), prompt.text)
-            for temperature in temperatures
-        ]
+        requests = [GenerationRequest(characters, seed, each, prompt.text, continuation) for each in samplings]
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(context.generator.generate(request)) for request in requests]
+        except ExceptionGroup as failures:
+            raise failures.exceptions[0] from failures
+        return prompt, [task.result() for task in tasks]
 
-    user_id, generations = await generate(context, where, user_id, requests)
+    fed = characters + min(len(typed), MAX_PROMPT)
+    async with _slot(context, where, user_id, len(samplings), fed) as (known_id, waited):
+        try:
+            prompt, generations = await generate()
+        except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
+            prompt, generations = await generate()
+    for generation in generations:
+        context.observer.text_written(generation, waited)
     last = generations[-1]
-    written = ScoringRequest(prompt.text, last.text, seed)
-    notice = await save(context, where, user_id, prompt.text, temperatures[-1], generation=last, written=written)
-    passages = [_passage(context, prompt.text, generation.text) for generation in generations]
-    actions = buttons.under(where.user, prompt.text, temperatures[-1], last.state)
-    if len(passages) > 1:
+    if continued is None:
+        first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)
+    else:
+        first_prompt, written = continued.prompt, ScoringRequest(continued.tail, last.text)
+    tail = (written.before + written.text)[-TAIL:]
+    conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written)
+    notice = await _save(context, where, known_id, conversation)
+    labels = [""]
+    actions = buttons.under(where.user, first_prompt, temperatures[-1], last.state)
+    if len(temperatures) > 1:
+        labels = [messages.RUNG.format(temperature) for temperature in temperatures]
         actions = (buttons.continuing(where.user, last.state),)
-        labels = map(messages.RUNG.format, temperatures)
-        passages = [replace(passage, label=label) for passage, label in zip(passages, labels, strict=True)]
-    return Reply.of_passages(*passages, notice=_joined(messages.fitted(prompt), notice), actions=actions)
+    return Reply.of_passages(
+        *(_passage(context, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
+        notice=" ".join(filter(None, (messages.fitted(prompt), notice))),
+        actions=actions,
+    )
 
 
-def _sampling(context: Context, temperature: float) -> SamplingParams:
-    return msgspec.structs.replace(context.settings.sampling, temperature=float(temperature))
+@asynccontextmanager
+async def _slot(
+    context: Context, where: Where, user_id: int | None, rows: int, characters: int
+) -> AsyncIterator[tuple[int | None, float]]:
+    """Holds a slot for `rows` texts of so many characters each. Yields the user's number and the seconds of waiting.
+
+    A user who has no number yet gets one once the texts are admitted, so that a refusal costs the store nothing.
+    """
+    began = time.perf_counter()
+    async with context.admission.slot(
+        where.queue_key,
+        where.user_key,
+        characters=OVERSHOOT * rows * characters,
+        rows=rows,
+        trusted=context.is_operator(where),
+        asked_at=where.asked_at,
+    ):
+        waited = time.perf_counter() - began
+        if user_id is None:
+            try:
+                async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
+                    user_id = await context.store.ensure_user(where.platform, where.user)
+            except (StoreError, TimeoutError) as error:  # the text is written without it
+                reason = str(error) or f"the database takes longer than {USER_ID_TIMEOUT_SECONDS:g} s"
+                log.error("user.not_stored reason=%s", reason)
+        yield user_id, waited
 
 
-def _passage(context: Context, prompt: str, written: str) -> Passage:
+async def _save(context: Context, where: Where, user_id: int | None, conversation: Conversation) -> str:
+    """Stores a text. Returns what the user should know when that fails; they get the text anyway."""
+    saved = False
+    if user_id is not None:
+        try:
+            saved = await context.store.save_conversation(where.platform, where.chat, where.user, user_id, conversation)
+        except StoreError as error:
+            log.error("text.not_stored reason=%s", error)
+    return "" if saved else messages.NOT_SAVED
+
+
+def _passage(context: Context, prompt: str, written: str, label: str) -> Passage:
     """Prompt and text, made readable together; the prompt is marked unless it was reflowed with the text."""
     hard_wrapped = context.generator.weights.manifest.hard_wrapped
     text = presentable(prompt + written, hard_wrapped=hard_wrapped)
     shown = presentable(prompt, hard_wrapped=hard_wrapped)
-    return Passage(text, shown if text.startswith(shown) else "")
-
-
-def _joined(*notices: str) -> str:
-    return " ".join(notice for notice in notices if notice)
+    return Passage(text, shown if text.startswith(shown) else "", label)

@@ -100,7 +100,7 @@ class Client(discord.AutoShardedClient):
             work.close()
             return
         self._events.append(event)
-        replying = asyncio.create_task(respond(responder, work, lambda: self._core.undelivered(PLATFORM)))
+        replying = asyncio.create_task(respond(responder, work, lambda: self._core.observer.platform_failed(PLATFORM)))
         self._replying.add(replying)
         replying.add_done_callback(self._replying.discard)
         await replying

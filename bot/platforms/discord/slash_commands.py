@@ -15,7 +15,7 @@ from discord import app_commands
 from discord.app_commands import locale_str
 
 from bot.core.ask import Ask, Invalid, Ladder, Where, Write
-from bot.core.commands import COMMANDS, Commands, operator_commands, parse, user_commands
+from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
 from bot.core.parsing import TemperatureError, parse_temperature
 from generator import InvalidRequest
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
@@ -53,10 +53,10 @@ class CommandTree(app_commands.CommandTree[Any]):
         """Temperatures to choose from, with their labels, of each user."""
         self._suggestions_expire = 0.0
         made = self._with_options()
-        for name in user_commands():
+        for name in USER_COMMANDS:
             self.add_command(made.get(name) or self._plain(name))
         has_operators = any(operator.startswith(f"{PLATFORM}:") for operator in core.settings.operators)
-        for name in operator_commands() if has_operators else ():
+        for name in OPERATOR_COMMANDS if has_operators else ():
             command = self._plain(name)
             app_commands.default_permissions()(command)
             app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)

@@ -19,7 +19,7 @@ from telegram.error import Conflict, InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core.clock import MONOTONIC, Clock
-from bot.core.commands import Commands, user_commands
+from bot.core.commands import USER_COMMANDS, Commands
 from bot.http_server import listening
 from bot.logs import format_error
 from bot.platforms.base import BadToken
@@ -82,7 +82,8 @@ class Telegram:
         sender, clock = Sender(bot, self._limiter, self._commands), self._limiter.clock
         try:
             async with asyncio.TaskGroup() as group:
-                self._dispatcher = Dispatcher(group, self._limiter, partial(self._commands.undelivered, PLATFORM))
+                on_failure = partial(self._commands.observer.platform_failed, PLATFORM)
+                self._dispatcher = Dispatcher(group, self._limiter, on_failure)
                 handle = UpdateHandler(sender, self._dispatcher).handle
                 if self._settings.webhook_url:
                     problems = Webhook(bot, handle, clock, self._settings).receive()
@@ -215,7 +216,7 @@ async def set_menu(bot: Bot) -> None:
         for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
             wanted = tuple(
                 BotCommand(name, spec.portuguese if language else spec.purpose)
-                for name, spec in user_commands().items()
+                for name, spec in USER_COMMANDS.items()
                 if name != "start" or scope is SCOPES[0]  # Telegram's own button in a new private chat
             )
             if await bot.get_my_commands(scope, language) != wanted:

@@ -20,7 +20,7 @@ from simcord.backend.errors import OptionError
 
 from bot.core import messages
 from bot.core.ask import Where, Write
-from bot.core.commands import operator_commands, user_commands
+from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS
 from generator import Temperature
 
 # ---- commands ----------
@@ -59,7 +59,7 @@ async def test_every_command_answers(here: World) -> None:
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),
         ("start", {}, False, "I write in the manner of none"),
     ]
-    assert {name for name, *_ in expected} == user_commands().keys()
+    assert {name for name, *_ in expected} == USER_COMMANDS.keys()
     for name, options, private, says in expected:
         result = await here.alice.slash(here.channel, name, **options)
         assert result.ephemeral is private, name
@@ -196,7 +196,7 @@ async def test_direct_messages_work_like_channels(here: World) -> None:
 async def test_commands_may_be_used_everywhere_and_installed_by_users(here: World) -> None:
     [told] = here.sent("PUT", GLOBAL_COMMANDS)
     for command in told:
-        if command["name"] not in operator_commands():
+        if command["name"] not in OPERATOR_COMMANDS:
             assert sorted(command["contexts"]) == [0, 1, 2]
             assert sorted(command["integration_types"]) == [0, 1]
 

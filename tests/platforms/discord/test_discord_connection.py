@@ -12,7 +12,7 @@ import pytest
 from discord_support import Core, loopback_core, loopback_server, platform, ready, serving
 
 from bot.config.schema import DiscordSection, Secret
-from bot.core.commands import user_commands
+from bot.core.commands import USER_COMMANDS
 from bot.platforms.base import BadToken, Platform
 from bot.platforms.discord import client, responder
 from bot.platforms.discord.platform import Discord, rest_url
@@ -197,6 +197,6 @@ async def test_the_log_has_no_token_and_no_text_at_any_level(
         "wr0ng-token",
         "interaction-token",
         "I write in the manner",
-        user_commands()["start"].usage,
+        USER_COMMANDS["start"].usage,
     ):
         assert secret not in caplog.text

@@ -98,7 +98,7 @@ async def test_drain_waits_for_replies_in_progress(here: World) -> None:
     gate = here.core.hold()
     result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     finishing = asyncio.create_task(here.client.drain())
-    here.core.close()
+    here.core.closing = True
     here.core.open_gate = None
     late = await here.bob.slash(here.channel, "nietzsche")
     assert shown(late) == messages.RESTARTING

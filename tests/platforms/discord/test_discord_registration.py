@@ -16,7 +16,7 @@ from simcord.backend.errors import SetupError
 
 from bot.config.schema import DiscordSection
 from bot.core import messages
-from bot.core.commands import COMMANDS, operator_commands, user_commands
+from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
 from bot.core.reply import with_echoes
 from bot.platforms.discord.client import Client
 
@@ -56,7 +56,7 @@ async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_sta
 async def test_descriptions_are_localised_in_portuguese(here: World) -> None:
     [told] = here.sent("PUT", GLOBAL_COMMANDS)
     by_name = {command["name"]: command for command in told}
-    assert by_name.keys() == (user_commands() | operator_commands()).keys()
+    assert by_name.keys() == (USER_COMMANDS | OPERATOR_COMMANDS).keys()
     for name, command in by_name.items():
         assert command["description_localizations"] == {"pt-BR": COMMANDS[name].portuguese}
         for text in (command["description"], COMMANDS[name].portuguese):
@@ -76,16 +76,16 @@ async def test_descriptions_are_localised_in_portuguese(here: World) -> None:
 
 async def test_operators_commands_are_shown_to_administrators_alone(here: World) -> None:
     operator = here.operator(administrator=True)
-    assert not set(here.alice.available_commands(here.channel)) & operator_commands().keys()
-    assert set(operator.available_commands(here.channel)) >= operator_commands().keys()
-    assert not set(operator.user.available_commands()) & operator_commands().keys()  # direct messages
+    assert not set(here.alice.available_commands(here.channel)) & OPERATOR_COMMANDS.keys()
+    assert set(operator.available_commands(here.channel)) >= OPERATOR_COMMANDS.keys()
+    assert not set(operator.user.available_commands()) & OPERATOR_COMMANDS.keys()  # direct messages
     with pytest.raises(SetupError, match="not visible"):
         await here.alice.slash(here.channel, "stats")
 
 
 async def test_operators_may_use_them(here: World) -> None:
     operator = here.operator(administrator=True)
-    for name in operator_commands():
+    for name in OPERATOR_COMMANDS:
         result = await operator.slash(here.channel, name)
         assert result.ephemeral
         assert "tiny-1" in shown(result)
@@ -100,4 +100,4 @@ async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: Wo
 async def test_without_operators_their_commands_are_not_registered(tiny_folder: Path) -> None:
     async with world(tiny_folder, operators=()) as here:
         [told] = here.sent("PUT", GLOBAL_COMMANDS)
-        assert {command["name"] for command in told} == user_commands().keys()
+        assert {command["name"] for command in told} == USER_COMMANDS.keys()

@@ -18,7 +18,7 @@ from telegram_support import (
 
 from bot.config.schema import BotSection
 from bot.core import messages
-from bot.core.commands import Commands, user_commands
+from bot.core.commands import USER_COMMANDS, Commands
 from bot.core.reply import Passage, Picture, Reply, with_echoes
 from bot.platforms.telegram import sender
 from bot.platforms.telegram.platform import Telegram
@@ -73,7 +73,7 @@ async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
     await chat.send("/nietsche 0.7")
     assert (await chat.next_message()).text == with_echoes(messages.unknown("nietsche", "nietzsche"))
     await chat.send("The philosopher")
-    assert (await chat.next_message()).text == with_echoes(messages.no_command("The philosopher", user_commands()))
+    assert (await chat.next_message()).text == with_echoes(messages.no_command("The philosopher", USER_COMMANDS))
 
 
 @pytest.mark.usefixtures("telegram")

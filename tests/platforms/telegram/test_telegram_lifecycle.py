@@ -177,7 +177,7 @@ async def test_draining_answers_what_was_taken_and_those_who_come_meanwhile(
         await chat.send("/nietzsche Slow")
         await scripted.begun.next()
         draining = asyncio.create_task(telegram.drain())
-        scripted.close()
+        scripted.closing = True
         hold = server.hold(chat=other, method="sendMessage")
         await other.send("/nietzsche 0.7")
         await hold.met()

@@ -13,7 +13,7 @@ from telegram_support import (
     serving,
 )
 
-from bot.core.commands import COMMANDS, user_commands
+from bot.core.commands import COMMANDS, USER_COMMANDS
 from bot.platforms.telegram.platform import Telegram
 from testing.telegram import Chat, TelegramServer
 
@@ -31,8 +31,8 @@ async def test_the_menu_is_set_once_for_both_scopes_and_both_languages(
         for scope in ("all_private_chats", "all_group_chats")
         for language in ("", "pt")
     )
-    assert private == {name: note.purpose for name, note in user_commands().items()}
-    assert private_pt == {name: COMMANDS[name].portuguese for name in user_commands()}
+    assert private == {name: note.purpose for name, note in USER_COMMANDS.items()}
+    assert private_pt == {name: COMMANDS[name].portuguese for name in USER_COMMANDS}
     assert in_groups == {name: purpose for name, purpose in private.items() if name != "start"}
     assert in_groups_pt.keys() == in_groups.keys()
     server.commands[BotCommandScopeAllGroupChats().type, ""] = []

@@ -14,7 +14,8 @@ from PIL import Image
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core import messages
 from bot.core.ask import Ask, Where
-from bot.core.commands import COMMANDS, Commands, name_of, user_commands
+from bot.core.commands import COMMANDS, USER_COMMANDS, Commands
+from bot.core.commands.dispatcher import name_of
 from bot.core.reply import Picture, Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
@@ -110,6 +111,6 @@ async def test_the_menu_has_it(server: TelegramServer) -> None:
     menus = [{entry["command"]: entry["description"] for entry in menu} for menu in server.commands.values()]
     assert len(menus) == 4
     assert {menu["surprise"] for menu in menus} == {
-        user_commands()["surprise"].purpose,
+        USER_COMMANDS["surprise"].purpose,
         COMMANDS["surprise"].portuguese,
     }
