@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Container, Sequence
 from typing import Any, Final
 
 from bot.core.admission import CooldownActive, TooManyRequests
@@ -133,10 +132,9 @@ def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: in
     )
 
 
-def unknown(command: str, known: Iterable[str]) -> str:
-    """When a command does not exist, or not for this user. `known`: those that do."""
-    nearest = difflib.get_close_matches(command, known, n=1)
-    hint = f"Did you mean /{nearest[0]}?" if nearest else "/help lists what I know."
+def unknown(command: str, nearest: str | None) -> str:
+    """When a command does not exist, or not for this user."""
+    hint = f"Did you mean /{nearest}?" if nearest else "/help lists what I know."
     return f"I know no command /{echo(command)}. {hint}"
 
 

@@ -97,7 +97,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
 
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
-    for said in (messages.echo(typed), messages.no_command(typed, USER_COMMANDS), messages.unknown(typed, ())):
+    for said in (messages.echo(typed), messages.no_command(typed, USER_COMMANDS), messages.unknown(typed, None)):
         assert with_echoes(said).encode().decode().isprintable()
         assert not hostile.lively(render(Reply.refusal(said)))
     assert neutralize(typed).replace("\u2060", "") == typed.replace("\u2060", "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import time
 from collections.abc import Awaitable, Mapping
@@ -145,7 +146,8 @@ class Commands(Context):
         name, known = name_of(ask), commands_of(self, where)
         command = known.get(name)
         if command is None:
-            raise Refused(messages.unknown(name, known))
+            nearest = difflib.get_close_matches(name, known, n=1)
+            raise Refused(messages.unknown(name, nearest[0] if nearest else None))
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):
