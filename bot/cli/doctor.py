@@ -67,7 +67,6 @@ async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
 
 
 async def _port(host: str, port: int, *, running: bool) -> str:
-    """Checks that the service can listen there, and who reaches it."""
     try:
         async with listening(web.Application(), host, port):
             pass
@@ -80,7 +79,6 @@ async def _port(host: str, port: int, *, running: bool) -> str:
 
 
 async def _weights(config: Config) -> str:
-    """Loads the weights as `run` does, in a process of their own, and generates a text."""
     try:
         async with open_generator(config.generator, child=True) as generator:
             manifest = generator.weights.manifest

@@ -124,7 +124,6 @@ def _shown(text: str, limit: int = 20) -> str:
 
 
 def _hint(key: str) -> str:
-    """Names the most similar key, which may be the same one in another section."""
     match = difflib.get_close_matches(key, [known for _, known in KEYS], n=1)
     if not match:
         return f"config.example.toml lists every key; its variable is {PREFIX}<SECTION>__<KEY>"

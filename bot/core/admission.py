@@ -165,7 +165,6 @@ class Admission:
             raise Overloaded(self._seconds_left()) from None
 
     def _start_next(self) -> None:
-        """Starts every job whose turn it is and for which there is room."""
         while (job := self._next()) is not None:
             self._remove(job)
             if job.chat in self._waiting:  # its next turn is after those of the other chats
@@ -208,7 +207,6 @@ class Admission:
         return self.waiting > self._max_waiting or work > self._in_time
 
     def _seconds_left(self) -> float:
-        """Seconds in which everything that runs and waits is finished."""
         return sum(map(_work, (self._running, *self._waiting.values()))) / self._speed()
 
     def _remove(self, job: _Job) -> None:

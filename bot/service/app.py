@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import atexit
 import gc
 import logging
-from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
-from contextlib import asynccontextmanager
+import os
+import signal
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from types import FrameType
 from typing import Final
 
 from bot.config.loader import ConfigError
 from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
+from bot.core.commands.command import OVERSHOOT
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
-from bot.service import monitoring, reload, signals, supervisor
+from bot.service import monitoring, reload, supervisor
 from bot.service.generator_factory import open_generator
 from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
@@ -29,6 +34,7 @@ CLOSE_SECONDS: Final = 12.0
 """How long everything may take to close after that, the generator's own drain included. The unit's `TimeoutStopSec` is
 longer than both together."""
 BACKOFF: Final = Backoff()
+STOPPING: Final = (signal.SIGTERM, signal.SIGINT)
 Platforms = Callable[[Config, Commands], Sequence[Platform]]
 log = logging.getLogger(__name__)
 
@@ -57,9 +63,54 @@ async def run(config: Config, platforms: Platforms = platforms_of, *, end_within
     """
     if problems := platform_problems(config):
         raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
-    with signals.handled(end_within) as reload_asked:
+    with _signals(end_within) as reload_asked:
         await _serve(config, platforms, reload_asked)
     log.info("service.stopped")
+
+
+@contextmanager
+def _signals(end_within: float | None) -> Iterator[asyncio.Event]:
+    """Handles signals while the block runs in the main thread; yields an event that SIGHUP sets.
+
+    The first SIGTERM or SIGINT cancels the block, which then ends without an error. `end_within`: seconds after it in
+    which the process ends, whatever hangs (None: no limit), also when the loop has closed. The handlers are Python's,
+    not the event loop's, so they run while the loop is blocked.
+    """
+    loop, task, reload_asked = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
+    assert task is not None  # noqa: S101 - for the type checker
+    stopped = False
+
+    def on_reload(_number: int, _frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(reload_asked.set)
+
+    def stop(_number: int, _frame: FrameType | None) -> None:
+        nonlocal stopped
+        stopped = True
+        for stopping in STOPPING:
+            signal.signal(stopping, signal.SIG_DFL)  # a second signal asks for no cleanup
+        if end_within is not None:
+            signal.signal(signal.SIGALRM, give_up)
+            signal.setitimer(signal.ITIMER_REAL, end_within)
+            # After the last thread the interpreter ends, and an alarm would have no handler.
+            atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)
+        loop.call_soon_threadsafe(task.cancel)
+
+    def give_up(_number: int, _frame: FrameType | None) -> None:
+        # By now every due answer is sent or abandoned, and the database is intact at any moment.
+        log.error("shutdown.timeout limit_s=%g", end_within)
+        logging.shutdown()
+        os._exit(0)
+
+    handlers = {signal.SIGHUP: on_reload} | dict.fromkeys(STOPPING, stop)
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield reload_asked
+    except asyncio.CancelledError:
+        if not stopped or task.uncancel():
+            raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Event) -> None:
@@ -82,7 +133,8 @@ async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Eve
             _draining(commands, supervised),
             _in_background(supervisor.heartbeat(metrics.loop_lag.observe, *(each.poll for each in supervised))),
         ):
-            log.info("service.ready http=%s summary=%s", address, commands.summary())
+            carries = generator.status().characters_per_second / (config.bot.length * OVERSHOOT)
+            log.info("service.ready http=%s texts_per_second=%.0f summary=%s", address, carries, commands.summary())
             supervisor.notify(supervisor.READY, f"STATUS={commands.summary()}; health at {address}")
             gc.collect()
             gc.freeze()  # what lives as long as the process: collecting it paused the loop for 50 to 110 ms (measured)

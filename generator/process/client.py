@@ -186,7 +186,6 @@ class WorkerClient:
                 self.kill(f"{what} {limit:g} s")
 
     async def _log_output(self) -> None:
-        """Logs what native code prints."""
         reader, writer = await asyncio.open_connection(sock=self._output)
         with contextlib.closing(writer):
             while printed := await reader.read(_MAX_OUTPUT):

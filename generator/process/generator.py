@@ -65,13 +65,9 @@ class RemoteGenerator(ABC):
     @property
     def weights(self) -> Weights:
         """The weights of the next text, without the model."""
-        return self._latest.weights
-
-    @property
-    def _latest(self) -> WorkerClient:
         if self._worker is None:
             raise Unavailable("no worker was ready yet")
-        return self._worker
+        return self._worker.weights
 
     async def generate(self, request: GenerationRequest) -> Generation:
         """As `ThreadedGenerator.generate`; raises `Unavailable` while no worker can be reached."""
@@ -101,9 +97,9 @@ class RemoteGenerator(ABC):
                     await self._available.wait()
         if self._closing:
             raise ShuttingDown
-        if not self._available.is_set():
+        if self._worker is None or not self._available.is_set():
             raise Unavailable(self._unavailable)
-        return await self._latest.request(work)
+        return await self._worker.request(work)
 
     def status(self) -> GeneratorStatus:
         """Returns what the worker does now, and what was done and went wrong since the start."""
@@ -180,7 +176,6 @@ class RemoteGenerator(ABC):
             self._restarting = asyncio.create_task(self._restart())
 
     async def _restart(self) -> None:
-        """Tries to start a worker until one serves."""
         while True:
             if self._failures:
                 await asyncio.sleep(BACKOFF.pause(self._failures))

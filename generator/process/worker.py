@@ -71,7 +71,6 @@ def _load(folder: str, version: str, threads: str, queue: str) -> SchedulerBacke
 
 
 def _limit_memory(threads: int, model: Path) -> None:
-    """Limits the address space to what is used now and what so many threads and a model of that size need."""
     with contextlib.suppress(OSError):  # no such file, which loading reports; no /proc outside Linux
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         limit = used + _HEADROOM + threads * _PER_THREAD + model.stat().st_size * _PER_MODEL_BYTE

@@ -88,7 +88,6 @@ class Batch:
         self._arrange()
 
     def _arrange(self) -> None:
-        """Finds the rows that read a prompt, and those that draw, and collects the settings of these."""
         self._readers = [row for row, sequence in enumerate(self._sequences) if sequence.prompt]
         self._rows: list[int] = []
         self._writers: list[GeneratingSequence] = []
@@ -150,7 +149,6 @@ class Batch:
         self._fed[self._rows] = drawn
 
     def _draw(self, logits: Logits) -> Indices:
-        """Returns the next character of each row that draws."""
         writers = self._writers
         if self._readers:
             logits = logits[self._rows]

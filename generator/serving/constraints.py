@@ -184,7 +184,6 @@ class Constraints:
         self.bias = self._rules.bias(self.opened, "a", True, True, forbidden)
 
     def _end_word(self) -> str:
-        """Returns the word that ended before the last character, if one did."""
         if self._start < 0:
             return ""
         word = "".join(self.text[self._start : -1]).lower()

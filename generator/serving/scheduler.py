@@ -15,14 +15,14 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from typing import Any, Final, overload
+from typing import Any, Final
 
 import numpy as np
 
 from generator.errors import InvalidRequest, Overloaded, ShuttingDown
 from generator.serving.batch import Batch, Job, Outcome
 from generator.serving.model import Model
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
+from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest
 
 MAX_BATCH_SIZE: Final = 24
 """Texts that run at once. Measured on 2 cores with the preset `lstm`: a row in 24 costs a third of what it costs alone;
@@ -110,10 +110,6 @@ class Scheduler:
         for thread in self._threads:
             thread.start()
 
-    @overload
-    def submit(self, request: GenerationRequest) -> Future[Generation]: ...
-    @overload
-    def submit(self, request: ScoringRequest) -> Future[Surprisal]: ...
     def submit(self, request: GenerationRequest | ScoringRequest) -> Future[Any]:
         """Admits a text to generate or to score. Cancelling the future frees its batch slot at the next character.
 
@@ -123,8 +119,7 @@ class Scheduler:
             if self._closing:
                 raise ShuttingDown
             self._refuse_unknown_characters(request)
-            if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
-                self._waiting = deque(job for job in self._waiting if not job.done)
+            self._waiting = deque(job for job in self._waiting if not job.done)
             if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
                 self._refused += 1
                 raise Overloaded(self._retry_after())
@@ -192,8 +187,6 @@ class Scheduler:
             thread.join()
         for job in self._waiting:
             job.resolve(ShuttingDown())
-
-    # ---- on a worker thread -----------------------------------------------------------------------------------------
 
     def _run(self, worker: _Worker) -> None:
         with np.errstate(invalid="ignore", over="ignore"):  # the draw reports a row that is no distribution

@@ -138,7 +138,6 @@ class GeneratingSequence:
         return None
 
     def _settle(self) -> None:
-        """Settles how the next character is drawn, and which one has to be looked at."""
         constraints, late = self._constraints, len(self._text) - self._earliest_end
         self.bias[:] = constraints.bias
         self.temperature = self._letter_temperature if self._text[-1].isalnum() else self._word_temperature

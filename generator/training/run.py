@@ -151,7 +151,6 @@ def prepare(options: Options) -> Run:
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights | None) -> Options:
-    """The options of a new run, with what was not given."""
     stem = "".join(c if VERSION_NAME.fullmatch(c) else "-" for c in Path(corpus.name).stem).strip("-")[:40] or "text"
     name = options.name or f"{stem}-{options.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not VERSION_NAME.fullmatch(name):

@@ -121,7 +121,6 @@ def state_row(state: State, row: int) -> StateRow:
 
 
 def _signature(tensors: Sequence[Any]) -> dict[str, tuple[str, tuple[Any, ...]]]:
-    """Returns each tensor's type and shape, without the batch."""
     return {tensor.name: (tensor.type, tuple(tensor.shape[1:])) for tensor in tensors}
 
 

@@ -13,9 +13,8 @@ from typing import Final
 from bot import logs
 from bot.core import buttons, messages
 from bot.core.ask import Ask, Invalid, Plain, Where
-from bot.core.commands.account import forgetme, temperature
 from bot.core.commands.command import Command, Context
-from bot.core.commands.info import about, reload, start, stats, surprise
+from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError

@@ -1,4 +1,4 @@
-"""/surprise, /about and /start, which show something, and the operators' /reload and /stats."""
+"""The commands that write no text: what is stored about a user, what the bot is, and what operators may do."""
 
 from __future__ import annotations
 
@@ -6,14 +6,63 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from bot.core import messages
-from bot.core.ask import Ask, Where
-from bot.core.commands.command import Command, Context
+from bot.core import buttons, messages
+from bot.core.ask import Ask, ForgetMe, Plain, SetTemperature, Where
+from bot.core.commands.command import Command, Context, OptionNote
+from bot.core.parsing import parse_temperature
 from bot.core.reply import Picture, Refused, Reply
-from generator import Surprisal, WeightsError
+from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal, WeightsError
 from generator.scoring.palette import cells
 
 log = logging.getLogger(__name__)
+
+
+def _parse_temperature(arguments: str) -> Ask:
+    if not arguments:
+        return Plain("temperature")
+    return SetTemperature(None if arguments.lower() == "default" else parse_temperature(arguments))
+
+
+@Command(
+    "temperature",
+    "shows, sets or clears your own temperature",
+    "mostra, define ou apaga a sua temperatura",
+    arguments="[value|default]",
+    options={
+        "value": OptionNote(
+            f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
+            "valor",
+            f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
+        )
+    },
+    ask=SetTemperature,
+    parse=_parse_temperature,
+    exclusive=True,
+    private=True,
+)
+async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
+    """Shows the user's own temperature, after setting or clearing it if that was asked."""
+    if isinstance(ask, SetTemperature):
+        await context.store.set_temperature(where.platform, where.user, ask.value)
+        own: float | None = ask.value
+    else:
+        own = await context.store.temperature(where.platform, where.user)
+    return Reply(messages.your_temperature(own, context.settings.sampling.temperature))
+
+
+@Command(
+    "forgetme",
+    "deletes everything I keep about you",
+    "apaga tudo o que guardo sobre você",
+    ask=ForgetMe,
+    exclusive=True,
+    private=True,
+)
+async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
+    """Deletes everything about the user, or asks whether they mean it."""
+    if not ask.confirmed:
+        return Reply(messages.CONFIRM_FORGET, actions=(buttons.forgetting(where.user),))
+    return Reply(messages.forgotten(await context.store.forget(where.platform, where.user)))
 
 
 @Command(

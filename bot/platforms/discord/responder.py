@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 
 
 async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
-    """Makes an idempotent request, again when the network fails."""
     for pause in (*RETRY_PAUSES, None):
         try:
             await request()

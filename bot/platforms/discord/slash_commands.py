@@ -159,7 +159,6 @@ class _Portuguese(app_commands.Translator):
 
 
 def _command(name: str, run: Callable[..., Any]) -> Command:
-    """Returns a command with the notes, also of its options, that the core declares."""
     spec = COMMANDS[name]
     options = spec.options.items()
     app_commands.rename(**{key: locale_str(key, portuguese=note.portuguese_name) for key, note in options})(run)

@@ -161,7 +161,6 @@ class Sender:
         return partial(self.bot.send_photo, photo=picture.content)
 
     async def _request(self, chat: str | None, request: Callable[[], Awaitable[object]]) -> None:
-        """Makes a request that may be repeated."""
         try:
             await self.limiter.send(chat, request, idempotent=True)
         except BadRequest as error:

@@ -154,7 +154,6 @@ def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
 
 
 def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]) -> str:
-    """Adds layer n; returns the name of its next hidden state."""
     units = len(layer[1])
     # One sigmoid over input, forget and output gate wants the candidate last.
     order = np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in (0, 1, 3, 2)])
@@ -177,7 +176,6 @@ def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]
 
 
 def _add_gru(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]) -> str:
-    """Adds layer n; returns the name of its next hidden state."""
     kernel, recurrent, bias = layer
     units, hidden = len(recurrent), f"state.{n}"
     # The candidate's recurrent bias is inside the reset gate's reach; the other two biases of a gate are one.
