@@ -22,8 +22,6 @@ MAX_WAIT_SECONDS: Final = 30.0
 TARGET_LATENCY_SECONDS: Final = 0.6
 """Seconds in which a text should be finished, the queue included. As many are admitted as can be finished in that; the
 others are refused at once, which is better than a late text. Sending the text and the refusal comes on top."""
-_LEAST_TEXTS: Final = 8
-"""Texts that are admitted on any machine, however long they take: fewer at once would take nearly as long."""
 _CHAT_SHARE: Final = 1 / 8
 """Of the rows, for the texts of one chat that run at the same time. The more rows run, the longer each takes: this is
 how much one chat can slow the others down. Of 24 rows these are 3; the texts of others then take 1.5 times as long
@@ -58,10 +56,10 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    At most `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in
-    turn. At most `max_waiting` texts wait, and only as many run and wait as can be finished within
-    `TARGET_LATENCY_SECONDS`. Beyond that, the newest request of the chat with the most waiting work is refused. A
-    request that can start at once is never refused.
+    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
+    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`.
+    Beyond that, the newest request of the chat with the most waiting work is refused. A request that can start at once
+    is never refused: on a machine on which a full batch takes longer than that, no text waits.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -77,7 +75,7 @@ class Admission:
         speed: Callable[[], float],
         clock: Clock = MONOTONIC,
     ) -> None:
-        self._slots = rows
+        self._rows = rows
         self._max_waiting = max_waiting
         self._cooldown = cooldown
         self._typical = typical
@@ -92,16 +90,6 @@ class Admission:
         """The jobs of each chat; the chat whose turn is next comes first."""
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
-
-    @property
-    def _in_time(self) -> float:
-        """Characters that can be finished in time."""
-        return max(TARGET_LATENCY_SECONDS * self._speed(), _LEAST_TEXTS * self._typical)
-
-    @property
-    def _rows(self) -> float:
-        """Rows that may run: of a full batch, no text would be in time on a slow machine."""
-        return min(self._slots(), self._in_time / self._typical)
 
     @property
     def waiting(self) -> int:
@@ -180,11 +168,11 @@ class Admission:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
             is_long = job.characters > job.rows * self._typical * 2
-            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows:
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
                 continue
-            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows * self._typical:
+            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows() * self._typical:
                 continue
-            return job if not self._running or rows.total() + job.rows <= self._rows else None
+            return job if not self._running or rows.total() + job.rows <= self._rows() else None
         return None
 
     def _shed_load(self, newest: str) -> None:
@@ -204,7 +192,7 @@ class Admission:
         """Whether the last job is too late. A long text holds its row, but the other rows become free."""
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
         work = running + sum(map(_work, self._waiting.values()))
-        return self.waiting > self._max_waiting or work > self._in_time
+        return self.waiting > self._max_waiting or work > TARGET_LATENCY_SECONDS * self._speed()
 
     def _seconds_left(self) -> float:
         return sum(map(_work, (self._running, *self._waiting.values()))) / self._speed()
