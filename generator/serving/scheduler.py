@@ -31,8 +31,8 @@ FULL_ENOUGH: Final = 8
 """Texts that one thread has before another one helps. Measured on 2 cores with the preset `lstm`: four texts are
 written faster on one thread than on two, which read the weights twice; eight a fifth slower, for half of the
 processor's time, which the event loop and the database need."""
-_INITIAL_SPEED: Final = 2_000.0
-"""Characters per second, until steps have been timed."""
+_INITIAL_SPEED: Final = 10_000.0
+"""Characters per second, until steps of many texts have been timed; a child process times some in its self-test."""
 _SMOOTHING: Final = 0.98
 """Weight of the past in the running mean, per step, once there are fifty."""
 

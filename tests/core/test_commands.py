@@ -475,6 +475,7 @@ async def test_stats_counts_what_was_refused_and_what_waits(generator: ThreadedG
     commands = Commands(generator, store, BotSection(length=400, queue=1, operators=(f"discord:{OPERATOR}",)))
     texts = [asyncio.create_task(say(commands, "/nietzsche 0.7", person=str(i))) for i in range(8)]
     while not commands.admission.waiting:
+        assert not all(text.done() for text in texts)
         await asyncio.sleep(0)
     assert ", 1 waiting" in (await say(commands, "/stats", person=OPERATOR)).text
     replies = await asyncio.gather(*texts)
