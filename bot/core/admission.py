@@ -92,6 +92,11 @@ class Admission:
         """Texts that were refused because there were too many, or that waited for too long."""
 
     @property
+    def texts_per_second(self) -> float:
+        """Ordinary texts that all rows together finish in a second."""
+        return self._speed() / self._typical
+
+    @property
     def waiting(self) -> int:
         """Texts that wait."""
         return sum(job.rows for queue in self._waiting.values() for job in queue)
@@ -163,16 +168,16 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        characters, rows = _work(self._running), Counter[str]()
+        characters, rows, slots = _work(self._running), Counter[str](), self._rows()
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
             is_long = job.characters > job.rows * self._typical * 2
-            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * slots:
                 continue
-            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * self._rows() * self._typical:
+            if is_long and characters and characters + job.characters > _MAX_LONG_WORK * slots * self._typical:
                 continue
-            return job if not self._running or rows.total() + job.rows <= self._rows() else None
+            return job if not self._running or rows.total() + job.rows <= slots else None
         return None
 
     def _shed_load(self, newest: str) -> None:

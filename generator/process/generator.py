@@ -64,7 +64,7 @@ class RemoteGenerator(ABC):
 
     @property
     def weights(self) -> Weights:
-        """The weights of the next text, without the model."""
+        """The weights of the next text."""
         if self._worker is None:
             raise Unavailable("no worker was ready yet")
         return self._worker.weights

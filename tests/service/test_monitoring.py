@@ -71,6 +71,11 @@ class Site:
         }
 
 
+def requests(figures: dict[str, float]) -> dict[str, float]:
+    """The number of requests by command, outcome and platform."""
+    return {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
+
+
 @asynccontextmanager
 async def served(
     tiny_folder: Path, tmp_path: Path, *platforms: ScriptedPlatform, host: str = "127.0.0.1"
@@ -252,8 +257,7 @@ async def test_requests_are_counted(site: Site) -> None:
     site.commands.closing = True
     await site.platform.type("nietzsche")
     figures = await site.figures()
-    requests = {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
-    assert requests == {
+    assert requests(figures) == {
         "nietzsche text telegram": 1,
         "nietzsche refused telegram": 1,
         "nietzsche restarting telegram": 1,
@@ -288,8 +292,7 @@ async def test_failures_are_counted_apart_from_refusals(
     await site.platform.type("reload", person="boss")
     await site.platform.type("nietzsche", "99")
     figures = await site.figures()
-    requests = {name.partition(" ")[2]: count for name, count in figures.items() if name.startswith("lstmega_requests")}
-    assert requests == {
+    assert requests(figures) == {
         "nietzsche failed telegram": 1,
         "temperature failed telegram": 1,
         "reload failed telegram": 1,
