@@ -21,7 +21,7 @@ import pytest
 from conftest import add_random_version
 from service_process import PATIENCE, ROOT, Installation
 
-from bot.cli.errors import USAGE
+from bot.cli.errors import FAILURE
 from bot.core import messages
 from bot.store.store import Store
 from generator.weights.versions import load_weights
@@ -182,7 +182,8 @@ async def test_a_kill_at_any_moment_loses_nothing_that_was_answered(bot: Install
             with contextlib.suppress(ProcessLookupError):
                 second()
             ended = await service.ended()
-            assert ended == -signal.SIGKILL or (ended == USAGE and workers and not begun), "\n".join(service.log.lines)
+            killed_while_loading = ended == FAILURE and workers and not begun
+            assert ended == -signal.SIGKILL or killed_while_loading, "\n".join(service.log.lines)
             for talk in talks:
                 talk.cancel()
             await asyncio.gather(*talks, return_exceptions=True)
