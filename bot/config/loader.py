@@ -34,8 +34,9 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     """Reads a configuration file (`None`: all defaults) and the environment's overrides.
 
     A relative path is relative to the file's folder, or to the current one if a variable gives it; `~` is the home
-    folder. An empty text unsets its key. Raises `ConfigError`: each problem names the file or variable and the key,
-    says what is wrong and what is allowed, and repeats no secret.
+    folder. An empty text unsets its key. A secret's variable that ends in _FILE names a file with it. Raises
+    `ConfigError`: each problem names the file or variable and the key, says what is wrong and what is allowed, and
+    repeats no secret.
     """
     problems: list[str] = []
     given: dict[tuple[str, str], tuple[str, Any, Path | None]] = {}
@@ -90,7 +91,24 @@ def _from_variables(environment: Mapping[str, str]) -> Iterator[_Given]:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
             section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
-            yield variable[:80], section, key, _unquoted(text), None
+            plain = key.removesuffix("_file")
+            if plain != key and (section, plain) in KEYS and get_args(KEYS[section, plain])[0] is Secret:
+                if path := _unquoted(text):
+                    yield variable, section, plain, _secret_file(variable, Path(path), environment), None
+            else:
+                yield variable[:80], section, key, _unquoted(text), None
+
+
+def _secret_file(variable: str, path: Path, environment: Mapping[str, str]) -> str:
+    """Reads the file that a variable ending in _FILE names, as a secret of Docker or Kubernetes is given."""
+    if environment.get(other := variable[: -len("_FILE")]):
+        raise ConfigError([f"{variable}: {other} is set too; set one of them"])
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise ConfigError([f"{variable}: its file cannot be read: {reason(error)}"]) from None
+    except ValueError:
+        raise ConfigError([f"{variable}: its file is not text in UTF-8"]) from None
 
 
 def _converted(kind: Any, value: Any, base: Path | None) -> Any:

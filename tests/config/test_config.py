@@ -6,6 +6,7 @@ import json
 import re
 import tomllib
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
@@ -250,6 +251,30 @@ def test_quotes_and_a_prefix_are_removed_from_a_token(file: Path, text: str) -> 
     file.write_text(f"[discord]\ntoken = {json.dumps(text)}\n")
     assert load(file, HOME).discord.token.reveal() == "MTIz.secret.token"
     assert load(None, HOME | {"LSTMEGA_BOT__LENGTH": '"300"'}).bot.length == 300
+
+
+@pytest.mark.parametrize(
+    ("section", "key"), [(section, key) for (section, key), kind in KEYS.items() if get_args(kind)[0] is Secret]
+)
+def test_a_secret_can_stand_in_a_file(section: str, key: str, tmp_path: Path) -> None:
+    """As a secret of Docker Compose or Kubernetes does."""
+    path, text = tmp_path / "secret", "postgresql://ada:hush@db/lstmega" if key == "url" else "hush"
+    path.write_text(f"{text}\n")
+    variable = f"{PREFIX}{section}__{key}".upper()
+    config = load(None, HOME | {f"{variable}_FILE": str(path), variable: ""})
+    assert getattr(getattr(config, section), key).reveal() == text
+    assert load(None, HOME | {f"{variable}_FILE": "", variable: text}) == config
+    both = problem(None, HOME | {f"{variable}_FILE": str(path), variable: text})
+    assert both == f"{variable}_FILE: {variable} is set too; set one of them"
+    path.write_bytes(b"\xff")
+    assert problem(None, {f"{variable}_FILE": str(path)}) == f"{variable}_FILE: its file is not text in UTF-8"
+    path.unlink()
+    missing = problem(None, {f"{variable}_FILE": str(path)})
+    assert missing == f"{variable}_FILE: its file cannot be read: no such file or directory"
+
+
+def test_only_a_secret_can_stand_in_a_file() -> None:
+    assert problem(None, {"LSTMEGA_BOT__LENGTH_FILE": "x"}).startswith("LSTMEGA_BOT__LENGTH_FILE: unknown key")
 
 
 def test_the_former_name_of_the_cooldown_is_accepted(file: Path) -> None:
