@@ -43,7 +43,10 @@ def fill(path: Path, people: list[str]) -> None:
         numbers = list(enumerate(people, 1))
         random.Random(1).shuffle(numbers)  # noqa: S311 - they do not come in the order of their names
         database.executemany("INSERT INTO people VALUES (?, ?, ?)", ((i, PLATFORM, person) for i, person in numbers))
-        database.executemany("INSERT INTO preferences VALUES (?, 0.8)", ((i,) for i in range(1, len(people) + 1)))
+        database.executemany(
+            "INSERT INTO preferences (person_id, temperature) VALUES (?, 0.8)",
+            ((i,) for i in range(1, len(people) + 1)),
+        )
     database.close()
 
 
@@ -82,7 +85,7 @@ def show(name: str, waits: list[float]) -> None:
 
 async def forgetting(store: Store, gone: list[str], others: list[str]) -> None:
     """Measures `forget`, and other users' calls meanwhile."""
-    waits: dict[str, list[float]] = {"forget": [], "meanwhile: temperature": [], "meanwhile: set_temperature": []}
+    waits: dict[str, list[float]] = {"forget": [], "meanwhile: preferences": [], "meanwhile: set_preference": []}
     done = asyncio.Event()
 
     async def again(name: str, call: Callable[[str], Awaitable[object]]) -> None:
@@ -96,9 +99,11 @@ async def forgetting(store: Store, gone: list[str], others: list[str]) -> None:
                     break
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(again("meanwhile: temperature", lambda person: store.temperature(PLATFORM, person)))
+        group.create_task(again("meanwhile: preferences", lambda person: store.preferences(PLATFORM, person)))
         group.create_task(
-            again("meanwhile: set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.6))
+            again(
+                "meanwhile: set_preference", lambda person: store.set_preference(PLATFORM, person, "temperature", 0.6)
+            )
         )
         for person in gone:
             began = time.perf_counter()
@@ -129,8 +134,10 @@ async def run(count: int, conversations: int, folder: Path) -> None:
         for person in chosen[:conversations]:
             await keep(store, person, kept)
         chosen = draw.sample(chosen, min(len(chosen), MEASURED))
-        await measure("temperature", lambda person: store.temperature(PLATFORM, person), chosen)
-        await measure("set_temperature", lambda person: store.set_temperature(PLATFORM, person, 0.5), chosen)
+        await measure("preferences", lambda person: store.preferences(PLATFORM, person), chosen)
+        await measure(
+            "set_preference", lambda person: store.set_preference(PLATFORM, person, "temperature", 0.5), chosen
+        )
         await measure("ensure_user, save_conversation", lambda person: keep(store, person, kept), chosen)
         await measure("conversation", lambda person: store.conversation(PLATFORM, person, person), chosen)
         print(f"with {conversations:,} conversations: {path.stat().st_size / 1e6:.1f} MB")

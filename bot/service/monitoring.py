@@ -127,7 +127,7 @@ class Status(Collector):
     async def _check_database(self) -> Part:
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await self.commands.store.temperature("", "")  # of no user: reads the database and finds nothing
+                await self.commands.store.preferences("", "")  # of no user: reads the database and finds nothing
                 await self.commands.store.check_writable()
         except (StoreError, TimeoutError) as error:
             return Part("store", ready=False, detail=str(error) or f"no answer within {TIMEOUT_SECONDS:g} s")

@@ -74,6 +74,49 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # Old texts are found by their age, without reading all of them.
         "CREATE INDEX conversations_by_age ON conversations (updated_at)",
     ),
+    (
+        # A user's last ten texts in a chat. `number` counts the texts; its last digit is the `slot`, so the eleventh
+        # takes the place of the first.
+        """
+        CREATE TABLE recent (
+            person_id INTEGER NOT NULL REFERENCES people (id) ON DELETE CASCADE,
+            chat TEXT NOT NULL,
+            opening TEXT NOT NULL,
+            temperature REAL NOT NULL,
+            version TEXT NOT NULL,
+            state BLOB NOT NULL,
+            tail TEXT NOT NULL,
+            updated_at INTEGER NOT NULL,
+            written TEXT,
+            preceding TEXT,
+            seed INTEGER,
+            number INTEGER NOT NULL,
+            slot INTEGER NOT NULL,
+            PRIMARY KEY (person_id, chat, slot)
+        )
+        """,
+        "INSERT INTO recent SELECT *, 1, 1 FROM conversations",
+        # The copies of the texts in the dropped table are erased as those of a forgotten user are.
+        "INSERT INTO notes SELECT 'scrub', 'schema 6' WHERE EXISTS (SELECT 1 FROM conversations)"
+        " ON CONFLICT (key) DO NOTHING",
+        "DROP TABLE conversations",
+        "ALTER TABLE recent RENAME TO conversations",
+        "CREATE INDEX conversations_by_age ON conversations (updated_at)",
+        # What a user has set, or a group for its members; NULL where they have not. `access`: who may use the bot in
+        # the group, 'administrators' or all.
+        """
+        CREATE TABLE settings (
+            person_id INTEGER PRIMARY KEY REFERENCES people (id) ON DELETE CASCADE,
+            temperature REAL,
+            length INTEGER,
+            language TEXT,
+            access TEXT
+        )
+        """,
+        "INSERT INTO settings (person_id, temperature) SELECT person_id, temperature FROM preferences",
+        "DROP TABLE preferences",
+        "ALTER TABLE settings RENAME TO preferences",
+    ),
 )
 
 

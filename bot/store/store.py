@@ -1,4 +1,4 @@
-"""What the bot remembers: each user's temperature, and their last text in each chat.
+"""What the bot remembers: each user's preferences, and their last texts in each chat.
 
 The interface of the store. Its statements are for SQLite and PostgreSQL alike.
 """
@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.store import postgres
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0  # for which a statement waits for another process that holds the database
+KEPT_TEXTS: Final = 10  # of a user in a chat; the next one takes the place of the oldest
 EXPIRY_BATCH: Final = 50  # users whose texts expire in one transaction, which takes about 0.01 s
 EXPIRY_PAUSE_SECONDS: Final = 1.0  # between two batches
 MAINTENANCE_SECONDS: Final = 60.0  # between two searches for deleted bytes and old texts
@@ -43,19 +44,40 @@ _USER_ID: Final = f"(SELECT id FROM people WHERE {_USER})"
 _TEXT: Final = "opening, temperature, version, state, tail, preceding, written, seed"  # of a `Conversation`
 _SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
 _SAVE: Final = (
-    f"INSERT INTO conversations (person_id, chat, {_TEXT}, updated_at)"
-    f" SELECT id, {_current('$3')}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM people WHERE {_USER} AND id = $4"
-    " ON CONFLICT (person_id, chat) DO UPDATE SET opening = $5, temperature = $6, version = $7, state = $8, tail = $9,"
-    " preceding = $10, written = $11, seed = $12, updated_at = $13"
+    f"INSERT INTO conversations (person_id, chat, number, slot, {_TEXT}, updated_at)"
+    f" SELECT id, here, number, number % {KEPT_TEXTS}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM"
+    f" (SELECT id, here, coalesce(nullif($14, 0), (SELECT max(number) + 1 FROM conversations"
+    f" WHERE person_id = id AND chat = here), 1) AS number FROM"
+    f" (SELECT id, {_current('$3')} AS here FROM people WHERE {_USER} AND id = $4) AS place) AS numbered WHERE true"
+    " ON CONFLICT (person_id, chat, slot) DO UPDATE SET opening = $5, temperature = $6, version = $7, state = $8,"
+    " tail = $9, preceding = $10, written = $11, seed = $12, updated_at = $13, number = excluded.number"
 )
 
 
 @dataclass(frozen=True, slots=True)
+class Preferences:
+    """What a user has set, or a group for its members: `None` where they have not.
+
+    `length` in characters. `language`: the name of its folder of messages. `access`: who may use the bot in the group,
+    "administrators" or everyone.
+    """
+
+    temperature: float | None = None
+    length: int | None = None
+    language: str | None = None
+    access: str | None = None
+
+
+_PREFERENCES: Final = ", ".join(field.name for field in fields(Preferences))
+
+
+@dataclass(frozen=True, slots=True)
 class Conversation:
-    """A user's last text in a chat: its prompt, and where it stopped.
+    """A user's text in a chat: its prompt, and where it stopped.
 
     `state` is `Generation.state`, opaque bytes of the weights `version`; `tail` the last characters of the raw text.
-    `written` is the raw text itself, `None` in rows of older versions.
+    `written` is the raw text itself, `None` in rows of older versions. `number` counts the user's texts in the chat; 0
+    for one that is not saved yet.
     """
 
     prompt: str
@@ -64,6 +86,7 @@ class Conversation:
     state: bytes
     tail: str
     written: ScoringRequest | None = None
+    number: int = field(default=0, compare=False)
 
 
 class Store:
@@ -100,33 +123,44 @@ class Store:
             return await asyncio.to_thread(sqlite.inspect, place)
         return await postgres_database(place).inspect(place, BUSY_TIMEOUT_SECONDS)
 
-    async def temperature(self, platform: str, user: str) -> float | None:
-        """The user's own temperature, or `None`."""
-        statement = f"SELECT temperature FROM preferences WHERE person_id = {_USER_ID}"
+    async def preferences(self, platform: str, user: str) -> Preferences:
+        """What the user has set. A group is a user too: what it has set is the default of its members."""
+        statement = f"SELECT {_PREFERENCES} FROM preferences WHERE person_id = {_USER_ID}"
         rows = await self._database.read(statement, platform, user)
-        return float(rows[0][0]) if rows else None
+        return Preferences(*rows[0]) if rows else Preferences()
 
-    async def set_temperature(self, platform: str, user: str, temperature: float | None) -> None:
-        """Sets the user's own temperature; `None` clears it."""
-        if temperature is None:
-            await self._database.change(f"DELETE FROM preferences WHERE person_id = {_USER_ID}", platform, user)
+    async def set_preference(self, platform: str, user: str, name: str, value: float | str | None) -> None:
+        """Sets what the user prefers, by the name of a field of `Preferences`; `None` clears it."""
+        if value is None:
+            theirs = f"preferences WHERE person_id = {_USER_ID}"
+            others = " AND ".join(f"{field.name} IS NULL" for field in fields(Preferences) if field.name != name)
+            if not await self._database.change(f"DELETE FROM {theirs} AND {others}", platform, user):
+                statement = f"UPDATE preferences SET {name} = NULL WHERE person_id = {_USER_ID}"
+                await self._database.change(statement, platform, user)
             return
         statement = (
-            f"INSERT INTO preferences (person_id, temperature) SELECT id, $3 FROM people WHERE {_USER}"
-            " ON CONFLICT (person_id) DO UPDATE SET temperature = $3"
+            f"INSERT INTO preferences (person_id, {name}) SELECT id, $3 FROM people WHERE {_USER}"
+            f" ON CONFLICT (person_id) DO UPDATE SET {name} = $3"
         )
-        while not await self._database.change(statement, platform, user, temperature):
+        while not await self._database.change(statement, platform, user, value):
             await self.ensure_user(platform, user)
 
     async def conversation(self, platform: str, chat: str, user: str) -> Conversation | None:
         """The user's last text in the chat, or `None`."""
-        statement = f"SELECT {_TEXT} FROM conversations WHERE person_id = {_USER_ID} AND chat = {_current('$3')}"
+        return next(iter(await self.conversations(platform, chat, user, 1)), None)
+
+    async def conversations(self, platform: str, chat: str, user: str, most: int = KEPT_TEXTS) -> list[Conversation]:
+        """The user's texts in the chat that are kept, the newest first, and no more than `most`."""
+        statement = (
+            f"SELECT number, {_TEXT} FROM conversations WHERE person_id = {_USER_ID} AND chat = {_current('$3')}"
+            f" ORDER BY number DESC LIMIT {most}"
+        )
         rows = await self._database.read(statement, platform, user, chat)
-        if not rows:
-            return None
-        prompt, temperature, version, state, tail, preceding, text, seed = rows[0]
-        written = None if text is None else ScoringRequest(preceding, text, seed)
-        return Conversation(prompt, temperature, version, state, tail, written)
+        found = []
+        for number, prompt, temperature, version, state, tail, preceding, text, seed in rows:
+            written = None if text is None else ScoringRequest(preceding, text, seed)
+            found.append(Conversation(prompt, temperature, version, state, tail, written, number))
+        return found
 
     async def user_id(self, platform: str, user: str) -> int | None:
         """The number that stands for the user until `forget`; `None` for an unknown user."""
@@ -143,7 +177,7 @@ class Store:
     async def save_conversation(
         self, platform: str, chat: str, user: str, user_id: int, conversation: Conversation
     ) -> bool:
-        """Saves the user's last text in the chat; it replaces the one before.
+        """Saves the user's last text in the chat; one that has a `number` takes the place of the text of that number.
 
         `user_id` is the user's from before the text was begun. If the user was forgotten since, also by another
         process, nothing is saved and the result is `False`.
@@ -151,6 +185,7 @@ class Store:
         kept, written = conversation, conversation.written
         text = (written.before, written.text, written.seed) if written else (None, None, None)
         values = (kept.prompt, kept.temperature, kept.version, kept.state, kept.tail, *text, int(time.time()))
+        values += (kept.number,)
         return await self._database.change(_SAVE, platform, user, chat, user_id, *values) > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:

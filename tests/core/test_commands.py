@@ -334,7 +334,7 @@ async def test_forgetme_says_how_many_rows_and_leaves_none(commands: Commands, s
     assert reply.private
     refused(await say(commands, "/continue"))
     assert (await forget(commands)).text == messages.NOTHING_KEPT
-    assert await store.temperature("discord", "ada") is None
+    assert (await store.preferences("discord", "ada")).temperature is None
 
 
 @pytest.mark.parametrize("line", ["/forgetme", "/forgetme now", "/forgetme ?"])
@@ -343,11 +343,11 @@ async def test_forgetme_asks_first_whatever_is_typed_behind_it(commands: Command
     for _ in range(2):
         asked = await say(commands, line)
         assert (asked.text, asked.private) == (messages.CONFIRM_FORGET, True)
-    assert await store.temperature("discord", "ada") == 0.9
+    assert (await store.preferences("discord", "ada")).temperature == 0.9
     [button] = asked.actions
     assert (await commands.press(button.data, Where("discord", "here", "bob"))).text == messages.NOT_YOUR_TEXT
     assert "2 rows" in (await commands.press(button.data, Where("discord", "here", "ada"))).text
-    assert await store.temperature("discord", "ada") is None
+    assert (await store.preferences("discord", "ada")).temperature is None
 
 
 async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGenerator, store: Store) -> None:

@@ -126,7 +126,7 @@ async def check_the_database(state: Path, copy: Path, temperatures: list[Person]
     async with Store.open(path) as store:
         for person in temperatures:
             number = str(person.chat.id)
-            found = await store.temperature("telegram", number)
+            found = (await store.preferences("telegram", number)).temperature
             assert found in {known and degrees(known) for known in (person.known, *person.asked)}
         for person in texts:
             number = str(person.chat.id)

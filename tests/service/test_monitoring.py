@@ -203,7 +203,7 @@ async def test_a_database_that_another_program_holds_is_told_soon(site: Site, mo
     assert (status, took < 2) == (503, True)
     assert parts["store"][1] == "no answer within 0.2 s"
     # What people do waits as long as ever.
-    saving = asyncio.create_task(site.store.set_temperature("telegram", "alice", 0.5))
+    saving = asyncio.create_task(site.store.set_preference("telegram", "alice", "temperature", 0.5))
     await asyncio.sleep(0.3)
     assert not saving.done()
     other.execute("ROLLBACK")

@@ -81,12 +81,12 @@ def conversation(text: str) -> Conversation:
 
 async def test_a_full_disk_refuses_changes_and_nothing_else(disk: Path) -> None:
     async with Store.open(disk / "db.sqlite3") as store:
-        await store.set_temperature("console", "ada", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.9)
         with full(disk):
             with pytest.raises(StoreError, match="the disk is full; make room on it"):
                 for number in range(1000):
                     await keep(store, "console", str(number), "ada", conversation("lost"))
-            assert await store.temperature("console", "ada") == 0.9
+            assert (await store.preferences("console", "ada")).temperature == 0.9
             with pytest.raises(StoreError):
                 for _ in range(1000):
                     await store.check_writable()

@@ -41,7 +41,7 @@ def path(tmp_path: Path) -> Path:
 
     async def fill() -> None:
         async with Store.open(path) as store:
-            await store.set_temperature("telegram", SECRET, 0.1 + 0.2)
+            await store.set_preference("telegram", SECRET, "temperature", 0.1 + 0.2)
             await keep(store, "telegram", "c", SECRET, Conversation(SECRET, 0.6, "v1", b"\0\1", SECRET))
             await keep(store, "telegram", "c", "bob", Conversation("", 0.6, "v1", b"", ""))
 
@@ -128,7 +128,7 @@ def fill(path: Path, people: int) -> None:
         async with Store.open(path) as store:
             for number in range(30):
                 person, platform = f"-{number % 9}", draw.choice(("telegram", "discord"))
-                await store.set_temperature(platform, person, draw.choice((draw.random(), 1.0, None)))
+                await store.set_preference(platform, person, "temperature", draw.choice((draw.random(), 1.0, None)))
                 written = ScoringRequest(text(), text(), draw.choice((None, 0, MAX_SEED)))
                 conversation = Conversation(text(), draw.random(), "v1", bytes(range(256)), text(), written)
                 await keep(store, platform, f"-{number % 5}", person, conversation)
@@ -141,9 +141,9 @@ def fill(path: Path, people: int) -> None:
     with closing(sqlite3.connect(path)) as file, file:
         known = range(1000, 1000 + people)
         file.executemany("INSERT INTO people VALUES (?, 'telegram', ?)", ((i, f"{i}{ODD}") for i in known))
-        file.executemany("INSERT INTO preferences VALUES (?, ?)", ((i, 1 / i) for i in known))
+        file.executemany("INSERT INTO preferences VALUES (?, ?, ?, 'pt-BR', NULL)", ((i, 1 / i, i) for i in known))
         file.executemany(
-            "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL)",
+            "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL, 1, 1)",
             ((i, ODD, text(), draw.randbytes(40), text(), i) for i in known),
         )
 
@@ -155,7 +155,8 @@ def test_import_and_backup_copy_everything(capsys: pytest.CaptureFixture[str], a
     assert all(before.values())
     status, said = run(capsys, "import", str(path))
     assert status == 0
-    assert f"people {len(before['people']):,}, preferences {len(before['preferences']):,}, " in said
+    for table in ("people", "preferences"):
+        assert f"{table} {len(before[table]):,}" in said
     assert "delete it" in said
     assert without_write_check(in_postgres(address)) == before
     assert in_file(path) == before
@@ -169,9 +170,9 @@ def test_import_and_backup_copy_everything(capsys: pytest.CaptureFixture[str], a
     async def go_on(place: Path | Secret) -> None:
         async with Store.open(place) as store:
             await Store.inspect(place)
-            await store.set_temperature("telegram", "new user", 0.8)
-            assert await store.temperature("telegram", "new user") == 0.8
-            assert await store.temperature("telegram", f"1200{ODD}") == 1 / 1200
+            await store.set_preference("telegram", "new user", "temperature", 0.8)
+            assert (await store.preferences("telegram", "new user")).temperature == 0.8
+            assert (await store.preferences("telegram", f"1200{ODD}")).temperature == 1 / 1200
 
     for place in (copy, address):
         asyncio.run(go_on(place))
@@ -205,8 +206,8 @@ def test_a_file_of_an_older_version(
     assert status == 0
     found = in_postgres(address)
     assert found["people"] == [(7, "telegram", "ada")]
-    assert found["preferences"] == [(7, 0.4)]
-    assert found["conversations"] == [(7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None)]
+    assert found["preferences"] == [(7, 0.4, None, None, None)]
+    assert found["conversations"] == [(7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None, 1, 1)]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -216,8 +217,10 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
 ) -> None:
     """For an operator who makes a backup before starting the newer version."""
     assert run(capsys, "import", str(path))[0] == 0
-    for column in ("written", "preceding", "seed"):
+    for column in ("written", "preceding", "seed", "number", "slot"):
         postgres.run(f"ALTER TABLE lstmega.conversations DROP {column}", database(address))
+    for column in ("length", "language", "access"):
+        postgres.run(f"ALTER TABLE lstmega.preferences DROP {column}", database(address))
     postgres.run("DROP INDEX lstmega.conversations_by_age", database(address))
     postgres.run("UPDATE lstmega.schema_version SET number = 3", database(address))
     assert run(capsys, "backup", "copy.sqlite3")[0] == 0
@@ -225,7 +228,7 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
 
     async def go_on() -> None:
         async with Store.open(tmp_path / "copy.sqlite3") as store:
-            assert await store.temperature("telegram", SECRET) == 0.1 + 0.2
+            assert (await store.preferences("telegram", SECRET)).temperature == 0.1 + 0.2
             assert await store.conversation("telegram", "c", SECRET) is not None
 
     asyncio.run(go_on())
@@ -236,7 +239,7 @@ def test_import_includes_the_write_ahead_log_of_a_killed_bot(
 ) -> None:
     async def killed() -> Path:
         async with Store.open(path) as store:
-            await store.set_temperature("telegram", "late", 1.9)
+            await store.set_preference("telegram", "late", "temperature", 1.9)
             return shutil.copytree(path.parent, tmp_path / "left") / path.name
 
     left = asyncio.run(killed())
@@ -252,7 +255,9 @@ async def test_a_backup_of_a_postgres_is_consistent_during_changes(
     monkeypatch.setattr(backup, "ROWS", 1)
     copy = tmp_path / "copy.sqlite3"
     async with Store.open(address) as store:
-        await asyncio.gather(*(store.set_temperature("telegram", str(number), 0.5) for number in range(150)))
+        await asyncio.gather(
+            *(store.set_preference("telegram", str(number), "temperature", 0.5) for number in range(150))
+        )
         making = asyncio.create_task(backup.back_up(address, copy))
         came = 0
         while not making.done():
@@ -460,7 +465,7 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
         await service.stop()
     status, out, err = await bot.command("import", str(path), **there)
     assert (status, err) == (0, "")
-    assert "people 1, preferences 1, conversations 1, notes 0, moved_chats 0" in out
+    assert "people 1, notes 0, moved_chats 0, conversations 1, preferences 1" in out
     assert_no_secrets(out)
     async with bot.service(**there) as service:
         assert await asked(ada, "/temperature") == messages.your_temperature(1.3, 0.7)

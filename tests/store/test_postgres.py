@@ -29,7 +29,7 @@ from bot.core.reply import Kind, Reply
 from bot.store import postgres as postgres_module
 from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS, statements
-from bot.store.store import Conversation, Store
+from bot.store.store import Conversation, Preferences, Store
 from generator import Generation, GenerationRequest, ThreadedGenerator
 from generator.dependencies import how_to_install
 from generator.types import MAX_SEED, ScoringRequest
@@ -70,11 +70,11 @@ async def refusal(address: Secret, patience: float = 5.0) -> str:
 async def test_a_saved_text_is_read_unchanged(address: Secret) -> None:
     async with Store.open(address) as store:
         await keep(store, "telegram", "c", "ada", saved_text())
-        await store.set_temperature("telegram", "ada", 0.1 + 0.2)
+        await store.set_preference("telegram", "ada", "temperature", 0.1 + 0.2)
         await store.set_setting("discord.commands", "registered")
     async with Store.open(address) as store:
         assert await store.conversation("telegram", "c", "ada") == saved_text()
-        assert await store.temperature("telegram", "ada") == 0.1 + 0.2
+        assert (await store.preferences("telegram", "ada")).temperature == 0.1 + 0.2
         assert await store.setting("discord.commands") == "registered"
 
 
@@ -112,9 +112,9 @@ async def test_only_a_server_with_the_right_certificate_is_trusted(
         right, other = tmp_path / "server.pem", certificate(tmp_path / "other.pem")
         there = address.reveal().replace(str(postgres.port), str(port))
         async with Store.open(Secret(f"{there}?sslmode=verify-full&sslrootcert={right}")) as store:
-            await store.set_temperature("telegram", "ada", 0.4)
+            await store.set_preference("telegram", "ada", "temperature", 0.4)
         async with Store.open(Secret(f"{there}?sslmode=require")) as store:
-            assert await store.temperature("telegram", "ada") == 0.4
+            assert (await store.preferences("telegram", "ada")).temperature == 0.4
 
         elsewhere = there.replace("127.0.0.1", "localhost")
         for wrong, said, status in (
@@ -181,7 +181,7 @@ async def test_a_database_from_an_older_version(
     postgres.run("INSERT INTO lstmega.preferences VALUES (1, 0.4)", name(address))
     assert f"will be migrated from {schema} to {len(MIGRATIONS)}" in await Store.inspect(address)
     async with Store.open(address) as store:
-        assert await store.temperature("telegram", "ada") == 0.4
+        assert (await store.preferences("telegram", "ada")).temperature == 0.4
         await keep(store, "telegram", "c", "ada", saved_text())
         assert await store.conversation("telegram", "c", "ada") == saved_text()
 
@@ -190,7 +190,7 @@ async def test_other_programs_in_the_same_database_are_left_alone(postgres: Post
     postgres.run("CREATE TABLE public.people (name TEXT)", name(address))
     postgres.run("INSERT INTO public.people VALUES ('hers')", name(address))
     async with Store.open(address) as store:
-        await store.set_temperature("telegram", "ada", 0.4)
+        await store.set_preference("telegram", "ada", "temperature", 0.4)
         assert await store.forget("telegram", "ada") == 2
     assert postgres.run("SELECT * FROM public.people", name(address)) == "hers"
 
@@ -205,7 +205,7 @@ async def test_inspecting_changes_nothing(postgres: PostgresServer, address: Sec
 
 async def test_a_table_locked_by_another_program_times_out(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address, busy_timeout=0.3) as store:
-        await store.set_temperature("telegram", "ada", 0.5)
+        await store.set_preference("telegram", "ada", "temperature", 0.5)
         holding = asyncio.create_task(
             asyncio.to_thread(
                 postgres.run, "BEGIN; LOCK lstmega.preferences IN EXCLUSIVE MODE; SELECT pg_sleep(2)", name(address)
@@ -215,44 +215,45 @@ async def test_a_table_locked_by_another_program_times_out(postgres: PostgresSer
         while postgres.run(held, name(address)) == "0":
             await asyncio.sleep(0.02)
         with pytest.raises(StoreError, match="is held by another program"):
-            await store.set_temperature("telegram", "ada", 0.6)
-        assert await store.temperature("telegram", "ada") == 0.5, "reading goes on"
+            await store.set_preference("telegram", "ada", "temperature", 0.6)
+        assert (await store.preferences("telegram", "ada")).temperature == 0.5, "reading goes on"
         await holding
-        await store.set_temperature("telegram", "ada", 0.7)
-        assert await store.temperature("telegram", "ada") == 0.7
+        await store.set_preference("telegram", "ada", "temperature", 0.7)
+        assert (await store.preferences("telegram", "ada")).temperature == 0.7
 
 
 async def test_the_store_reconnects_to_a_server_that_crashed(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address) as store:
-        await asyncio.gather(*(store.set_temperature("telegram", str(i), 0.5) for i in range(20)))
+        await asyncio.gather(*(store.set_preference("telegram", str(i), "temperature", 0.5) for i in range(20)))
         with postgres.away():
             for _ in range(2):
                 with pytest.raises(StoreError, match="does not answer"):
-                    await store.temperature("telegram", "7")
+                    await store.preferences("telegram", "7")
                 with pytest.raises(StoreError, match="does not answer"):
                     await store.forget("telegram", "7")
                 with pytest.raises(StoreError, match="does not answer"):
                     await store.check_writable()
-        assert await asyncio.gather(*(store.temperature("telegram", str(i)) for i in range(20))) == [0.5] * 20
-        await store.set_temperature("telegram", "7", 0.6)
+        found = await asyncio.gather(*(store.preferences("telegram", str(i)) for i in range(20)))
+        assert found == [Preferences(0.5)] * 20
+        await store.set_preference("telegram", "7", "temperature", 0.6)
         await store.check_writable()
 
 
 async def test_a_server_that_stops_answering_times_out(postgres: PostgresServer, address: Secret) -> None:
     async with Store.open(address, busy_timeout=0.2) as store:
-        await store.set_temperature("telegram", "ada", 0.5)
+        await store.set_preference("telegram", "ada", "temperature", 0.5)
         with postgres.silent():
             async with asyncio.timeout(PATIENCE):
                 with pytest.raises(StoreError, match="gives no answer"):
-                    await store.set_temperature("telegram", "ada", 0.9)
+                    await store.set_preference("telegram", "ada", "temperature", 0.9)
                 with pytest.raises(StoreError, match="gives no answer"):
-                    await store.temperature("telegram", "ada")
+                    await store.preferences("telegram", "ada")
                 with pytest.raises(StoreError, match="gives no answer"):
                     await store.check_writable()
         async with Store.open(address) as other:  # it may take a moment until it has seen what was cut off
-            assert await other.temperature("telegram", "ada") == 0.5
-            await other.set_temperature("telegram", "ada", 0.6)
-        assert await store.temperature("telegram", "ada") == 0.6
+            assert (await other.preferences("telegram", "ada")).temperature == 0.5
+            await other.set_preference("telegram", "ada", "temperature", 0.6)
+        assert (await store.preferences("telegram", "ada")).temperature == 0.6
 
 
 async def test_concurrent_changes_for_one_user_are_all_made(address: Secret) -> None:
@@ -269,7 +270,7 @@ async def test_concurrent_changes_for_one_user_are_all_made(address: Secret) -> 
                     number = await store.ensure_user("telegram", person)
                     await store.save_conversation("telegram", chat, person, number, saved_text())
                 elif doing < 7:
-                    await store.set_temperature("telegram", person, draw.choice((0.5, None)))
+                    await store.set_preference("telegram", person, "temperature", draw.choice((0.5, None)))
                 elif doing < 9:
                     await store.forget("telegram", person)
                 else:
@@ -279,8 +280,8 @@ async def test_concurrent_changes_for_one_user_are_all_made(address: Secret) -> 
             for store in stores * 4:
                 group.create_task(live(store))
         for person in ("ada", "bob"):
-            await stores[0].set_temperature("telegram", person, 0.8)
-            assert [await store.temperature("telegram", person) for store in stores] == [0.8] * 3
+            await stores[0].set_preference("telegram", person, "temperature", 0.8)
+            assert [(await store.preferences("telegram", person)).temperature for store in stores] == [0.8] * 3
         await stores[0].move_chat("telegram", "-1", "-100")
         for person in ("ada", "bob", "-100"):
             await stores[1].forget("telegram", person)
@@ -294,12 +295,12 @@ async def test_two_bots_do_not_overwrite_each_other(address: Secret) -> None:
     people = [str(number) for number in range(30)]
     async with Store.open(address) as one, Store.open(address) as other, asyncio.TaskGroup() as group:
         for person in people:
-            group.create_task(one.set_temperature("discord", person, 0.9))
+            group.create_task(one.set_preference("discord", person, "temperature", 0.9))
             group.create_task(keep(one, "discord", "here", person, saved_text("here")))
             group.create_task(keep(other, "discord", "there", person, saved_text("there")))
     async with Store.open(address) as store:
         for person in people:
-            assert await store.temperature("discord", person) == 0.9
+            assert (await store.preferences("discord", person)).temperature == 0.9
             assert await store.conversation("discord", "here", person) == saved_text("here")
             assert await store.conversation("discord", "there", person) == saved_text("there")
 

@@ -15,6 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from bot.store.backup import back_up
 from bot.store.errors import StoreError
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.sqlite import Connection, Database
-from bot.store.store import EXPIRY_BATCH, Conversation, Store
+from bot.store.store import EXPIRY_BATCH, KEPT_TEXTS, Conversation, Preferences, Store
 from generator.types import ScoringRequest
 
 DAY = 86_400
@@ -46,16 +47,16 @@ def path(tmp_path: Path) -> Path:
 
 async def test_a_temperature_is_kept_until_it_is_cleared(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        assert await store.temperature("console", "ada") is None
-        await store.set_temperature("console", "ada", 0.9)
-        await store.set_temperature("console", "ada", 0.4)
-        await store.set_temperature("discord", "ada", 1.1)
+        assert (await store.preferences("console", "ada")).temperature is None
+        await store.set_preference("console", "ada", "temperature", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.4)
+        await store.set_preference("discord", "ada", "temperature", 1.1)
     async with Store.open(place) as store:
-        assert await store.temperature("console", "ada") == 0.4
-        assert await store.temperature("discord", "ada") == 1.1
-        assert await store.temperature("console", "bob") is None
-        await store.set_temperature("console", "ada", None)
-        assert await store.temperature("console", "ada") is None
+        assert (await store.preferences("console", "ada")).temperature == 0.4
+        assert (await store.preferences("discord", "ada")).temperature == 1.1
+        assert (await store.preferences("console", "bob")).temperature is None
+        await store.set_preference("console", "ada", "temperature", None)
+        assert (await store.preferences("console", "ada")).temperature is None
 
 
 async def test_each_chat_of_a_user_has_its_own_last_text(place: Path | Secret) -> None:
@@ -70,12 +71,56 @@ async def test_each_chat_of_a_user_has_its_own_last_text(place: Path | Secret) -
         assert await store.conversation("discord", "here", "ada") is None
 
 
+async def test_a_users_last_ten_texts_in_a_chat_are_kept(place: Path | Secret) -> None:
+    texts = [saved_text(f"text {number}", state=bytes([number])) for number in range(23)]
+    async with Store.open(place) as store:
+        for count, text in enumerate(texts, 1):
+            await keep(store, "telegram", "here", "ada", text)
+            kept = await store.conversations("telegram", "here", "ada")
+            assert kept == texts[max(0, count - KEPT_TEXTS) : count][::-1], "the newest first"
+        await keep(store, "telegram", "there", "ada", saved_text())
+        await keep(store, "telegram", "here", "bob", saved_text())
+        # One that takes the place of another, as in an inline message, is no newer than that was.
+        await keep(store, "telegram", "here", "ada", replace(saved_text("instead"), number=kept[4].number))
+        assert await store.conversations("telegram", "here", "ada") == [*kept[:4], saved_text("instead"), *kept[5:]]
+        assert await store.conversation("telegram", "here", "ada") == texts[-1]
+        await store.move_chat("telegram", "here", "-100")
+        assert await store.conversations("telegram", "-100", "ada", 4) == kept[:4]
+        assert await store.forget("telegram", "ada") == 10 + 1 + 1 + 0
+        assert await store.conversations("telegram", "-100", "ada") == []
+
+
+async def test_of_ten_texts_those_that_are_old_expire(place: Path | Secret, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with Store.open(place) as store:
+        for now in range(1, 15):
+            monkeypatch.setattr(time, "time", lambda now=now: now)
+            await keep(store, "console", "c", "ada", saved_text(f"{now}"))
+        assert await store.expire(9) == 4
+        for now in (15, 16):
+            await keep(store, "console", "c", "ada", saved_text(f"{now}"))
+        kept = await store.conversations("console", "c", "ada")
+        assert [text.tail for text in kept] == [f"{now}" for now in range(16, 8, -1)]
+
+
+async def test_preferences_are_kept_one_by_one(place: Path | Secret) -> None:
+    async with Store.open(place) as store:
+        for name, value in (("length", 800), ("language", "pt-BR"), ("access", "administrators"), ("temperature", 0.3)):
+            await store.set_preference("discord", "ada", name, value)
+        assert await store.preferences("discord", "ada") == Preferences(0.3, 800, "pt-BR", "administrators")
+        for name in ("temperature", "language", "access"):
+            await store.set_preference("discord", "ada", name, None)
+        assert await store.preferences("discord", "ada") == Preferences(length=800)
+        await store.set_preference("discord", "ada", "length", None)
+        assert await store.preferences("discord", "ada") == Preferences()
+        assert await store.forget("discord", "ada") == 1, "nothing is left but the user"
+
+
 async def test_a_chat_whose_id_changed_keeps_its_texts(place: Path | Secret) -> None:
     async with Store.open(place) as store:
         await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
         await keep(store, "telegram", "-1", "bob", saved_text("bob's"))
         await keep(store, "telegram", "-1", "-1", saved_text("the group's own"))
-        await store.set_temperature("telegram", "-1", 0.9)
+        await store.set_preference("telegram", "-1", "temperature", 0.9)
         await keep(store, "telegram", "-2", "ada", saved_text("elsewhere"))
         await keep(store, "discord", "-1", "ada", saved_text("on Discord"))
         await keep(store, "telegram", "-100", "bob", saved_text("bob's newer one"))
@@ -87,23 +132,23 @@ async def test_a_chat_whose_id_changed_keeps_its_texts(place: Path | Secret) -> 
             assert await store.conversation("telegram", chat, "bob") == saved_text("bob's newer one")
             for person in ("-1", "-100"):
                 assert await store.conversation("telegram", chat, person) == saved_text("the group's own")
-        assert await store.temperature("telegram", "-100") == 0.9
+        assert (await store.preferences("telegram", "-100")).temperature == 0.9
         assert await store.conversation("telegram", "-2", "ada") == saved_text("elsewhere")
         assert await store.conversation("discord", "-1", "ada") == saved_text("on Discord")
         # A text that was being written meanwhile is kept under the new name.
         await keep(store, "telegram", "-1", "ada", saved_text("late"))
         assert await store.conversation("telegram", "-100", "ada") == saved_text("late")
-        assert await store.forget("telegram", "ada") == 3
+        assert await store.forget("telegram", "ada") == 4
         assert await store.forget("telegram", "-100") == 4
         await Store.inspect(place)
 
 
 async def test_a_group_that_wrote_under_both_ids_is_one_user(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.set_temperature("telegram", "-1", 0.5)
-        await store.set_temperature("telegram", "-100", 0.9)
+        await store.set_preference("telegram", "-1", "temperature", 0.5)
+        await store.set_preference("telegram", "-100", "temperature", 0.9)
         await store.move_chat("telegram", "-1", "-100")
-        assert await store.temperature("telegram", "-100") == 0.9
+        assert (await store.preferences("telegram", "-100")).temperature == 0.9
         assert await store.forget("telegram", "-1") == 3  # under either ID
 
 
@@ -111,12 +156,12 @@ async def test_a_request_under_a_groups_old_id_is_about_the_group(place: Path | 
     """The old code set a temperature under the old ID, where neither the new one nor /forgetme found it."""
     async with Store.open(place) as store:
         await store.move_chat("telegram", "-1", "-100")
-        await store.set_temperature("telegram", "-1", 0.9)
-        assert await store.temperature("telegram", "-100") == 0.9
-        assert await store.temperature("telegram", "-1") == 0.9
-        await store.set_temperature("telegram", "-1", None)
-        assert await store.temperature("telegram", "-100") is None
-        await store.set_temperature("telegram", "-1", 0.8)
+        await store.set_preference("telegram", "-1", "temperature", 0.9)
+        assert (await store.preferences("telegram", "-100")).temperature == 0.9
+        assert (await store.preferences("telegram", "-1")).temperature == 0.9
+        await store.set_preference("telegram", "-1", "temperature", None)
+        assert (await store.preferences("telegram", "-100")).temperature is None
+        await store.set_preference("telegram", "-1", "temperature", 0.8)
         assert await store.forget("telegram", "-100") == 3
         assert await store.user_id("telegram", "-1") is None
 
@@ -156,17 +201,17 @@ async def test_a_write_check_leaves_settings_as_they_were(place: Path | Secret) 
 
 async def test_forgetting_counts_every_row_and_affects_no_other_user(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await store.set_temperature("console", "ada", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.9)
         await keep(store, "console", "a", "ada", saved_text())
         await keep(store, "console", "b", "ada", saved_text())
         await keep(store, "console", "a", "bob", saved_text("bob's"))
-        await store.set_temperature("discord", "ada", 1.5)
+        await store.set_preference("discord", "ada", "temperature", 1.5)
         assert await store.forget("console", "ada") == 4
         assert await store.forget("console", "ada") == 0
-        assert await store.temperature("console", "ada") is None
+        assert (await store.preferences("console", "ada")).temperature is None
         assert await store.conversation("console", "a", "ada") is None
         assert await store.conversation("console", "a", "bob") == saved_text("bob's")
-        assert await store.temperature("discord", "ada") == 1.5
+        assert (await store.preferences("discord", "ada")).temperature == 1.5
 
 
 async def test_no_byte_of_a_forgotten_user_stays_in_the_files(path: Path) -> None:
@@ -216,7 +261,7 @@ async def fill(path: Path, users: int) -> None:
         for user in range(1, users + 1):
             file.execute("INSERT INTO people VALUES (?, 'telegram', ?)", (user, f"USER{user:05d}"))
             file.execute(
-                "INSERT INTO conversations VALUES (?, ?, 'The', 0.7, 'v', ?, ?, ?, ?, '', 1)",
+                "INSERT INTO conversations VALUES (?, ?, 'The', 0.7, 'v', ?, ?, ?, ?, '', 1, 1, 1)",
                 (user, f"CHAT{user:05d}", draw.randbytes(10_240), f"TAIL{user:05d}", user, text),
             )
     file.close()
@@ -258,14 +303,14 @@ async def test_a_large_database_is_vacuumed_at_night_and_stays_readable(
     monkeypatch.setattr(store_module, "MAINTENANCE_SECONDS", 0.2)
     monkeypatch.setattr(store_module, "NIGHT_HOUR", -1)
     async with Store.open(path) as store:
-        await store.set_temperature("console", "ada", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.9)
         assert await store.forget("telegram", "USER00007") == 2
         assert await store.setting("scrub")
         monkeypatch.setattr(store_module, "NIGHT_HOUR", datetime.now().astimezone().hour)
         during = 0
         async with asyncio.timeout(20):
             while await store.setting("scrub"):
-                assert await store.temperature("console", "ada") == 0.9
+                assert (await store.preferences("console", "ada")).temperature == 0.9
                 if store._erasing:
                     during += 1
                     await store.check_writable()  # does not wait for the vacuum
@@ -346,15 +391,18 @@ async def test_the_next_start_finishes_the_erasure_of_a_killed_process(
 async def test_a_replaced_text_is_zeroed_in_the_file(path: Path) -> None:
     async with Store.open(path) as store:
         await keep(store, "console", "c", "ada", saved_text("the first words " * 60))
-        await keep(store, "console", "c", "ada", saved_text("other"))
+        for _ in range(KEPT_TEXTS):
+            await keep(store, "console", "c", "ada", saved_text("other"))
     assert b"first words" not in path.read_bytes()
 
 
 async def test_concurrent_users_do_not_disturb_each_other(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        await asyncio.gather(*(store.set_temperature("console", str(i), 0.1 + i / 100) for i in range(40)))
-        found = await asyncio.gather(*(store.temperature("console", str(i)) for i in range(40)))
-    assert found == [0.1 + i / 100 for i in range(40)]
+        await asyncio.gather(
+            *(store.set_preference("console", str(i), "temperature", 0.1 + i / 100) for i in range(40))
+        )
+        found = await asyncio.gather(*(store.preferences("console", str(i)) for i in range(40)))
+    assert found == [Preferences(0.1 + i / 100) for i in range(40)]
 
 
 async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: Path | Secret) -> None:
@@ -370,7 +418,7 @@ async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: P
         await Store.inspect(place)
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3, 4])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5])
 async def test_a_database_of_an_older_version_opens_silently(
     path: Path, schema: int, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -378,26 +426,26 @@ async def test_a_database_of_an_older_version_opens_silently(
     path.parent.mkdir()
     shutil.copy(DATA / f"schema-{schema}.sqlite3", path)
     before = path.read_bytes()
-    assert await Store.inspect(path) == f"intact; will be migrated from {schema} to 5 at the next start"
+    assert await Store.inspect(path) == f"intact; will be migrated from {schema} to {len(MIGRATIONS)} at the next start"
     assert path.read_bytes() == before, "inspecting changes nothing"
     assert list(path.parent.iterdir()) == [path]
     async with Store.open(path) as store:
-        assert await store.temperature("telegram", "4711") == 0.9
-        assert await store.temperature("discord", "4711") == 1.25
-        written = ScoringRequest("\n", "The text, and so on.", 7) if schema == 4 else None
+        assert (await store.preferences("telegram", "4711")).temperature == 0.9
+        assert (await store.preferences("discord", "4711")).temperature == 1.25
+        written = ScoringRequest("\n", "The text, and so on.", 7) if schema >= 4 else None
         assert await store.conversation("telegram", "-815", "4711") == Conversation(
             "The philosopher", 0.6, "nietzsche-best", bytes(range(256)) * 4, "and so on.", written
         )
         assert await store.setting("discord.commands") == ("registered" if schema > 1 else None)
         assert await store.forget("telegram", "4711") == 3
-        assert await store.forget("telegram", "-10042") == (1 if schema == 4 else 0)
+        assert await store.forget("telegram", "-10042") == (1 if schema >= 4 else 0)
         assert await Store.inspect(path) == "intact"
     assert not caplog.records
 
 
 async def test_inspecting_a_database_in_use_changes_nothing(path: Path) -> None:
     async with Store.open(path) as store:
-        await store.set_temperature("console", "ada", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.9)
         before = {file.name: file.read_bytes() for file in path.parent.iterdir() if file.suffix != ".sqlite3-shm"}
         assert await Store.inspect(path) == "intact"
         assert {name: path.with_name(name).read_bytes() for name in before} == before
@@ -409,14 +457,14 @@ async def test_texts_expire_and_temperatures_stay(place: Path | Secret, monkeypa
         monkeypatch.setattr(time, "time", lambda: now - 91 * DAY)
         await keep(store, "console", "old", "ada", saved_text())
         await keep(store, "console", "old", "bob", saved_text())
-        await store.set_temperature("console", "ada", 0.9)
+        await store.set_preference("console", "ada", "temperature", 0.9)
         monkeypatch.setattr(time, "time", lambda: now - 89 * DAY)
         await keep(store, "console", "newer", "ada", saved_text("newer"))
         assert await store.expire(now - 90 * DAY) == 2
         assert await store.expire(now - 90 * DAY) == 0
         assert await store.conversation("console", "old", "ada") is None
         assert await store.conversation("console", "newer", "ada") == saved_text("newer")
-        assert await store.temperature("console", "ada") == 0.9
+        assert (await store.preferences("console", "ada")).temperature == 0.9
         assert await store.user_id("console", "bob") is None, "nothing else is known of him"
 
 
@@ -468,7 +516,7 @@ async def test_the_files_are_private_to_their_owner(tmp_path: Path, existing: bo
             for name in ("", "-wal", "-shm"):
                 path.with_name(path.name + name).touch(0o644)
         async with Store.open(path) as store:
-            await store.set_temperature("console", "ada", 0.9)
+            await store.set_preference("console", "ada", "temperature", 0.9)
             assert {file.name: oct(file.stat().st_mode & 0o777) for file in tmp_path.iterdir()} == {
                 "lstmega.sqlite3": "0o600", "lstmega.sqlite3-wal": "0o600", "lstmega.sqlite3-shm": "0o600",
             }  # fmt: skip
@@ -490,11 +538,11 @@ async def test_the_file_uses_write_ahead_logging_and_has_an_application_id(path:
 async def test_several_bots_can_create_a_database_concurrently(place: Path | Secret) -> None:
     async def start(name: str) -> None:
         async with Store.open(place) as store:
-            await store.set_temperature("console", name, 0.5)
+            await store.set_preference("console", name, "temperature", 0.5)
 
     await asyncio.gather(*(start(str(i)) for i in range(6)))
     async with Store.open(place) as store:
-        assert [await store.temperature("console", str(i)) for i in range(6)] == [0.5] * 6
+        assert [(await store.preferences("console", str(i))).temperature for i in range(6)] == [0.5] * 6
 
 
 async def refusal(path: Path) -> str:
@@ -562,16 +610,16 @@ async def test_a_database_locked_by_another_program(path: Path) -> None:
 
 async def test_a_database_that_is_locked_later_recovers(path: Path) -> None:
     async with Store.open(path, busy_timeout=0.1) as store:
-        await store.set_temperature("console", "ada", 0.5)
+        await store.set_preference("console", "ada", "temperature", 0.5)
         other = sqlite3.connect(path, isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="is locked by another program"):
-            await store.set_temperature("console", "ada", 0.6)
-        assert await store.temperature("console", "ada") == 0.5, "reading goes on"
+            await store.set_preference("console", "ada", "temperature", 0.6)
+        assert (await store.preferences("console", "ada")).temperature == 0.5, "reading goes on"
         other.execute("ROLLBACK")
         other.close()
-        await store.set_temperature("console", "ada", 0.7)
-        assert await store.temperature("console", "ada") == 0.7
+        await store.set_preference("console", "ada", "temperature", 0.7)
+        assert (await store.preferences("console", "ada")).temperature == 0.7
 
 
 async def test_a_folder_in_place_of_the_file(tmp_path: Path) -> None:

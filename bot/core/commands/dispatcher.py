@@ -100,7 +100,7 @@ class Commands(Context):
     async def suggest(self, where: Where) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
         try:
-            own = await self.store.temperature(where.platform, where.user)
+            own = (await self.store.preferences(where.platform, where.user)).temperature
         except StoreError as error:
             log.error("suggest.failed reason=%s", error)
             own = None

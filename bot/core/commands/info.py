@@ -43,10 +43,10 @@ def _parse_temperature(arguments: str) -> Ask:
 async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
     """Shows the user's own temperature, after setting or clearing it if that was asked."""
     if isinstance(ask, SetTemperature):
-        await context.store.set_temperature(where.platform, where.user, ask.value)
+        await context.store.set_preference(where.platform, where.user, "temperature", ask.value)
         own: float | None = ask.value
     else:
-        own = await context.store.temperature(where.platform, where.user)
+        own = (await context.store.preferences(where.platform, where.user)).temperature
     return Reply(messages.your_temperature(own, context.settings.sampling.temperature))
 
 

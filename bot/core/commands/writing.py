@@ -75,7 +75,7 @@ def _parse_ladder(arguments: str) -> Ask:
 )
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
-    temperature = ask.temperature or await context.store.temperature(where.platform, where.user)
+    temperature = ask.temperature or (await context.store.preferences(where.platform, where.user)).temperature
     temperature = temperature or context.settings.sampling.temperature
     return await _write(context, where, ask.prompt, [temperature], length=ask.length)
 

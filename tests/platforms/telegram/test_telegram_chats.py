@@ -200,7 +200,7 @@ async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store
     anonymous = User(group.server, 1087968824, "Group", is_bot=True)
     await group.send("/temperature 0.9", by=anonymous, sender_chat=group.json())
     await group.next_message()
-    assert await store.temperature("telegram", str(group.id)) == 0.9
+    assert (await store.preferences("telegram", str(group.id))).temperature == 0.9
 
 
 # ---- long texts and pictures ----
