@@ -50,12 +50,11 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
             for split, characters in zip(("valid", "test"), corpus.splits[1:], strict=True)
         }
     texts = shaded_samples(served, corpus, options.seed)
-    title = f"{corpus.name}: {stage.preset.network}"
     contents = {
         MODEL: model,
         FLOAT_WEIGHTS: to_bytes(weights),
         "history.csv": history_csv(state.history),
-        "curve.png": curve_png(state, title, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
+        "curve.png": curve_png(state, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
     }
     manifest = Manifest(
         format=FORMAT,

@@ -19,6 +19,9 @@ from generator.types import Surprisal
 _DOTS_PER_INCH: Final = 160
 _INCHES: Final = (heatmap.WIDTH / _DOTS_PER_INCH, 4.2)
 """1080 × 672 pixels with 14-point type: readable on a phone held upright."""
+_TICKS: Final = 8
+_NEAR: Final = 0.15
+"""A share of the epochs, at the sides of the frame, in which a label would reach over it."""
 _STRONG: Final = "#a3341f"
 _GRAY: Final = "#8a8a8a"
 
@@ -36,7 +39,6 @@ def history_csv(history: Sequence[Epoch]) -> bytes:
 
 def curve_png(
     state: TrainingState,
-    title: str,
     texts: Sequence[tuple[str, Surprisal]],
     pretraining: Sequence[Epoch] = (),
     *,
@@ -50,7 +52,7 @@ def curve_png(
     family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
     with rc_context({"font.family": [family, "sans-serif"], "font.size": 15, "axes.titlesize": 15}):
         content = io.BytesIO()
-        _figure([*pretraining, *state.history], len(pretraining), state.best_epoch, title).savefig(content)
+        _figure([*pretraining, *state.history], len(pretraining), state.best_epoch).savefig(content)
     curves = Image.open(content).convert("RGB")
     shaded = heatmap.draw(texts, hard_wrapped=hard_wrapped)
     picture = Image.new("RGB", (heatmap.WIDTH, curves.height + shaded.height), heatmap.PAPER)
@@ -60,7 +62,7 @@ def curve_png(
     return heatmap.png(picture.quantize(256, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE))
 
 
-def _figure(rows: list[Epoch], before: int, best_epoch: int, title: str) -> Figure:
+def _figure(rows: list[Epoch], before: int, best_epoch: int) -> Figure:
     """The first `before` rows are of pretraining."""
     paper = f"#{bytes(heatmap.PAPER).hex()}"
     margins = ConstrainedLayoutEngine(rect=(0.03, 0.0, 0.93, 0.96))
@@ -74,20 +76,30 @@ def _figure(rows: list[Epoch], before: int, best_epoch: int, title: str) -> Figu
         (gray,) = axes.plot(epochs[part], trained[part], "o-", color=_GRAY, linewidth=2, markersize=4)
         (red,) = axes.plot(epochs[part], validated[part], "o-", color=_STRONG, linewidth=3, markersize=5)
     axes.plot([kept_epoch], [kept], "o", color=_STRONG, markersize=13, fillstyle="none", markeredgewidth=2)
-    # Below the curve, where no line is; at the last epoch to the left of it, inside the frame.
-    side = "right" if kept_epoch == len(rows) else "center"
+    # Below the curve, where no line is; inside the frame near its sides.
+    share = kept_epoch / len(rows)
+    side = "left" if share <= _NEAR else "right" if share > 1 - _NEAR else "center"
     axes.annotate(f"{kept:.3f}", (kept_epoch, kept), (0, -30), textcoords="offset points", ha=side, fontsize=18)
     # The first epochs are far above the rest, and are cut off.
     lowest, highest = min(*trained, *validated), min(max(*trained, *validated), kept + 1.2)
     room = 0.12 * (highest - lowest) + 0.02
-    axes.set(xlim=(0.5, len(rows) + 0.5), ylim=(lowest - 2 * room, highest + room))
-    axes.set(xlabel="epoch", ylabel="bits per character", title=title)
+    side_room = max(0.5, 0.025 * len(rows))
+    axes.set(xlim=(1 - side_room, len(rows) + side_room), ylim=(lowest - 2 * room, highest + room))
+    axes.set(xlabel="epoch", ylabel="bits per character", title="How hard the next character is to predict")
     if before:
         axes.axvline(before + 0.5, color=_GRAY, linewidth=1, linestyle=":")
-        for x, side, text in ((before + 0.4, "right", "pretraining"), (before + 0.6, "left", "fine-tuning")):
-            axes.text(x, 0.03, text, transform=axes.get_xaxis_transform(), ha=side, color=_GRAY, fontsize=13)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        # From the sides of the frame: either part may be narrower than its name.
+        for x, side, text in ((0.02, "left", "pretraining"), (0.98, "right", "fine-tuning")):
+            axes.text(x, 0.03, text, transform=axes.transAxes, ha=side, color=_GRAY, fontsize=13)
+    axes.set_xticks(_ticks(len(rows), kept_epoch))
     axes.tick_params(labelsize=14)
     axes.grid(alpha=0.25)
-    axes.legend([gray, red], ["training, with dropout", "validation"], frameon=False)
+    axes.legend([gray, red], ["in the training text, with dropout", "in a text it never saw"], frameon=False)
     return figure
+
+
+def _ticks(epochs: int, kept: int) -> list[int]:
+    """Returns epochs at even distances, and the kept one in place of those next to it."""
+    even = [round(tick) for tick in MaxNLocator(_TICKS, integer=True).tick_values(1, epochs) if 1 <= tick <= epochs]
+    step = even[1] - even[0] if len(even) > 1 else 1
+    return sorted({tick for tick in even if abs(tick - kept) > step / 2} | {kept})

@@ -11,6 +11,7 @@ from conftest import random_weights
 from msgspec import structs
 from PIL import Image
 
+from generator.training import report
 from generator.training.architectures import step_model
 from generator.training.checkpoint import Epoch, TrainingState
 from generator.training.corpus import Corpus, read_corpus
@@ -52,7 +53,7 @@ def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, w
     again = shaded_samples(network, book, seed=3)
     assert [s.text for _, s in again] == [s.text for _, s in found]
     assert all(a.bits == b.bits for (_, a), (_, b) in zip(again, found, strict=True))
-    content = curve_png(TrainingState(HISTORY, 3), "lstm on book.txt", found, hard_wrapped=book.hard_wrapped)
+    content = curve_png(TrainingState(HISTORY, 3), found, hard_wrapped=book.hard_wrapped)
     picture = Image.open(io.BytesIO(content))
     assert (picture.format, picture.width) == ("PNG", 1080)
     assert 1200 < picture.height <= TELEGRAM_SHRINKS_FROM
@@ -69,13 +70,29 @@ def test_a_book_without_sentences_or_without_words_has_its_texts_too(text: str, 
     weights["output_bias"] = weights["output_bias"][:symbols]
     found = shaded_samples(Network(step_model(weights, quantised=True), symbols), corpus, seed=0)
     assert all(surprise.given and surprise.text and math.isfinite(surprise.mean) for _, surprise in found)
-    assert curve_png(TrainingState(HISTORY, 1), "book.txt", found, hard_wrapped=False).startswith(b"\x89PNG")
+    assert curve_png(TrainingState(HISTORY, 1), found, hard_wrapped=False).startswith(b"\x89PNG")
 
 
 def test_pretraining_is_part_of_the_curve() -> None:
     state, texts = TrainingState(HISTORY, 3), [("0.7", Surprisal("Thus.", (1.0,) * 5))]
-    with_it = curve_png(state, "Книга", texts, HISTORY[:2], hard_wrapped=True)
-    assert with_it != curve_png(state, "Книга", texts, hard_wrapped=True)
+    with_it = curve_png(state, texts, HISTORY[:2], hard_wrapped=True)
+    assert with_it != curve_png(state, texts, hard_wrapped=True)
+
+
+@pytest.mark.parametrize(("epochs", "before", "kept"), [(1, 0, 1), (6, 0, 6), (9, 0, 9), (36, 30, 6), (40, 1, 1)])
+def test_every_label_is_inside_of_the_picture_and_the_kept_epoch_has_its_number(
+    epochs: int, before: int, kept: int
+) -> None:
+    rows = [structs.replace(HISTORY[0], epoch=e, valid_bits_per_character=1 + 1 / e) for e in range(1, epochs + 1)]
+    figure = report._figure(rows, before, kept)
+    figure.draw_without_rendering()
+    [axes] = figure.axes
+    assert before + kept in [round(tick) for tick in axes.get_xticks()]
+    for label in axes.texts:  # the names of the parts and the figure of the kept epoch
+        left, right = (axes.bbox.x0, axes.bbox.x1)
+        box = label.get_window_extent()
+        assert left < box.x0 < box.x1 < right, label.get_text()
+    assert 0 < axes.title.get_window_extent().x0 < axes.title.get_window_extent().x1 < figure.bbox.x1
 
 
 def test_accuracy_stands_in_the_history_where_it_is_known() -> None:
