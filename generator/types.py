@@ -43,7 +43,7 @@ class GenerationRequest:
 
     `length` is the number of characters aimed at, 1 to `MAX_LENGTH`: the text ends at the end of a sentence near it.
     `seed` fixes every draw, 0 to `MAX_SEED`. `prompt` may hold only characters of the vocabulary (see
-    `Vocabulary.fit`). `continuation` continues an earlier text; then there is no prompt.
+    `Vocabulary.fit`). `continuation` continues an earlier text, after which a prompt is fed.
 
     Raises `InvalidRequest`.
     """
@@ -59,8 +59,6 @@ class GenerationRequest:
         check("seed", self.seed, int, _SEED_RANGE)
         if len(self.prompt) > MAX_PROMPT:
             raise InvalidRequest(f"prompt: {len(self.prompt)} characters are more than {MAX_PROMPT}")
-        if self.prompt and self.continuation is not None:
-            raise InvalidRequest("prompt: a continuation takes no prompt")
 
     @property
     def characters(self) -> int:

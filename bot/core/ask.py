@@ -64,9 +64,14 @@ class Write(Ask, frozen=True):
 
 
 class Continue(Ask, frozen=True):
-    """The last text here, continued. `slot`: the text that is meant, where that matters."""
+    """The last text here, continued. `slot`: the text that is meant, where that matters.
+
+    `prompt`: words that follow it; if it is not kept any more, they begin a new text. `temperature`: unless the same.
+    """
 
     slot: str = ""
+    prompt: str = ""
+    temperature: Temperature | None = None
 
 
 class Again(Ask, frozen=True):

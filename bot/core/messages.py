@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from bot.core.admission import CooldownActive, TooManyRequests
@@ -46,6 +46,7 @@ INLINE_HINT: Final = "0.7 and a prompt, or nothing at all"
 INLINE_PLACEHOLDER: Final = "Writing …"
 INLINE_WAIT: Final = "The text takes this message’s place as soon as it is written."
 CANCELLED: Final = "Stopped."
+WORDS_ONLY: Final = "I can only read words: send me how a text should begin, or /help."
 HOW_TO_LEAVE: Final = "Ctrl-D leaves; /help lists the commands."
 SCALE: Final = "bits per character: "
 
@@ -55,6 +56,14 @@ def greeting(manifest: Manifest) -> str:
     return (
         f"I write in the manner of {manifest.corpus.name}, one character after another. Try /nietzsche 0.7 — the number"
         f" is the temperature, from {MIN_TEMPERATURE} (careful) to {MAX_TEMPERATURE} (wild). /help lists the rest."
+    )
+
+
+def welcome(manifest: Manifest) -> str:
+    """For a chat that the bot is added to."""
+    return (
+        f"Hello! I write in the manner of {manifest.corpus.name}. Type /nietzsche, or mention me and how a text should"
+        " begin; reply to a text of yours, and I write on from there. /help lists the rest."
     )
 
 
@@ -136,13 +145,6 @@ def unknown(command: str, nearest: str | None) -> str:
     """When a command does not exist, or not for this user."""
     hint = f"Did you mean /{nearest}?" if nearest else "/help lists what I know."
     return f"I know no command /{echo(command)}. {hint}"
-
-
-def no_command(line: str, known: Container[str]) -> str:
-    """Where every line is meant for the bot, when one begins with no slash. `known`: the commands of this person."""
-    if "".join(line.split(maxsplit=1)[:1]).lower() in known:
-        return f"Commands begin with a slash: /{echo(line.strip())}"
-    return f"To have that as the prompt of a text, type /nietzsche {echo(line.strip())}"
 
 
 def surprised(surprise: Surprisal, written_by: str) -> str:

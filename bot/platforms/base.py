@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Hashable
 from typing import Final, Protocol
+
+from bot.core.clock import MONOTONIC, Clock
 
 MAX_RECENT: Final = 1024
 """Events that an adapter remembers, in memory alone, since a platform repeats one that seemed lost to it.
 A batch of Telegram's has at most 100 updates, and Discord repeats what a lost connection has cut off."""
+REFUSE_EVERY_SECONDS: Final = 60.0
+"""Between two messages that say to the same user in a chat why nothing is written, unless they typed a command."""
+
+
+class Recent:
+    """What happened within the last `seconds` by `clock`, so that it is not done again and again."""
+
+    def __init__(self, seconds: float, clock: Clock = MONOTONIC) -> None:
+        self._seconds = seconds
+        self._clock = clock
+        self._times: OrderedDict[Hashable, float] = OrderedDict()
+        """When each thing happened, the latest at the end."""
+
+    def is_first(self, key: Hashable) -> bool:
+        """Returns whether that did not happen just now; from now on it did."""
+        now = self._clock.time()
+        while self._times and next(iter(self._times.values())) <= now - self._seconds:
+            self._times.popitem(last=False)
+        is_first = key not in self._times
+        self._times.setdefault(key, now)
+        return is_first
+
+    def forget(self, key: Hashable) -> None:
+        """Makes the next time the first."""
+        self._times.pop(key, None)
 
 
 class BadToken(Exception):

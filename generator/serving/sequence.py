@@ -14,7 +14,7 @@ from generator.serving.constraints import CharacterClass, Constraints
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.state import SavedState, StateMismatch
-from generator.types import Generation, GenerationRequest, Timing
+from generator.types import Continuation, Generation, GenerationRequest, Timing
 from generator.weights.session import Logits, State, StateRow, state_row
 
 log = logging.getLogger(__name__)
@@ -95,15 +95,22 @@ class GeneratingSequence:
 
     def _start(self, sentence_start: SavedState) -> tuple[str, str, str]:
         """Returns what stands before the text, what is fed first, and which of that belongs to the text."""
-        request, model = self._request, self._model
+        request = self._request
         self.initial_state = sentence_start.arrays
         self._is_opening = not request.prompt
-        if request.continuation is None:
-            fed = sentence_start.pending + request.prompt
-            return fed, fed, ""
-        tail = model.vocabulary.fit(request.continuation.tail).text
+        before, fed, space = sentence_start.pending, sentence_start.pending, ""
+        if request.continuation is not None:
+            before, fed, space = self._resume(request.continuation, sentence_start)
+        if request.prompt:
+            return before + space + request.prompt, fed + request.prompt, ""
+        return before, fed, space
+
+    def _resume(self, continuation: Continuation, sentence_start: SavedState) -> tuple[str, str, str]:
+        """Returns the end of the earlier text, what is fed of it, and the white space after it."""
+        model = self._model
+        tail = model.vocabulary.fit(continuation.tail).text
         try:
-            saved = SavedState.from_bytes(request.continuation.state, model.id, model.network.specs)
+            saved = SavedState.from_bytes(continuation.state, model.id, model.network.specs)
             if saved.pending not in model.vocabulary:
                 raise StateMismatch("its next character is not in the vocabulary")
         except StateMismatch as mismatch:

@@ -179,6 +179,17 @@ class Chat:
         message = self.typed_message(text, by, {"edit_date": int(time.time())}) | {"message_id": message_id}
         await self.server.add_update("edited_message", message)
 
+    async def reply(self, sent: Sent, text: str, *, by: User | None = None, **extra: Any) -> int:
+        """Answer a message of the bot's."""
+        return await self.send(text, by=by, reply_to_message=self.message_json(sent), **extra)
+
+    async def add_bot(self, *, by: User, was: str = "left", now: str = "member") -> None:
+        """Someone adds the bot to the chat, or changes what it is there. Later statuses: "administrator", "kicked"."""
+        change = {"chat": self.json(), "from": by.json(), "date": int(time.time())}
+        member = {"user": self.server.bot_user(), "until_date": 0}
+        change |= {"old_chat_member": member | {"status": was}, "new_chat_member": member | {"status": now}}
+        await self.server.add_update("my_chat_member", change)
+
     def block(self) -> None:
         """The person blocks the bot, or the group throws it out."""
         kicked = f"bot was kicked from the {self.kind} chat"

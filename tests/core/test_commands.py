@@ -19,7 +19,7 @@ from bot.config.schema import BotSection
 from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.ask import ForgetMe, Where
-from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
+from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse, parse_message
 from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply, with_echoes
@@ -225,6 +225,35 @@ async def test_continue_goes_on_exactly_where_the_text_stopped(
     assert after.tail == before.tail + expected.text
     assert after.state == expected.state
     assert (after.prompt, after.temperature) == ("The philosopher", 0.6)
+
+
+async def test_a_reply_to_a_text_writes_on_from_its_words(
+    commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = await say(commands, "/nietzsche 0.6 The philosopher")
+    before = await store.conversation("discord", "here", "ada")
+    assert before is not None
+    monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 7)
+    ask = parse_message("0.8 and the sea", "ada", [action.data for action in told.actions])
+    reply = await commands.handle(ask, Where("discord", "here", "ada"))
+    kept = Continuation(before.state, before.tail)
+    expected = await generator.generate(GenerationRequest(LENGTH, 7, SamplingParams(0.8), "and the sea", kept))
+    assert reply.text == presentable(f"and the sea{expected.text}", hard_wrapped=True)
+    assert reply.passages[0].prompt == "and the sea"
+    after = await store.conversation("discord", "here", "ada")
+    assert after is not None
+    assert after.tail == f"{before.tail} and the sea{expected.text}"
+    assert (after.prompt, after.temperature, after.state) == ("The philosopher", 0.8, expected.state)
+    assert (await say(commands, "/surprise")).picture is not None
+
+
+async def test_a_reply_to_a_text_that_is_not_kept_begins_a_new_one(commands: Commands) -> None:
+    told = await say(commands, "/nietzsche The philosopher")
+    await forget(commands)
+    ask = parse_message("The sea", "ada", [action.data for action in told.actions])
+    reply = await commands.handle(ask, Where("discord", "here", "ada"))
+    assert reply.passages[0].prompt == "The sea"
+    assert [action.label for action in reply.actions] == ["Again", "Continue", "Hotter", "Colder"]
 
 
 async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from simcord.interactions import base_payload
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
 from bot.core.ask import Where
-from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
+from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, Commands, parse
 from bot.core.parsing import (
     TemperatureError,
     fit_prompt,
@@ -97,7 +97,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
 
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
-    for said in (messages.echo(typed), messages.no_command(typed, USER_COMMANDS), messages.unknown(typed, None)):
+    for said in (messages.echo(typed), messages.unknown(typed, None)):
         assert with_echoes(said).encode().decode().isprintable()
         assert not hostile.lively(render(Reply.refusal(said)))
     assert neutralize(typed).replace("\u2060", "") == typed.replace("\u2060", "")
@@ -246,6 +246,7 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
         assert reply.kind is Kind.REFUSAL
 
 
+@pytest.mark.usefixtures("one_seed")
 @pytest.mark.parametrize("typed", [*(f"/{name}" for name in CANDIDATES), *CANDIDATES, "/stats@lstmega_bot now"])
 async def test_on_telegram_nobody_else_can_tell(
     server: TelegramServer,
@@ -256,7 +257,8 @@ async def test_on_telegram_nobody_else_can_tell(
     typed: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    commands, chat, group = Commands(generator, store, BotSection()), server.private(bob), server.supergroup()
+    chat, group = server.private(bob), server.supergroup()
+    commands = Commands(generator, store, BotSection(cooldown=0.0))
     async with hostile_telegram.connected(server, commands):
 
         async def answers() -> list[str]:

@@ -4,6 +4,27 @@
 """
 
 from bot.core.commands.command import Observer
-from bot.core.commands.dispatcher import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, is_private, parse
+from bot.core.commands.dispatcher import (
+    COMMANDS,
+    OPERATOR_COMMANDS,
+    USER_COMMANDS,
+    Commands,
+    continuing,
+    is_for_operators,
+    is_private,
+    parse,
+    parse_message,
+)
 
-__all__ = ["COMMANDS", "OPERATOR_COMMANDS", "USER_COMMANDS", "Commands", "Observer", "is_private", "parse"]
+__all__ = [
+    "COMMANDS",
+    "OPERATOR_COMMANDS",
+    "USER_COMMANDS",
+    "Commands",
+    "Observer",
+    "continuing",
+    "is_for_operators",
+    "is_private",
+    "parse",
+    "parse_message",
+]

@@ -5,17 +5,18 @@ from __future__ import annotations
 import difflib
 import logging
 import time
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Iterable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import Final
 
 from bot import logs
 from bot.core import buttons, messages
-from bot.core.ask import Ask, Invalid, Plain, Where
+from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
+from bot.core.parsing import Line, parse_line
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
 from generator import ShuttingDown, Unavailable, WeightsError
@@ -60,11 +61,40 @@ def parse(name: str, arguments: str) -> Ask:
         return Invalid(name, error)
 
 
+def parse_message(text: str, user: str = "", replied: Iterable[str] = ()) -> Ask:
+    """Returns what a message to the bot asks for: a command, by its name alone too, or a text with that prompt.
+
+    `replied`: the data of the buttons under the message of the bot that it replies to. If those are the user's, the
+    message continues that text.
+    """
+    name = text.strip().lower()
+    line = parse_line(text) or (Line(name, "") if name in USER_COMMANDS else None)
+    ask = parse("nietzsche", text) if line is None else parse(*line)
+    slot = next((ask.slot for owner, ask in continuing(replied) if owner == user), "")
+    if slot and isinstance(ask, Continue):
+        return Continue(slot)
+    if slot and isinstance(ask, Write) and line is None:
+        return Continue(slot, ask.prompt, ask.temperature)
+    return ask
+
+
+def continuing(data: Iterable[str]) -> Iterator[tuple[str, Continue]]:
+    """Yields those of the buttons that continue a text, each with its owner. `data`: theirs."""
+    for owner, ask in filter(None, map(buttons.decode, data)):
+        if isinstance(ask, Continue):
+            yield owner, ask
+
+
 def name_of(ask: Ask) -> str:
     """Returns the name of the command that an `Ask` belongs to."""
     if isinstance(ask, Plain | Invalid):
         return ask.command
     return next(name for name, command in COMMANDS.items() if isinstance(ask, command.ask))
+
+
+def is_for_operators(ask: Ask) -> bool:
+    """Returns whether it is a command of operators alone."""
+    return name_of(ask) in OPERATOR_COMMANDS
 
 
 def is_private(ask: Ask) -> bool:
@@ -105,6 +135,10 @@ class Commands(Context):
             log.error("suggest.failed reason=%s", error)
             own = None
         return messages.suggestions(own, self.settings.sampling.temperature)
+
+    def welcome(self) -> Reply:
+        """Returns how the bot works in one line, for a chat that it is added to."""
+        return Reply(messages.welcome(self.generator.weights.manifest))
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """Moves what is stored for a chat to its new identifier."""

@@ -90,10 +90,16 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
 )
 async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     """Continues the last text from its saved state."""
-    user_id, last = await _last(context, where)
-    if ask.slot not in ("", buttons.fingerprint(last.state)):
-        raise Refused(messages.OLD_TEXT)
-    return await _write(context, where, "", [last.temperature], user_id=user_id, continued=last)
+    try:
+        user_id, last = await _last(context, where)
+        if ask.slot not in ("", buttons.fingerprint(last.state)):
+            raise Refused(messages.OLD_TEXT)
+    except Refused:
+        if not ask.prompt:
+            raise
+        return await nietzsche.run(context, Write(ask.temperature, ask.prompt), where)
+    temperature = ask.temperature or last.temperature
+    return await _write(context, where, ask.prompt, [temperature], user_id=user_id, continued=last)
 
 
 @Command(
@@ -154,7 +160,7 @@ async def _write(
     """Writes one text for each temperature, in one batch, and stores the last as the user's last text.
 
     The texts share a seed, so that they differ by the temperature alone. `typed`: the prompt. `user_id`: if it is known
-    already. `continued`: the text to continue, without a prompt.
+    already. `continued`: the text to continue, with the prompt.
     """
     seed = secrets.randbelow(MAX_SEED + 1)
     characters = length or context.settings.length
@@ -184,7 +190,8 @@ async def _write(
     if continued is None:
         first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)
     else:
-        first_prompt, written = continued.prompt, ScoringRequest(continued.tail, last.text)
+        before = f"{continued.tail} {prompt.text}" if prompt.text else continued.tail
+        first_prompt, written = continued.prompt, ScoringRequest(before[-TAIL:], last.text)
     tail = (written.before + written.text)[-TAIL:]
     conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written)
     notice = await _save(context, where, known_id, conversation)

@@ -15,13 +15,14 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.config.schema import DiscordSection
+from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
-from bot.core.commands import Commands, is_private, parse
+from bot.core.commands import Commands, continuing, is_for_operators, is_private, parse_message
 from bot.core.reply import Reply
-from bot.platforms.base import MAX_RECENT
-from bot.platforms.discord.render import PREFIX
-from bot.platforms.discord.responder import InteractionResponder, MentionResponder, Responder, respond
+from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
+from bot.platforms.discord.render import PREFIX, messages_of
+from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, respond
 from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of
 from bot.store.errors import StoreError
 
@@ -50,6 +51,7 @@ class Client(discord.AutoShardedClient):
         self._core = core
         self._replying: set[asyncio.Task[Any]] = set()
         self._pending: dict[int, asyncio.TimerHandle] = {}  # shards whose session Discord has not acknowledged yet
+        self._refused = Recent(REFUSE_EVERY_SECONDS)
         self._events: deque[int] = deque(maxlen=MAX_RECENT)
         self.tree = CommandTree(self, core, self._handle)
 
@@ -76,19 +78,49 @@ class Client(discord.AutoShardedClient):
             await self._respond(interaction.id, responder, self._core.press(data, where_of(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
-        """Answers a message that begins with a mention of the bot. Without a privileged intent others have no text."""
-        if message.author.bot or self.user is None:
+        """Answers a direct message, one that begins with a mention of the bot, and a reply to a text of the bot.
+
+        Without a privileged intent, Discord leaves out the words of others
+        (https://discord.com/developers/docs/events/gateway#message-content-intent): also those of a reply to the answer
+        to a slash command, which continues that text all the same, for its user.
+        """
+        if message.author.bot or message.is_system() or self.user is None:
             return
-        mention = re.match(rf"\s*<@!?{self.user.id}>", message.content)
-        if mention is None:
+        private, user = message.guild is None, str(message.author.id)
+        text = re.sub(rf"^\s*<@!?{self.user.id}>[,:]?", "", message.content)
+        mentioned, replied = text != message.content, self._replied_to(message)
+        theirs = [owner for owner, _ in continuing(replied)]
+        if not (private or mentioned or user in theirs or (theirs and text.strip())):
             return
-        responder = MentionResponder(message)
+        ask, where = parse_message(text, user, replied), Where(PLATFORM, str(message.channel.id), user)
+        if not private and is_for_operators(ask):
+            return  # all would see what only an operator should
+        responder = MessageResponder(message, lambda: private or self._refused.is_first((where.chat, user)))
         if not responder.may_write:
             log.info("discord.mention_ignored reason=missing_permission")
-            return
-        ask = parse("nietzsche", message.content[mention.end() :].strip())
-        where = Where(PLATFORM, str(message.channel.id), str(message.author.id))
-        await self._respond(message.id, responder, self._core.handle(ask, where))
+        elif text.strip() or mentioned or theirs:
+            await self._respond(message.id, responder, self._core.handle(ask, where))
+        elif self._refused.is_first(where.chat):  # a direct message without words: a picture, a sticker, a voice
+            await self._respond(message.id, responder, asyncio.sleep(0, Reply.refusal(messages.WORDS_ONLY)))
+
+    def _replied_to(self, message: discord.Message) -> list[str]:
+        """Returns the data of the buttons under the bot's own message that a message replies to."""
+        replied = message.reference.resolved if message.reference is not None else None
+        if not isinstance(replied, discord.Message) or replied.author != self.user:
+            return []
+        rows = [row.children for row in replied.components if isinstance(row, discord.ActionRow)]
+        ids = [getattr(button, "custom_id", None) or "" for row in rows for button in row]
+        return [name.removeprefix(PREFIX) for name in ids if name.startswith(PREFIX)]
+
+    async def on_guild_join(self, guild: discord.Guild) -> None:
+        """Says how the bot works in a server that it is added to, where the server has such messages."""
+        channel = guild.system_channel
+        if channel is not None and channel.permissions_for(guild.me).send_messages:
+            [message] = messages_of(self._core.welcome(), with_notice=False)
+            try:
+                await channel.send(suppress_embeds=True, **message.arguments())
+            except discord.HTTPException as error:
+                log.info("discord.not_welcomed status=%d code=%d", error.status, error.code)
 
     async def _handle(self, interaction: Interaction, ask: Ask) -> None:
         self.tree.suggestions.pop(interaction.user.id, None)

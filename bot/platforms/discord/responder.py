@@ -13,7 +13,7 @@ import aiohttp
 import discord
 
 from bot.core import messages
-from bot.core.reply import Reply
+from bot.core.reply import Kind, Reply
 from bot.platforms.discord.render import Message, escaped, messages_of
 from bot.platforms.text import EMPTY
 
@@ -101,11 +101,12 @@ class InteractionResponder:
         await self._interaction.followup.send(ephemeral=private, suppress_embeds=True, **message.arguments())
 
 
-class MentionResponder:
-    """Answers a message that mentions the bot. Every reply is public here."""
+class MessageResponder:
+    """Answers a message. Every reply is public here; a refusal is sent only if `may_refuse` allows it."""
 
-    def __init__(self, message: discord.Message) -> None:
+    def __init__(self, message: discord.Message, may_refuse: Callable[[], bool]) -> None:
         self._message = message
+        self._may_refuse = may_refuse
         guild = message.guild
         self._permissions = message.channel.permissions_for(guild.me) if guild else discord.Permissions.all()
 
@@ -122,6 +123,8 @@ class MentionResponder:
 
     async def send(self, reply: Reply) -> None:
         """Replies to the message, or posts into the channel if the message is deleted."""
+        if reply.kind is Kind.REFUSAL and not self._may_refuse():
+            return
         for number, message in enumerate(messages_of(reply, with_notice=True), 1):
             await _retried(partial(self._post, message, number))
 
@@ -134,7 +137,7 @@ class MentionResponder:
         await self._message.channel.send(suppress_embeds=True, **arguments)
 
 
-Responder = InteractionResponder | MentionResponder
+Responder = InteractionResponder | MessageResponder
 
 
 async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:

@@ -24,7 +24,14 @@ READ_SECONDS: Final = 20.0
 """To wait for an answer, or to send a picture; the library's 5 are too few when Telegram is slow."""
 POLL_SECONDS: Final = 30
 """How long the server may hold a poll open; its own limit is 50 (`LONG_POLL_MAX_TIMEOUT`)."""
-WANTED: Final = ("message", "edited_message", "callback_query", "inline_query", "chosen_inline_result")
+WANTED: Final = (
+    "message",
+    "edited_message",
+    "callback_query",
+    "inline_query",
+    "chosen_inline_result",
+    "my_chat_member",
+)
 """The kinds of updates that the bot requests."""
 
 # The library is moving to `timedelta`s; without this opt-in each RetryAfter comes with a DeprecationWarning.

@@ -21,14 +21,13 @@ from bot import logs
 from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.reply import Reply
+from bot.platforms.base import REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
 """To send all that is pending for a chat, at the pace that Telegram allows: a group has 20 messages a minute."""
 MAX_OVERALL_DELAY_SECONDS: Final = 2.0
 """For the next message because of all chats together: sixty users may ask at once. Else answers come ever later."""
-REFUSE_EVERY_SECONDS: Final = 60.0
-"""Between two refusals of messages to the same user in a chat, and between two warnings of an overload."""
 MAX_REFUSALS: Final = 20
 """That wait to be sent. Each takes the place of an answer when the bot is at its limit, and sixty answers wait then."""
 _REFUSALS: Final = "refusals"
@@ -69,8 +68,8 @@ class Dispatcher:
         """Requests that are not done, of each user and in each chat."""
         self._asked_at: OrderedDict[Hashable, float] = OrderedDict()
         """When each user who has no answer yet asked last, the latest at the end."""
-        self._refused_at: OrderedDict[Hashable, float] = OrderedDict()
-        """To whom, or in which chat, a refusal was given just now, the latest at the end."""
+        self._refused = Recent(REFUSE_EVERY_SECONDS, limiter.clock)
+        """To whom, or in which chat, a refusal was given just now; and warnings of an overload."""
 
     async def join(self) -> None:
         """Returns when everything that was submitted before is done."""
@@ -87,7 +86,7 @@ class Dispatcher:
             self._start(request)
         elif request.refuse is not None and self._pending[_REFUSALS] < MAX_REFUSALS:
             recipient = request.chat if reason == messages.CHAT_FULL else request.key
-            if not request.as_message or self._is_first_refusal(recipient):
+            if not request.as_message or self._refused.is_first(recipient):
                 # Beside what is being done for the user.
                 self._start(Request(_REFUSALS, request.key, partial(request.refuse, Reply.refusal(reason))))
 
@@ -96,22 +95,13 @@ class Dispatcher:
         just_now = self._limiter.clock.time() - MAX_OVERALL_DELAY_SECONDS
         active = len(list(itertools.takewhile(just_now.__lt__, reversed(self._asked_at.values()))))
         if request.refuse is not None and self._limiter.delay(None, active) >= MAX_OVERALL_DELAY_SECONDS:
-            if self._is_first_refusal(messages.OVERLOADED):
+            if self._refused.is_first(messages.OVERLOADED):
                 log.warning("requests.overloaded active_users=%d", active)
             return messages.OVERLOADED
         chat = request.chat
         if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
             return messages.CHAT_FULL
         return messages.QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
-
-    def _is_first_refusal(self, recipient: Hashable) -> bool:
-        """Returns whether the last one was `REFUSE_EVERY_SECONDS` ago; the next one is not the first."""
-        now = self._limiter.clock.time()
-        while self._refused_at and next(iter(self._refused_at.values())) <= now - REFUSE_EVERY_SECONDS:
-            self._refused_at.popitem(last=False)
-        is_first = recipient not in self._refused_at
-        self._refused_at.setdefault(recipient, now)
-        return is_first
 
     def _start(self, request: Request) -> None:
         self._pending.update((request.user, request.chat))
@@ -139,4 +129,4 @@ class Dispatcher:
                 self._asked_at.pop(name, None)
         if self._last[request.key] is asyncio.current_task():
             del self._last[request.key]
-            self._refused_at.pop(request.key, None)  # a full queue is refused once until it is empty
+            self._refused.forget(request.key)  # a full queue is refused once until it is empty

@@ -46,7 +46,7 @@ class Place:
 
     chat: int
     topic: int | None
-    answers: int
+    answers: int | None
     private: bool
 
     @property
@@ -146,7 +146,7 @@ class Sender:
             "message_thread_id": place.topic,
             "disable_notification": not place.private and (reply.private or reply.kind is Kind.REFUSAL),
         }
-        if not place.private:  # sent even if the message that it answers is gone by now
+        if not place.private and place.answers is not None:  # sent even if the message that it answers is gone by now
             options["reply_parameters"] = ReplyParameters(place.answers, allow_sending_without_reply=True)
         for send in sends:
             if send is sends[-1]:

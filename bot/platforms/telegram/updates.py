@@ -10,18 +10,28 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
-from telegram import CallbackQuery, ChosenInlineResult, InlineQuery, MaybeInaccessibleMessage, Message, Update, User
-from telegram.constants import ChatType
+from telegram import (
+    CallbackQuery,
+    ChatMemberUpdated,
+    ChosenInlineResult,
+    InlineQuery,
+    MaybeInaccessibleMessage,
+    Message,
+    Update,
+    User,
+)
+from telegram.constants import ChatMemberStatus, ChatType
 
 from bot.core import buttons, messages
 from bot.core.ask import Ask, Where
-from bot.core.commands import parse
-from bot.core.parsing import Line, parse_line
+from bot.core.commands import continuing, parse, parse_message
+from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply
-from bot.platforms.base import MAX_RECENT
+from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.render import MAX_ALERT, WAIT, render, verify
 from bot.platforms.telegram.sender import PLATFORM, Place, Sender
@@ -31,6 +41,8 @@ INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
 INLINE_COMMAND: Final = "nietzsche"
 _GROUP: Final = re.compile(r"-[0-9]{1,20}")
+_GROUPS: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
+_ABSENT: Final = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
 log = logging.getLogger(__name__)
 
@@ -43,8 +55,11 @@ class UpdateHandler:
         self._sender = sender
         self._dispatcher = dispatcher
         self._seen: deque[int] = deque(maxlen=MAX_RECENT)
-        self._refused: deque[tuple[int, int]] = deque(maxlen=MAX_RECENT)
+        self._refused: deque[tuple[int, int | None]] = deque(maxlen=MAX_RECENT)
         """Messages that were refused: their chat and number. They may be corrected by editing; an answer stands."""
+        self._told = Recent(REFUSE_EVERY_SECONDS, sender.limiter.clock)
+        """Who got no text for what they said in a chat, and why. Ten pictures sent at once are ten messages."""
+        self._mention = re.compile(rf"\A\s*@{re.escape(sender.bot.username)}\b[,:]?", re.IGNORECASE)
         self._typing: dict[int, InlineQuery] = {}
         """Of each user, the inline query that waits to be answered. A newer one takes its place."""
 
@@ -65,17 +80,21 @@ class UpdateHandler:
             log.warning("update.malformed id=%d error=%s", update_id, type(error).__name__)
 
     def _request(self, update: Update) -> Request | None:
-        if update.message is not None:
-            return self._message(update.message)
-        if (edited := update.edited_message) is not None and (edited.chat.id, edited.message_id) in self._refused:
+        if (edited := update.edited_message) is not None:
+            if (edited.chat.id, edited.message_id) not in self._refused:
+                return None
             self._refused.remove((edited.chat.id, edited.message_id))
             return self._message(edited)
-        if update.callback_query is not None:
-            return self._press(update.callback_query)
-        if update.chosen_inline_result is not None:
-            return self._chosen(update.chosen_inline_result)
-        if update.inline_query is not None:
-            return self._inline_query(update.inline_query)
+        kinds: tuple[tuple[object, Callable[[Any], Request | None]], ...] = (
+            (update.message, self._message),
+            (update.callback_query, self._press),
+            (update.chosen_inline_result, self._chosen),
+            (update.inline_query, self._inline_query),
+            (update.my_chat_member, self._membership),
+        )
+        for content, request in kinds:
+            if content is not None:
+                return request(content)
         return None
 
     def _message(self, message: Message) -> Request | None:
@@ -84,33 +103,52 @@ class UpdateHandler:
         if old != new:
             return Request(("moved", old), old, partial(self._commands.moved, PLATFORM, str(old), str(new)))
         user = _sender(message)
-        if user is None or not message.text:
+        if user is None:
             return None
-        place, line = _place(message), parse_line(message.text)
-        if line is None and place.private:
-            hint = messages.no_command(message.text, self._commands.known_to(PLATFORM, user))
-            work = partial(self._send, place, Reply.refusal(hint))
-        elif line is not None and self._is_addressed(message.text, line, place, user):
-            ask, where = parse(line.command, line.arguments), _where(place, user, message.from_user)
-            work = partial(self._command, ask, where, place)
+        place, typed = _place(message), message.text or message.caption or ""
+        text, replied = self._mention.sub("", typed, count=1), self._replied_to(message)
+        if self._is_addressed(text, place, user, mentioned=text != typed, replied=replied):
+            where, is_command = _where(place, user, message.from_user), parse_line(typed) is not None
+            work = partial(self._answer, parse_message(text, user, replied), where, place, is_command=is_command)
+        elif place.private and not typed and message.effective_attachment and self._told.is_first(place.chat):
+            work = partial(self._sender.send, place, Reply.refusal(messages.WORDS_ONLY))
         else:
             return None
         return Request(user, place.key, work, place.chat, partial(self._sender.send, place), as_message=True)
 
-    def _is_addressed(self, text: str, line: Line, place: Place, user: str) -> bool:
-        """In a group, an unknown command is another bot's unless it names this one."""
-        if addressee := _ADDRESSEE.match(text.lstrip()):
-            return addressee[1].lower() == self._sender.bot.username.lower()
-        return place.private or line.command in self._commands.known_to(PLATFORM, user)
+    def _is_addressed(self, text: str, place: Place, user: str, *, mentioned: bool, replied: list[str]) -> bool:
+        """In a group, an unknown command is another bot's unless it names this one, and other words are for people
+        unless they mention it or reply to a text of its own."""
+        if line := parse_line(text):
+            if addressee := _ADDRESSEE.match(text.lstrip()):
+                return addressee[1].lower() == self._sender.bot.username.lower()
+            return place.private or mentioned or line.command in self._commands.known_to(PLATFORM, user)
+        return mentioned or bool(text.strip() and (place.private or any(continuing(replied))))
 
-    async def _command(self, ask: Ask, where: Where, place: Place) -> None:
+    def _replied_to(self, message: Message) -> list[str]:
+        """Returns the data of the buttons under the bot's own message that a message replies to."""
+        replied = message.reply_to_message
+        if replied is None or replied.reply_markup is None or replied.from_user != self._sender.bot.bot:
+            return []
+        rows = replied.reply_markup.inline_keyboard
+        return [str(button.callback_data) for row in rows for button in row if button.callback_data]
+
+    async def _answer(self, ask: Ask, where: Where, place: Place, *, is_command: bool) -> None:
         reply, _ = await self._sender.wait_for(self._commands.handle(ask, where), place)
-        await self._send(place, reply)
-
-    async def _send(self, place: Place, reply: Reply) -> None:
         if reply.kind is Kind.REFUSAL:
             self._refused.append((place.chat, place.answers))
+            if not (place.private or is_command or self._told.is_first((where.chat, where.user))):
+                return  # people who only talk there are not told again and again why nothing is written
         await self._sender.send(place, reply)
+
+    def _membership(self, change: ChatMemberUpdated) -> Request | None:
+        """Says how the bot works in a group that it is added to."""
+        chat, was, now = change.chat, change.old_chat_member.status, change.new_chat_member.status
+        if chat.type not in _GROUPS or was not in _ABSENT or now in _ABSENT:
+            return None
+        place = Place(chat.id, None, None, private=False)
+        work = partial(self._sender.send, place, self._commands.welcome())
+        return Request(str(change.from_user.id), place.key, work, chat.id)
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)

@@ -15,8 +15,7 @@ from typing import Final, TextIO
 
 from bot.core import messages
 from bot.core.ask import Ask, ForgetMe, Where
-from bot.core.commands import Commands, parse
-from bot.core.parsing import parse_line
+from bot.core.commands import Commands, parse_message
 from bot.core.reply import Reply
 
 PLATFORM: Final = "console"
@@ -54,10 +53,7 @@ class Session:
 
     async def respond(self, line: str) -> Reply:
         """Returns the reply to a line that is not blank."""
-        before, self.asked, parsed = self.asked, None, parse_line(line)
-        if parsed is None:
-            return Reply.refusal(messages.no_command(line, self._commands.known_to(PLATFORM, USER)))
-        ask = parse(parsed.command, parsed.arguments)
+        before, ask = self.asked, parse_message(line)
         if ask == before == ForgetMe():
             ask = ForgetMe(confirmed=True)
         self.asked = ask

@@ -371,11 +371,9 @@ def test_a_length_beyond_the_limits_is_refused() -> None:
             GenerationRequest(length=length, seed=1)
 
 
-def test_a_prompt_has_its_limit_and_goes_with_no_continuation() -> None:
+def test_a_prompt_has_its_limit() -> None:
     with pytest.raises(InvalidRequest, match="prompt"):
         GenerationRequest(length=1, seed=1, prompt="a" * (MAX_PROMPT + 1))
-    with pytest.raises(InvalidRequest, match="prompt"):
-        GenerationRequest(length=1, seed=1, prompt="a", continuation=Continuation(b"", "tail"))
 
 
 def test_the_limits_themselves_are_allowed() -> None:

@@ -521,6 +521,21 @@ worker.close(1)
     assert (tmp_path / "state").read_bytes() == here.state
 
 
+def test_words_after_a_text_are_fed_from_its_state(one: Model) -> None:
+    first = alone(one, GenerationRequest(100, seed=1))[0]
+    second = alone(one, continuing(first, 60, 2, prompt="And so"))[0]
+    start = kept(one, first)
+    hand = ByHand(one, start.arrays).feed(f"{start.pending}And so{second.text}")
+    assert hand.rows == rows_of(kept(one, second))
+
+
+def test_words_after_a_text_of_other_weights_are_fed_after_its_tail(one: Model) -> None:
+    request = GenerationRequest(60, seed=2, prompt="And so", continuation=Continuation(b"", "the end"))
+    generation = alone(one, request)[0]
+    hand = ByHand(one, tuple(array[0] for array in one.network.zero_state(1)))
+    assert hand.feed(f"the end And so{generation.text}").rows == rows_of(kept(one, generation))
+
+
 # ---- a state that cannot be used ------------------------------------------------------------------------------------
 
 

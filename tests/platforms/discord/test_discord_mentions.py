@@ -43,7 +43,6 @@ async def test_a_mention_in_a_direct_message(here: World) -> None:
 async def test_messages_without_a_mention_are_ignored(here: World) -> None:
     for text in ("hello", f"I asked <@{here.bot_id}> about it", "<@1> hello", "/nietzsche"):
         await here.alice.send(here.channel, text)
-        await here.alice.user.send_dm(text)
     assert not here.core.seen
 
 

@@ -263,7 +263,8 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         await requests.join()
         assert (len(done), len(requests._last)) == (MAX_USER_REQUESTS + 1, 0)
         assert not requests._pending
-        assert not requests._asked_at | requests._refused_at
+        assert not requests._asked_at
+        assert not requests._refused._times
         await requests.join()
 
 

@@ -45,14 +45,14 @@ def test_a_command_in_a_pipe_gets_a_text(chat_environment: dict[str, str]) -> No
 def test_replies_in_a_pipe_are_parted_by_a_blank_line(chat_environment: dict[str, str]) -> None:
     out = pipe(
         chat_environment,
-        b"/temperature 0.9\r\n\n   \n/temperature\nhello\nnietzsche 0.7\n/contineu\n"
+        b"/temperature 0.9\r\n\n   \n/temperature\nTEMPERATURE\n77 hello\n/contineu\n"
         b"/forgetme now\n/help\n/forgetme\n/forgetme",
     )
     assert out.split("\n\n") == [
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
-        "To have that as the prompt of a text, type /nietzsche hello",
-        "Commands begin with a slash: /nietzsche 0.7",
+        "Your temperature is 0.9. /temperature default goes back to 0.7.",
+        out.split("\n\n")[3],
         "I know no command /contineu. Did you mean /continue?",
         f"{messages.CONFIRM_FORGET} {messages.REPEAT_FORGET}",
         out.split("\n\n")[6],
