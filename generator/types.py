@@ -158,9 +158,9 @@ class Surprisal:
 class GeneratorStatus:
     """What a generator does now, and what it has done since the start. Characters include those of prompts.
 
-    `characters_per_second`: of a full batch, a running mean. `threads` run `slots` texts at once at most.
-    `unavailable`: why no text can be generated; empty when it can. `faults`: how often a worker process failed or hung,
-    and what the last one was; `restarts` of it, and its ID, if there is one.
+    `characters_per_second`: of a full batch, a running mean; assumed unless `speed_measured`. `threads` run `slots`
+    texts at once at most. `unavailable`: why no text can be generated; empty when it can. `faults`: how often a worker
+    process failed or hung, and what the last one was; `restarts` of it, and its ID, if there is one.
     """
 
     texts: int = 0
@@ -170,6 +170,7 @@ class GeneratorStatus:
     running: int = 0
     queued: int = 0
     characters_per_second: float = 0.0
+    speed_measured: bool = False
     threads: int = 0
     slots: int = 0
     unavailable: str = ""

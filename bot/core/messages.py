@@ -137,7 +137,8 @@ def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: in
         f"weights: {version}\n"
         f"texts: {figures.texts:,} written, {figures.refused + refused:,} refused, {figures.failed:,} failed\n"
         f"now: {figures.running:,} being written, {figures.queued + waiting:,} waiting\n"
-        f"characters: {figures.characters:,}, at {figures.characters_per_second:,.0f} per second"
+        f"characters: {figures.characters:,}"
+        + (f", at {figures.characters_per_second:,.0f} per second" if figures.speed_measured else "")
     )
 
 

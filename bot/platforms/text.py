@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 EMPTY: Final = "…"
@@ -35,6 +35,21 @@ def split(text: str, limit: int, first: Callable[[str], str] = str, further: Cal
         pieces.append(render(piece))
         rest, render = rest[len(piece) :].lstrip(), further
     return pieces or [EMPTY]
+
+
+def packed(blocks: Iterable[tuple[str, Sequence[str]]], limit: int) -> list[str]:
+    """Joins blocks, each of pieces and with the gap before it, to messages of at most `limit` UTF-16 units.
+
+    A new message begins between two blocks where possible.
+    """
+    found: list[str] = []
+    for gap, (first, *others) in blocks:
+        joined = found[-1] + gap + first if found else ""
+        if joined and utf16_length(joined) <= limit:
+            found[-1:] = [joined, *others]
+        else:
+            found += [first, *others]
+    return found
 
 
 def shorten(text: str, limit: int) -> str:

@@ -99,7 +99,8 @@ class Sidecar:
             raise Unavailable("no replica answers")
         together = {name: sum(getattr(status, name) for _, status in replicas) for name in _SUMMED}
         manifest = await self._changed_manifest([version for version, _ in replicas])
-        return Heartbeat(GeneratorStatus(**together), manifest)
+        measured = any(status.speed_measured for _, status in replicas)
+        return Heartbeat(GeneratorStatus(**together, speed_measured=measured), manifest)
 
     async def _changed_manifest(self, versions: Sequence[str]) -> str:
         if self._version in versions:

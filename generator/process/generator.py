@@ -54,7 +54,7 @@ class RemoteGenerator(ABC):
         self._unavailable_since = 0.0
         self._restarting: asyncio.Task[None] | None = None
         self._closing = False
-        self._counts = dict.fromkeys(("texts", "characters", "refused", "failed"), 0)
+        self._counts: dict[str, Any] = dict.fromkeys(("texts", "characters", "refused", "failed"), 0)
         self._faults = self._failures = self._restarts = 0
         self._last_fault = ""
 

@@ -52,7 +52,8 @@ class _Worker:
         self.seconds_per_character = 1 / _INITIAL_SPEED
         """A running mean of the steps of many texts: a lone one takes a third of the time of a batch. A mean of speeds
         would hardly count the few steps that take long, which are most of the time."""
-        self._timed = 0
+        self.timed = 0
+        """Steps of many texts."""
         self._batches: dict[Model, Batch] = {}
 
     @property
@@ -81,9 +82,9 @@ class _Worker:
         self._batches = {model: batch for model, batch in self._batches.items() if batch.jobs}
         self.characters += rows
         if rows >= self._full_enough:
-            self._timed += 1
+            self.timed += 1
             seconds = (time.perf_counter() - began) / rows
-            weight = max(1 - _SMOOTHING, 1 / self._timed)
+            weight = max(1 - _SMOOTHING, 1 / self.timed)
             self.seconds_per_character += weight * (seconds - self.seconds_per_character)
         return finished
 
@@ -163,6 +164,7 @@ class Scheduler:
                 running=self._running,
                 queued=sum(not job.done for job in self._waiting),
                 characters_per_second=self._speed,
+                speed_measured=any(worker.timed for worker in self._workers),
                 threads=len(self._threads),
                 slots=MAX_BATCH_SIZE,
             )

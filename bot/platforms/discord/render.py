@@ -21,7 +21,7 @@ import discord
 
 from bot.core import messages
 from bot.core.reply import Action, Kind, Picture, Reply, with_echoes
-from bot.platforms.text import split, utf16_length
+from bot.platforms.text import packed, split
 
 MAX_MESSAGE: Final = 2000
 """Characters in a message (https://discord.com/developers/docs/resources/message#create-message), counted here in
@@ -90,14 +90,7 @@ def contents(reply: Reply, *, with_notice: bool) -> list[str]:
         blocks = [("", _pieces(with_echoes(reply.text)))]
     if with_notice and reply.notice:
         blocks.append(("\n", _pieces(reply.notice, prefix=_SMALL)))
-    found: list[str] = []
-    for gap, (first, *others) in blocks:
-        joined = found[-1] + gap + first if found else ""
-        if joined and utf16_length(joined) <= MAX_MESSAGE:
-            found[-1:] = [joined, *others]
-        else:
-            found += [first, *others]
-    return found
+    return packed(blocks, MAX_MESSAGE)
 
 
 def escaped(text: str) -> str:

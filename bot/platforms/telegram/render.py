@@ -11,6 +11,7 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 import telegram
@@ -18,7 +19,7 @@ from telegram.constants import CallbackQueryLimit, MessageLimit
 
 from bot.core import messages
 from bot.core.reply import Action, Kind, Reply, with_echoes
-from bot.platforms.text import shorten
+from bot.platforms.text import packed, shorten, split
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
@@ -52,6 +53,23 @@ def render(reply: Reply) -> str:
     """Returns the reply as one text, its notice below it."""
     text = neutralize(reply.text) if reply.kind is Kind.TEXT else with_echoes(reply.text, neutralize)
     return f"{text}\n\n({reply.notice})" if reply.notice else text
+
+
+def contents(reply: Reply) -> list[str]:
+    """Returns the reply in messages of at most `MAX_TEXT`; a new one begins between two texts where possible."""
+    if reply.kind is not Kind.TEXT:
+        return split(render(reply), MAX_TEXT)
+    blocks = [
+        ("\n\n", split(text.text, MAX_TEXT, partial(_labelled, label=text.label), neutralize))
+        for text in reply.passages
+    ]
+    if reply.notice:
+        blocks.append(("\n\n", split(f"({reply.notice})", MAX_TEXT)))
+    return packed(blocks, MAX_TEXT)
+
+
+def _labelled(piece: str, label: str) -> str:
+    return f"{label}\n{neutralize(piece)}" if label else neutralize(piece)
 
 
 def neutralize(text: str) -> str:

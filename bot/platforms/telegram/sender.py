@@ -18,7 +18,17 @@ from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
-from bot.platforms.telegram.render import MAX_ALERT, MAX_CAPTION, MAX_TEXT, NO_PREVIEW, keyboard, offer, render, sign
+from bot.platforms.telegram.render import (
+    MAX_ALERT,
+    MAX_CAPTION,
+    MAX_TEXT,
+    NO_PREVIEW,
+    contents,
+    keyboard,
+    offer,
+    render,
+    sign,
+)
 from bot.platforms.text import shorten, split, utf16_length
 
 PLATFORM: Final = "telegram"
@@ -134,7 +144,7 @@ class Sender:
             log.debug("typing.failed error=%s", type(error).__name__)
 
     async def _send(self, place: Place, reply: Reply) -> None:
-        pieces = split(render(reply), MAX_TEXT)
+        pieces = contents(reply)
         send_text = partial(self.bot.send_message, link_preview_options=NO_PREVIEW)
         sends: list[partial[Any]] = [partial(send_text, text=piece) for piece in pieces]
         if reply.picture is not None:

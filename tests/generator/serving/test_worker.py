@@ -491,8 +491,10 @@ def test_the_speed_that_is_told_is_the_speed_at_which_texts_are_written(one: Mod
 def test_the_speed_of_a_full_batch_is_not_that_of_one_text(one: Model) -> None:
     """A lone text takes a third of the time of a batch: if it counted, a crowd after it would be refused."""
     with working(one) as worker:
+        assert not worker.status().speed_measured
         write(worker, *(GenerationRequest(100, seed) for seed in range(FULL_ENOUGH)))
         before = worker.status().characters_per_second
+        assert worker.status().speed_measured
         write(worker, GenerationRequest(400, seed=1))
         assert worker.status().characters_per_second == before
 

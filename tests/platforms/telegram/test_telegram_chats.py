@@ -65,7 +65,7 @@ async def test_every_command_is_answered(chat: Chat) -> None:
     await chat.send("/forgetme")
     question = await chat.next_message()
     assert question.text == messages.CONFIRM_FORGET
-    assert await (await chat.owner.press(question, "Delete everything")).answer() == (messages.forgotten(3), True)
+    assert await (await chat.owner.press(question, "Delete everything")).answer() == (messages.forgotten(6), True)
 
 
 @pytest.mark.usefixtures("telegram")
