@@ -21,7 +21,7 @@ from contextvars import ContextVar
 from datetime import UTC, datetime
 from queue import SimpleQueue
 from typing import Final, Literal
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -42,6 +42,8 @@ _MIN_SECRET: Final = 8
 """Characters. A shorter one occurs in ordinary words, so hiding it would spoil the log and reveal it by the gaps."""
 _MIN_PART: Final = 16
 """Characters: a part of a token that is this long is as secret as the whole."""
+_PASSWORD: Final = re.compile(r"(?:^|//)[^\s:@/]*:([^\s@/]+)@")
+"""In the address of a proxy or a PostgreSQL."""
 _TOKENS: Final = re.compile(
     # https://core.telegram.org/bots/api#authorizing-your-bot, in addresses with the colon encoded
     r"(?<!\d)\d{5,}(?::|%3[Aa])[\w-]{30,}"
@@ -84,10 +86,12 @@ class Redaction:
     def of(cls, config: Config) -> Redaction:
         """Returns a redaction of every secret of a configuration that is not too short."""
         values = [value for section in msgspec.structs.astuple(config) for value in msgspec.structs.astuple(section)]
-        secrets = [value.reveal() for value in values if isinstance(value, Secret) and value is not config.store.url]
-        password = urlsplit(config.store.url.reveal()).password or ""
-        delimited = f":{password}@" if password else ""  # safe to hide, however short
-        return cls([*(secret for secret in (*secrets, unquote(password)) if len(secret) >= _MIN_SECRET), delimited])
+        urls = (config.store.url, config.network.proxy)  # of these only the passwords
+        secrets = [value.reveal() for value in values if isinstance(value, Secret) and value not in urls]
+        passwords = [match[1] for url in urls if (match := _PASSWORD.search(url.reveal()))]
+        delimited = [f":{password}@" for password in passwords]  # safe to hide, however short
+        secrets = [secret for secret in (*secrets, *map(unquote, passwords)) if len(secret) >= _MIN_SECRET]
+        return cls([*secrets, *delimited])
 
     def __call__(self, text: str) -> str:
         """Returns `text` without the secrets."""

@@ -154,7 +154,9 @@ def test_the_shape_of_a_token_is_enough() -> None:
 
 def test_every_secret_of_the_configuration_is_redacted() -> None:
     secrets = [
-        (section, key) for (section, key), kind in KEYS.items() if get_args(kind)[:1] == (Secret,) and key != "url"
+        (section, key)
+        for (section, key), kind in KEYS.items()
+        if get_args(kind)[:1] == (Secret,) and key not in {"url", "proxy"}  # of these the password alone, below
     ]
     assert ("telegram", "token") in secrets
     assert ("discord", "token") in secrets
@@ -170,6 +172,8 @@ def test_the_password_in_the_address_of_a_database_is_redacted() -> None:
     redact = logs.Redaction.of(load(None, {"LSTMEGA_STORE__URL": url}))
     assert redact(url) == f"postgresql://ada{HIDDEN}db.a-rather-long-name.example:5433/bot"
     assert redact("refused: hush/hush") == f"refused: {HIDDEN}"
+    proxy = logs.Redaction.of(load(None, {"LSTMEGA_NETWORK__PROXY": "ada:hush@proxy:3128"}))
+    assert proxy("ada:hush@proxy:3128 and http://proxy:3128") == f"ada{HIDDEN}proxy:3128 and http://proxy:3128"
     short = logs.Redaction.of(load(None, {"LSTMEGA_STORE__URL": "postgresql://bot:bot@db.example/bot"}))
     assert short("postgresql://bot:bot@db.example/bot: bot") == f"postgresql://bot{HIDDEN}db.example/bot: bot"
 

@@ -9,23 +9,27 @@ import socket
 import time
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import suppress
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-from aiohttp import web
+from aiohttp import ClientError, ClientSession, ClientTimeout, web
+from yarl import URL
 
 from bot.cli.errors import UsageError
-from bot.config.schema import Config, Secret, platform_problems, redact_url
+from bot.config.schema import Config, Secret, addresses, platform_problems, redact_url
 from bot.http_server import CannotListen, listening
 from bot.service.generator_factory import open_generator
 from bot.service.reload import socket_path
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError
+from generator.connector import Connector
 from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
+_PROXY_SECONDS: Final = 10.0
 
 
 async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[bool, str]]:
@@ -43,6 +47,13 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[b
         yield _finding("webhook", problems["webhook"], right=False)
     elif telegram.webhook_url:
         yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, running=running))
+    if "proxy" in problems:
+        yield _finding("proxy", problems["proxy"], right=False)
+    else:
+        connector = Connector(config.network.proxy.reveal())
+        behind = [address for address in addresses(config) if connector.proxy_of(URL(address))]
+        if behind:
+            yield await _checked("proxy", _proxy(connector, behind))
     yield await _checked("weights", _weights(config))
     yield await _checked("database", _database(config.database))
 
@@ -76,6 +87,26 @@ async def _port(host: str, port: int, *, running: bool) -> str:
     local = host == "localhost" or re.fullmatch(r"127\.[\d.]+|::1", host)
     who = "this machine alone" if local else "OTHER MACHINES; a firewall can keep them out"
     return f"{host}, port {port}: open to {who}{'; the service is running' if running else ''}"
+
+
+async def _proxy(connector: Connector, behind: list[str]) -> str:
+    """Sends a request without a token to each of these addresses."""
+    hosts = []
+    async with ClientSession(connector=connector, timeout=ClientTimeout(_PROXY_SECONDS)) as session:
+        for address in behind:
+            url = URL(address)
+            try:
+                async with session.get(url.with_scheme(url.scheme.replace("ws", "http")), allow_redirects=False) as got:
+                    if got.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or got.status >= HTTPStatus.BAD_GATEWAY:
+                        problem = f"the proxy {connector.proxy_of(url)} answers {got.status} {got.reason}"
+                        raise UsageError(f"{url.host}: {problem}")
+            except TimeoutError:
+                problem = f"the proxy {connector.proxy_of(url)} gives no answer in {_PROXY_SECONDS:g} s"
+                raise UsageError(f"{url.host}: {problem}") from None
+            except ClientError as error:
+                raise UsageError(f"{url.host}: {error}; change [network] proxy, or HTTPS_PROXY") from None
+            hosts.append(f"{url.host} through {connector.proxy_of(url)}")
+    return f"{', '.join(hosts)}: answers"
 
 
 async def _weights(config: Config) -> str:

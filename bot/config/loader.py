@@ -8,11 +8,25 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
+from urllib.parse import urlsplit
 
 import msgspec
 
-from bot.config.schema import DATABASE_URL, KEYS, SECTIONS, Config, DatabaseUrl, File, Folder, Secret
+from bot.config.schema import (
+    DATABASE_URL,
+    KEYS,
+    SECTIONS,
+    Config,
+    DatabaseUrl,
+    File,
+    Folder,
+    HttpUrl,
+    ProxyUrl,
+    Secret,
+    SocketUrl,
+)
 from generator.files import reason
+from generator.proxies import parse
 from generator.sampling_params import SETTINGS, SamplingParams
 
 PREFIX: Final = "LSTMEGA_"
@@ -122,10 +136,15 @@ def _converted(kind: Any, value: Any, base: Path | None) -> Any:
         word = _unquoted(value).removeprefix("Bot ").strip()
         if re.search(r"\s", word) or (kind is DatabaseUrl and not DATABASE_URL.fullmatch(word)):
             raise ValueError("not one word, or no address")
+        if kind is ProxyUrl and word:
+            parse(word)
         return Secret(word)
     if base is None and get_origin(get_args(kind)[0]) is tuple:
         value = [part.strip() for part in value.split(",") if part.strip()]
-    return msgspec.convert(value, kind, strict=base is not None)
+    converted = msgspec.convert(value, kind, strict=base is not None)
+    if kind in (HttpUrl, SocketUrl) and not (urlsplit(converted).hostname and urlsplit(converted).port != 0):
+        raise ValueError("no host, or no port")
+    return converted
 
 
 def _unquoted(text: str) -> str:

@@ -42,14 +42,15 @@ def platforms_of(config: Config, commands: Commands) -> list[Platform]:
     """Returns an adapter for each platform that has a token."""
     # A platform's library takes half a second to import, and tens of megabytes.
     platforms: list[Platform] = []
+    proxy = config.network.proxy.reveal()
     if config.discord.token:
         from bot.platforms.discord.platform import Discord  # noqa: PLC0415
 
-        platforms.append(Discord(config.discord, commands))
+        platforms.append(Discord(config.discord, commands, proxy=proxy))
     if config.telegram.token:
         from bot.platforms.telegram.platform import Telegram  # noqa: PLC0415
 
-        platforms.append(Telegram(config.telegram, commands))
+        platforms.append(Telegram(config.telegram, commands, proxy=proxy))
     return platforms
 
 
@@ -182,7 +183,8 @@ async def sync(config: Config) -> None:
     async with Store.open(config.database) as store:
         generator = ProcessGenerator(*config.generator.location, threads=1, queue=0)  # never opened
         try:
-            await Discord(config.discord, Commands(generator, store, config.bot)).sync()
+            commands = Commands(generator, store, config.bot)
+            await Discord(config.discord, commands, proxy=config.network.proxy.reveal()).sync()
         except BadToken as error:
             raise ConfigError([str(error)]) from error
     log.info("discord.commands_synced")

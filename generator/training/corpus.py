@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
-import http.client
 import os
-import urllib.request
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
 
+import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
 from generator import files
+from generator.connector import Connector
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
 from generator.vocabulary import Indices, Vocabulary
@@ -139,11 +140,10 @@ def default_corpus() -> Path:
     if path.exists():
         return path
     try:
-        with urllib.request.urlopen(DEFAULT_URL, timeout=_TIMEOUT_SECONDS) as response:
-            content = response.read()
-    except (OSError, http.client.HTTPException) as error:
+        content = asyncio.run(_download())
+    except (OSError, aiohttp.ClientError, ValueError) as error:
         raise TrainingError(
-            f"{DEFAULT_URL} cannot be downloaded ({getattr(error, 'reason', error)}). If you have the text, or another "
+            f"{DEFAULT_URL} cannot be downloaded ({error}). If you have the text, or another "
             "one to learn from, name it: python train.py --corpus FILE"
         ) from error
     if hashlib.sha256(content).hexdigest() != DEFAULT_SHA256:
@@ -151,6 +151,13 @@ def default_corpus() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, content)
     return path
+
+
+async def _download() -> bytes:
+    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS)
+    session = aiohttp.ClientSession(connector=Connector(), timeout=timeout, raise_for_status=True)
+    async with session, session.get(DEFAULT_URL) as response:
+        return await response.read()
 
 
 def cache_folder() -> Path:

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from service_process import unused_port
+from yarl import URL
 
 from bot.cli.main import main
 from bot.store.migrations import MIGRATIONS
+from testing.proxy import ProxyServer
+from testing.telegram import TelegramServer
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
 TELEGRAM = ":".join(("123456789", "hush" * 9))
@@ -185,7 +192,7 @@ def test_a_database_with_rows_of_a_user_who_does_not_exist(
     monkeypatch.setattr("sys.stdin", None)
     assert main(["chat"]) == 0
     with sqlite3.connect(database) as other:
-        other.execute("INSERT INTO preferences VALUES (77, 0.5)")
+        other.execute("INSERT INTO preferences (person_id, temperature) VALUES (77, 0.5)")
     other.close()
     right, detail = check(capsys, 1)["database"]
     assert not right
@@ -240,3 +247,78 @@ def test_a_configuration_that_cannot_be_read_is_another_status(capsys: pytest.Ca
     out, err = capsys.readouterr()
     assert out == ""
     assert err == "python -m bot check: config.toml: [bot] length: must be a whole number from 1 to 4000, not 0\n"
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_proxy_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    port = unused_port()
+    monkeypatch.setenv("LSTMEGA_NETWORK__PROXY", f"http://ada:hush-hush@127.0.0.1:{port}")
+    right, detail = check(capsys, 1, "proxy")["proxy"]
+    assert not right
+    assert detail.startswith(f"api.telegram.org: the proxy http://127.0.0.1:{port} cannot be reached: ")
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_malformed_proxy_in_the_environment(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    monkeypatch.setenv("HTTPS_PROXY", "http://ada:hush-hush@proxy:port")
+    right, detail = check(capsys, 1, "proxy")["proxy"]
+    assert not right
+    assert detail.startswith("HTTPS_PROXY: must be http://user:password@host:port")
+    assert main(["run"]) == 2
+    assert "HTTPS_PROXY: must be " in capsys.readouterr().err
+    monkeypatch.setenv("NO_PROXY", "api.telegram.org")
+    check(capsys, 0)
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_the_proxy_that_is_used_and_whether_it_answers(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", "http://telegram.bot.example")
+    with in_background() as (proxy, telegram):
+        proxy.routes["telegram.bot.example"] = ("127.0.0.1", URL(telegram.url).port or 0)
+        monkeypatch.setenv("LSTMEGA_NETWORK__PROXY", proxy.address(scheme))
+        found = check(capsys, 0, "proxy")
+        shown = f"{scheme}://127.0.0.1:{proxy.port}"
+        assert found["proxy"][1] == f"telegram.bot.example through {shown}: answers"
+        monkeypatch.setenv("LSTMEGA_NETWORK__PROXY", proxy.address(scheme).replace("hush-hush", "spoilt-hush"))
+        right, detail = check(capsys, 1, "proxy")["proxy"]
+    assert not right
+    assert shown in detail
+    assert "spoilt" not in detail
+    assert "answers 407" in detail or "authentication failure" in detail
+
+
+@contextmanager
+def in_background() -> Iterator[tuple[ProxyServer, TelegramServer]]:
+    """A proxy and a Telegram that serve in a thread, since `check` runs an event loop of its own."""
+    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    proxy, telegram = ProxyServer({}, "ada:hush-hush"), TelegramServer(token=TELEGRAM)
+
+    async def serve() -> None:
+        async with proxy.running(), telegram:
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield proxy, telegram
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()

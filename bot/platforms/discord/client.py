@@ -25,6 +25,7 @@ from bot.platforms.discord.render import PREFIX, messages_of
 from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, respond
 from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of
 from bot.store.errors import StoreError
+from generator.connector import Connector
 
 CLOSE_SECONDS: Final = 2.0
 """How long a gateway may take to confirm that a connection closes; discord.py would wait for half a minute."""
@@ -37,8 +38,9 @@ log = logging.getLogger(__name__)
 class Client(discord.AutoShardedClient):
     """One connection from log-in to close; the next one needs a new client."""
 
-    def __init__(self, core: Commands, settings: DiscordSection) -> None:
+    def __init__(self, core: Commands, settings: DiscordSection, proxy: str = "") -> None:
         super().__init__(
+            connector=Connector(proxy, limit=0),
             shard_ids=list(settings.shard_ids) or None,  # type: ignore[arg-type] # None is its default
             shard_count=settings.shard_count or None,
             intents=discord.Intents(guilds=True, guild_messages=True, dm_messages=True),

@@ -32,9 +32,9 @@ class Discord:
     name = PLATFORM
     problem = ""
 
-    def __init__(self, settings: DiscordSection, commands: Commands) -> None:
+    def __init__(self, settings: DiscordSection, commands: Commands, *, proxy: str = "") -> None:
         self._token = settings.token.reveal()
-        self._new_client = partial(Client, commands, settings)
+        self._new_client = partial(Client, commands, settings, proxy)
         self._client: Client | None = None
         if settings.api_url:
             Route.BASE = rest_url(settings.api_url)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import urllib.request
 from operator import itemgetter
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import aiohttp
 from telegram import Bot
@@ -15,8 +13,8 @@ from telegram.error import NetworkError, TimedOut
 from telegram.request import BaseRequest, RequestData
 
 from bot.config.schema import TelegramSection
+from generator.connector import Connector, ProxyError
 
-OFFICIAL_API: Final = "https://api.telegram.org"
 CONNECT_SECONDS: Final = 5.0
 POOL_SECONDS: Final = 30.0
 """To wait for a connection while all are in use."""
@@ -45,12 +43,12 @@ class Transport(BaseRequest):
     flight 3.6 where this takes 0.4 (measured), all of it on the event loop's thread. No error repeats the token.
     """
 
-    def __init__(self, *, connections: int, proxy: str | None, read_seconds: float) -> None:
+    def __init__(self, *, connections: int, proxy: str = "", read_seconds: float) -> None:
+        self._connector = Connector(proxy, limit=connections)
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=connections),
+            connector=self._connector,
             headers={"User-Agent": self.USER_AGENT},
             cookie_jar=aiohttp.DummyCookieJar(),
-            proxy=proxy,
             timeout=aiohttp.ClientTimeout(
                 POOL_SECONDS + READ_SECONDS + read_seconds,  # there is none for sending alone
                 connect=POOL_SECONDS,
@@ -92,25 +90,24 @@ class Transport(BaseRequest):
             raise NetworkError("Timed out waiting for a connection") from None
         except TimeoutError:
             raise TimedOut("Timed out waiting for the answer") from None
-        except aiohttp.ClientConnectorError as error:
+        except (aiohttp.ClientConnectorError, ProxyError) as error:
             raise NetworkError(str(error)) from None  # names the host, and what the system says
         except aiohttp.ClientError as error:
             raise NetworkError(type(error).__name__) from None
         if not answer.startswith(b"{"):  # the library would take any 404 for a rejected token
-            raise NetworkError(f"HTTP {status}, and not from the Bot API: look at [telegram] api_url")
+            source = self._connector.proxy_of(response.url) or "[telegram] api_url"
+            raise NetworkError(f"HTTP {status}, and not from the Bot API: look at {source}")
         return status, answer
 
 
 class BotClient(Bot):
     """The library's bot, which leaves updates unread: one that the library cannot read must not stop the others."""
 
-    def __init__(self, settings: TelegramSection) -> None:
+    def __init__(self, settings: TelegramSection, proxy: str = "") -> None:
         logging.getLogger("telegram").setLevel(logging.CRITICAL + 1)  # it logs texts, at DEBUG and above
-        url = (settings.api_url or OFFICIAL_API).rstrip("/")
-        proxy = proxy_for(url)  # aiohttp would look it up for every request, in a thread
         super().__init__(
             settings.token.reveal(),
-            base_url=f"{url}/bot",
+            base_url=f"{settings.address}/bot",
             request=Transport(connections=256, proxy=proxy, read_seconds=READ_SECONDS),
             get_updates_request=Transport(connections=2, proxy=proxy, read_seconds=POLL_SECONDS + READ_SECONDS),
         )
@@ -119,12 +116,3 @@ class BotClient(Bot):
         """Returns the next updates by their number; the server holds the request open for up to `wait` seconds."""
         data = {"offset": offset, "timeout": wait, "allowed_updates": WANTED}
         return sorted(await self._post("getUpdates", data), key=itemgetter("update_id"))
-
-
-def proxy_for(url: str) -> str | None:
-    """Returns the proxy that the environment names for this address (`HTTPS_PROXY`, `ALL_PROXY`, `NO_PROXY`, …)."""
-    parts, proxies = urlsplit(url), urllib.request.getproxies()
-    proxy = proxies.get(parts.scheme) or proxies.get("all")
-    if not proxy or urllib.request.proxy_bypass(parts.hostname or ""):
-        return None
-    return proxy if "://" in proxy else f"http://{proxy}"

@@ -53,9 +53,16 @@ class Telegram:
     name = PLATFORM
 
     def __init__(
-        self, settings: TelegramSection, commands: Commands, *, limits: Limits = ALLOWED, clock: Clock = MONOTONIC
+        self,
+        settings: TelegramSection,
+        commands: Commands,
+        *,
+        proxy: str = "",
+        limits: Limits = ALLOWED,
+        clock: Clock = MONOTONIC,
     ) -> None:
         self._settings = settings
+        self._proxy = proxy
         self._commands = commands
         self._limiter = RateLimiter(limits, clock)
         self._dispatcher: Dispatcher | None = None
@@ -69,7 +76,7 @@ class Telegram:
         Raises `BadToken`, `CannotListen`, or `ConnectionError` if another attempt makes sense.
         """
         try:
-            async with BotClient(self._settings) as bot:
+            async with BotClient(self._settings, self._proxy) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
                 await set_menu(bot)
                 await self._serve(bot)
