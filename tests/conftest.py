@@ -23,6 +23,7 @@ from telegram_support import log_lines, scripted, telegram  # noqa: F401 - fixtu
 from terminal_support import chat_environment, open_terminal  # noqa: F401 - fixtures of tests/platforms/test_terminal*
 
 from bot.config.schema import BotSection, Secret
+from bot.core import language
 from bot.core.commands import Commands
 from bot.store.store import Conversation, Store
 from generator import ThreadedGenerator
@@ -44,6 +45,8 @@ settings.load_profile("patient")  # or a machine that has other things to do fai
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # As in a shell's background job. The processes that the tests start would inherit it, and not hear Ctrl-C.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+os.environ["LC_ALL"] = "C.UTF-8"  # the language of a terminal, also in the processes that the tests start
+english, portuguese = (language.of(tag).say for tag in ("en", "pt-BR"))
 SETTINGS = BotSection(length=60, cooldown=0.0, operators=("discord:boss",))
 
 

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import hostile
+from conftest import english
 from hostile import Journal
 from prometheus_client import generate_latest
 
 from bot.config.schema import BotSection, Secret, TelegramSection
-from bot.core import messages
 from bot.core.commands import USER_COMMANDS, Commands
 from bot.core.parsing import parse_line
 from bot.platforms.telegram.platform import Telegram
@@ -154,7 +154,7 @@ class Strangers:
         if kind == "chosen":
             typed = hostile.cut(hostile.text(draw, actor.mark), 256)
             self.did.append(f"chosen {typed}")
-            sent = Sent(f"inline-{self._server.number()}", None, messages.INLINE_PLACEHOLDER, [])
+            sent = Sent(f"inline-{self._server.number()}", None, english("inline-placeholder"), [])
             self._server.inline_messages[str(sent.id)] = sent
             chosen = {"result_id": "nietzsche", "from": actor.user.json(), "query": typed, "inline_message_id": sent.id}
             await self._server.add_update("chosen_inline_result", chosen)

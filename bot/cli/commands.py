@@ -19,7 +19,7 @@ import msgspec
 from bot import logs
 from bot.cli.errors import FAILURE, UsageError
 from bot.config.schema import Config, Secret, redact_url
-from bot.core import messages
+from bot.core import language, messages
 from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
 from bot.service.reload import REQUEST, Answer, socket_path
@@ -81,7 +81,7 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
     async with open_generator(section) as generator:
         manifest = generator.weights.manifest
         prompt = fit_prompt(options.prompt or " ".join(options.text), manifest)
-        if notice := messages.fitted(prompt):
+        if notice := messages.fitted(prompt, language.of("").say):
             print(notice, file=sys.stderr)
         generation = await generator.generate(replace(request, prompt=prompt.text))
     print(presentable(prompt.text + generation.text, hard_wrapped=manifest.hard_wrapped))

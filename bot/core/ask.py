@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
+from bot.core import language
 from generator.sampling_params import Temperature
 
 
@@ -26,6 +27,10 @@ class Where:
     locale: str = ""
     queue: str = ""
     asked_at: float = field(default_factory=time.monotonic, compare=False)
+
+    def say(self, message: str, /, **values: object) -> str:
+        """Returns a message in the user's language; see `Language.say`."""
+        return language.of(self.locale).say(message, **values)
 
     @property
     def queue_key(self) -> str:

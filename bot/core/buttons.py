@@ -9,7 +9,7 @@ from __future__ import annotations
 import zlib
 from typing import Final, NamedTuple
 
-from bot.core.ask import Again, Ask, Continue, ForgetMe
+from bot.core.ask import Again, Ask, Continue, ForgetMe, Where
 from bot.core.reply import Action
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
@@ -24,26 +24,26 @@ class Button(NamedTuple):
     ask: Ask
 
 
-def under(owner: str, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
-    """Returns the actions under a text: its prompt, its temperature, and the state that it stopped in."""
+def under(where: Where, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
+    """Returns the actions under the user's text: its prompt, its temperature, and the state that it stopped in."""
     slot = fingerprint(prompt)
-    steps = {"Again": temperature, "Hotter": round(temperature + STEP, 4), "Colder": round(temperature - STEP, 4)}
+    steps = {"again": temperature, "hotter": round(temperature + STEP, 4), "colder": round(temperature - STEP, 4)}
     again, *others = (
-        Action(label, f"a:{owner}:{slot}:{value:g}")
-        for label, value in steps.items()
+        Action(where.say(f"button-{step}"), f"a:{where.user}:{slot}:{value:g}")
+        for step, value in steps.items()
         if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
     )
-    return (again, continuing(owner, state), *others)
+    return (again, continuing(where, state), *others)
 
 
-def continuing(owner: str, state: bytes) -> Action:
+def continuing(where: Where, state: bytes) -> Action:
     """Returns the action that continues a text."""
-    return Action("Continue", f"c:{owner}:{fingerprint(state)}")
+    return Action(where.say("button-continue"), f"c:{where.user}:{fingerprint(state)}")
 
 
-def forgetting(owner: str) -> Action:
+def forgetting(where: Where) -> Action:
     """Returns the action that confirms /forgetme."""
-    return Action("Delete everything", f"f:{owner}")
+    return Action(where.say("button-forget"), f"f:{where.user}")
 
 
 def decode(data: str) -> Button | None:

@@ -9,6 +9,7 @@ from enum import Enum
 from pathlib import Path
 from typing import Final
 
+from bot.core import language
 from generator.scoring.palette import Cell
 
 ECHO: Final = "\u2068{}\u2069"
@@ -74,7 +75,8 @@ class Reply:
     `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
     the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
-    the picture shows, for platforms that cannot show one but have colours.
+    the picture shows, for platforms that cannot show one but have colours. `locale`: the user's, for what a platform
+    adds.
     """
 
     text: str
@@ -85,6 +87,11 @@ class Reply:
     picture: Picture | None = None
     shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
+    locale: str = ""
+
+    def say(self, message: str, /, **values: object) -> str:
+        """Returns another message in the same language; see `Language.say`."""
+        return language.of(self.locale).say(message, **values)
 
     @classmethod
     def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
@@ -101,4 +108,9 @@ class Reply:
 
 
 class Refused(Exception):
-    """What was asked for cannot be done; the message is for the user."""
+    """What was asked for cannot be done. `message` says why: one of `locales`, with the values of its variables."""
+
+    def __init__(self, message: str, **values: object) -> None:
+        super().__init__(message)
+        self.message = message
+        self.values = values

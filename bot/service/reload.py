@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from bot.config.schema import Config
-from bot.core import messages
+from bot.core import language, messages
 from bot.logs import Redaction
 from generator import Generator, WeightsError
 from generator.weights.versions import CURRENT, current_version
@@ -55,7 +55,7 @@ class Reloading:
         self.refusal = ""
         self.on_outcome("unchanged" if before == self._serving else "loaded")
         log.info("reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
-        return messages.reloaded(before, self._serving)
+        return messages.reloaded(before, self._serving, language.of("").say)
 
     async def watch(self, folder: Path | None, asked: asyncio.Event) -> None:
         """Reloads whenever SIGHUP sets `asked`; several signals make one reload.

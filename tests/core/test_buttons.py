@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import pytest
+from conftest import english
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bot.core import buttons, messages
+from bot.core import buttons
 from bot.core.ask import Again, Continue, ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.reply import Kind, Reply
@@ -52,7 +53,7 @@ async def test_continue_goes_on_from_that_text_and_from_no_other(commands: Comma
     assert after is not None
     assert after.tail.startswith(kept.tail)
     assert (await press(commands, second, "Continue")).kind is Kind.TEXT
-    assert (await press(commands, first, "Continue")).text == messages.OLD_TEXT
+    assert (await press(commands, first, "Continue")).text == english("old-text")
 
 
 async def test_a_text_of_another_prompt_in_between_makes_old_buttons_say_so(commands: Commands) -> None:
@@ -60,7 +61,7 @@ async def test_a_text_of_another_prompt_in_between_makes_old_buttons_say_so(comm
     await a_text(commands, "0.7 Woman")
     for label in ("Again", "Continue", "Hotter"):
         reply = await press(commands, first, label)
-        assert reply.text == messages.OLD_TEXT
+        assert reply.text == english("old-text")
         assert reply.private
 
 
@@ -68,7 +69,7 @@ async def test_only_the_person_who_asked_may_press(commands: Commands) -> None:
     first = await a_text(commands)
     for action in first.actions:
         reply = await commands.press(action.data, Where("discord", "here", "18"))
-        assert reply.text == messages.NOT_YOUR_TEXT
+        assert reply.text == english("not-your-text")
         assert reply.private
 
 
@@ -94,7 +95,7 @@ def test_whatever_comes_back_is_a_button_or_is_not(data: str) -> None:
 
 @pytest.mark.parametrize("data", ["", "a", "a:1:2", "a:1:2:nan", "a:1:2:9", "a:1:2:x", "c:1", "c:1:2:3", "x:1:2"])
 async def test_a_forged_button_does_nothing(commands: Commands, data: str) -> None:
-    assert (await commands.press(data, Where("discord", "here", "1"))).text == messages.NO_SUCH_BUTTON
+    assert (await commands.press(data, Where("discord", "here", "1"))).text == english("no-such-button")
 
 
 @given(st.integers(0, 2**63), st.text(), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary())
@@ -102,7 +103,7 @@ def test_the_data_fits_every_platform_and_is_read_back(
     person: int, prompt: str, temperature: float, state: bytes
 ) -> None:
     prompt = prompt.encode("utf-8", "ignore").decode()
-    for action in buttons.under(str(person), prompt, temperature, state):
+    for action in buttons.under(Where("telegram", "5", str(person)), prompt, temperature, state):
         assert len(action.data.encode("ascii")) <= TELEGRAM_CALLBACK_DATA_BYTES
         button = buttons.decode(action.data)
         assert button is not None
@@ -120,5 +121,5 @@ async def test_suggestions_begin_with_the_persons_own_temperature(commands: Comm
 async def test_after_close_everything_is_answered_with_the_restart(commands: Commands) -> None:
     first = await a_text(commands)
     commands.closing = True
-    assert (await a_text(commands)).text == messages.RESTARTING
-    assert (await press(commands, first, "Again")).text == messages.RESTARTING
+    assert (await a_text(commands)).text == english("restarting")
+    assert (await press(commands, first, "Again")).text == english("restarting")

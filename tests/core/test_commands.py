@@ -13,10 +13,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import SETTINGS, TINY_VOCABULARY, add_random_version
+from conftest import SETTINGS, TINY_VOCABULARY, add_random_version, english
 
 from bot.config.schema import BotSection
-from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse, parse_message
@@ -362,7 +361,7 @@ async def test_forgetme_says_how_many_rows_and_leaves_none(commands: Commands, s
     assert "4 rows" in reply.text
     assert reply.private
     refused(await say(commands, "/continue"))
-    assert (await forget(commands)).text == messages.NOTHING_KEPT
+    assert (await forget(commands)).text == english("forget-nothing")
     assert (await store.preferences("discord", "ada")).temperature is None
 
 
@@ -371,10 +370,10 @@ async def test_forgetme_asks_first_whatever_is_typed_behind_it(commands: Command
     await say(commands, "/temperature 0.9")
     for _ in range(2):
         asked = await say(commands, line)
-        assert (asked.text, asked.private) == (messages.CONFIRM_FORGET, True)
+        assert (asked.text, asked.private) == (english("forget-confirm"), True)
     assert (await store.preferences("discord", "ada")).temperature == 0.9
     [button] = asked.actions
-    assert (await commands.press(button.data, Where("discord", "here", "bob"))).text == messages.NOT_YOUR_TEXT
+    assert (await commands.press(button.data, Where("discord", "here", "bob"))).text == english("not-your-text")
     assert "2 rows" in (await commands.press(button.data, Where("discord", "here", "ada"))).text
     assert (await store.preferences("discord", "ada")).temperature is None
 
@@ -398,7 +397,7 @@ async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
     other.execute("BEGIN IMMEDIATE")
     reply = await say(commands, "/nietzsche 0.7 The 😀")
     assert reply.kind is Kind.TEXT
-    assert reply.notice.endswith(messages.NOT_SAVED)
+    assert reply.notice.endswith(english("not-saved"))
     assert "😀" in reply.notice
     for reply in (await say(commands, "/temperature 0.5"), await forget(commands)):
         text = refused(reply)
@@ -419,7 +418,7 @@ async def test_whoever_is_new_gets_a_text_though_the_database_is_held_up(
         other.execute("BEGIN IMMEDIATE")
         reply = await say(commands, "/nietzsche 0.7")
     assert reply.kind is Kind.TEXT
-    assert reply.notice == messages.NOT_SAVED
+    assert reply.notice == english("not-saved")
     assert "takes longer than 0.01 s" in caplog.text
     monkeypatch.undo()
     assert (await say(commands, "/nietzsche 0.7")).notice == ""
@@ -517,7 +516,7 @@ async def test_one_user_can_only_keep_so_many_requests_waiting(commands: Command
     replies = await asyncio.gather(*(say(commands, "/temperature") for _ in range(200)))
     answered = sum(reply.kind is Kind.ANSWER for reply in replies)
     assert answered == MAX_USER_REQUESTS
-    assert {reply.text for reply in replies if reply.kind is Kind.REFUSAL} == {messages.QUEUE_FULL}
+    assert {reply.text for reply in replies if reply.kind is Kind.REFUSAL} == {english("queue-full")}
 
 
 async def test_reload_takes_up_the_current_weights(
@@ -592,7 +591,7 @@ async def test_a_defect_is_written_down_and_the_person_told(
 
     monkeypatch.setattr(generator, "generate", broken)
     for line in ("/nietzsche 0.7", "/ladder"):
-        assert refused(await say(commands, line)) == messages.UNEXPECTED
+        assert refused(await say(commands, line)) == english("unexpected")
     defects = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(defects) == 2
     assert all(record.exc_info is not None and "a defect" in caplog.text for record in defects)

@@ -13,6 +13,7 @@ import hostile
 import hostile_discord
 import hostile_telegram
 import pytest
+from conftest import english
 from discord_support import SLASH, World, world
 from hypothesis import given
 from hypothesis import strategies as st
@@ -88,7 +89,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
         try:
             value = read(typed)
         except TemperatureError as error:
-            told = render(Reply.refusal(messages.explain(error)))
+            told = render(Reply.refusal(messages.explain(error, english)))
             assert told.encode()
             assert not hostile.lively(told)
         else:
@@ -97,7 +98,7 @@ def test_whatever_is_typed_is_a_temperature_or_is_not(typed: str) -> None:
 
 @given(ANYTHING)
 def test_whatever_is_repeated_is_nothing_to_tap(typed: str) -> None:
-    for said in (messages.echo(typed), messages.unknown(typed, None)):
+    for said in (messages.echo(typed), english("unknown-command", command=messages.echo(typed))):
         assert with_echoes(said).encode().decode().isprintable()
         assert not hostile.lively(render(Reply.refusal(said)))
     assert neutralize(typed).replace("\u2060", "") == typed.replace("\u2060", "")
@@ -149,14 +150,14 @@ async def test_a_button_in_the_name_of_no_chat_is_nobody_s(
 ) -> None:
     async with hostile_telegram.connected(server, commands):
         press = await hostile_telegram.press(server, chat, f"c:{person}:00000000")
-        assert (await press.answer())[0] in {messages.NO_SUCH_BUTTON, messages.NOT_YOUR_TEXT}
+        assert (await press.answer())[0] in {english("no-such-button"), english("not-your-text")}
     assert not [record for record in caplog.records if record.exc_info]
 
 
 async def test_a_button_without_its_text_s_fingerprint_does_nothing(commands: Commands) -> None:
     await commands.handle(parse("nietzsche", ""), Where("telegram", "-5", "-5"))
     for data in ("c:-5:", "a:-5::0.7"):
-        assert (await commands.press(data, Where("telegram", "-5", "-5"))).text == messages.NO_SUCH_BUTTON
+        assert (await commands.press(data, Where("telegram", "-5", "-5"))).text == english("no-such-button")
 
 
 async def test_nobody_is_pinged_by_a_refusal(

@@ -10,10 +10,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from conftest import english
 from service_process import PATIENCE, Installation, asked, forget_me
 
 from bot.config.schema import BotSection, Secret
-from bot.core import messages
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.store.store import Store
@@ -169,12 +169,14 @@ async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: Th
         assert await store._database.read("SELECT * FROM people") == []
         assert await store._database.read("SELECT * FROM conversations") == []
         again = await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "5"))
-        assert again.text == messages.NOTHING_KEPT
+        assert again.text == english("forget-nothing")
 
 
 async def test_who_clears_what_they_never_set_stays_unknown(commands: Commands, store: Store) -> None:
     await commands.handle(parse("temperature", "default"), Where("telegram", "5", "5"))
     await commands.handle(parse("temperature", ""), Where("telegram", "5", "5"))
     await commands.handle(parse("help", ""), Where("telegram", "5", "5"))
-    assert (await commands.handle(ForgetMe(confirmed=True), Where("telegram", "5", "5"))).text == messages.NOTHING_KEPT
+    assert (await commands.handle(ForgetMe(confirmed=True), Where("telegram", "5", "5"))).text == english(
+        "forget-nothing"
+    )
     assert await store._database.read("SELECT * FROM people") == []

@@ -14,11 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import keep
+from conftest import english, keep
 from PIL import Image
 
 from bot.config.schema import BotSection
-from bot.core import messages
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.core.parsing import parse_line
@@ -86,7 +85,7 @@ async def test_of_a_ladder_the_last_text_is_shaded(commands: Commands) -> None:
 async def test_each_chat_and_each_person_has_a_last_text_of_their_own(commands: Commands) -> None:
     text = await say(commands, "/nietzsche 0.7 Man")
     other = await say(commands, "/nietzsche 0.7 Woman", chat="there")
-    assert (await say(commands, "/surprise", person="bob")).text == messages.NO_TEXT
+    assert (await say(commands, "/surprise", person="bob")).text == english("no-text")
     assert shaded(await say(commands, "/surprise")) == text.text
     assert shaded(await say(commands, "/surprise", chat="there")) == other.text
 
@@ -95,7 +94,7 @@ async def test_without_a_text_it_says_what_to_do(commands: Commands) -> None:
     reply = await say(commands, "/surprise")
     assert (reply.kind, reply.private, reply.picture) == (Kind.REFUSAL, True, None)
     assert "/nietzsche" in reply.text
-    assert (await say(commands, "/surprise me")).text == messages.NO_ARGUMENT.format("surprise")
+    assert (await say(commands, "/surprise me")).text == english("no-argument", command="surprise")
 
 
 async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is_said(
@@ -139,7 +138,7 @@ async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store)
     assert kept.written is not None
     assert kept.written.text.encode() in store_bytes(store)
     await commands.handle(ForgetMe(confirmed=True), Where("telegram", "here", "ada"))
-    assert (await say(commands, "/surprise")).text == messages.NO_TEXT
+    assert (await say(commands, "/surprise")).text == english("no-text")
     assert kept.written.text.encode() not in store_bytes(store)
     assert prompt.encode() not in store_bytes(store)
 
@@ -181,7 +180,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
         kept = await store.conversation("telegram", "here", "ada")
         assert kept == Conversation("Man", 0.7, "v0", b"\0", "Man is", None)
         commands = Commands(generator, store, SETTINGS)
-        assert (await say(commands, "/surprise")).text == messages.NO_TEXT
+        assert (await say(commands, "/surprise")).text == english("no-text")
         assert (await say(commands, "/continue")).kind is Kind.TEXT
         shaded(await say(commands, "/surprise"))
 

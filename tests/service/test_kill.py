@@ -18,11 +18,10 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from conftest import add_random_version
+from conftest import add_random_version, english
 from service_process import PATIENCE, ROOT, Installation
 
 from bot.cli.errors import FAILURE
-from bot.core import messages
 from bot.store.store import Store
 from generator.weights.versions import load_weights
 from testing.telegram import Chat, TelegramServer
@@ -85,7 +84,7 @@ def degrees(number: int) -> float:
 
 
 def a_temperature(number: int) -> tuple[str, Callable[[str], bool]]:
-    answer = messages.your_temperature(degrees(number), 0.7)
+    answer = english("temperature-own", own=degrees(number), default=0.7)
     return f"/temperature {degrees(number)}", lambda text: text == answer
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from aiohttp import ClientSession
+from conftest import english
 from hostile_http import survives
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
@@ -21,7 +22,6 @@ from scripted_platform import ScriptedPlatform, refused
 
 from bot.config.loader import ConfigError
 from bot.config.schema import BotSection, HttpSection
-from bot.core import messages
 from bot.core.ask import Where
 from bot.core.commands import Commands, parse
 from bot.logs import Redaction
@@ -305,7 +305,7 @@ async def test_a_generator_that_closes_is_counted_as_a_restart(site: Site, monke
         raise ShuttingDown
 
     monkeypatch.setattr(site.generator, "generate", closing)
-    assert (await site.platform.type("nietzsche")).text == messages.RESTARTING
+    assert (await site.platform.type("nietzsche")).text == english("restarting")
     assert (await site.figures())["lstmega_requests_total nietzsche restarting telegram"] == 1
 
 

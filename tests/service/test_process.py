@@ -12,9 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import english
 from service_process import PATIENCE, ROOT, TYPED, Installation, asked, people, unused_port
 
-from bot.core import messages
 from generator.weights.versions import activate
 from testing.telegram import Chat
 
@@ -53,7 +53,7 @@ async def test_sigterm_in_the_middle_of_texts_loses_nobodys_answer(bot: Installa
         await others[0].next_message(PATIENCE)  # the first is done, so all have begun
         service.tell(signal.SIGTERM)
         await service.log.next("service.stopping")
-        assert await asked(late, "/nietzsche") == messages.RESTARTING
+        assert await asked(late, "/nietzsche") == english("restarting")
         await held.met()
         held.release()
         assert await service.ended() == 0, "\n".join(service.log.lines)
@@ -126,13 +126,13 @@ async def test_a_second_signal_ends_it_at_once(bot: Installation, number: signal
 async def test_after_a_kill_people_find_what_they_left(bot: Installation) -> None:
     (alice,) = people(bot, 1)
     async with bot.service() as service:
-        assert await asked(alice, "/temperature 0.3") == messages.your_temperature(0.3, 0.7)
+        assert await asked(alice, "/temperature 0.3") == english("temperature-own", own=0.3, default=0.7)
         await asked(alice, f"/nietzsche {TYPED}")
         service.tell(signal.SIGKILL)
         assert await service.ended() == -signal.SIGKILL
     async with bot.service() as service:
-        assert await asked(alice, "/temperature") == messages.your_temperature(0.3, 0.7)
-        assert await asked(alice, "/continue") != messages.NO_TEXT
+        assert await asked(alice, "/temperature") == english("temperature-own", own=0.3, default=0.7)
+        assert await asked(alice, "/continue") != english("no-text")
         await service.stop()
 
 

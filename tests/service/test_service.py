@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from conftest import english
 from scripted_platform import ScriptedPlatform, refused
 from service_process import unused_port
 
@@ -21,7 +22,6 @@ from bot.cli.commands import request_reload
 from bot.cli.errors import USAGE
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
-from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Kind
 from bot.platforms.base import Platform
@@ -150,7 +150,7 @@ async def test_stopping_finishes_what_runs_and_tells_late_comers(
         tell(signal.SIGTERM)
         await told.line("service.stopping")
         late = await platform.type("help", person="late")
-        assert (late.text, late.private) == (messages.RESTARTING, True)
+        assert (late.text, late.private) == (english("restarting"), True)
         assert {(await reply).kind for reply in writing} == {Kind.TEXT}
         assert not platform.cancelled
         assert not task.done()

@@ -10,9 +10,9 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+from conftest import english
 from service_process import Installation, asked
 
-from bot.core import messages
 from generator.weights.versions import activate
 from testing.telegram import Chat, TelegramServer
 
@@ -38,8 +38,8 @@ async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(
         while not done.is_set():
             value = round(value + 0.01, 2) if value < 1.9 else 0.1
             answer = await asked(chat, f"/temperature {value}")
-            assert answer in {messages.your_temperature(value, 0.7), messages.OVERLOADED}
-            if answer != messages.OVERLOADED:
+            assert answer in {english("temperature-own", own=value, default=0.7), english("overloaded")}
+            if answer != english("overloaded"):
                 known[chat] = value
             await asked(chat, "/nietzsche 0.7 Ada")
 
@@ -70,12 +70,12 @@ async def test_a_backup_under_load_holds_everything_that_was_answered_before_it(
             answer = await asked(chat, "/temperature")
             # What was answered while the copy was made may be in it or not.
             assert answer in {
-                messages.your_temperature(value, 0.7)
+                english("temperature-own", own=value, default=0.7)
                 for value in (
                     round(before[chat] + step / 100, 2) for step in range(round((after[chat] - before[chat]) * 100) + 2)
                 )
             }
-        assert await asked(people[0], "/continue") != messages.NO_TEXT
+        assert await asked(people[0], "/continue") != english("no-text")
         await service.stop()
 
 
@@ -104,5 +104,5 @@ async def test_an_operator_returns_to_older_weights(
         (tiny_folder / "CURRENT").write_text("tiny-1\n")  # as `echo tiny-1 > weights/CURRENT` does
         await service.log.next("reload.done trigger='CURRENT' version=tiny-1 before=tiny-2")
         assert "tiny-1" in await asked(ada, "/about")
-        assert await asked(ada, "/continue") not in {messages.NO_TEXT, ""}
+        assert await asked(ada, "/continue") not in {english("no-text"), ""}
         await service.stop()

@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import add_random_version, keep
+from conftest import add_random_version, english, keep
 from msgspec.structs import replace
 from service_process import Installation, asked
 
 import train
-from bot.core import messages
 from bot.store import store as store_module
 from bot.store.errors import StoreError
 from bot.store.store import Conversation, Store
@@ -147,18 +146,18 @@ async def test_the_service_keeps_generating_and_saves_again_when_there_is_space(
     bot = Installation(tiny_folder, disk, server)
     ada = server.private(server.user("Ada"))
     async with bot.service() as service:
-        assert await asked(ada, "/temperature 0.9") == messages.your_temperature(0.9, 0.7)
+        assert await asked(ada, "/temperature 0.9") == english("temperature-own", own=0.9, default=0.7)
         with full(disk):
             for _ in range(1000):  # until what SQLite has room for is used up
                 text = await asked(ada, "/temperature 0.5")
-                if text != messages.your_temperature(0.5, 0.7):
+                if text != english("temperature-own", own=0.5, default=0.7):
                     break
             assert "Try again in a minute" in text
             assert "command=temperature" in await service.log.next("the disk is full; make room on it")
-            assert messages.NOT_SAVED in await asked(ada, "/nietzsche 0.7 Ada")
+            assert english("not-saved") in await asked(ada, "/nietzsche 0.7 Ada")
             parts = await service.reports(503)
             assert (parts["store"], parts["weights"]) == (False, True)
-        assert await asked(ada, "/temperature 0.3") == messages.your_temperature(0.3, 0.7)
+        assert await asked(ada, "/temperature 0.3") == english("temperature-own", own=0.3, default=0.7)
         await service.reports(200)
         await service.stop()
 

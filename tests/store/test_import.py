@@ -16,13 +16,12 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from conftest import keep
+from conftest import english, keep
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 
 from bot.cli.main import main
 from bot.config.schema import Secret
-from bot.core import messages
 from bot.store import backup
 from bot.store.migrations import MIGRATIONS, statements
 from bot.store.store import Conversation, Store
@@ -457,7 +456,7 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
     path = tmp_path / "db.sqlite3"
     there = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal(), "LSTMEGA_LOG__LEVEL": "info"}
     async with bot.service() as service:
-        assert await asked(ada, "/temperature 1.3") == messages.your_temperature(1.3, 0.7)
+        assert await asked(ada, "/temperature 1.3") == english("temperature-own", own=1.3, default=0.7)
         await asked(ada, "/nietzsche Ada")
         status, _, err = await bot.command("import", str(path), **there)
         assert status == 2
@@ -468,6 +467,6 @@ async def test_an_operator_moves_from_a_file_to_a_postgres(bot: Installation, ad
     assert "people 1, notes 0, moved_chats 0, conversations 1, preferences 1" in out
     assert_no_secrets(out)
     async with bot.service(**there) as service:
-        assert await asked(ada, "/temperature") == messages.your_temperature(1.3, 0.7)
-        assert await asked(ada, "/continue") not in {messages.NO_TEXT, ""}
+        assert await asked(ada, "/temperature") == english("temperature-own", own=1.3, default=0.7)
+        assert await asked(ada, "/continue") not in {english("no-text"), ""}
         await service.stop()

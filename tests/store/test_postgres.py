@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import keep
+from conftest import english, keep
 from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, forget_me, unused_port
 
@@ -357,10 +357,10 @@ async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
         slow.done.set()
         reply = await text
         assert reply.kind is Kind.TEXT
-        assert messages.NOT_SAVED in reply.notice
+        assert english("not-saved") in reply.notice
         assert await other.conversation("telegram", "c", "ada") == kept
         assert (await other.user_id("telegram", "ada") is not None) == bool(after)
-        assert messages.NOT_SAVED not in (await say(first, "/nietzsche")).notice
+        assert english("not-saved") not in (await say(first, "/nietzsche")).notice
 
 
 async def test_an_error_repeats_no_value_of_a_row(postgres: PostgresServer, address: Secret) -> None:
@@ -421,18 +421,21 @@ async def test_two_processes_share_a_database_and_survive_its_restart(
     settings = {"LSTMEGA_STORE__PATH": "", "LSTMEGA_STORE__URL": address.reveal()}
     one, other = (bot.server.private(User(bot.server, 4711, "Ada")) for bot in bots)
     async with bots[0].service(**settings) as first, bots[1].service(**settings) as second:
-        assert await asked(one, "/temperature 1.3") == messages.your_temperature(1.3, 0.7)
-        assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
+        assert await asked(one, "/temperature 1.3") == english("temperature-own", own=1.3, default=0.7)
+        assert await asked(other, "/temperature") == english("temperature-own", own=1.3, default=0.7)
         assert (await first.ready())[0] == (await second.ready())[0] == 200
         with postgres.away():
             assert not (await first.reports(503))["store"]
-            assert await asked(one, "/temperature 0.4") == messages.explain(StoreError("", ""))
-            assert await asked(one, "/nietzsche 0.7 Ada") not in {"", messages.explain(StoreError("", ""))}
+            assert await asked(one, "/temperature 0.4") == messages.explain(StoreError("", ""), english)
+            assert await asked(one, "/nietzsche 0.7 Ada") not in {
+                "",
+                messages.explain(StoreError("", ""), english),
+            }
             assert hides_the_password(str(await first.ready()))
         await asyncio.gather(first.reports(200), second.reports(200))
-        assert await asked(other, "/temperature") == messages.your_temperature(1.3, 0.7)
+        assert await asked(other, "/temperature") == english("temperature-own", own=1.3, default=0.7)
         assert "Gone" in await forget_me(other, other.owner)
-        assert await asked(one, "/temperature") != messages.your_temperature(1.3, 0.7)
+        assert await asked(one, "/temperature") != english("temperature-own", own=1.3, default=0.7)
         await first.stop()
         await second.stop()
 

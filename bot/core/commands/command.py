@@ -1,14 +1,15 @@
-"""What a command is: its name, its help in every language, its parser and its handler, declared together."""
+"""What a command is: its name, its parser and its handler. Its help is the message `command-NAME` of each language."""
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from bot.config.schema import BotSection
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
+from bot.core.messages import RANGE, Say
 from bot.core.reply import Reply
 from bot.store.store import Store
 from generator import Generation, Generator
@@ -54,32 +55,21 @@ class Context:
         return where.user_key in self.settings.operators
 
 
-@dataclass(frozen=True, slots=True)
-class OptionNote:
-    """An option of a command, for platforms that have a field for it: what it does; its name and that in Portuguese."""
-
-    purpose: str
-    portuguese_name: str
-    portuguese: str
-
-
 Handler = Callable[[Context, Any, Where], Awaitable[Reply]]
 
 
 @dataclass(slots=True)
 class Command:
-    """A command and what it does in a few words. Decorates its handler, which gets an `Ask` of the kind `ask`.
+    """A command. Decorates its handler, which gets an `Ask` of the kind `ask`.
 
-    `arguments`: how those are shown in the help. `parse` makes an `Ask` of what follows the command's name, or raises
-    `ValueError`; without it, that is ignored, or refused if the command is `bare`. `exclusive`: it reads or changes
-    what is stored about the user, so it runs alone for them. `private`: only the user sees the reply.
+    `options`: its arguments, as a platform that has a field for each names them. `parse` makes an `Ask` of
+    what follows the command's name, or raises `ValueError`; without it, that is ignored, or refused if the command is
+    `bare`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them. `private`: only
+    the user sees the reply.
     """
 
     name: str
-    purpose: str
-    portuguese: str
-    arguments: str = ""
-    options: Mapping[str, OptionNote] = field(default_factory=dict)
+    options: tuple[str, ...] = ()
     ask: type[Ask] = Plain
     parse: Callable[[str], Ask] | None = None
     bare: bool = False
@@ -92,7 +82,18 @@ class Command:
         self.run = run
         return self
 
-    @property
-    def usage(self) -> str:
-        """How it is typed; `arguments` are optional."""
-        return f"/{self.name} {self.arguments}".strip()
+    def purpose(self, say: Say) -> str:
+        """What it does, in a few words."""
+        return say(f"command-{self.name}")
+
+    def option_name(self, option: str, say: Say) -> str:
+        """What an option is called in a language."""
+        return say(f"command-{self.name}.{option}-name")
+
+    def option_purpose(self, option: str, say: Say) -> str:
+        """What an option does."""
+        return say(f"command-{self.name}.{option}", **RANGE)
+
+    def usage(self, say: Say) -> str:
+        """How it is typed; its arguments are optional."""
+        return f"/{self.name} " + say(f"command-{self.name}.arguments") if self.options else f"/{self.name}"

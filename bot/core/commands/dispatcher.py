@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Final
 
 from bot import logs
-from bot.core import buttons, messages
+from bot.core import buttons, language, messages
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
@@ -24,11 +24,14 @@ from generator import ShuttingDown, Unavailable, WeightsError
 log = logging.getLogger(__name__)
 
 
-@Command("help", "this list", "esta lista", private=True)
+@Command("help", private=True)
 async def help_(context: Context, _: Ask, where: Where) -> Reply:
     """Lists the commands that the user has."""
-    known = commands_of(context, where).values()
-    return Reply("\n".join(f"{command.usage} — {command.purpose}" for command in known))
+    lines = [
+        where.say("help-line", usage=command.usage(where.say), purpose=command.purpose(where.say))
+        for command in commands_of(context, where).values()
+    ]
+    return Reply("\n".join(lines))
 
 
 USER_COMMANDS: Final = {
@@ -52,7 +55,7 @@ def parse(name: str, arguments: str) -> Ask:
     if command is None:
         return Plain(name)
     if command.bare and arguments:
-        return Invalid(name, Refused(messages.NO_ARGUMENT.format(name)))
+        return Invalid(name, Refused("no-argument", command=name))
     if command.parse is None:
         return Plain(name) if command.ask is Plain else command.ask()
     try:
@@ -109,9 +112,9 @@ class Commands(Context):
     closing = False
     """Whether every new request is answered with the news that the bot restarts."""
 
-    def summary(self) -> str:
+    def summary(self, locale: str = "") -> str:
         """Returns what the bot is at this moment, in one line."""
-        return messages.summary(self.generator.weights.manifest)
+        return messages.summary(self.generator.weights.manifest, language.of(locale).say)
 
     def known_to(self, platform: str, user: str) -> Mapping[str, Command]:
         """Returns the commands that exist for this user, by name."""
@@ -134,11 +137,12 @@ class Commands(Context):
         except StoreError as error:
             log.error("suggest.failed reason=%s", error)
             own = None
-        return messages.suggestions(own, self.settings.sampling.temperature)
+        return messages.suggestions(own, self.settings.sampling.temperature, where.say)
 
-    def welcome(self) -> Reply:
+    def welcome(self, locale: str) -> Reply:
         """Returns how the bot works in one line, for a chat that it is added to."""
-        return Reply(messages.welcome(self.generator.weights.manifest))
+        say = language.of(locale).say
+        return Reply(say("welcome", book=messages.book(self.generator.weights.manifest, say)))
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """Moves what is stored for a chat to its new identifier."""
@@ -156,23 +160,23 @@ class Commands(Context):
                 reply = await work
                 outcome = reply.kind.value
             except messages.EXPECTED as error:
-                outcome, reply = "refused", Reply.refusal(messages.explain(error))
+                outcome, reply = "refused", Reply.refusal(messages.explain(error, where.say))
             except ShuttingDown as error:
-                outcome, reply = "restarting", Reply.refusal(messages.explain(error))
+                outcome, reply = "restarting", Reply.refusal(messages.explain(error, where.say))
             except Exception as error:
-                outcome, reply = "failed", Reply.refusal(messages.explain(error))
+                outcome, reply = "failed", Reply.refusal(messages.explain(error, where.say))
                 reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
                 log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
             finally:
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
-        return reply
+        return replace(reply, locale=where.locale)
 
     async def _press(self, data: str, where: Where) -> Reply:
         button = buttons.decode(data)
         if button is None:
-            raise Refused(messages.NO_SUCH_BUTTON)
+            raise Refused("no-such-button")
         if button.owner != where.user:
-            raise Refused(messages.NOT_YOUR_TEXT)
+            raise Refused("not-your-text")
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
@@ -180,7 +184,10 @@ class Commands(Context):
         command = known.get(name)
         if command is None:
             nearest = difflib.get_close_matches(name, known, n=1)
-            raise Refused(messages.unknown(name, nearest[0] if nearest else None))
+            typed = messages.echo(name)
+            if nearest:
+                raise Refused("unknown-command-nearest", command=typed, nearest=nearest[0])
+            raise Refused("unknown-command", command=typed)
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):

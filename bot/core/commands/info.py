@@ -8,10 +8,10 @@ from dataclasses import replace
 
 from bot.core import buttons, messages
 from bot.core.ask import Ask, ForgetMe, Plain, SetTemperature, Where
-from bot.core.commands.command import Command, Context, OptionNote
+from bot.core.commands.command import Command, Context
 from bot.core.parsing import parse_temperature
 from bot.core.reply import Picture, Refused, Reply
-from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Surprisal, WeightsError
+from generator import Surprisal, WeightsError
 from generator.scoring.palette import cells
 
 log = logging.getLogger(__name__)
@@ -25,16 +25,7 @@ def _parse_temperature(arguments: str) -> Ask:
 
 @Command(
     "temperature",
-    "shows, sets or clears your own temperature",
-    "mostra, define ou apaga a sua temperatura",
-    arguments="[value|default]",
-    options={
-        "value": OptionNote(
-            f"{MIN_TEMPERATURE} to {MAX_TEMPERATURE}, or default; leave it out to see yours",
-            "valor",
-            f"de {MIN_TEMPERATURE} a {MAX_TEMPERATURE}, ou default; sem valor, mostra a sua",
-        )
-    },
+    options=("value",),
     ask=SetTemperature,
     parse=_parse_temperature,
     exclusive=True,
@@ -47,36 +38,27 @@ async def temperature(context: Context, ask: Plain | SetTemperature, where: Wher
         own: float | None = ask.value
     else:
         own = (await context.store.preferences(where.platform, where.user)).temperature
-    return Reply(messages.your_temperature(own, context.settings.sampling.temperature))
+    default = context.settings.sampling.temperature
+    if own is None:
+        return Reply(where.say("temperature-none", default=default))
+    return Reply(where.say("temperature-own", own=own, default=default))
 
 
-@Command(
-    "forgetme",
-    "deletes everything I keep about you",
-    "apaga tudo o que guardo sobre você",
-    ask=ForgetMe,
-    exclusive=True,
-    private=True,
-)
+@Command("forgetme", ask=ForgetMe, exclusive=True, private=True)
 async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
     """Deletes everything about the user, or asks whether they mean it."""
     if not ask.confirmed:
-        return Reply(messages.CONFIRM_FORGET, actions=(buttons.forgetting(where.user),))
-    return Reply(messages.forgotten(await context.store.forget(where.platform, where.user)))
+        return Reply(where.say("forget-confirm"), actions=(buttons.forgetting(where),))
+    rows = await context.store.forget(where.platform, where.user)
+    return Reply(where.say("forget-done", rows=rows) if rows else where.say("forget-nothing"))
 
 
-@Command(
-    "surprise",
-    "your last text here, shaded by how little I expected each character",
-    "o seu último texto, sombreado pelo quanto cada caractere me surpreendeu",
-    bare=True,
-    exclusive=True,
-)
+@Command("surprise", bare=True, exclusive=True)
 async def surprise(context: Context, _: Ask, where: Where) -> Reply:
     """Shades the last text by the probabilities that the current weights give its characters."""
     last = await context.store.conversation(where.platform, where.chat, where.user)
     if last is None or last.written is None:
-        raise Refused(messages.NO_TEXT)
+        raise Refused("no-text")
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
     async with context.admission.slot(
         where.queue_key,
@@ -91,8 +73,12 @@ async def surprise(context: Context, _: Ask, where: Where) -> Reply:
             surprisal = replace(surprisal, given=last.prompt)
         content = await asyncio.to_thread(_heatmap, surprisal, hard_wrapped=hard_wrapped)
     return Reply(
-        messages.surprised(surprisal, last.version),
-        picture=Picture(content, "surprise.png", messages.shading(surprisal)),
+        messages.surprised(surprisal, last.version, where.say),
+        picture=Picture(
+            content,
+            "surprise.png",
+            where.say("surprise-picture", characters=len(surprisal.text), bits=surprisal.mean),
+        ),
         shaded=tuple(cells(surprisal, hard_wrapped=hard_wrapped)),
     )
 
@@ -103,35 +89,36 @@ def _heatmap(surprisal: Surprisal, *, hard_wrapped: bool) -> bytes:
     return heatmap.png(heatmap.draw([("", surprisal)], hard_wrapped=hard_wrapped))
 
 
-@Command("about", "what I am made of, and how good I am", "de que sou feito e quão bom eu sou")
-async def about(context: Context, _ask: Ask, _where: Where) -> Reply:
+@Command("about")
+async def about(context: Context, _: Ask, where: Where) -> Reply:
     """Describes the weights, with their training curve if it can be read."""
     weights, name, picture = context.generator.weights, "curve.png", None
     try:
         if (content := await asyncio.to_thread(weights.beside, name)) is not None:
-            picture = Picture(content, name, messages.curve(weights.manifest), weights.folder / name)
+            picture = Picture(content, name, messages.curve(weights.manifest, where.say), weights.folder / name)
     except WeightsError as error:
         log.warning("curve.unreadable reason=%s", error)
-    return Reply(messages.about(weights.manifest), picture=picture)
+    return Reply(messages.about(weights.manifest, where.say), picture=picture)
 
 
-@Command("start", "a greeting", "uma saudação")
-async def start(context: Context, _ask: Ask, _where: Where) -> Reply:
+@Command("start")
+async def start(context: Context, _: Ask, where: Where) -> Reply:
     """Says what to do."""
-    return Reply(messages.greeting(context.generator.weights.manifest))
+    book = messages.book(context.generator.weights.manifest, where.say)
+    return Reply(where.say("greeting", book=book, **messages.RANGE))
 
 
-@Command("reload", "loads the weights that CURRENT names", "carrega os pesos que CURRENT nomeia", private=True)
-async def reload(context: Context, _ask: Ask, _where: Where) -> Reply:
+@Command("reload", private=True)
+async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
-    if context.reload is not None:
-        return Reply(str(await context.reload()))
     before = context.generator.weights.manifest.version
-    return Reply(messages.reloaded(before, (await context.generator.reload()).manifest.version))
+    await (context.reload or context.generator.reload)()
+    return Reply(messages.reloaded(before, context.generator.weights.manifest.version, where.say))
 
 
-@Command("stats", "what the generator is doing", "o que o gerador está fazendo", private=True)
-async def stats(context: Context, _ask: Ask, _where: Where) -> Reply:
+@Command("stats", private=True)
+async def stats(context: Context, _: Ask, where: Where) -> Reply:
     """Says what the generator and the queue are doing."""
     version, admission = context.generator.weights.manifest.version, context.admission
-    return Reply(messages.statistics(context.generator.status(), version, admission.waiting, admission.refused))
+    figures = context.generator.status()
+    return Reply(messages.statistics(figures, version, admission.waiting, admission.refused, where.say))

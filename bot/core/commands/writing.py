@@ -15,7 +15,7 @@ import msgspec
 
 from bot.core import buttons, messages
 from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
-from bot.core.commands.command import OVERSHOOT, Command, Context, OptionNote
+from bot.core.commands.command import OVERSHOOT, Command, Context
 from bot.core.parsing import Prompt, TemperatureError, fit_prompt, split_temperature
 from bot.core.reply import Passage, Refused, Reply
 from bot.store.errors import StoreError
@@ -23,8 +23,6 @@ from bot.store.store import Conversation
 from generator import (
     MAX_PROMPT,
     MAX_SEED,
-    MAX_TEMPERATURE,
-    MIN_TEMPERATURE,
     Continuation,
     Generation,
     GenerationRequest,
@@ -39,7 +37,6 @@ TAIL: Final = MAX_PROMPT
 USER_ID_TIMEOUT_SECONDS: Final = 2.0
 """How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
 stored: a slow database must not fill the slots with texts that are not being written."""
-_PROMPT_NOTE: Final = OptionNote("how the text begins", "abertura", "como o texto começa")
 log = logging.getLogger(__name__)
 
 
@@ -53,22 +50,7 @@ def _parse_ladder(arguments: str) -> Ask:
 
 @Command(
     "nietzsche",
-    "a text; /nietzsche 0.7 The philosopher",
-    "um texto; /nietzsche 0.7 The philosopher",
-    arguments="[temperature] [prompt]",
-    options={
-        "temperature": OptionNote(
-            f"how daring: {MIN_TEMPERATURE} is careful, {MAX_TEMPERATURE} is wild",
-            "temperatura",
-            f"a ousadia: {MIN_TEMPERATURE} é prudente, {MAX_TEMPERATURE} é selvagem",
-        ),
-        "prompt": _PROMPT_NOTE,
-        "length": OptionNote(
-            "about how many characters; it ends with a sentence, below 60 with the first one",
-            "tamanho",
-            "cerca de quantos caracteres; termina com uma frase, abaixo de 60 com a primeira",
-        ),
-    },
+    options=("temperature", "prompt", "length"),
     ask=Write,
     parse=lambda arguments: Write(*split_temperature(arguments)),
     exclusive=True,
@@ -82,8 +64,6 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
 
 @Command(
     "continue",
-    "continues your last text here",
-    "continua o seu último texto aqui",
     ask=Continue,
     bare=True,
     exclusive=True,
@@ -93,7 +73,7 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     try:
         user_id, last = await _last(context, where)
         if ask.slot not in ("", buttons.fingerprint(last.state)):
-            raise Refused(messages.OLD_TEXT)
+            raise Refused("old-text")
     except Refused:
         if not ask.prompt:
             raise
@@ -104,8 +84,6 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
 
 @Command(
     "again",
-    "the same prompt and temperature, another draw",
-    "a mesma abertura e temperatura, outro sorteio",
     ask=Again,
     bare=True,
     exclusive=True,
@@ -114,16 +92,13 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
     user_id, last = await _last(context, where)
     if ask.slot not in ("", buttons.fingerprint(last.prompt)):
-        raise Refused(messages.OLD_TEXT)
+        raise Refused("old-text")
     return await _write(context, where, last.prompt, [ask.temperature or last.temperature], user_id=user_id)
 
 
 @Command(
     "ladder",
-    "the same prompt at five temperatures",
-    "a mesma abertura em cinco temperaturas",
-    arguments="[prompt]",
-    options={"prompt": _PROMPT_NOTE},
+    options=("prompt",),
     ask=Ladder,
     parse=_parse_ladder,
     exclusive=True,
@@ -131,8 +106,8 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
     reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES)
-    ignored = "" if ask.ignored is None else messages.LADDER_IGNORES.format(ask.ignored)
-    return replace(reply, notice=" ".join(filter(None, (ignored, reply.notice, messages.LADDER_END))))
+    ignored = "" if ask.ignored is None else where.say("ladder-ignores", temperature=ask.ignored)
+    return replace(reply, notice=" ".join(filter(None, (ignored, reply.notice, where.say("ladder-end")))))
 
 
 async def _last(context: Context, where: Where) -> tuple[int, Conversation]:
@@ -143,7 +118,7 @@ async def _last(context: Context, where: Where) -> tuple[int, Conversation]:
     user_id = await context.store.user_id(where.platform, where.user)
     last = await context.store.conversation(where.platform, where.chat, where.user)
     if user_id is None or last is None:
-        raise Refused(messages.NO_TEXT)
+        raise Refused("no-text")
     return user_id, last
 
 
@@ -196,13 +171,13 @@ async def _write(
     conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written)
     notice = await _save(context, where, known_id, conversation)
     labels = [""]
-    actions = buttons.under(where.user, first_prompt, temperatures[-1], last.state)
+    actions = buttons.under(where, first_prompt, temperatures[-1], last.state)
     if len(temperatures) > 1:
-        labels = [messages.RUNG.format(temperature) for temperature in temperatures]
-        actions = (buttons.continuing(where.user, last.state),)
+        labels = [where.say("rung", temperature=temperature) for temperature in temperatures]
+        actions = (buttons.continuing(where, last.state),)
     return Reply.of_passages(
         *(_passage(context, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
-        notice=" ".join(filter(None, (messages.fitted(prompt), notice))),
+        notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),
         actions=actions,
     )
 
@@ -243,7 +218,7 @@ async def _save(context: Context, where: Where, user_id: int | None, conversatio
             saved = await context.store.save_conversation(where.platform, where.chat, where.user, user_id, conversation)
         except StoreError as error:
             log.error("text.not_stored reason=%s", error)
-    return "" if saved else messages.NOT_SAVED
+    return "" if saved else where.say("not-saved")
 
 
 def _passage(context: Context, prompt: str, written: str, label: str) -> Passage:

@@ -15,7 +15,6 @@ import yarl
 from discord.gateway import DiscordWebSocket
 
 from bot.config.schema import DiscordSection
-from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, continuing, is_for_operators, is_private, parse_message
@@ -103,7 +102,7 @@ class Client(discord.AutoShardedClient):
         elif text.strip() or mentioned or theirs:
             await self._respond(message.id, responder, self._core.handle(ask, where))
         elif self._refused.is_first(where.chat):  # a direct message without words: a picture, a sticker, a voice
-            await self._respond(message.id, responder, asyncio.sleep(0, Reply.refusal(messages.WORDS_ONLY)))
+            await self._respond(message.id, responder, asyncio.sleep(0, Reply.refusal(where.say("words-only"))))
 
     def _replied_to(self, message: discord.Message) -> list[str]:
         """Returns the data of the buttons under the bot's own message that a message replies to."""
@@ -118,7 +117,7 @@ class Client(discord.AutoShardedClient):
         """Says how the bot works in a server that it is added to, where the server has such messages."""
         channel = guild.system_channel
         if channel is not None and channel.permissions_for(guild.me).send_messages:
-            [message] = messages_of(self._core.welcome(), with_notice=False)
+            [message] = messages_of(self._core.welcome(str(guild.preferred_locale)), with_notice=False)
             try:
                 await channel.send(suppress_embeds=True, **message.arguments())
             except discord.HTTPException as error:

@@ -19,7 +19,6 @@ from typing import Any, Final
 
 import discord
 
-from bot.core import messages
 from bot.core.reply import Action, Kind, Picture, Reply, with_echoes
 from bot.platforms.text import packed, split
 
@@ -62,7 +61,7 @@ def messages_of(reply: Reply, *, with_notice: bool) -> list[Message]:
     texts = contents(reply, with_notice=with_notice)
     file = reply.picture
     if len(texts) > MAX_MESSAGES:
-        texts[MAX_MESSAGES - 1 :] = [messages.WHOLE_TEXT_IN_FILE]
+        texts[MAX_MESSAGES - 1 :] = [reply.say("whole-text-in-file")]
         file = Picture(reply.text.encode(), "text.txt", "")
     *before, last = texts
     return [*map(Message, before), Message(last, reply.actions, file)]

@@ -12,7 +12,7 @@ from typing import Any, Final
 import aiohttp
 import discord
 
-from bot.core import messages
+from bot.core import language
 from bot.core.reply import Kind, Reply
 from bot.platforms.discord.render import Message, escaped, messages_of
 from bot.platforms.text import EMPTY
@@ -52,6 +52,7 @@ class InteractionResponder:
 
     def __init__(self, interaction: discord.Interaction[Any], *, private: bool) -> None:
         self._interaction = interaction
+        self.locale = str(interaction.locale)
         self._private = private
         self._deferred = False
         self._answered = False
@@ -108,6 +109,7 @@ class MessageResponder:
         self._message = message
         self._may_refuse = may_refuse
         guild = message.guild
+        self.locale = str(guild.preferred_locale) if guild else ""  # a message does not have its author's
         self._permissions = message.channel.permissions_for(guild.me) if guild else discord.Permissions.all()
 
     @property
@@ -145,18 +147,20 @@ async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_fai
 
     `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
-    working = asyncio.create_task(work)
+    working, locale = asyncio.create_task(work), responder.locale
     try:
         try:
             await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
             if not working.done():
                 await responder.defer()
-            await responder.send(await working)
+            reply = await working
+            locale = reply.locale or locale
+            await responder.send(reply)
         except Exception as error:
             if isinstance(error, discord.HTTPException) and error.status in _GONE:
                 raise
             _log_failure(error, on_failure)
-            await responder.send(Reply.refusal(messages.UNEXPECTED))
+            await responder.send(Reply.refusal(language.of(locale).say("unexpected")))
     except Exception as error:  # noqa: BLE001 - it is logged
         _log_failure(error, on_failure)
     finally:

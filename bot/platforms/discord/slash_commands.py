@@ -1,4 +1,4 @@
-"""The bot's commands as Discord knows them: options with their ranges, both languages, where they may be used."""
+"""The bot's commands as Discord knows them: options with their ranges, every language, where they may be used."""
 
 from __future__ import annotations
 
@@ -8,16 +8,19 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 import discord
 from discord import app_commands
 from discord.app_commands import locale_str
 
+from bot.core import language
 from bot.core.ask import Ask, Invalid, Ladder, Where, Write
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
+from bot.core.messages import Say
 from bot.core.parsing import TemperatureError, parse_temperature
-from generator import InvalidRequest
+from bot.core.reply import Refused
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
@@ -65,7 +68,7 @@ class CommandTree(app_commands.CommandTree[Any]):
 
     async def register(self, *, force: bool = False) -> None:
         """Tells Discord about the commands if they changed, or if `force`. Raises `DiscordException`, `StoreError`."""
-        translator = _Portuguese()
+        translator = _Translator()
         await self.set_translator(translator)
         told = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
         key = f"discord.commands.{self.client.application_id}"
@@ -93,7 +96,7 @@ class CommandTree(app_commands.CommandTree[Any]):
             ask = parse(error.name, "")
         else:
             name = interaction.data["name"]  # type: ignore[index,typeddict-item] # a command has one
-            ask = Invalid(name, InvalidRequest("Discord sent it in a form that I do not know"))
+            ask = Invalid(name, Refused("outdated-form", command=name))
         await self._handle(interaction, ask)
 
     def _with_options(self) -> dict[str, Command]:
@@ -130,7 +133,9 @@ class CommandTree(app_commands.CommandTree[Any]):
             offered = await self._suggest(interaction)
             with contextlib.suppress(TemperatureError):  # discord.py makes a NaN of an unfinished number
                 value = parse_temperature(str(typed).strip())
-                offered = {value: offered.get(value, f"{value:g}")} | offered
+                offered = {
+                    value: offered.get(value) or where_of(interaction).say("suggestion-typed", temperature=value)
+                } | offered
             return [app_commands.Choice(name=label, value=value_of(value)) for value, label in offered.items()]
 
         return complete
@@ -151,16 +156,22 @@ def where_of(interaction: Interaction) -> Where:
     return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))
 
 
-class _Portuguese(app_commands.Translator):
-    """Brazilian Portuguese. The names of commands are the same as in English, since the replies name commands."""
+class _Translator(app_commands.Translator):
+    """The other languages. The names of commands are the same as in English, since the replies name commands."""
 
     async def translate(self, string: locale_str, locale: discord.Locale, _context: Any) -> str | None:
-        return string.extras.get("portuguese") if locale is discord.Locale.brazil_portuguese else None
+        found, text = language.find(str(locale)), string.extras.get("text")
+        return None if text is None or found is None or found.tag == language.ENGLISH else text(found.say)
 
 
 def _command(name: str, run: Callable[..., Any]) -> Command:
     spec = COMMANDS[name]
-    options = spec.options.items()
-    app_commands.rename(**{key: locale_str(key, portuguese=note.portuguese_name) for key, note in options})(run)
-    app_commands.describe(**{key: locale_str(note.purpose, portuguese=note.portuguese) for key, note in options})(run)
-    return Command(name=name, description=locale_str(spec.purpose, portuguese=spec.portuguese), callback=run)
+    for option in spec.options:
+        app_commands.rename(**{option: _translated(partial(spec.option_name, option))})(run)
+        app_commands.describe(**{option: _translated(partial(spec.option_purpose, option))})(run)
+    return Command(name=name, description=_translated(spec.purpose), callback=run)
+
+
+def _translated(text: Callable[[Say], str]) -> locale_str:
+    """Returns a text in English that `_Translator` can translate."""
+    return locale_str(text(language.of("").say), text=text)

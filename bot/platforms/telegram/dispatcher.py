@@ -18,9 +18,7 @@ from typing import Final
 from telegram.error import Forbidden, TelegramError
 
 from bot import logs
-from bot.core import messages
 from bot.core.admission import MAX_USER_REQUESTS
-from bot.core.reply import Reply
 from bot.platforms.base import REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.telegram.rate_limit import RateLimiter
 
@@ -30,6 +28,9 @@ MAX_OVERALL_DELAY_SECONDS: Final = 2.0
 """For the next message because of all chats together: sixty users may ask at once. Else answers come ever later."""
 MAX_REFUSALS: Final = 20
 """That wait to be sent. Each takes the place of an answer when the bot is at its limit, and sixty answers wait then."""
+QUEUE_FULL: Final = "queue-full"
+CHAT_FULL: Final = "chat-full"
+OVERLOADED: Final = "overloaded"
 _REFUSALS: Final = "refusals"
 log = logging.getLogger(__name__)
 
@@ -39,14 +40,14 @@ class Request:
     """Work to do for a user, after everything else that the user asked for in the same chat.
 
     `scope`: that chat, by any name. `chat`: its number, if an answer is sent there. `refuse` shows why the work is not
-    done; `None` if no user would miss it. `as_message`: as a message.
+    done, a message of `locales`; `None` if no user would miss it. `as_message`: as a message.
     """
 
     user: Hashable
     scope: Hashable
     work: Callable[[], Awaitable[None]]
     chat: int | None = None
-    refuse: Callable[[Reply], Awaitable[None]] | None = None
+    refuse: Callable[[str], Awaitable[None]] | None = None
     as_message: bool = False
 
     @property
@@ -85,23 +86,23 @@ class Dispatcher:
                 self._asked_at.move_to_end(request.user)
             self._start(request)
         elif request.refuse is not None and self._pending[_REFUSALS] < MAX_REFUSALS:
-            recipient = request.chat if reason == messages.CHAT_FULL else request.key
+            recipient = request.chat if reason == CHAT_FULL else request.key
             if not request.as_message or self._refused.is_first(recipient):
                 # Beside what is being done for the user.
-                self._start(Request(_REFUSALS, request.key, partial(request.refuse, Reply.refusal(reason))))
+                self._start(Request(_REFUSALS, request.key, partial(request.refuse, reason)))
 
     def _reason_to_refuse(self, request: Request) -> str:
         # The users who asked before that wait for the generator, or for their own chat.
         just_now = self._limiter.clock.time() - MAX_OVERALL_DELAY_SECONDS
         active = len(list(itertools.takewhile(just_now.__lt__, reversed(self._asked_at.values()))))
         if request.refuse is not None and self._limiter.delay(None, active) >= MAX_OVERALL_DELAY_SECONDS:
-            if self._refused.is_first(messages.OVERLOADED):
+            if self._refused.is_first(OVERLOADED):
                 log.warning("requests.overloaded active_users=%d", active)
-            return messages.OVERLOADED
+            return OVERLOADED
         chat = request.chat
         if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
-            return messages.CHAT_FULL
-        return messages.QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
+            return CHAT_FULL
+        return QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
 
     def _start(self, request: Request) -> None:
         self._pending.update((request.user, request.chat))

@@ -18,6 +18,7 @@ from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandSc
 from telegram.error import Conflict, InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
+from bot.core import language
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import USER_COMMANDS, Commands
 from bot.http_server import listening
@@ -32,8 +33,6 @@ from generator.backoff import Backoff
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
 SCOPES: Final = (BotCommandScopeAllPrivateChats(), BotCommandScopeAllGroupChats())
-PORTUGUESE: Final = "pt"
-"""Two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands): there is no "pt-BR"."""
 CONFLICT_BACKOFF: Final = Backoff(first=20.0, longest=40.0)
 """While another process polls with the same token: each poll ends the other's, so both must poll rarely."""
 CONFLICT_OVER_SECONDS: Final = 120.0
@@ -220,14 +219,16 @@ async def set_menu(bot: Bot) -> None:
     Operators' commands are in no menu. The commands work without one, so this raises nothing.
     """
     try:
-        for scope, language in itertools.product(SCOPES, ("", PORTUGUESE)):
+        # Two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands); English is for everyone else.
+        tongues = {"" if tag == language.ENGLISH else tag[:2]: each for tag, each in language.languages().items()}
+        for scope, (code, tongue) in itertools.product(SCOPES, tongues.items()):
             wanted = tuple(
-                BotCommand(name, spec.portuguese if language else spec.purpose)
+                BotCommand(name, spec.purpose(tongue.say))
                 for name, spec in USER_COMMANDS.items()
                 if name != "start" or scope is SCOPES[0]  # Telegram's own button in a new private chat
             )
-            if await bot.get_my_commands(scope, language) != wanted:
-                await bot.set_my_commands(wanted, scope, language)
-                log.info("menu.set scope=%s language=%s", scope.type, language or "en")
+            if await bot.get_my_commands(scope, code) != wanted:
+                await bot.set_my_commands(wanted, scope, code)
+                log.info("menu.set scope=%s language=%s", scope.type, tongue.tag)
     except Exception as error:  # noqa: BLE001 - an answer that the library cannot read raises anything
         log.warning("menu.failed reason=%s", format_error(error))

@@ -101,14 +101,14 @@ def verify(token: str, message_id: str, signed: str) -> str:
     return data if is_valid else ""
 
 
-def offer(typed: str) -> telegram.InlineQueryResultArticle:
+def offer(typed: str, say: messages.Say) -> telegram.InlineQueryResultArticle:
     """Returns the placeholder for a text, as the result of what a user typed inline."""
     shown = messages.printable(typed.strip()).strip()
-    placeholder = telegram.InputTextMessageContent(messages.INLINE_PLACEHOLDER, link_preview_options=NO_PREVIEW)
+    placeholder = telegram.InputTextMessageContent(say("inline-placeholder"), link_preview_options=NO_PREVIEW)
     return telegram.InlineQueryResultArticle(
         id="text",
-        title=messages.INLINE_TITLE,
-        description=shorten(shown, MAX_ALERT) or messages.INLINE_HINT,
+        title=say("inline-title"),
+        description=shorten(shown, MAX_ALERT) or say("inline-hint"),
         input_message_content=placeholder,
         reply_markup=keyboard([Action(WAIT, WAIT)]),
     )

@@ -14,8 +14,8 @@ from telegram import Bot, CallbackQuery, InlineQuery, InputFile, ReplyParameters
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
-from bot.core import messages
 from bot.core.commands import Commands
+from bot.core.messages import Say
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import (
@@ -38,7 +38,7 @@ how long Telegram keeps the query open is not documented; it is said to be more 
 TYPING_EVERY_SECONDS: Final = 4.5
 """"The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
 INLINE_CACHE_SECONDS: Final = 60
-"""How long Telegram may give the same result for the same inline query, to any user, without asking the bot."""
+"""How long Telegram may give the same result for the same inline query of a user without asking the bot."""
 MAX_PHOTO_SIDE: Final = 2560
 """Pixels to which Telegram shrinks a photo (https://core.telegram.org/api/files#image-thumbnail-types). A longer one,
 whose letters would become too small to read, is sent as a file, which stays as it is."""
@@ -91,7 +91,7 @@ class Sender:
             log.warning("picture.refused reason=%s", error.message)  # it is too large, say
             await self._send(place, replace(reply, picture=None))
         except TimedOut:
-            await self._send(place, Reply.refusal(messages.UNCONFIRMED))
+            await self._send(place, Reply.refusal(reply.say("unconfirmed")))
             raise
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
@@ -105,9 +105,10 @@ class Sender:
         )
         await self._request(inline_message_id, request)
 
-    async def answer_inline(self, query: InlineQuery) -> None:
-        """Offers a placeholder as the one result of an inline query, to every user who types the same."""
-        await self._request(None, partial(query.answer, [offer(query.query)], cache_time=INLINE_CACHE_SECONDS))
+    async def answer_inline(self, query: InlineQuery, say: Say) -> None:
+        """Offers a placeholder as the one result of an inline query, in the user's language."""
+        results, cache = [offer(query.query, say)], INLINE_CACHE_SECONDS
+        await self._request(None, partial(query.answer, results, cache_time=cache, is_personal=True))
 
     async def answer_press(self, query: CallbackQuery, reply: Reply | None = None, *, alert: bool = True) -> None:
         """Ends the wait of a pressed button, with a reply for that user alone. `alert`: which the user has to close."""

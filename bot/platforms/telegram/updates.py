@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
@@ -26,7 +26,7 @@ from telegram import (
 )
 from telegram.constants import ChatMemberStatus, ChatType
 
-from bot.core import buttons, messages
+from bot.core import buttons
 from bot.core.ask import Ask, Where
 from bot.core.commands import continuing, parse, parse_message
 from bot.core.parsing import parse_line
@@ -106,15 +106,18 @@ class UpdateHandler:
         if user is None:
             return None
         place, typed = _place(message), message.text or message.caption or ""
+        where = _where(place, user, message.from_user)
         text, replied = self._mention.sub("", typed, count=1), self._replied_to(message)
         if self._is_addressed(text, place, user, mentioned=text != typed, replied=replied):
-            where, is_command = _where(place, user, message.from_user), parse_line(typed) is not None
+            is_command = parse_line(typed) is not None
             work = partial(self._answer, parse_message(text, user, replied), where, place, is_command=is_command)
         elif place.private and not typed and message.effective_attachment and self._told.is_first(place.chat):
-            work = partial(self._sender.send, place, Reply.refusal(messages.WORDS_ONLY))
+            work = partial(self._sender.send, place, Reply.refusal(where.say("words-only")))
         else:
             return None
-        return Request(user, place.key, work, place.chat, partial(self._sender.send, place), as_message=True)
+        return Request(
+            user, place.key, work, place.chat, _refusing(where, partial(self._sender.send, place)), as_message=True
+        )
 
     def _is_addressed(self, text: str, place: Place, user: str, *, mentioned: bool, replied: list[str]) -> bool:
         """In a group, an unknown command is another bot's unless it names this one, and other words are for people
@@ -147,19 +150,20 @@ class UpdateHandler:
         if chat.type not in _GROUPS or was not in _ABSENT or now in _ABSENT:
             return None
         place = Place(chat.id, None, None, private=False)
-        work = partial(self._sender.send, place, self._commands.welcome())
+        work = partial(self._sender.send, place, self._commands.welcome(change.from_user.language_code or ""))
         return Request(str(change.from_user.id), place.key, work, chat.id)
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
         where = _where(place, _presser(query), query.from_user)
-        work, refuse = partial(self._answer_press, query, where, place), partial(self._sender.answer_press, query)
+        work = partial(self._answer_press, query, where, place)
+        refuse = _refusing(where, partial(self._sender.answer_press, query))
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
     async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
         data, inline_id = query.data or "", query.inline_message_id
         if data == WAIT:
-            await self._sender.answer_press(query, Reply(messages.INLINE_WAIT), alert=False)
+            await self._sender.answer_press(query, Reply(where.say("inline-wait")), alert=False)
             return
         if inline_id is not None:
             data = verify(self._sender.bot.token, inline_id, data)
@@ -181,7 +185,9 @@ class UpdateHandler:
         self._typing[user] = query
 
         async def work() -> None:
-            await self._sender.answer_inline(self._typing.pop(user))
+            newest = self._typing.pop(user)
+            where = _where(None, str(user), newest.from_user)
+            await self._sender.answer_inline(newest, where.say)
 
         # Counted apart from what the user asks for: typing must not fill their queue.
         return None if waiting else Request(("typing", user), INLINE, work)
@@ -196,7 +202,12 @@ class UpdateHandler:
         async def work() -> None:
             await edit(await self._commands.handle(ask, where))
 
-        return Request(user, INLINE, work, refuse=edit)
+        return Request(user, INLINE, work, refuse=_refusing(where, edit))
+
+
+def _refusing(where: Where, show: Callable[[Reply], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
+    """Returns what shows a message as a refusal, in the user's language."""
+    return lambda message: show(Reply.refusal(where.say(message)))
 
 
 def _where(place: Place | None, user: str, author: User | None) -> Where:

@@ -7,13 +7,13 @@ import codecs
 import contextlib
 import io
 import itertools
+import os
 import threading
 import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final, TextIO
 
-from bot.core import messages
 from bot.core.ask import Ask, ForgetMe, Where
 from bot.core.commands import Commands, parse_message
 from bot.core.reply import Reply
@@ -48,6 +48,8 @@ class Session:
 
     def __init__(self, commands: Commands) -> None:
         self._commands = commands
+        self.locale = terminal_locale()
+        """Of the last reply."""
         self.asked: Ask | None = None
         """By the last line."""
 
@@ -57,9 +59,10 @@ class Session:
         if ask == before == ForgetMe():
             ask = ForgetMe(confirmed=True)
         self.asked = ask
-        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, USER))
+        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, USER, terminal_locale()))
+        self.locale = reply.locale
         if ask == ForgetMe() and reply.actions:
-            return replace(reply, text=f"{reply.text} {messages.REPEAT_FORGET}")
+            return replace(reply, text=f"{reply.text} {reply.say('forget-repeat')}")
         return reply
 
 
@@ -67,7 +70,7 @@ def plain(reply: Reply) -> str:
     """Returns a reply as lines of text."""
     lines = [reply.text]
     if reply.picture is not None and reply.picture.path is not None:
-        lines.append(messages.PICTURE.format(reply.picture.path))
+        lines.append(reply.say("picture-file", path=str(reply.picture.path)))
     if reply.notice:
         lines.append(f"({reply.notice})")
     return printable("\n".join(lines))
@@ -76,6 +79,11 @@ def plain(reply: Reply) -> str:
 def printable(text: str) -> str:
     """Returns `text` without what a terminal would obey: control, format and surrogate characters but the line end."""
     return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
+
+
+def terminal_locale() -> str:
+    """Returns the locale of messages that the environment names (POSIX: LC_ALL, then LC_MESSAGES, then LANG)."""
+    return next(filter(None, map(os.environ.get, ("LC_ALL", "LC_MESSAGES", "LANG"))), "")
 
 
 async def lines_of(descriptor: int) -> AsyncIterator[str]:

@@ -20,7 +20,7 @@ from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.styles import Style
 
-from bot.core import messages
+from bot.core import language
 from bot.core.ask import ForgetMe
 from bot.core.commands import Commands
 from bot.core.reply import Kind, Reply
@@ -39,6 +39,8 @@ log = logging.getLogger(__name__)
 async def talk(commands: Commands, history: Path) -> None:
     """Prompts and answers until the user leaves. `history`: the file that keeps what was typed."""
     known = {f"/{name}": spec for name, spec in commands.known_to(PLATFORM, USER).items()}
+    session = Session(commands)
+    say = language.of(session.locale).say
     prompt: PromptSession[str] = PromptSession(
         [(_ACCENT, "› ")],
         history=_history(history),
@@ -46,20 +48,19 @@ async def talk(commands: Commands, history: Path) -> None:
             [*known],
             ignore_case=True,
             sentence=True,
-            display_dict={name: spec.usage for name, spec in known.items()},
-            meta_dict={name: spec.purpose for name, spec in known.items()},
+            display_dict={name: spec.usage(say) for name, spec in known.items()},
+            meta_dict={name: spec.purpose(say) for name, spec in known.items()},
         ),
-        bottom_toolbar=lambda: printable(commands.summary()),
+        bottom_toolbar=lambda: printable(commands.summary(session.locale)),
         enable_suspend=True,  # Ctrl-Z
         style=Style([("bottom-toolbar", "noreverse ansibrightblack")]),
     )
-    _show([("", f"LSTMega: {commands.summary()}\n"), (NOTICE, messages.HOW_TO_LEAVE)])
-    session = Session(commands)
+    _show([("", f"LSTMega: {commands.summary(session.locale)}\n"), (NOTICE, say("how-to-leave"))])
     while True:
         try:
             line = await prompt.prompt_async()
         except KeyboardInterrupt:
-            _show([(NOTICE, messages.HOW_TO_LEAVE)])
+            _show([(NOTICE, language.of(session.locale).say("how-to-leave"))])
             continue
         except EOFError:
             return
@@ -80,7 +81,7 @@ async def _answer(session: Session, line: str) -> bool:
         signal.signal(signal.SIGINT, before)
         writing.cancel()
     if writing.cancelled():
-        _show([(NOTICE, messages.CANCELLED)])
+        _show([(NOTICE, language.of(session.locale).say("cancelled"))])
         return False
     reply = writing.result()
     _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
@@ -101,11 +102,11 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
             parts += [(PROMPT, text[: len(prompt)]), ("", text[len(prompt) :])]
     else:
         if reply.shaded:
-            parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(), ("", "\n\n")]
+            parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(reply), ("", "\n\n")]
         style = _REFUSAL if reply.kind is Kind.REFUSAL else ""
         parts.append((style, wrapped(printable(reply.text), width)))
     if reply.picture is not None and reply.picture.path is not None:
-        parts.append((NOTICE, "\n" + printable(messages.PICTURE.format(reply.picture.path))))
+        parts.append((NOTICE, "\n" + printable(reply.say("picture-file", path=str(reply.picture.path)))))
     if reply.notice:
         parts.append((NOTICE, "\n" + wrapped(printable(reply.notice), width)))
     return parts
@@ -120,9 +121,12 @@ def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
     ]
 
 
-def _scale() -> StyleAndTextTuples:
+def _scale(reply: Reply) -> StyleAndTextTuples:
     bits = range(int(DARKEST) + 1)
-    return [(NOTICE, messages.SCALE), *((_background(Cell("", bit).shade), f" {bit} ") for bit in bits)]
+    return [
+        (NOTICE, reply.say("surprise-scale") + " "),
+        *((_background(Cell("", bit).shade), f" {bit} ") for bit in bits),
+    ]
 
 
 def _background(shade: int) -> str:

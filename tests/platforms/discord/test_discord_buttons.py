@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from conftest import english
 from discord_support import (
     World,
     labels,
@@ -9,7 +10,6 @@ from discord_support import (
 )
 
 from bot.config.schema import DiscordSection
-from bot.core import messages
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.render import PREFIX
 
@@ -47,7 +47,7 @@ async def test_other_users_may_not_press_the_buttons(here: World) -> None:
     assert first.response is not None
     result = await here.bob.click(first.response, label="Again")
     assert result.ephemeral
-    assert shown(result) == messages.NOT_YOUR_TEXT
+    assert shown(result) == english("not-your-text")
 
 
 async def test_an_unknown_button_is_refused(here: World) -> None:
@@ -57,7 +57,7 @@ async def test_an_unknown_button_is_refused(here: World) -> None:
     message.components[0]["components"][0]["custom_id"] = f"{PREFIX}x:y"
     result = await here.alice.click(first.response, label="Again")
     assert result.ephemeral
-    assert shown(result) == messages.NO_SUCH_BUTTON
+    assert shown(result) == english("no-such-button")
 
 
 async def test_buttons_of_other_bots_are_ignored(here: World) -> None:

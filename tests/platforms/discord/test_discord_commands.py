@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import english
 from discord_support import (
     GLOBAL_COMMANDS,
     SLASH,
@@ -18,7 +19,6 @@ from discord_support import (
 )
 from simcord.backend.errors import OptionError
 
-from bot.core import messages
 from bot.core.ask import Where, Write
 from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS
 from generator import Temperature
@@ -46,14 +46,14 @@ async def test_a_prompt_may_begin_with_a_number(here: World) -> None:
 
 async def test_every_command_answers(here: World) -> None:
     expected: list[tuple[str, dict[str, Any], bool, str]] = [
-        ("continue", {}, True, messages.NO_TEXT),
-        ("again", {}, True, messages.NO_TEXT),
-        ("forgetme", {}, True, messages.CONFIRM_FORGET),
+        ("continue", {}, True, english("no-text")),
+        ("again", {}, True, english("no-text")),
+        ("forgetme", {}, True, english("forget-confirm")),
         ("nietzsche", {}, False, ""),
         ("ladder", {"prompt": "Man"}, False, "Temperature 0.5"),
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
-        ("temperature", {"value": "0,8"}, True, messages.your_temperature(0.8, 0.7)),
-        ("temperature", {"value": "default"}, True, messages.your_temperature(None, 0.7)),
+        ("temperature", {"value": "0,8"}, True, english("temperature-own", own=0.8, default=0.7)),
+        ("temperature", {"value": "default"}, True, english("temperature-none", default=0.7)),
         ("surprise", {}, False, "Your last text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),
@@ -83,7 +83,7 @@ async def test_a_ladder_has_one_button_and_tells_the_person_alone_where_it_goes_
     ]
     [notice] = result.followups
     assert notice.ephemeral
-    assert as_shown(notice.content) == messages.LADDER_END
+    assert as_shown(notice.content) == english("ladder-end")
 
 
 async def test_what_became_of_a_prompt_is_for_the_person_alone(here: World) -> None:
@@ -178,7 +178,7 @@ async def test_the_own_temperature_is_completed_as_text(here: World) -> None:
     offered = await here.alice.autocomplete(here.channel, "temperature", "value", "0,9")
     assert offered[0]["value"] == "0.9"
     result = await here.alice.slash(here.channel, "temperature", value=offered[0]["value"])
-    assert shown(result) == messages.your_temperature(0.9, 0.7)
+    assert shown(result) == english("temperature-own", own=0.9, default=0.7)
 
 
 # ---- where it works ----------
@@ -190,7 +190,7 @@ async def test_direct_messages_work_like_channels(here: World) -> None:
     again = await here.alice.user.click(first.response, label="Again")
     assert shown(again).startswith("The philosopher")
     assert here.core.seen[0][1].chat == str(here.alice.user.dm_channel.id)
-    assert shown(await here.alice.slash(here.channel, "again")) == messages.NO_TEXT  # another chat
+    assert shown(await here.alice.slash(here.channel, "again")) == english("no-text")  # another chat
 
 
 async def test_commands_may_be_used_everywhere_and_installed_by_users(here: World) -> None:
@@ -221,7 +221,7 @@ async def test_a_user_who_installed_the_app_may_use_it_between_friends(here: Wor
 async def test_a_user_may_use_it_on_a_server_that_the_bot_is_not_on(here: World) -> None:
     result = await ask_as_installed(here, {"1": str(here.alice.user.id)}, "again")
     assert result.ephemeral
-    assert shown(result) == messages.NO_TEXT
+    assert shown(result) == english("no-text")
     assert here.core.seen[-1][1].chat == "8"
 
 
@@ -229,7 +229,7 @@ async def test_a_channel_of_a_kind_unknown_to_the_library_is_the_persons_own(her
     user = here.alice.user
     data = {"id": "1", "name": "again", "type": 1}
     result = await here.interaction(user, SLASH, data, user.dm_channel.id, channel={"id": "8", "type": 99})
-    assert shown(result) == messages.NO_TEXT
+    assert shown(result) == english("no-text")
     assert here.core.seen[-1][1].chat == str(user.id)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import aiohttp
 import discord
 import pytest
+from conftest import english
 from discord_support import Core, loopback_core, loopback_server, platform, ready, serving
 
 from bot.config.schema import DiscordSection, Secret
@@ -197,6 +198,6 @@ async def test_the_log_has_no_token_and_no_text_at_any_level(
         "wr0ng-token",
         "interaction-token",
         "I write in the manner",
-        USER_COMMANDS["start"].usage,
+        USER_COMMANDS["start"].usage(english),
     ):
         assert secret not in caplog.text

@@ -8,6 +8,7 @@ from typing import Any
 
 import discord
 import pytest
+from conftest import english
 from discord_support import (
     CALLBACK,
     SLASH,
@@ -27,7 +28,7 @@ async def test_when_a_text_cannot_be_sent_the_user_gets_one_line(here: World, ca
     here.env.inject_error("POST", CALLBACK, status=500)
     result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert result.ephemeral
-    assert shown(result) == messages.UNEXPECTED
+    assert shown(result) == english("unexpected")
     assert "status=500" in caplog.text
     assert "philosopher" not in caplog.text
 
@@ -40,7 +41,7 @@ async def test_when_a_deferred_text_cannot_be_sent_the_line_takes_its_place(here
     gate.set()
     await here.env.settle()
     assert result.response is None  # the announcement is gone
-    assert [as_shown(said.content) for said in result.followups] == [messages.UNEXPECTED]
+    assert [as_shown(said.content) for said in result.followups] == [english("unexpected")]
     assert result.followups[0].ephemeral
 
 
@@ -48,7 +49,7 @@ async def test_when_a_follow_up_is_rate_limited_beyond_patience(here: World) -> 
     here.core.reply = Reply.of_passages(Passage("word " * 1000))
     here.env.inject_error("POST", "/webhooks/*", status=429)
     result = await here.alice.slash(here.channel, "nietzsche")
-    assert [as_shown(said.content) for said in result.followups] == [messages.UNEXPECTED]
+    assert [as_shown(said.content) for said in result.followups] == [english("unexpected")]
 
 
 async def test_when_nothing_can_be_sent_the_bot_continues(here: World, caplog: pytest.LogCaptureFixture) -> None:
@@ -70,7 +71,7 @@ async def test_a_defect_is_logged_and_the_user_told(
     monkeypatch.setattr(responder, "messages_of", broken)
     result = await here.alice.slash(here.channel, "nietzsche")
     assert result.ephemeral
-    assert shown(result) == messages.UNEXPECTED
+    assert shown(result) == english("unexpected")
     assert "ZeroDivisionError" in caplog.text
 
 
@@ -78,7 +79,9 @@ async def test_a_command_that_no_longer_exists_is_refused(here: World) -> None:
     data = {"id": "1", "name": "nietsche", "type": 1}
     result = await here.interaction(here.alice, SLASH, data, here.alice.user.dm_channel.id)
     assert result.ephemeral
-    assert shown(result) == with_echoes(messages.unknown("nietsche", "nietzsche"))
+    assert shown(result) == with_echoes(
+        english("unknown-command-nearest", command=messages.echo("nietsche"), nearest="nietzsche")
+    )
     assert [type(error) for error in here.env.errors] == [discord.app_commands.CommandNotFound]
 
 
@@ -101,7 +104,7 @@ async def test_drain_waits_for_replies_in_progress(here: World) -> None:
     here.core.closing = True
     here.core.open_gate = None
     late = await here.bob.slash(here.channel, "nietzsche")
-    assert shown(late) == messages.RESTARTING
+    assert shown(late) == english("restarting")
     assert not finishing.done()
     here.core.closing = False  # the first one was in the core before it closed; the gate of the test is outside
     gate.set()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from conftest import english
 from discord_support import World, as_shown
 
-from bot.core import messages
 from bot.core.reply import Picture, Reply
 from bot.platforms.discord.render import messages_of
 
@@ -26,7 +26,7 @@ async def test_without_a_text_the_person_alone_is_told_what_to_do(here: World) -
     result = await here.bob.slash(here.channel, "surprise")
     assert result.ephemeral
     assert result.response is not None
-    assert as_shown(result.response.content) == messages.NO_TEXT
+    assert as_shown(result.response.content) == english("no-text")
     assert not result.response.attachments
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import english, portuguese
 from discord_support import (
     GLOBAL_COMMANDS,
     World,
@@ -17,6 +17,7 @@ from simcord.backend.errors import SetupError
 from bot.config.schema import DiscordSection
 from bot.core import messages
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
+from bot.core.commands.command import Command
 from bot.core.reply import with_echoes
 from bot.platforms.discord.client import Client
 
@@ -34,7 +35,7 @@ async def test_commands_are_registered_once_and_again_when_they_change(
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
     await here.client.tree.register()
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
-    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
+    monkeypatch.setattr(Command, "purpose", lambda command, _say: f"what {command.name} does")
     await here.env.restart_bot(restarted())
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
     await here.client.tree.register(force=True)
@@ -44,7 +45,7 @@ async def test_commands_are_registered_once_and_again_when_they_change(
 async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_start(
     here: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setitem(COMMANDS, "start", replace(COMMANDS["start"], portuguese="um alô"))
+    monkeypatch.setattr(Command, "purpose", lambda command, _say: f"what {command.name} does")
     here.env.inject_error("PUT", "/applications/*/commands", status=500)
     await here.env.restart_bot(Client(here.core, DiscordSection()))
     assert "discord.sync_failed" in caplog.text
@@ -58,8 +59,8 @@ async def test_descriptions_are_localised_in_portuguese(here: World) -> None:
     by_name = {command["name"]: command for command in told}
     assert by_name.keys() == (USER_COMMANDS | OPERATOR_COMMANDS).keys()
     for name, command in by_name.items():
-        assert command["description_localizations"] == {"pt-BR": COMMANDS[name].portuguese}
-        for text in (command["description"], COMMANDS[name].portuguese):
+        assert command["description_localizations"] == {"pt-BR": COMMANDS[name].purpose(portuguese)}
+        for text in (command["description"], COMMANDS[name].purpose(portuguese)):
             assert 1 <= len(text) <= 100
         for option in command["options"]:
             assert option["name_localizations"].keys() == option["description_localizations"].keys() == {"pt-BR"}
@@ -94,7 +95,9 @@ async def test_operators_may_use_them(here: World) -> None:
 async def test_to_an_administrator_who_is_no_operator_they_do_not_exist(here: World) -> None:
     result = await here.person("admin", administrator=True).slash(here.channel, "stats")
     assert result.ephemeral
-    assert shown(result) == with_echoes(messages.unknown("stats", "start"))
+    assert shown(result) == with_echoes(
+        english("unknown-command-nearest", command=messages.echo("stats"), nearest="start")
+    )
 
 
 async def test_without_operators_their_commands_are_not_registered(tiny_folder: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import discord
 import pytest
+from conftest import english
 from discord_support import (
     CALLBACK,
     DEFERRED,
@@ -22,7 +23,6 @@ from discord_support import (
     shown,
 )
 
-from bot.core import messages
 from bot.core.reply import Action, Passage, Picture, Reply
 from bot.platforms.discord import responder
 from bot.platforms.discord.render import MAX_MESSAGE, MAX_MESSAGES
@@ -63,7 +63,7 @@ async def test_where_a_user_installed_the_app_five_follow_ups_are_all(
     assert len(result.followups) == MAX_MESSAGES
     *texts, last, notice = [result.response, *result.followups]
     assert all(utf16_length(message.content) > MAX_MESSAGE - 100 for message in texts)
-    assert as_shown(last.content) == messages.WHOLE_TEXT_IN_FILE
+    assert as_shown(last.content) == english("whole-text-in-file")
     assert last.components
     [file] = last.attachments
     assert (file.filename, file.size) == ("text.txt", len(here.core.reply.text))
@@ -188,7 +188,7 @@ async def test_the_button_that_deletes_everything_is_deferred_privately(
     await here.env.settle()
     assert not here.channel.history(viewer=here.bob)
     assert result.response is not None
-    assert result.response.content == messages.NOTHING_KEPT
+    assert result.response.content == english("forget-nothing")
 
 
 @pytest.mark.usefixtures("at_once")
@@ -201,7 +201,7 @@ async def test_a_late_refusal_of_a_public_command_is_private_all_the_same(here: 
     assert result.response is None  # the placeholder is deleted
     [said] = result.followups
     assert said.ephemeral
-    assert as_shown(said.content) == messages.NO_TEXT
+    assert as_shown(said.content) == english("no-text")
     assert not here.channel.history(viewer=here.bob)
     assert here.sent("PATCH", "/@original$")[0]["content"] == EMPTY
 
@@ -213,7 +213,7 @@ async def test_a_placeholder_that_cannot_be_deleted_is_no_error_for_the_user(her
     here.env.inject_error("DELETE", "/webhooks/*/messages/@original", status=500, times=None)
     gate.set()
     await here.env.settle()
-    assert [as_shown(said.content) for said in result.followups] == [messages.NO_TEXT]
+    assert [as_shown(said.content) for said in result.followups] == [english("no-text")]
 
 
 async def test_a_quick_refusal_is_never_deferred(here: World) -> None:

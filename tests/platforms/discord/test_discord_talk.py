@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import discord
+from conftest import english
 from discord_support import World, as_shown, labels
 from simcord.backend.serializers import guild_create_payload
 
-from bot.core import messages
 from bot.core.ask import Continue, Plain, Write
 from generator import Temperature
 
@@ -43,7 +43,7 @@ async def test_a_direct_message_without_words_gets_one_line(here: World) -> None
         await here.alice.send(here.channel, "", attachments=[("a.png", b"x")])
     assert not here.core.seen
     texts = [as_shown(message.content) for message in here.alice.user.dm_channel.history()]
-    assert [text for text in texts if text] == [messages.WORDS_ONLY]
+    assert [text for text in texts if text] == [english("words-only")]
     assert len(here.channel.history()) == 2
 
 

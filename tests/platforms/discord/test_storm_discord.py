@@ -9,9 +9,9 @@ from collections import Counter
 from typing import Any
 
 import pytest
+from conftest import english
 from discord_support import Core, loopback_core, loopback_server, platform, ready, serving
 
-from bot.core import messages
 from bot.platforms.discord import client, responder
 from testing.discord import INVALID, RECONNECT, DiscordServer
 
@@ -221,4 +221,4 @@ async def test_a_storm_passes_and_everybody_has_one_answer(
         await server.until(lambda: set(answers(server)) == asked, patience=60)
         await bot.drain()
     assert answers(server) == dict.fromkeys(asked, 1)
-    assert all(text and text != messages.UNEXPECTED for _, text in server.shown)
+    assert all(text and text != english("unexpected") for _, text in server.shown)

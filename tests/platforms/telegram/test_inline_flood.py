@@ -9,9 +9,9 @@ import time
 
 import pytest
 import telegram
+from conftest import english
 from hostile_telegram import connected
 
-from bot.core import messages
 from bot.core.commands import Commands
 from bot.platforms.telegram.rate_limit import ALLOWED
 from testing.telegram import Chat, InlineQuery, TelegramServer, User
@@ -57,7 +57,7 @@ async def test_others_are_answered_meanwhile(
             await asyncio.sleep(0.001)
         await bot._dispatcher.join()
         assert not bot._dispatcher._last
-    assert set(said) == {messages.your_temperature(0.8, 0.7), said[0]}
+    assert set(said) == {english("temperature-own", own=0.8, default=0.7), said[0]}
     assert said[0].startswith("I write in the manner of")
     assert all(len(query.answers.all) <= 1 for query in queries)
     # Of each person the query that is being answered and the last one; a task for the former, and some of the server's.

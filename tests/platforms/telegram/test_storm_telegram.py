@@ -11,9 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 import pytest
+from conftest import english
 from service_process import PATIENCE, TYPED, Installation, ServiceProcess
 
-from bot.core import messages
 from testing.telegram import Chat, User
 
 SEEDS: Final = [int(seed) for seed in os.environ.get("STORM_SEEDS", "1").split(",")]
@@ -129,7 +129,7 @@ async def test_an_answer_that_may_have_arrived_is_followed_by_a_note(
         held = bot.server.hold(chat=alice, method="sendMessage", times=1)
         await alice.send(f"/nietzsche {TYPED}")
         await held.met()
-        assert (await alice.next_message(PATIENCE)).text == messages.UNCONFIRMED
+        assert (await alice.next_message(PATIENCE)).text == english("unconfirmed")
         await service.log.next("reply.undelivered reason=TimedOut: Timed out")
         assert 'lstmega_platform_errors_total{platform="telegram"} 1.0' in await service.get("/metrics")
         held.release()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from conftest import english
 from telegram_support import (
     BUTTONS,
     LENGTH,
@@ -17,7 +18,6 @@ from telegram_support import (
 )
 
 from bot.config.schema import BotSection
-from bot.core import messages
 from bot.core.commands import Commands
 from bot.core.reply import Reply
 from bot.platforms.telegram.platform import Telegram
@@ -44,7 +44,7 @@ async def test_a_button_gives_the_person_another_text(group: Chat, bob: User, la
 async def test_no_other_user_may_press(group: Chat, alice: User, bob: User) -> None:
     message = await first_text(group, bob)
     press = await alice.press(message, "Again")
-    assert await press.answer() == (messages.NOT_YOUR_TEXT, True)
+    assert await press.answer() == (english("not-your-text"), True)
     assert group.messages.unread == 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import english
 from telegram_support import (
     BUTTONS,
     FAST,
@@ -49,7 +50,7 @@ async def test_what_the_person_should_know_stands_below_the_text(chat: Chat) -> 
     await chat.send("/nietzsche 0,7 The café")
     message = await chat.next_message()
     assert message.text.startswith("The cafe")
-    assert message.text.endswith("(I wrote e for é: my network never saw them.)")
+    assert message.text.endswith("(I wrote e for é: my network never saw it.)")
 
 
 @pytest.mark.usefixtures("telegram")
@@ -61,17 +62,22 @@ async def test_every_command_is_answered(chat: Chat) -> None:
     assert answers["start"].startswith("I write in the manner of")
     assert "/forgetme" in answers["help"]
     assert "weights: tiny-1" in answers["stats"]
-    assert answers["temperature 0.9"] == messages.your_temperature(0.9, 0.7)
+    assert answers["temperature 0.9"] == english("temperature-own", own=0.9, default=0.7)
     await chat.send("/forgetme")
     question = await chat.next_message()
-    assert question.text == messages.CONFIRM_FORGET
-    assert await (await chat.owner.press(question, "Delete everything")).answer() == (messages.forgotten(6), True)
+    assert question.text == english("forget-confirm")
+    assert await (await chat.owner.press(question, "Delete everything")).answer() == (
+        english("forget-done", rows=6),
+        True,
+    )
 
 
 @pytest.mark.usefixtures("telegram")
 async def test_in_private_every_line_gets_an_answer(chat: Chat) -> None:
     await chat.send("/nietsche 0.7")
-    assert (await chat.next_message()).text == with_echoes(messages.unknown("nietsche", "nietzsche"))
+    assert (await chat.next_message()).text == with_echoes(
+        english("unknown-command-nearest", command=messages.echo("nietsche"), nearest="nietzsche")
+    )
     await chat.send("The philosopher")
     assert (await chat.next_message()).text.startswith("The philosopher")
 
@@ -149,7 +155,10 @@ async def test_in_a_group_what_is_meant_for_others_is_ignored(group: Chat, bob: 
     assert (await group.next_message()).reply_to == typed
     typed = await group.send("/ban@lstmega_bot", by=bob)
     message = await group.next_message()
-    assert (message.reply_to, message.text) == (typed, with_echoes(messages.unknown("ban", None)))
+    assert (message.reply_to, message.text) == (
+        typed,
+        with_echoes(english("unknown-command", command=messages.echo("ban"))),
+    )
 
 
 @pytest.mark.usefixtures("telegram")
@@ -175,10 +184,10 @@ async def test_each_topic_of_a_forum_is_a_chat_of_its_own(server: TelegramServer
     assert (await forum.next_message()).thread == 7
     await forum.send("/continue", by=bob, topic=8)
     message = await forum.next_message()
-    assert (message.thread, message.text) == (8, messages.NO_TEXT)
+    assert (message.thread, message.text) == (8, english("no-text"))
     await forum.send("/continue", by=bob)
     message = await forum.next_message()
-    assert (message.thread, message.text) == (None, messages.NO_TEXT)
+    assert (message.thread, message.text) == (None, english("no-text"))
     await forum.send("/continue", by=bob, topic=7)
     message = await forum.next_message()
     assert (message.thread, message.labels) == (7, BUTTONS)

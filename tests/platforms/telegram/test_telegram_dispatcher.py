@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from conftest import english
 from telegram_support import (
     BUTTONS,
     LogLines,
@@ -15,7 +16,6 @@ from telegram_support import (
 
 from bot.core import admission, messages
 from bot.core.admission import MAX_USER_REQUESTS
-from bot.core.reply import Reply
 from bot.platforms.telegram import dispatcher
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, Rate, RateLimiter
@@ -76,7 +76,7 @@ async def test_a_full_queue_is_refused_once_until_it_is_empty(
         surplus = [await group.send("/temperature", by=alice) for _ in range(5)]
         theirs = await group.send("/temperature", by=bob)
         refusal, answer = await group.next_message(), await group.next_message()
-        assert (refusal.text, refusal.reply_to, refusal.silent) == (messages.QUEUE_FULL, surplus[0], True)
+        assert (refusal.text, refusal.reply_to, refusal.silent) == (english("queue-full"), surplus[0], True)
         assert answer.reply_to == theirs
         scripted.resume.set()
         answers = [await group.next_message() for _ in range(MAX_USER_REQUESTS)]
@@ -91,7 +91,7 @@ async def test_the_queue_of_a_user_is_one_in_all_chats(
     await fill_the_queue(scripted, chat, alice)
     typed = await group.send("/temperature", by=alice)
     refusal = await group.next_message()
-    assert (refusal.text, refusal.reply_to) == (messages.QUEUE_FULL, typed)
+    assert (refusal.text, refusal.reply_to) == (english("queue-full"), typed)
     await group.send("/temperature", by=bob)
     assert (await group.next_message()).text.startswith("You have no temperature")
 
@@ -103,12 +103,12 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
     message = await first_text(chat, alice)
     await fill_the_queue(scripted, chat, alice)
     for press in [await alice.press(message, "Again") for _ in range(3)]:
-        assert await press.answer() == (messages.QUEUE_FULL, True)
+        assert await press.answer() == (english("queue-full"), True)
     await chat.send("/temperature")  # no refusal was a message yet
-    assert (await chat.next_message()).text == messages.QUEUE_FULL
-    assert utf16_length(messages.QUEUE_FULL) <= MAX_ALERT
-    assert utf16_length(messages.CHAT_FULL) <= MAX_ALERT
-    assert utf16_length(messages.OVERLOADED) <= MAX_ALERT
+    assert (await chat.next_message()).text == english("queue-full")
+    assert utf16_length(english("queue-full")) <= MAX_ALERT
+    assert utf16_length(english("chat-full")) <= MAX_ALERT
+    assert utf16_length(english("overloaded")) <= MAX_ALERT
     scripted.resume.set()
     for _ in range(MAX_USER_REQUESTS):
         await chat.next_message()
@@ -121,7 +121,7 @@ async def test_every_press_and_every_inline_message_is_answered_even_if_too_many
         chosen.append(await query.choose())
         if not number:
             await scripted.begun.next()
-    assert await chosen[-1].next_edit() == messages.QUEUE_FULL
+    assert await chosen[-1].next_edit() == english("queue-full")
     assert chosen[-1].labels == []
 
 
@@ -150,7 +150,7 @@ async def test_a_request_that_waited_too_long_is_refused(
     await chat.send("/temperature")
     monkeypatch.setattr(admission, "MAX_WAIT_SECONDS", 0.0)
     scripted.resume.set()
-    late = messages.explain(Overloaded(0.0))
+    late = messages.explain(Overloaded(0.0), english)
     assert [(await chat.next_message()).text for _ in range(2)] == [late, late]
     assert (await chat.next_message()).text.startswith("You have no temperature"), "that takes no time"
     monkeypatch.undo()
@@ -169,10 +169,10 @@ async def test_a_group_that_exceeds_its_message_limit_is_refused(
             for user in users:
                 await group.send("/temperature", by=user)
             press = await users[0].press(message, "Again")
-        assert await press.answer() == (messages.CHAT_FULL, True)
+        assert await press.answer() == (english("chat-full"), True)
         texts = [(await clock.pass_until(group.next_message(), 10)).text for _ in range(4)]
         assert sum(text.startswith("You have no temperature") for text in texts) == 3
-        assert messages.CHAT_FULL in texts
+        assert english("chat-full") in texts
         await clock.advance(90)
         await group.send("/help", by=users[7])
         assert "/forgetme" in (await group.next_message()).text
@@ -193,7 +193,7 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
         for chat in chats[:4]:
             assert (await clock.pass_until(chat.next_message())).text.startswith("You have no temperature")
         refused = [await clock.pass_until(chat.next_message()) for chat in chats[4:6]]
-        assert [sent.text for sent in refused] == [messages.OVERLOADED] * 2
+        assert [sent.text for sent in refused] == [english("overloaded")] * 2
         await clock.advance(3)
         await chats[6].send("/temperature")
         assert (await chats[6].next_message()).text.startswith("You have no temperature")
@@ -249,8 +249,8 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
         await resume.wait()
         done.append(1)
 
-    async def refuse(reply: Reply) -> None:
-        refused.append(reply.text)
+    async def refuse(message: str) -> None:
+        refused.append(english(message))
 
     async with asyncio.TaskGroup() as group:
         requests = Dispatcher(group, RateLimiter(), on_failure=lambda: None)
@@ -258,7 +258,7 @@ async def test_requests_that_are_done_leave_nothing_behind() -> None:
             requests.submit(Request("alice", "chat", work, 1, refuse, as_message=True))
         requests.submit(Request("bob", "chat", work, 1, refuse, as_message=True))
         await settle()
-        assert refused == [messages.QUEUE_FULL]
+        assert refused == [english("queue-full")]
         resume.set()
         await requests.join()
         assert (len(done), len(requests._last)) == (MAX_USER_REQUESTS + 1, 0)

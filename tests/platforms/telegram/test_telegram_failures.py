@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import english
 from telegram_support import (
     BUTTONS,
     FAST,
@@ -15,7 +16,6 @@ from telegram_support import (
     serving,
 )
 
-from bot.core import messages
 from bot.platforms.telegram import bot_client, rate_limit
 from bot.platforms.telegram.platform import Telegram
 from bot.store.store import Store
@@ -137,7 +137,7 @@ async def test_an_answer_that_may_have_arrived_is_not_said_twice(
     async with serving(Telegram(section(server), scripted)):
         fault = server.hold(method="sendMessage", times=1)
         await chat.send("/start")
-        assert (await chat.next_message()).text == messages.UNCONFIRMED  # for only the person can see
+        assert (await chat.next_message()).text == english("unconfirmed")  # for only the person can see
         await log_lines.saying("reply.undelivered reason=TimedOut: Timed out")
         fault.release()
         await chat.send("/temperature")

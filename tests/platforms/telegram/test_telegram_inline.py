@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from conftest import english
 from telegram_support import (
     BUTTONS,
     LogLines,
@@ -11,7 +12,6 @@ from telegram_support import (
     serving,
 )
 
-from bot.core import messages
 from bot.core.ask import Write
 from bot.core.reply import Action, Kind, Passage, Reply
 from bot.platforms.telegram.platform import Telegram
@@ -23,12 +23,12 @@ from testing.telegram import TelegramServer, User
 async def test_a_text_in_any_chat(server: TelegramServer, scripted: ScriptedCommands, alice: User) -> None:
     query = await alice.inline("0.7 The philosopher")
     [result] = await query.answer()
-    assert result["title"] == messages.INLINE_TITLE
+    assert result["title"] == english("inline-title")
     assert result["description"] == "0.7 The philosopher"
     assert scripted.asked == []
     assert 0 < server.calls_of("answerInlineQuery")[0].params.integer("cache_time") <= 300
     message = await query.choose()
-    assert message.text == messages.INLINE_PLACEHOLDER
+    assert message.text == english("inline-placeholder")
     text = await message.next_edit()
     assert text.startswith("The philosopher")
     assert (message.labels, message.preview) == (BUTTONS, False)
@@ -43,7 +43,7 @@ async def test_buttons_of_an_inline_message_change_it(alice: User, bob: User) ->
     message = await query.choose()
     await message.next_edit()
     press = await bob.press(message, "Again")
-    assert await press.answer() == (messages.NOT_YOUR_TEXT, True)
+    assert await press.answer() == (english("not-your-text"), True)
     press = await alice.press(message, "Again")
     assert await press.answer() == ("", False)
     assert (await message.next_edit()).startswith("The")
@@ -63,7 +63,7 @@ async def test_no_user_can_write_into_an_inline_message_of_another(alice: User, 
         own = messages_of[bob].data(label)
         for data in (own, own.rpartition(":")[0], f"{own.rpartition(':')[0]}:{theirs.data(label).rpartition(':')[2]}"):
             press = await bob.press_data(theirs, data)
-            assert await press.answer() == (messages.NO_SUCH_BUTTON, True)
+            assert await press.answer() == (english("no-such-button"), True)
     assert await (await bob.press(messages_of[bob], "Again")).answer() == ("", False)
     await messages_of[bob].next_edit()
     assert theirs.edits.unread == 0
@@ -78,7 +78,7 @@ async def test_the_button_of_a_placeholder_says_that_the_text_is_coming(
     message = await query.choose()
     await scripted.begun.next()
     press = await bob.press(message, "…")
-    assert await press.answer() == (messages.INLINE_WAIT, False)
+    assert await press.answer() == (english("inline-wait"), False)
     scripted.resume.set()
     await message.next_edit()
     assert len(server.calls_of("editMessageText")) == 1

@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from conftest import english
 from telegram_support import (
     FAST,
     QUICK,
@@ -17,7 +18,6 @@ from telegram_support import (
     serving,
 )
 
-from bot.core import messages
 from bot.platforms.base import BadToken
 from bot.platforms.telegram import rate_limit
 from bot.platforms.telegram.platform import CONFLICT, REJECTED, Telegram
@@ -189,7 +189,7 @@ async def test_draining_answers_what_was_taken_and_those_who_come_meanwhile(
         hold.release()
         async with asyncio.timeout(5):
             await draining
-        assert [message.text for message in other.messages.all] == [messages.RESTARTING]
+        assert [message.text for message in other.messages.all] == [english("restarting")]
         assert not connected(telegram)
         assert not task.done()
         await other.send("/start")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import english, portuguese
 from telegram import BotCommandScopeAllGroupChats
 from telegram_support import (
     LogLines,
@@ -31,8 +32,8 @@ async def test_the_menu_is_set_once_for_both_scopes_and_both_languages(
         for scope in ("all_private_chats", "all_group_chats")
         for language in ("", "pt")
     )
-    assert private == {name: note.purpose for name, note in USER_COMMANDS.items()}
-    assert private_pt == {name: COMMANDS[name].portuguese for name in USER_COMMANDS}
+    assert private == {name: note.purpose(english) for name, note in USER_COMMANDS.items()}
+    assert private_pt == {name: COMMANDS[name].purpose(portuguese) for name in USER_COMMANDS}
     assert in_groups == {name: purpose for name, purpose in private.items() if name != "start"}
     assert in_groups_pt.keys() == in_groups.keys()
     server.commands[BotCommandScopeAllGroupChats().type, ""] = []

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from conftest import english, portuguese
 from PIL import Image
 
 from bot.config.schema import BotSection, Secret, TelegramSection
-from bot.core import messages
 from bot.core.ask import Ask, Where
 from bot.core.commands import COMMANDS, USER_COMMANDS, Commands
 from bot.core.commands.dispatcher import name_of
@@ -65,7 +65,7 @@ async def bot(server: TelegramServer, commands: ScriptedReplies) -> AsyncIterato
 @pytest.mark.usefixtures("bot")
 async def test_the_shaded_text_is_a_photo_with_a_caption(chat: Chat) -> None:
     await chat.send("/surprise")
-    assert (await chat.next_message()).text == messages.NO_TEXT
+    assert (await chat.next_message()).text == english("no-text")
     await chat.send("/nietzsche 0.7 The philosopher")
     await chat.next_message()
     await chat.send("/surprise")
@@ -87,7 +87,7 @@ async def test_in_a_group_it_answers_the_person_who_asked_with_their_own_text(
     await group.send("/nietzsche 0.7 The philosopher", by=alice)
     await group.next_message()
     await group.send("/surprise", by=bob)
-    assert (await group.next_message()).text == messages.NO_TEXT
+    assert (await group.next_message()).text == english("no-text")
     typed = await group.send("/surprise@lstmega_bot", by=alice)
     assert (await group.next_message()).reply_to == typed
     assert len(server.calls_of("sendPhoto")) == 1
@@ -111,6 +111,6 @@ async def test_the_menu_has_it(server: TelegramServer) -> None:
     menus = [{entry["command"]: entry["description"] for entry in menu} for menu in server.commands.values()]
     assert len(menus) == 4
     assert {menu["surprise"] for menu in menus} == {
-        USER_COMMANDS["surprise"].purpose,
-        COMMANDS["surprise"].portuguese,
+        USER_COMMANDS["surprise"].purpose(english),
+        COMMANDS["surprise"].purpose(portuguese),
     }

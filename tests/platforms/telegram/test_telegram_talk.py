@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from conftest import english
 from telegram_support import BUTTONS, ScriptedCommands, first_text
 
-from bot.core import messages
 from bot.core.ask import Again, Continue, Plain, Write
 from bot.core.buttons import decode
 from generator import Temperature
@@ -65,7 +65,7 @@ async def test_what_has_no_words_gets_one_line_in_private_and_none_in_a_group(
     for odd in (STICKER, VOICE, PHOTO, PHOTO, PINNED):
         await group.send("", by=bob, **odd)
         await chat.send("", **odd)
-    assert (await chat.next_message()).text == messages.WORDS_ONLY
+    assert (await chat.next_message()).text == english("words-only")
     await chat.send("/start")
     assert (await chat.next_message()).text.startswith("I write")
     assert group.messages.unread == 0

@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import english
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal_support import CHAT, ESCAPE, ROOT, Terminal, pipe
 
-from bot.core import messages
 from bot.core.reply import Passage, Reply
 from bot.platforms.terminal.pipe import lines_of, plain, printable
 from bot.platforms.terminal.prompt import PROMPT, fragments, wrapped
@@ -54,9 +54,9 @@ def test_replies_in_a_pipe_are_parted_by_a_blank_line(chat_environment: dict[str
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         out.split("\n\n")[3],
         "I know no command /contineu. Did you mean /continue?",
-        f"{messages.CONFIRM_FORGET} {messages.REPEAT_FORGET}",
+        f"{english('forget-confirm')} {english('forget-repeat')}",
         out.split("\n\n")[6],
-        f"{messages.CONFIRM_FORGET} {messages.REPEAT_FORGET}",
+        f"{english('forget-confirm')} {english('forget-repeat')}",
         "Gone: 2 rows, everything I kept about you.\n",
     ]
 
@@ -269,7 +269,7 @@ def test_nothing_that_a_terminal_obeys_is_printed() -> None:
 
 
 def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:
-    passages = [Passage("The end.", prompt="The", label=messages.RUNG.format(t)) for t in (0.5, 0.9)]
+    passages = [Passage("The end.", prompt="The", label=english("rung", temperature=t)) for t in (0.5, 0.9)]
     shown = fragments(Reply.of_passages(*passages), 80)
     assert "".join(part[1] for part in shown) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."
     assert plain(Reply.of_passages(*passages)) == "Temperature 0.5\nThe end.\n\nTemperature 0.9\nThe end."

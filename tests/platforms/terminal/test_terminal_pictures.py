@@ -8,11 +8,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from conftest import english
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal_support import ESCAPE, Terminal, pipe
 
-from bot.core import messages
 from bot.core.reply import Picture, Reply
 from bot.platforms.terminal.pipe import plain, printable
 from bot.platforms.terminal.prompt import NOTICE, fragments
@@ -26,7 +26,7 @@ def picture(path: Path | None = None) -> Picture:
 def test_in_a_pipe_the_surprise_is_a_sentence(chat_environment: dict[str, str]) -> None:
     out = pipe(chat_environment, b"/surprise\n/nietzsche 0.7 The philosopher\n/surprise\n")
     refusal, _, *answer = out.split("\n\n")
-    assert refusal == messages.NO_TEXT
+    assert refusal == english("no-text")
     assert answer[-1].startswith("Your last text surprises me by ")
     assert "bits per character" in answer[-1]
     assert ESCAPE not in out
@@ -40,7 +40,7 @@ def test_on_a_terminal_the_text_has_coloured_grounds(open_terminal: Callable[...
     terminal.types("/nietzsche 0.7 The philosopher\r")
     terminal.sees("The philosopher", "›")
     terminal.types("/surprise\r")
-    terminal.sees("48;5;", messages.SCALE, "Your last text surprises me by", "›")
+    terminal.sees("48;5;", english("surprise-scale"), "Your last text surprises me by", "›")
     assert terminal.leaves() == 0
 
 

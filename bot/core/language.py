@@ -1,0 +1,81 @@
+"""The languages of the bot. The messages of each are the Fluent files (https://projectfluent.org) in a folder of
+`locales`, named by its language tag, such as `pt-BR`: another folder is another language."""
+
+from __future__ import annotations
+
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from fluent.runtime import FluentBundle, FluentResource
+from fluent.runtime.types import fluent_number
+
+LOCALES: Path = Path(__file__).parent / "locales"
+ENGLISH: Final = "en"
+MAX_DECIMALS: Final = 6
+"""Of a number in a message that does not say otherwise."""
+
+
+class Language:
+    """The messages of one language."""
+
+    def __init__(self, folder: Path) -> None:
+        self.tag = folder.name
+        self._folder = folder
+
+    @cached_property
+    def bundle(self) -> FluentBundle:
+        """The messages, read when the first of them is needed."""
+        bundle = FluentBundle([self.tag], use_isolating=False)
+        for file in sorted(self._folder.glob("*.ftl")):
+            bundle.add_resource(FluentResource(file.read_text(encoding="utf-8")))
+        return bundle
+
+    def say(self, message: str, /, **values: object) -> str:
+        """Returns a message, or with "message.attribute" an attribute of it, with its variables filled in.
+
+        Numbers are written as the language does. What the language lacks is said in English. Raises `LookupError` when
+        English lacks it too, or a variable is missing.
+        """
+        text, errors = self._format(message, values)
+        if errors and self.tag != ENGLISH:
+            text, errors = languages()[ENGLISH]._format(message, values)  # noqa: SLF001 - of the same class
+        if errors:
+            raise LookupError(f"message {message}: {errors[0]}")
+        return text
+
+    def _format(self, message: str, values: dict[str, Any]) -> tuple[str, list[Exception]]:
+        name, _, attribute = message.partition(".")
+        try:
+            found = self.bundle.get_message(name)
+            pattern = found.attributes[attribute] if attribute else found.value
+            if pattern is None:  # it has attributes alone
+                raise KeyError(message)
+        except LookupError as error:
+            return "", [error]
+        numbers = {
+            key: fluent_number(value, maximumFractionDigits=MAX_DECIMALS)
+            for key, value in values.items()
+            if isinstance(value, float)
+        }
+        text, errors = self.bundle.format_pattern(pattern, values | numbers)
+        return str(text), errors
+
+
+@cache
+def languages() -> dict[str, Language]:
+    """Returns the languages by their tags."""
+    return {folder.name: Language(folder) for folder in sorted({file.parent for file in LOCALES.glob("*/*.ftl")})}
+
+
+def find(locale: str) -> Language | None:
+    """Returns the language of a locale in any notation: "pt", "pt-PT" and "pt_BR.UTF-8" are all Portuguese."""
+    wanted = locale.partition(".")[0].partition("@")[0].replace("_", "-").lower()
+    known = {tag.lower(): language for tag, language in languages().items()}
+    alike = (language for tag, language in known.items() if tag.partition("-")[0] == wanted.partition("-")[0])
+    return known.get(wanted) or next(alike, None)
+
+
+def of(locale: str) -> Language:
+    """Returns the language of a locale, or English."""
+    return find(locale) or languages()[ENGLISH]

@@ -1,0 +1,31 @@
+# The commands: what each does in a few words, for menus and /help. The name of a command is the same in every language.
+# .arguments: how they are shown in /help.
+# .<option> and .<option>-name: what an option of Discord does, and its name: lower case, no space, at most 32 characters.
+# Discord takes at most 100 characters, Telegram 256.
+
+command-nietzsche = a text; /nietzsche 0.7 The philosopher
+    .arguments = [temperature] [prompt]
+    .temperature = how daring: { $min } is careful, { $max } is wild
+    .temperature-name = temperature
+    .prompt = how the text begins
+    .prompt-name = prompt
+    .length = about how many characters; it ends with a sentence, below 60 with the first one
+    .length-name = length
+command-continue = continues your last text here
+command-again = the same prompt and temperature, another draw
+command-temperature = shows, sets or clears your own temperature
+    .arguments = [value|default]
+    .value = { $min } to { $max }, or default; leave it out to see yours
+    .value-name = value
+command-ladder = the same prompt at five temperatures
+    .arguments = [prompt]
+    .prompt = how the text begins
+    .prompt-name = prompt
+command-surprise = your last text here, shaded by how little I expected each character
+command-about = what I am made of, and how good I am
+command-forgetme = deletes everything I keep about you
+command-help = this list
+command-start = a greeting
+command-reload = loads the weights that CURRENT names
+command-stats = what the generator is doing
+help-line = { $usage } — { $purpose }

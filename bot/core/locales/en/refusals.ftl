@@ -1,0 +1,31 @@
+# Why something is not done, and what to do instead.
+
+no-argument = /{ $command } takes nothing behind it. For another prompt or temperature, type /nietzsche.
+no-text = You have no text here yet. Begin one with /nietzsche.
+old-text = I keep only your last text here, and this is an older one. Begin a new one with /nietzsche.
+not-your-text = That text was written for someone else. Ask for your own with /nietzsche.
+no-such-button = That button does nothing any more. Begin a new text with /nietzsche.
+unknown-command = I know no command /{ $command }. /help lists what I know.
+unknown-command-nearest = I know no command /{ $command }. Did you mean /{ $nearest }?
+words-only = I can only read words: send me how a text should begin, or /help.
+not-a-temperature = { $typed } is no temperature of mine: they are numbers from { $min } (careful) to { $max } (wild). Type /temperature 0.7, or /temperature default; a text that begins with it is /nietzsche 0.7 { $typed } …
+invalid-request = I cannot write that: { $reason }. Try /nietzsche 0.7.
+outdated-form = I do not understand that form of /{ $command }. Wait a minute for Discord to learn the new one, then try again.
+queue-full = You have asked for too much at once, so I leave this out. Ask again when the rest is answered.
+chat-full = Telegram does not let me say that much in one chat. Ask again in a minute.
+overloaded = Too many people want something just now. Ask again in a few seconds.
+overloaded-texts = Too many people want a text just now. Try again in { $seconds ->
+    [one] a second
+   *[other] { $seconds } seconds
+}.
+cooldown = Give me a moment: you can have your next text in { $seconds ->
+    [one] a second
+   *[other] { $seconds } seconds
+}.
+restarting = I am being restarted. Try again in a minute.
+model-failed = That text went wrong while I wrote it. Try again.
+unavailable = The machines that write for me cannot be reached just now. Try again in a minute.
+weights-refused = The weights stay as they were: { $reason }
+store-failed = I cannot reach my memory just now, and I need it for that. Try again in a minute.
+unconfirmed = My last message may not have reached you. If it is not here, ask again.
+unexpected = Something broke on my side. The people who run me can see it in the log. Please try again.

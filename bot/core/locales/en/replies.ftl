@@ -1,0 +1,94 @@
+# What the commands answer. Lines of one message stay separate lines.
+
+## What the bot is
+
+# The title of the book, in the place of its file's name. $name: the shipped corpus, or the name of another's file.
+book = { $name ->
+    [nietzsche] Nietzsche’s “Beyond Good and Evil” and “Human, All Too Human”
+   *[other] { $name }
+}
+greeting = I write in the manner of { $book }, one character after another. Try /nietzsche 0.7 — the number is the temperature, from { $min } (careful) to { $max } (wild). /help lists the rest.
+welcome = Hello! I write in the manner of { $book }. Type /nietzsche, or mention me and how a text should begin; reply to a text of yours, and I write on from there. /help lists the rest.
+summary = weights { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character · trained on { $corpus }
+about-book = I write in the manner of { $book }: a recurrent network that learnt from its { $characters } characters, and draws mine one by one.
+about-pretraining = Before that it read other texts: { $texts }.
+about-start = It started from the weights { $version }.
+about-weights = Weights: { $version } ({ $preset }, { $parameters } parameters).
+# A perplexity: as unsure as if it had so many equal choices.
+about-quality = In a text that I never saw, I am as unsure of the next character as if I had to choose among { NUMBER($choices, minimumFractionDigits: 1, maximumFractionDigits: 1) }; a blind guess chooses among { $symbols }.
+about-figures = In figures: { NUMBER($valid, minimumFractionDigits: 3, maximumFractionDigits: 3) } bits per character (validation; test: { NUMBER($test, minimumFractionDigits: 3, maximumFractionDigits: 3) }; a blind guess: { NUMBER($blind, minimumFractionDigits: 1, maximumFractionDigits: 1) }). Less is better.
+about-license = The text that I learnt from: { $license }
+curve = Training curve of { $version }: bits per character of training and validation, epoch by epoch. The epoch that was kept reaches { NUMBER($bits, minimumFractionDigits: 3, maximumFractionDigits: 3) } on text that it never saw.
+
+## Texts
+
+rung = Temperature { $temperature }
+ladder-ignores = A ladder has temperatures of its own, so I left out the { $temperature }.
+ladder-end = /continue continues the last of these.
+not-saved = I could not keep this text, so /continue and /again do not know it.
+prompt-shortened = That prompt is long, so I read its last { $characters } characters.
+# $count: characters that the network does not know; 0 when nothing is left of the prompt.
+prompt-changed = I { $change ->
+    [dropped] left out { $dropped }
+    [replaced] wrote { $replaced }
+   *[both] left out { $dropped } and wrote { $replaced }
+}: { $count ->
+    [0] nothing was left of the prompt, so I began on my own
+    [one] my network never saw it
+   *[other] my network never saw them
+}.
+prompt-replacement = { $plain } for { $typed }
+and-more = { $items } and { $more } more
+button-again = Again
+button-continue = Continue
+button-hotter = Hotter
+button-colder = Colder
+
+## The user's temperature
+
+temperature-own = Your temperature is { $own }. /temperature default goes back to { $default }.
+temperature-none = You have no temperature of your own, so I use { $default }. Set one: /temperature 0.8
+# What is offered while a user types a temperature.
+suggestion = { $temperature } — { $word }
+suggestion-typed = { $temperature }
+suggestion-own = your own
+suggestion-default = default
+suggestion-careful = careful, repeats itself
+suggestion-calm = calm
+suggestion-balanced = balanced
+suggestion-lively = lively
+suggestion-wild = wild, invents words
+
+## /surprise
+
+surprise-mean = Your last text surprises me by { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character.
+surprise-words = Least expected: { $words }.
+surprise-word = “{ $word }” ({ $bits ->
+    [one] { $bits } bit
+   *[other] { $bits } bits
+})
+surprise-written-by = { $author } wrote it; the surprise is that of { $version }, which serves now.
+surprise-picture = A text of { $characters } characters, each on a ground that is the darker the less it was expected, from 0 bits (certain) to 6 (one chance in 64) and more; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } on average. The first letters of words are the darkest as a rule.
+surprise-scale = bits per character:
+
+## /forgetme
+
+forget-confirm = This deletes everything I keep about you: your temperature and your last texts. It cannot be undone.
+forget-repeat = To do it, type /forgetme again.
+forget-nothing = I kept nothing about you.
+forget-done = Gone: { $rows ->
+    [one] { $rows } row
+   *[other] { $rows } rows
+}, everything I kept about you.
+button-forget = Delete everything
+
+## For operators
+
+reload-done = { $now } serves now, in place of { $before }.
+reload-unchanged = { $now } serves already; CURRENT names no other.
+statistics =
+    weights: { $version }
+    texts: { $texts } written, { $refused } refused, { $failed } failed
+    now: { $running } being written, { $waiting } waiting
+statistics-characters = characters: { $characters }
+statistics-speed = characters: { $characters }, at { NUMBER($speed, maximumFractionDigits: 0) } per second

@@ -1,0 +1,31 @@
+# Por que algo não é feito, e o que fazer em vez disso.
+
+no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /nietzsche.
+no-text = Você ainda não tem um texto aqui. Comece um com /nietzsche.
+old-text = Guardo só o seu último texto daqui, e este é mais antigo. Comece um novo com /nietzsche.
+not-your-text = Esse texto foi escrito para outra pessoa. Peça o seu com /nietzsche.
+no-such-button = Esse botão não faz mais nada. Comece um texto novo com /nietzsche.
+unknown-command = Não conheço o comando /{ $command }. O /help lista os que conheço.
+unknown-command-nearest = Não conheço o comando /{ $command }. Você quis dizer /{ $nearest }?
+words-only = Só sei ler palavras: mande o começo de um texto, ou /help.
+not-a-temperature = { $typed } não é uma temperatura que eu conheça: são números de { $min } (prudente) a { $max } (selvagem). Digite /temperature 0,7 ou /temperature default; para um texto que comece assim, digite /nietzsche 0,7 { $typed } …
+invalid-request = Não posso escrever isso: { $reason }. Tente /nietzsche 0,7.
+outdated-form = Não entendo essa forma de /{ $command }. Espere um minuto até o Discord conhecer a nova e tente de novo.
+queue-full = Você pediu coisas demais de uma vez, então deixo esta de fora. Peça de novo quando o resto estiver respondido.
+chat-full = O Telegram não me deixa falar tanto num só chat. Peça de novo daqui a um minuto.
+overloaded = Muita gente está pedindo alguma coisa agora. Peça de novo daqui a alguns segundos.
+overloaded-texts = Muita gente quer um texto agora. Tente de novo daqui a { $seconds ->
+    [one] um segundo
+   *[other] { $seconds } segundos
+}.
+cooldown = Só um momento: você pode pedir o próximo texto daqui a { $seconds ->
+    [one] um segundo
+   *[other] { $seconds } segundos
+}.
+restarting = Estou sendo reiniciado. Tente de novo daqui a um minuto.
+model-failed = Esse texto deu errado enquanto eu escrevia. Tente de novo.
+unavailable = Não consigo falar agora com as máquinas que escrevem por mim. Tente de novo daqui a um minuto.
+weights-refused = Os pesos continuam como estavam: { $reason }
+store-failed = Não consigo acessar a minha memória agora, e preciso dela para isso. Tente de novo daqui a um minuto.
+unconfirmed = Minha última mensagem talvez não tenha chegado até você. Se ela não estiver aqui, peça de novo.
+unexpected = Algo quebrou do meu lado. Quem me opera pode ver no registro. Por favor, tente de novo.

@@ -1,0 +1,90 @@
+# O que os comandos respondem.
+
+## O que o bot é
+
+book = { $name ->
+    [nietzsche] “Além do Bem e do Mal” e “Humano, Demasiado Humano”, de Nietzsche
+   *[other] { $name }
+}
+greeting = Escrevo à maneira de { $book }, um caractere depois do outro. Experimente /nietzsche 0,7 — o número é a temperatura, de { $min } (prudente) a { $max } (selvagem). O /help lista o resto.
+welcome = Olá! Escrevo à maneira de { $book }. Digite /nietzsche, ou me mencione com o começo de um texto; responda a um texto seu, e eu continuo dali. O /help lista o resto.
+summary = pesos { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere · treinados com { $corpus }
+about-book = Escrevo à maneira de { $book }: sou uma rede recorrente que aprendeu com os { $characters } caracteres dessa obra e sorteia os meus um a um.
+about-pretraining = Antes disso, ela leu outros textos: { $texts }.
+about-start = Ela partiu dos pesos { $version }.
+about-weights = Pesos: { $version } ({ $preset }, { $parameters } parâmetros).
+about-quality = Num texto que nunca vi, fico tão em dúvida sobre o próximo caractere como se tivesse de escolher entre { NUMBER($choices, minimumFractionDigits: 1, maximumFractionDigits: 1) }; quem adivinha às cegas escolhe entre { $symbols }.
+about-figures = Em números: { NUMBER($valid, minimumFractionDigits: 3, maximumFractionDigits: 3) } bits por caractere (validação; teste: { NUMBER($test, minimumFractionDigits: 3, maximumFractionDigits: 3) }; às cegas: { NUMBER($blind, minimumFractionDigits: 1, maximumFractionDigits: 1) }). Quanto menos, melhor.
+about-license = O texto com que aprendi: { $license }
+curve = Curva de treinamento de { $version }: bits por caractere no treinamento e na validação, época por época. A época escolhida chega a { NUMBER($bits, minimumFractionDigits: 3, maximumFractionDigits: 3) } num texto que ela nunca viu.
+
+## Textos
+
+rung = Temperatura { $temperature }
+ladder-ignores = O /ladder tem as suas próprias temperaturas, por isso ignorei o { $temperature }.
+ladder-end = O /continue continua o último destes textos.
+not-saved = Não consegui guardar este texto; por isso, o /continue e o /again não o conhecem.
+prompt-shortened = Essa abertura é longa, por isso li os últimos { $characters } caracteres dela.
+prompt-changed = { $change ->
+    [dropped] Deixei de fora { $dropped }
+    [replaced] Escrevi { $replaced }
+   *[both] Deixei de fora { $dropped } e escrevi { $replaced }
+}: { $count ->
+    [0] não sobrou nada da abertura, então comecei por conta própria
+    [one] minha rede nunca viu esse caractere
+   *[other] minha rede nunca viu esses caracteres
+}.
+prompt-replacement = { $plain } em vez de { $typed }
+and-more = { $items } e mais { $more }
+button-again = De novo
+button-continue = Continuar
+button-hotter = Mais quente
+button-colder = Mais frio
+
+## A temperatura do usuário
+
+temperature-own = A sua temperatura é { $own }. /temperature default volta para { $default }.
+temperature-none = Você ainda não tem uma temperatura sua, então uso { $default }. Para definir uma: /temperature 0,8
+suggestion = { $temperature } — { $word }
+suggestion-typed = { $temperature }
+suggestion-own = a sua
+suggestion-default = padrão
+suggestion-careful = prudente, se repete
+suggestion-calm = calma
+suggestion-balanced = equilibrada
+suggestion-lively = animada
+suggestion-wild = selvagem, inventa palavras
+
+## /surprise
+
+surprise-mean = O seu último texto me surpreende em { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere.
+surprise-words = O que eu menos esperava: { $words }.
+surprise-word = “{ $word }” ({ $bits ->
+    [one] { $bits } bit
+   *[other] { $bits } bits
+})
+surprise-written-by = Quem o escreveu foi { $author }; a surpresa é a de { $version }, a versão em uso agora.
+surprise-picture = Um texto de { $characters } caracteres, cada um sobre um fundo tanto mais escuro quanto menos era esperado, de 0 bits (certeza) a 6 (uma chance em 64) ou mais; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } em média. As primeiras letras das palavras costumam ser as mais escuras.
+surprise-scale = bits por caractere:
+
+## /forgetme
+
+forget-confirm = Isto apaga tudo o que guardo sobre você: a sua temperatura e os seus últimos textos. Não dá para desfazer.
+forget-repeat = Para confirmar, digite /forgetme outra vez.
+forget-nothing = Eu não guardava nada sobre você.
+forget-done = Pronto: { $rows ->
+    [one] { $rows } registro apagado
+   *[other] { $rows } registros apagados
+}, tudo o que eu guardava sobre você.
+button-forget = Apagar tudo
+
+## Para quem opera o bot
+
+reload-done = Agora { $now } está em uso, no lugar de { $before }.
+reload-unchanged = { $now } já está em uso; CURRENT não nomeia outra versão.
+statistics =
+    pesos: { $version }
+    textos: { $texts } escritos, { $refused } recusados, { $failed } com falha
+    agora: { $running } em andamento, { $waiting } na fila
+statistics-characters = caracteres: { $characters }
+statistics-speed = caracteres: { $characters }, a { NUMBER($speed, maximumFractionDigits: 0) } por segundo

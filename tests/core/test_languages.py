@@ -1,0 +1,173 @@
+"""The languages of the messages: complete, well-formed, chosen as the user wants; a folder is enough for another."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from conftest import english, portuguese
+from fluent.syntax import FluentParser, ast
+from fluent.syntax.visitor import Visitor
+
+from bot.core import language
+from bot.core.ask import Where
+from bot.core.commands import COMMANDS, Commands, parse
+from bot.core.reply import Refused
+
+ROOT: Final = Path(__file__).parents[2]
+ALIKE: Final = {"book", "help-line", "suggestion", "suggestion-typed", "surprise-word"}
+"""Messages that are the same in both languages."""
+SAID: Final = re.compile(r"""(?:\bsay|Refused)\(\s*["']([a-z-]+)["']""")
+
+
+class _Variables(Visitor):  # type: ignore[misc] # the library has no types
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def visit_VariableReference(self, node: ast.VariableReference) -> None:  # noqa: N802 - the library's name
+        self.names.add(node.id.name)
+
+
+def messages_of(tag: str) -> dict[str, set[str]]:
+    """Every message and attribute of a language, with its variables. Fails for text that is no Fluent."""
+    found: dict[str, set[str]] = {}
+    for file in sorted((language.LOCALES / tag).glob("*.ftl")):
+        for entry in FluentParser().parse(file.read_text(encoding="utf-8")).body:
+            assert not isinstance(entry, ast.Junk), f"{file}: {entry.content}"
+            if isinstance(entry, ast.Message):
+                for name, pattern in [
+                    ("", entry.value),
+                    *((f".{each.id.name}", each.value) for each in entry.attributes),
+                ]:
+                    variables = _Variables()
+                    variables.visit(pattern)
+                    assert entry.id.name + name not in found, f"{file}: {entry.id.name}{name} is there twice"
+                    found[entry.id.name + name] = variables.names
+    return found
+
+
+OTHERS: Final = [tag for tag in language.languages() if tag != language.ENGLISH]
+
+
+@pytest.mark.parametrize("tag", OTHERS)
+def test_every_message_is_in_every_language_with_the_same_variables(tag: str) -> None:
+    assert messages_of(tag) == messages_of(language.ENGLISH)
+
+
+@pytest.mark.parametrize("tag", language.languages())
+def test_every_message_can_be_said(tag: str) -> None:
+    say = language.languages()[tag].say
+    for message, variables in messages_of(tag).items():
+        for number in (0, 1, 2, 1234567, 0.5):
+            said = say(message, **dict.fromkeys(variables, number))
+            assert said.strip(), message
+            assert "{" not in said, message
+
+
+@pytest.mark.parametrize("tag", OTHERS)
+def test_no_message_was_left_in_english(tag: str) -> None:
+    variables, say = messages_of(tag), language.languages()[tag].say
+    same = {
+        message
+        for message, names in variables.items()
+        if say(message, **dict.fromkeys(names, 2)) == english(message, **dict.fromkeys(names, 2))
+    }
+    assert same <= ALIKE
+
+
+def test_every_message_that_the_program_says_is_there_and_no_other() -> None:
+    program = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "bot").rglob("*.py"))
+    known = {message for message in messages_of(language.ENGLISH) if "." not in message}
+    assert set(SAID.findall(program)) <= known
+    made = {message for message in known if message.startswith(("command-", "suggestion-", "button-"))}
+    assert {message for message in known - made if not re.search(f"[\"']{message}[\"']", program)} == set()
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("tag", language.languages())
+def test_a_command_has_its_help_in_every_language(tag: str, name: str) -> None:
+    command, say = COMMANDS[name], language.languages()[tag].say
+    assert 1 <= len(command.purpose(say)) <= 100  # Discord's limit, below Telegram's
+    assert command.usage(say).startswith(f"/{name}")
+    for option in command.options:
+        assert re.fullmatch(r"[a-zà-ÿ-]{1,32}", command.option_name(option, say))
+        assert 1 <= len(command.option_purpose(option, say)) <= 100
+
+
+@pytest.mark.parametrize(
+    ("locale", "tag"),
+    [
+        *((each, "pt-BR") for each in ("pt", "pt-BR", "pt_BR", "pt-br", "pt-PT", "pt_BR.UTF-8", "pt_PT.utf8@euro")),
+        *((each, "en") for each in ("", "en", "en-US", "en-GB", "C", "C.UTF-8", "POSIX", "fr", "ptolemaic", "..", "p")),
+    ],
+)
+def test_a_locale_in_any_notation_finds_its_language(locale: str, tag: str) -> None:
+    assert language.of(locale).tag == tag
+
+
+def test_numbers_are_written_as_the_language_does() -> None:
+    assert english("temperature-own", own=0.85, default=0.7).startswith("Your temperature is 0.85.")
+    assert portuguese("temperature-own", own=0.85, default=0.7).startswith("A sua temperatura é 0,85.")
+    assert "1,234,567" in english("about-weights", version="v", preset="p", parameters=1_234_567)
+    assert "1.234.567" in portuguese("about-weights", version="v", preset="p", parameters=1_234_567)
+
+
+async def test_a_conversation_in_portuguese(commands: Commands) -> None:
+    where = Where("telegram", "5", "5", "pt-br")
+
+    async def say(line: str) -> str:
+        name, _, arguments = line.removeprefix("/").partition(" ")
+        return (await commands.handle(parse(name, arguments), where)).text
+
+    assert await say("/temperature 0,8") == "A sua temperatura é 0,8. /temperature default volta para 0,7."
+    assert await say("/continue") == "Você ainda não tem um texto aqui. Comece um com /nietzsche."
+    assert "números de 0,1 (prudente) a 2,0 (selvagem)" in await say("/nietzsche 3")
+    assert "Você quis dizer /nietzsche?" in await say("/nietsche")
+    assert "/nietzsche [temperatura] [abertura] — um texto" in await say("/help")
+    reply = await commands.handle(parse("nietzsche", "0,7 50% caf\u00e9"), where)
+    assert reply.notice == ("Deixei de fora % e escrevi e em vez de é: minha rede nunca viu esses caracteres.")
+    assert [action.label for action in reply.actions] == ["De novo", "Continuar", "Mais quente", "Mais frio"]
+    assert await commands.suggest(where) == {
+        0.8: "0,8 — a sua",
+        0.7: "0,7 — padrão",
+        0.3: "0,3 — prudente, se repete",
+        0.5: "0,5 — calma",
+        0.9: "0,9 — animada",
+        1.2: "1,2 — selvagem, inventa palavras",
+    }
+
+
+@pytest.fixture
+def german(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of a third language, which has two messages."""
+    locales = Path(shutil.copytree(language.LOCALES, tmp_path / "locales"))
+    folder = locales / "de"
+    folder.mkdir()
+    (folder / "replies.ftl").write_text(
+        "temperature-own = Deine Temperatur ist { $own }.\nno-text = Noch { $gibt } nichts.\n", encoding="utf-8"
+    )
+    monkeypatch.setattr(language, "LOCALES", locales)
+    language.languages.cache_clear()
+    yield folder
+    language.languages.cache_clear()
+
+
+@pytest.mark.usefixtures("german")
+async def test_a_third_language_is_one_folder(commands: Commands) -> None:
+    where = Where("telegram", "5", "5", "de-AT")
+    assert (await commands.handle(parse("temperature", "0.8"), where)).text == "Deine Temperatur ist 0,8."
+    # English stands in for what it lacks, and for what it has with a mistake.
+    assert (await commands.handle(parse("forgetme", ""), where)).text == english("forget-confirm")
+    assert (await commands.handle(parse("continue", ""), where)).text == english("no-text")
+
+
+def test_a_message_that_is_in_no_language_is_a_defect() -> None:
+    for tag in language.languages():
+        for broken in ("no-such-message", "command-about.no-such-attribute", "rung"):  # the last one lacks its variable
+            with pytest.raises(LookupError):
+                language.of(tag).say(broken)
+    assert Refused("no-text").message == "no-text"
