@@ -12,9 +12,9 @@ import json
 import random
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from bot import logs
 from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS
@@ -180,6 +180,16 @@ def cut(typed: str, units: int) -> str:
 def lively(shown: str) -> str | None:
     """What in a text Telegram would turn into a mention, a hashtag or a link; `None` when it is nothing but text."""
     return next((f"{kind}: {match[0]!r}" for kind, pattern in _LIVELY if (match := pattern.search(shown))), None)
+
+
+def outside_code(shown: str, entities: Iterable[Mapping[str, Any]]) -> str:
+    """A message with spaces in place of what is code, in which Telegram finds nothing to tap."""
+    units = bytearray(shown.encode("utf-16-le", "surrogatepass"))
+    for entity in entities:
+        if entity["type"] == "code":
+            start, end = 2 * entity["offset"], 2 * (entity["offset"] + entity["length"])
+            units[start:end] = b" \0" * entity["length"]
+    return units.decode("utf-16-le", "surrogatepass")
 
 
 def _notation(draw: random.Random) -> str:

@@ -105,7 +105,7 @@ class Strangers:
             if not low <= len(new) <= high:
                 found.append(f"{len(new)} messages in chat {chat.id}, {low} to {high} were due")
             for sent in new:
-                found += self._check_text(sent.text, written=bool(sent.buttons))
+                found += self._check_text(sent.text, sent.entities, written=bool(sent.buttons))
                 foreign = {mark for mark in all_marks - marks.get(chat.id, set()) if mark in sent.text}
                 found += [f"{mark} in chat {chat.id}, where they said nothing" for mark in foreign]
         for sent, owner in self._inline:
@@ -213,22 +213,23 @@ class Strangers:
             body = {"id": "1", "from": actor.user.json(), "query": "x", "data": "c:1:2", "offset": "", "result_id": "1"}
             await server.add_update(kind, body | {draw.choice(("id", "from", "data", "result_id")): nonsense})
 
-    def _check_text(self, shown: str, *, written: bool) -> list[str]:
+    def _check_text(self, shown: str, entities: list[Any], *, written: bool) -> list[str]:
         found = []
         if utf16_length(shown) > hostile.MAX_MESSAGE:
             found.append(f"{utf16_length(shown)} UTF-16 units in a message")
-        if (trouble := hostile.lively(shown)) is not None:
+        if (trouble := hostile.lively(hostile.outside_code(shown, entities))) is not None:
             found.append(f"{trouble} in {'a text' if written else 'an answer'}: {hostile.printable(shown)[:300]}")
         return found
 
     def _well_formed(self, method: str, params: Any) -> list[str]:
-        found = [f"{method}: {name}" for name in ("parse_mode", "entities", "caption_entities") if params.raw.get(name)]
+        found = [f"{method} with a parse mode"] if params.raw.get("parse_mode") else []
         if method in {"sendMessage", "editMessageText"}:
             preview = params.json("link_preview_options", "link_preview_options") or {}
             if not preview.get("is_disabled"):
                 found.append(f"{method} with a preview of links")
         if method == "editMessageText":
-            found += self._check_text(params.text("text"), written=False)
+            entities = params.json("entities", "entities") or []
+            found += self._check_text(params.text("text"), entities, written=False)
         if method == "answerCallbackQuery" and utf16_length(params.text("text")) > 200:
             found.append("a long alert")
         return found

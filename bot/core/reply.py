@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -21,6 +21,12 @@ _ECHO: Final = re.compile(ECHO.format("(.*?)"))
 def with_echoes(text: str, escape: Callable[[str], str] = str) -> str:
     """Returns the text of a reply without the isolates, and what a user typed in it as `escape` returns it."""
     return _ECHO.sub(lambda match: escape(match[1]), text)
+
+
+def echoed(text: str) -> Iterator[tuple[str, bool]]:
+    """Yields the parts of `with_echoes(text)`, and whether a user typed them."""
+    for number, part in enumerate(_ECHO.split(text)):
+        yield part, number % 2 == 1
 
 
 class Kind(Enum):
@@ -76,7 +82,7 @@ class Reply:
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
     the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
     the picture shows, for platforms that cannot show one but have colours. `locale`: the user's, for what a platform
-    adds.
+    adds. `passing`: a refusal that holds for seconds.
     """
 
     text: str
@@ -88,6 +94,7 @@ class Reply:
     shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
     locale: str = ""
+    passing: bool = False
 
     def say(self, message: str, /, **values: object) -> str:
         """Returns another message in the same language; see `Language.say`."""
@@ -102,9 +109,9 @@ class Reply:
         return cls(text, Kind.TEXT, passages, notice=notice, actions=actions)
 
     @classmethod
-    def refusal(cls, text: str) -> Reply:
+    def refusal(cls, text: str, *, passing: bool = False) -> Reply:
         """Something that does not work, said to the one person."""
-        return cls(text, Kind.REFUSAL, private=True)
+        return cls(text, Kind.REFUSAL, private=True, passing=passing)
 
 
 class Refused(Exception):

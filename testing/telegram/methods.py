@@ -104,6 +104,7 @@ class Methods(World):
             buttons=buttons,
             silent=params.flag("disable_notification"),
             preview_options=params.json("link_preview_options", "link preview options") or {},
+            entities=params.json("entities", "entities") or params.json("caption_entities", "entities") or [],
             reply_to=reply_to,
             thread=thread,
             photo=photo,
@@ -143,6 +144,7 @@ class Methods(World):
             raise ApiError(400, NOT_MODIFIED)
         sent.text, sent.buttons = text, buttons
         sent.preview_options = params.json("link_preview_options", "link preview options") or {}
+        sent.entities = params.json("entities", "entities") or []
         sent.edited = True
         sent.edits.put(text)
         return True if sent.chat is None else sent.chat.message_json(sent)

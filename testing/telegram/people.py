@@ -32,6 +32,7 @@ class Sent:
     buttons: list[list[Json]]
     silent: bool = False
     preview_options: Json = field(default_factory=dict)
+    entities: list[Json] = field(default_factory=list)
     reply_to: int | None = None
     thread: int | None = None
     photo: bytes | None = None
@@ -44,6 +45,12 @@ class Sent:
     def preview(self) -> bool:
         """Whether Telegram may show a preview of links."""
         return not self.preview_options.get("is_disabled")
+
+    def marked(self, kind: str) -> list[str]:
+        """What is marked so, such as "bold"."""
+        units = self.text.encode("utf-16-le")
+        spans = [(each["offset"], each["offset"] + each["length"]) for each in self.entities if each["type"] == kind]
+        return [units[2 * start : 2 * end].decode("utf-16-le") for start, end in spans]
 
     @property
     def labels(self) -> list[str]:

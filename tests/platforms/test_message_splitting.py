@@ -73,7 +73,7 @@ def test_a_ladder_breaks_between_texts_and_a_label_stays_with_its_text(platform:
             limit, sent = discord.MAX_MESSAGE, discord.contents(reply, with_notice=True)
             texts = [discord.escaped(text) for text in texts]
         else:
-            limit, sent = telegram.MAX_TEXT, telegram.contents(reply)
+            limit, sent = telegram.MAX_TEXT, [message.text for message in telegram.messages_of(reply)]
         assert all(utf16_length(message) <= limit for message in sent)
         for message in sent:
             assert message[-1] in ".!?”", "the end of a text, a paragraph or a sentence"
@@ -88,6 +88,10 @@ def test_a_text_of_the_greatest_length_breaks_between_paragraphs_or_sentences(pl
     draw = random.Random(1)
     for _ in range(20):
         reply = Reply.of_passages(Passage(prose(draw, 4600)))
-        sent = discord.contents(reply, with_notice=True) if platform == "discord" else telegram.contents(reply)
+        sent = (
+            discord.contents(reply, with_notice=True)
+            if platform == "discord"
+            else [message.text for message in telegram.messages_of(reply)]
+        )
         assert len(sent) > 1
         assert all(message[-1] in ".!?”" for message in sent)

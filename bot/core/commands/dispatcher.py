@@ -12,6 +12,7 @@ from typing import Final
 
 from bot import logs
 from bot.core import buttons, language, messages
+from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
@@ -19,7 +20,7 @@ from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Refused, Reply
 from bot.store.errors import StoreError
-from generator import ShuttingDown, Unavailable, WeightsError
+from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
 
 log = logging.getLogger(__name__)
 
@@ -160,7 +161,8 @@ class Commands(Context):
                 reply = await work
                 outcome = reply.kind.value
             except messages.EXPECTED as error:
-                outcome, reply = "refused", Reply.refusal(messages.explain(error, where.say))
+                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
+                outcome, reply = "refused", Reply.refusal(messages.explain(error, where.say), passing=passing)
             except ShuttingDown as error:
                 outcome, reply = "restarting", Reply.refusal(messages.explain(error, where.say))
             except Exception as error:

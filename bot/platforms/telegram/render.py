@@ -1,4 +1,4 @@
-"""A `Reply` as Telegram shows it: plain text in which nothing is a mention, a link or a command, and buttons.
+"""A `Reply` as Telegram shows it: text in which nothing that others wrote is a mention, a link or a command; buttons.
 
 Buttons under inline messages are signed. A modified client may send any data for any message that it sees: "the message
 originated the query can contain no callback buttons with this data"
@@ -10,16 +10,18 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Final
+from itertools import groupby
+from operator import itemgetter
+from typing import Final, NamedTuple
 
 import telegram
-from telegram.constants import CallbackQueryLimit, MessageLimit
+from telegram.constants import CallbackQueryLimit, MessageEntityType, MessageLimit
 
 from bot.core import messages
-from bot.core.reply import Action, Kind, Reply, with_echoes
-from bot.platforms.text import packed, shorten, split
+from bot.core.reply import Action, Kind, Reply, echoed
+from bot.platforms.text import EMPTY, packed, shorten, split, utf16_length
 
 MAX_TEXT: Final = int(MessageLimit.MAX_TEXT_LENGTH)
 """4096 "characters after entities parsing" (https://core.telegram.org/bots/api#sendmessage). TDLib counts code points,
@@ -37,44 +39,100 @@ _BUTTONS_PER_ROW: Final = 2
 _SIGNATURE_DIGITS: Final = 12
 """Hexadecimal: 48 bits, each guess at which is a press. Data and signature fit into the 64 bytes that Telegram gives
 callback data (https://core.telegram.org/bots/api#inlinekeyboardbutton), since user names are numbers there."""
-_WORD_JOINER: Final = "\u2060"
-"""Invisible, of no width, and no part of a name or an address."""
-_ENTITY: Final = re.compile(
+MAX_ENTITIES: Final = int(MessageLimit.MESSAGE_ENTITIES)
+"""100; Telegram ignores the others."""
+_LIVE: Final = re.compile(
     r"(?<=[@#$])(?=\w)"  # mentions, hashtags, cashtags, electronic mail
-    r"|(?<=\w\.)(?=[^\W\d_])"  # addresses, as bare as evil.com
+    r"|(?<=\w\.)(?=[^\W\d_]{2})"  # addresses, as bare as evil.com: no top-level domain has one letter, as i.e. has
     r"|(?<=:)(?=//)"  # and with a scheme, as tg://resolve
     r"|(?<![\w/<>]/)(?<=/)(?=\w)"  # bot commands
 )
 """The places inside of what Telegram makes entities of, whatever the parse mode is
-(https://core.telegram.org/bots/api#messageentity). A client finds these itself, so no option of the API prevents it."""
+(https://core.telegram.org/bots/api#messageentity). "pre and code entities can't contain any other entities"
+(#formatting-options), so a word that has one is sent as code. It stays inert, and what people copy is what they see."""
+_EXAMPLE: Final = re.compile(r"/[a-z]+ (?:\d+[.,]\d+|default)\b")
+"""A command to type with something behind it: a tap copies code, and would send a mere command without the rest."""
+_WORD: Final = re.compile(r"\S+")
+BOLD, CODE = MessageEntityType.BOLD, MessageEntityType.CODE
+
+
+class Message(NamedTuple):
+    """A text to send, and how its parts are shown."""
+
+    text: str
+    entities: list[telegram.MessageEntity]
 
 
 def render(reply: Reply) -> str:
     """Returns the reply as one text, its notice below it."""
-    text = neutralize(reply.text) if reply.kind is Kind.TEXT else with_echoes(reply.text, neutralize)
-    return f"{text}\n\n({reply.notice})" if reply.notice else text
+    return "".join(part for part, _, _ in _parts(reply))
 
 
-def contents(reply: Reply) -> list[str]:
-    """Returns the reply in messages of at most `MAX_TEXT`; a new one begins between two texts where possible."""
-    if reply.kind is not Kind.TEXT:
-        return split(render(reply), MAX_TEXT)
-    blocks = [
-        ("\n\n", split(text.text, MAX_TEXT, partial(_labelled, label=text.label), neutralize))
-        for text in reply.passages
-    ]
+def messages_of(reply: Reply) -> list[Message]:
+    """Returns the messages of a reply in order, each of at most `MAX_TEXT`; a new one begins between two texts where
+    possible. Prompts and labels are bold."""
+    blocks = [("", split(render(reply), MAX_TEXT))]
+    if reply.kind is Kind.TEXT:
+        labelled = [partial("{}\n{}".format, text.label) if text.label else str for text in reply.passages]
+        blocks = [
+            ("\n\n", split(text.text, MAX_TEXT, first)) for text, first in zip(reply.passages, labelled, strict=True)
+        ]
+        if reply.notice:
+            blocks.append(("\n\n", split(f"({reply.notice})", MAX_TEXT)))
+    styles = _styles(reply)
+    return [Message(piece, _entities(piece, styles)) for piece in packed(blocks, MAX_TEXT)]
+
+
+def only_message_of(reply: Reply) -> Message:
+    """Returns the reply as one message, shortened to fit."""
+    text = shorten(render(reply), MAX_TEXT).strip() or EMPTY
+    return Message(text, _entities(text, _styles(reply)))
+
+
+def _parts(reply: Reply) -> Iterator[tuple[str, str, bool]]:
+    """Yields the parts of a reply: a text, its style, and whether it may hold what a user or the network wrote."""
+    for number, passage in enumerate(reply.passages):
+        yield "\n\n" if number else "", "", False
+        yield f"{passage.label}\n" if passage.label else "", BOLD, False
+        yield passage.prompt, BOLD, True
+        yield passage.text[len(passage.prompt) :], "", True
+    if not reply.passages:
+        yield from ((part, "", is_typed or reply.kind is Kind.TEXT) for part, is_typed in echoed(reply.text))
     if reply.notice:
-        blocks.append(("\n\n", split(f"({reply.notice})", MAX_TEXT)))
-    return packed(blocks, MAX_TEXT)
+        yield f"\n\n({reply.notice})", "", False
 
 
-def _labelled(piece: str, label: str) -> str:
-    return f"{label}\n{neutralize(piece)}" if label else neutralize(piece)
+def _styles(reply: Reply) -> Iterator[str]:
+    """Yields for each character of a reply that is no white space whether it is bold, code, or neither ("")."""
+    parts = list(_parts(reply))
+    text = "".join(part for part, _, _ in parts)
+    styles = [style for part, style, _ in parts for _ in part]
+    foreign = [is_foreign for part, _, is_foreign in parts for _ in part]
+    spans = [
+        word.span() for word in _WORD.finditer(text) if any(foreign[slice(*word.span())]) and _LIVE.search(word[0])
+    ]
+    if not reply.passages:
+        spans += [match.span() for match in _EXAMPLE.finditer(text)]
+    for start, end in spans:
+        styles[start:end] = [CODE] * (end - start)
+    return (styles[match.start()] for match in re.finditer(r"\S", text))
 
 
-def neutralize(text: str) -> str:
-    """Returns `text`, to the eye the same, with a word joiner in every mention, link, hashtag or command."""
-    return _ENTITY.sub(_WORD_JOINER, text)
+def _entities(text: str, styles: Iterator[str]) -> list[telegram.MessageEntity]:
+    """Returns the entities of a text, in UTF-16 units. Takes a style for each character that is no white space; between
+    two of the same style, that has it too."""
+    runs, last = [], ""
+    for gap, character in re.findall(r"(\s*)(\S)", text):
+        style = next(styles, "")
+        runs += [(style if style == last else "", utf16_length(gap)), (style, utf16_length(character))]
+        last = style
+    found, at = [], 0
+    for style, run in groupby(runs, key=itemgetter(0)):
+        length = sum(units for _, units in run)
+        if style:
+            found.append(telegram.MessageEntity(style, at, length))
+        at += length
+    return found if len(found) <= MAX_ENTITIES else [telegram.MessageEntity(CODE, 0, at)]
 
 
 def keyboard(actions: Sequence[Action], encode: Callable[[str], str] = str) -> telegram.InlineKeyboardMarkup | None:

@@ -21,15 +21,15 @@ from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import (
     MAX_ALERT,
     MAX_CAPTION,
-    MAX_TEXT,
     NO_PREVIEW,
-    contents,
     keyboard,
+    messages_of,
     offer,
+    only_message_of,
     render,
     sign,
 )
-from bot.platforms.text import shorten, split, utf16_length
+from bot.platforms.text import shorten, utf16_length
 
 PLATFORM: Final = "telegram"
 BUSY_AFTER_SECONDS: Final = 2.0
@@ -96,9 +96,11 @@ class Sender:
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
+        text, entities = only_message_of(reply)
         request = partial(
             self.bot.edit_message_text,
-            split(shorten(render(reply), MAX_TEXT), MAX_TEXT)[0],
+            text,
+            entities=entities,
             inline_message_id=inline_message_id,
             reply_markup=keyboard(reply.actions, partial(sign, self.bot.token, inline_message_id)),
             link_preview_options=NO_PREVIEW,
@@ -145,13 +147,13 @@ class Sender:
             log.debug("typing.failed error=%s", type(error).__name__)
 
     async def _send(self, place: Place, reply: Reply) -> None:
-        pieces = contents(reply)
+        pieces = messages_of(reply)
         send_text = partial(self.bot.send_message, link_preview_options=NO_PREVIEW)
-        sends: list[partial[Any]] = [partial(send_text, text=piece) for piece in pieces]
+        sends: list[partial[Any]] = [partial(send_text, text=text, entities=entities) for text, entities in pieces]
         if reply.picture is not None:
-            fits = len(pieces) == 1 and utf16_length(pieces[0]) <= MAX_CAPTION
-            picture = partial(self._picture_method(reply.picture), caption=pieces[0] if fits else None)
-            sends = [picture] if fits else [picture, *sends]
+            (text, entities), picture = pieces[0], self._picture_method(reply.picture)
+            fits = len(pieces) == 1 and utf16_length(text) <= MAX_CAPTION
+            sends = [partial(picture, caption=text, caption_entities=entities)] if fits else [picture, *sends]
         options: dict[str, Any] = {
             "chat_id": place.chat,
             "message_thread_id": place.topic,

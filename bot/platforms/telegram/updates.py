@@ -171,7 +171,7 @@ class UpdateHandler:
         refused = reply.kind is Kind.REFUSAL
         if not is_late:
             is_alert = refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)
-            await self._sender.answer_press(query, reply if is_alert else None)
+            await self._sender.answer_press(query, reply if is_alert else None, alert=not reply.passing)
             if is_alert:
                 return
         if place is not None:

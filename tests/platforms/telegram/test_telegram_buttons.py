@@ -48,6 +48,17 @@ async def test_no_other_user_may_press(group: Chat, alice: User, bob: User) -> N
     assert group.messages.unread == 0
 
 
+async def test_a_double_press_is_answered_by_a_toast(
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
+) -> None:
+    settings = BotSection(length=LENGTH, cooldown=1000.0)
+    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+        message = await first_text(chat, alice)
+        text, alert = await (await alice.press(message, "Again")).answer()
+        assert text.startswith("Give me a moment")
+        assert not alert
+
+
 async def test_old_buttons_work_after_a_restart(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:

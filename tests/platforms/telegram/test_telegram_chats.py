@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import telegram
 from conftest import english
+from hypothesis import given
+from hypothesis import strategies as st
 from telegram_support import (
     BUTTONS,
     FAST,
@@ -23,7 +27,7 @@ from bot.core.commands import Commands
 from bot.core.reply import Passage, Picture, Reply, with_echoes
 from bot.platforms.telegram import sender
 from bot.platforms.telegram.platform import Telegram
-from bot.platforms.telegram.render import MAX_CAPTION, MAX_TEXT, render
+from bot.platforms.telegram.render import CODE, MAX_CAPTION, MAX_ENTITIES, MAX_TEXT, messages_of
 from bot.platforms.text import utf16_length
 from bot.store.store import Store
 from generator import ThreadedGenerator
@@ -42,7 +46,7 @@ async def test_someone_asks_for_a_text(server: TelegramServer, chat: Chat) -> No
     assert (message.reply_to, message.thread, message.silent, message.preview) == (None, None, False, False)
     [call] = server.calls_of("sendMessage")
     assert "parse_mode" not in call.params.raw
-    assert "entities" not in call.params.raw
+    assert message.marked("bold") == ["The philosopher"]
 
 
 @pytest.mark.usefixtures("telegram")
@@ -230,10 +234,48 @@ async def test_a_long_text_is_split_over_messages(
     assert all(f"Temperature {rung}" in together for rung in ("0.5", "0.6", "0.7", "0.8", "0.9"))
 
 
-def test_a_generated_text_mentions_no_one() -> None:
-    text = render(Reply.of_passages(Passage("ask @someone, a@b, @ c")))
-    assert text == "ask @\u2060someone, a@\u2060b, @ c"
-    assert render(Reply("ask @BotFather")) == "ask @BotFather"
+def code_in(reply: Reply) -> list[str]:
+    [(text, entities)] = messages_of(reply)
+    parsed = telegram.Message(1, datetime.now(UTC), telegram.Chat(1, "private"), text=text, entities=entities)
+    return list(parsed.parse_entities([CODE]).values())
+
+
+def test_what_would_be_a_mention_or_a_link_is_code_and_copied_as_it_is_seen() -> None:
+    text = "ask @someone, a@b.de, @ c: evil.example, i.e. 😀 http://x and/or /ban."
+    reply = Reply.of_passages(Passage(text, "ask @someone"))
+    assert messages_of(reply)[0].text == text
+    assert code_in(reply) == ["@someone, a@b.de,", "evil.example,", "http://x", "/ban."]
+    assert code_in(Reply("ask @BotFather or look at core.telegram.org")) == []
+    assert code_in(Reply(english("unknown-command", command=messages.echo("evil.example")))) == ["/evil.example."]
+    assert code_in(Reply("Set one: /temperature 0.8, or /about")) == ["/temperature 0.8"]
+
+
+def test_more_entities_than_telegram_takes_become_one() -> None:
+    text = "@a " * MAX_ENTITIES + "@b"
+    [(_, [entity])] = messages_of(Reply.of_passages(Passage(text)))
+    assert (entity.type, entity.offset, entity.length) == (CODE, 0, len(text))
+
+
+LETTERS = st.text(st.sampled_from("ab 😀é中\n𝟎"), min_size=1, max_size=30)
+
+
+@given(st.lists(st.tuples(LETTERS, LETTERS, LETTERS), min_size=1, max_size=4), st.integers(1, 200))
+def test_bold_is_counted_in_utf_16_units(passages: list[tuple[str, str, str]], times: int) -> None:
+    """Whatever the messages are, their bold parts together are the labels and the prompts."""
+    written = [Passage(f"{prompt}. {text * times}", prompt, label) for label, prompt, text in passages]
+    bold = []
+    for text, entities in messages_of(Reply.of_passages(*written)):
+        units = text.encode("utf-16-le")
+        spans = [(entity.offset, entity.offset + entity.length) for entity in entities]
+        bold += [units[2 * start : 2 * end].decode("utf-16-le") for start, end in spans]
+    expected = "".join(label + prompt for label, prompt, _ in passages)
+    assert "".join("".join(bold).split()) == "".join(expected.split())
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_labels_are_bold(chat: Chat) -> None:
+    await chat.send("/ladder The sea")
+    assert (await chat.next_message()).marked("bold")[0] == "Temperature 0.5\nThe sea"
 
 
 async def test_about_comes_with_the_curve(
