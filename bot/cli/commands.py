@@ -90,13 +90,15 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
 async def check(options: argparse.Namespace, config: Config) -> int:
     """Says line by line what is right and wrong: configuration, tokens, weights, database. Changes nothing.
 
+    With --online it asks the platforms too: whether they accept the tokens, who the bot is, what to change in its
+    settings there, and the link that adds it to a Discord server. A running bot is not disturbed.
     Exit status: 0 all is right, 1 something is wrong, 2 the configuration cannot be read.
     """
     from bot.cli.doctor import findings  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)
     code = 0
-    async for right, line in findings(config, options.config):
+    async for right, line in findings(config, options.config, online=options.online):
         print(line, flush=True)
         code = code if right else FAILURE
     return code

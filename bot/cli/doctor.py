@@ -7,20 +7,23 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Mapping
+from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
+import msgspec
 from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from yarl import URL
 
 from bot.cli.errors import UsageError
-from bot.config.schema import Config, Secret, addresses, platform_problems, redact_url
+from bot.config.schema import Config, HttpSection, Secret, addresses, platform_problems, redact_url
 from bot.http_server import CannotListen, listening
+from bot.platforms.base import BadToken, Finding
 from bot.service.generator_factory import open_generator
 from bot.service.reload import socket_path
+from bot.store import sqlite
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError
@@ -30,23 +33,30 @@ from generator.prose import presentable
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
 _PROXY_SECONDS: Final = 10.0
+_ONLINE_SECONDS: Final = 30.0
+_VERDICTS: Final = {True: "ok", None: "note", False: "wrong"}
 
 
-async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[bool, str]]:
+async def findings(config: Config, source: Path | None, *, online: bool = False) -> AsyncIterator[tuple[bool, str]]:
     """Yields for everything that a start needs whether it is right, and a line about it.
 
-    `source`: the file that the configuration came from.
+    `source`: the file that the configuration came from. `online`: asks the platforms too.
     """
     yield _finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     problems, telegram, running = platform_problems(config), config.telegram, is_running(config)
+    unset = "not set, so that platform stays off"
+    if not config.discord.token and not telegram.token:
+        unset += "; `run` needs one of them, `chat` does not"
     for name, token in (("discord token", config.discord.token), ("telegram token", telegram.token)):
-        state = "set, and has the right shape" if token else "not set, so that platform stays off"
+        state = "set, and has the right shape" if token else unset
         yield _finding(name, problems.get(name, state), right=name not in problems)
-    yield await _checked("http", _port(config.http.host, config.http.port, running=running))
-    if "webhook" in problems:
-        yield _finding("webhook", problems["webhook"], right=False)
-    elif telegram.webhook_url:
-        yield await _checked("webhook", _port(telegram.webhook_host, telegram.webhook_port, running=running))
+    async with AsyncExitStack() as ports:  # both are open at the same time, as in `run`
+        yield await _checked("http", _port(ports, config.http.host, config.http.port, running=running))
+        if "webhook" in problems:
+            yield _finding("webhook", problems["webhook"], right=False)
+        elif telegram.webhook_url:
+            webhook = _port(ports, telegram.webhook_host, telegram.webhook_port, running=running)
+            yield await _checked("webhook", webhook)
     if "proxy" in problems:
         yield _finding("proxy", problems["proxy"], right=False)
     else:
@@ -56,6 +66,42 @@ async def findings(config: Config, source: Path | None) -> AsyncIterator[tuple[b
             yield await _checked("proxy", _proxy(connector, behind))
     yield await _checked("weights", _weights(config))
     yield await _checked("database", _database(config.database))
+    if online:
+        async for name, detail, right in _online(config, problems, running=running):
+            yield right is not False, f"{_VERDICTS[right]:<5}  {name:<15}  {detail}"
+
+
+async def _online(config: Config, problems: Mapping[str, str], *, running: bool) -> AsyncIterator[Finding]:
+    """Asks each platform that has a token, and the service if it runs."""
+    proxy = config.network.proxy.reveal()
+    inspections: dict[str, AsyncIterator[Finding]] = {}
+    if config.discord.token and not problems.keys() & {"discord token", "proxy"}:
+        from bot.platforms.discord import inspection as discord  # noqa: PLC0415 - each takes half a second to import
+
+        inspections["discord"] = discord.inspect(config.discord, proxy)
+    if config.telegram.token and not problems.keys() & {"telegram token", "proxy"}:
+        from bot.platforms.telegram import inspection as telegram  # noqa: PLC0415
+
+        inspections["telegram"] = telegram.inspect(config.telegram, proxy)
+    if running:
+        inspections["service"] = _readiness(config.http)
+    for name, inspection in inspections.items():
+        try:
+            async with asyncio.timeout(_ONLINE_SECONDS):
+                async for finding in inspection:
+                    yield finding
+        except (BadToken, OSError, ClientError) as error:
+            yield Finding(name, str(error) or f"gives no answer in {_ONLINE_SECONDS:g} s", right=False)
+
+
+async def _readiness(section: HttpSection) -> AsyncIterator[Finding]:
+    """Asks the running service, which knows whether its platforms are connected, and why not."""
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104 - any address
+    url = URL.build(scheme="http", host=host, port=section.port, path="/readyz")
+    async with ClientSession() as session, session.get(url) as response:
+        for line in (await response.text()).splitlines():
+            part = msgspec.json.decode(line)
+            yield Finding(f"run: {part['part']}", part["detail"], part["ready"])
 
 
 def is_running(config: Config) -> bool:
@@ -67,7 +113,7 @@ def is_running(config: Config) -> bool:
 
 
 def _finding(name: str, detail: object, *, right: bool = True) -> tuple[bool, str]:
-    return right, f"{'ok' if right else 'wrong':<5}  {name:<15}  {detail}"
+    return right, f"{_VERDICTS[right]:<5}  {name:<15}  {detail}"
 
 
 async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
@@ -77,10 +123,9 @@ async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
         return _finding(name, problem, right=False)
 
 
-async def _port(host: str, port: int, *, running: bool) -> str:
+async def _port(ports: AsyncExitStack, host: str, port: int, *, running: bool) -> str:
     try:
-        async with listening(web.Application(), host, port):
-            pass
+        await ports.enter_async_context(listening(web.Application(), host, port))
     except CannotListen:
         if not running:
             raise
@@ -131,11 +176,13 @@ async def _database(place: Path | Secret) -> str:
     """Inspects the database if there is one; otherwise checks whether a start could create it."""
     if isinstance(place, Secret):
         return f"{redact_url(place)}: {await Store.inspect(place)}"
-    folder = next(folder for folder in place.parents if folder.exists())
+    folder = next(folder for folder in place.parents if os.path.exists(folder))  # noqa: ASYNC240, PTH110 - quick, raises nothing
     if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
         raise UsageError(f"{place}: {folder} cannot be written; change [store] path")
-    if not await asyncio.to_thread(place.exists):
-        return f"{place}: not there yet; the first start creates it"
-    if not os.access(place, os.R_OK | os.W_OK):
+    exists = await asyncio.to_thread(place.exists)
+    if exists and not os.access(place, os.R_OK | os.W_OK):
         raise UsageError(f"{place}: cannot be written; change its owner or [store] path")
+    await asyncio.to_thread(sqlite.rehearse, place, folder)
+    if not exists:
+        return f"{place}: not there yet; the first start creates it"
     return f"{place}: {await Store.inspect(place)}"

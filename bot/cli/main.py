@@ -113,7 +113,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--seed", type=int, metavar="N", help="the same seed and options give the same text")
     add("--weights", type=Path, metavar="FOLDER", help="a weights folder, or one version's folder in it")
     add("--verbose", action="store_true", help="print the seed on standard error")
-    command(commands.check)
+    command(commands.check)("--online", action="store_true", help="ask the platforms too")
     command(commands.backup)("file", type=Path, metavar="FILE", help="the copy; must not exist yet")
     imported = "an SQLite file of this bot, or an older version's"
     command(commands.import_)("file", type=Path, metavar="FILE", help=imported)

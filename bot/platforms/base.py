@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from bot.core.clock import MONOTONIC, Clock
 
@@ -44,6 +44,14 @@ class BadToken(Exception):
 
 class CommandSyncError(Exception):
     """The platform could not be told about the commands; one line that says why."""
+
+
+class Finding(NamedTuple):
+    """What `check --online` found out about a platform. `right`: `None` if it may be changed, but need not be."""
+
+    name: str
+    detail: str
+    right: bool | None = True
 
 
 class Platform(Protocol):

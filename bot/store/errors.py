@@ -10,6 +10,7 @@ class StoreError(Exception):
 
     def __init__(self, place: Path | str, problem: str) -> None:
         super().__init__(f"{place}: {problem}")
+        self.problem = problem
 
 
 class StoreUnavailable(StoreError):

@@ -76,6 +76,10 @@ def translated_errors(place: str) -> Iterator[None]:
         raise (StoreUnavailable if kind in _TEMPORARY else StoreError)(place, f"{problem} ({code})") from None
 
 
+class _Undone(Exception):
+    """Ends a transaction that only tried whether it is possible."""
+
+
 class Connection:
     """Statements on one connection. `read` executes one and returns all its rows."""
 
@@ -127,7 +131,8 @@ class Database:
         try:
             database = cls(place, pool, busy_timeout)
             if migrate:
-                await database._migrate()
+                async with database.transaction() as change:
+                    await database.migrate(change)
             yield database
         finally:
             pool.terminate()  # no statement runs any more, and this waits for no server that is silent
@@ -138,7 +143,13 @@ class Database:
         opening = cls.open(address, busy_timeout, migrate=False)
         async with opening as database, database.transaction(cls.SNAPSHOT) as connection:
             [(version,)] = await connection.read("SHOW server_version")
-            return f"PostgreSQL {version.split()[0]} answers{summary(await database.schema(connection))}"
+            schema = await database.schema(connection)
+            if schema in (0, len(MIGRATIONS)):  # another migration may take long
+                with suppress(_Undone):
+                    async with database.transaction() as change:
+                        await database.migrate(change)
+                        raise _Undone
+            return f"PostgreSQL {version.split()[0]} answers{summary(schema)}"
 
     async def schema(self, connection: Connection) -> int:
         """Returns the number of migrations, 0 for a new database. Raises `StoreError` for one of a newer version."""
@@ -150,21 +161,20 @@ class Database:
         refuse_newer(self._place, schema)
         return int(schema)
 
-    async def _migrate(self) -> None:
-        """Even without a migration, it writes: that shows whether the database can be written."""
-        async with self.transaction() as change:
-            applied = await self.schema(change)
-            if not applied:
-                if not await change.read("SELECT FROM pg_namespace WHERE nspname = 'lstmega'"):
-                    await change.raw.execute("CREATE SCHEMA lstmega")
-                await change.raw.execute("CREATE TABLE schema_version AS SELECT 0::BIGINT AS number")
-            for statement in statements(applied):
-                if not statement.startswith("PRAGMA"):  # a setting of SQLite's files
-                    translated = statement
-                    for theirs, ours in _TYPES.items():
-                        translated = translated.replace(theirs, ours)
-                    await change.raw.execute(translated)
-            await change.run("UPDATE schema_version SET number = $1", len(MIGRATIONS))
+    async def migrate(self, change: Connection) -> None:
+        """Creates or migrates the schema. It always writes, which shows whether the database can be written."""
+        applied = await self.schema(change)
+        if not applied:
+            if not await change.read("SELECT FROM pg_namespace WHERE nspname = 'lstmega'"):
+                await change.raw.execute("CREATE SCHEMA lstmega")
+            await change.raw.execute("CREATE TABLE schema_version AS SELECT 0::BIGINT AS number")
+        for statement in statements(applied):
+            if not statement.startswith("PRAGMA"):  # a setting of SQLite's files
+                translated = statement
+                for theirs, ours in _TYPES.items():
+                    translated = translated.replace(theirs, ours)
+                await change.raw.execute(translated)
+        await change.run("UPDATE schema_version SET number = $1", len(MIGRATIONS))
 
     async def read(self, statement: str, *values: Any) -> list[Any]:
         """Executes one statement that changes nothing; returns all its rows."""

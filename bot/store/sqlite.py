@@ -21,6 +21,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 import aiosqlite
@@ -175,6 +176,22 @@ def prepare(path: Path, busy_timeout: float) -> None:
         for statement in statements(schema_of(path, file)):  # again: another process may have just migrated
             file.execute(statement)
         file.execute("COMMIT")
+
+
+def rehearse(path: Path, folder: Path) -> None:
+    """Raises the `StoreError` that `prepare` would raise where the file cannot be written, and leaves nothing behind.
+
+    `folder`: the nearest one that exists. A database is made in it for a moment.
+    """
+    with translated_errors(path), TemporaryDirectory(prefix=".lstmega-check-", dir=folder) as trial:
+        try:
+            prepare(Path(trial) / "state" / path.name, busy_timeout=0.0)
+        except StoreError as error:
+            raise StoreError(path, error.problem) from error
+    if path.exists():
+        with opened(path, "mode=rw", busy_timeout=5.0) as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
 
 
 def _enable_write_ahead_log(file: sqlite3.Connection, busy_timeout: float) -> None:

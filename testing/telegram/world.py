@@ -19,6 +19,12 @@ class World(Updates):
         self.chats: dict[int, Chat] = {}
         self.inline_messages: dict[str, Sent] = {}
         self.queries: dict[str, Press | InlineQuery] = {}
+        self.settings = {
+            "can_join_groups": True,
+            "can_read_all_group_messages": False,
+            "supports_inline_queries": True,
+        }
+        """What the bot's owner chose at @BotFather."""
         self.commands: dict[tuple[str, str], list[Json]] = {}
         """By type of scope and language."""
         self._numbers = itertools.count(1001)
@@ -35,11 +41,9 @@ class World(Updates):
     def me(self) -> Json:
         """The bot, with what only getMe tells."""
         return self.bot_user() | {
-            "can_join_groups": True,
-            "can_read_all_group_messages": False,
-            "supports_inline_queries": True,
             "can_connect_to_business": False,
             "has_main_web_app": False,
+            **self.settings,
         }
 
     def user(self, name: str) -> User:

@@ -8,17 +8,24 @@ import socket
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from discord.http import Route
 from service_process import unused_port
 from yarl import URL
 
 from bot.cli.main import main
+from bot.platforms.discord.inspection import invite_link
+from bot.platforms.discord.platform import REFUSED
+from bot.platforms.telegram.platform import REJECTED
 from bot.store.migrations import MIGRATIONS
+from testing.discord import TOKEN as DISCORD_TOKEN
+from testing.discord import DiscordServer
 from testing.proxy import ProxyServer
 from testing.telegram import TelegramServer
+from testing.telegram.updates import Webhook
 
 DISCORD = ".".join(("M" * 24, "hushhu", "h" * 27))
 TELEGRAM = ":".join(("123456789", "hush" * 9))
@@ -209,6 +216,28 @@ def test_a_database_where_none_can_be(
     assert "change [store] path" in detail
 
 
+def test_a_database_in_a_folder_that_takes_no_files(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also for root, to whom the permissions say that everything may be written."""
+    monkeypatch.setenv("LSTMEGA_STORE__PATH", "/proc/lstmega/lstmega.sqlite3")
+    right, detail = check(capsys, 1)["database"]
+    assert not right
+    assert detail.startswith("/proc/lstmega/lstmega.sqlite3: ")
+    assert "cannot be written" in detail
+    assert main(["chat"]) == 2
+
+
+def test_both_ports_must_be_free_at_the_same_time(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__WEBHOOK_URL", "https://bot.example/hook")
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__WEBHOOK_PORT", os.environ["LSTMEGA_HTTP__PORT"])
+    found = check(capsys, 1, "webhook")
+    assert found["http"][0]
+    assert found["webhook"][1].endswith("address already in use; choose another")
+
+
 @pytest.mark.parametrize(
     ("denied", "detail"),
     [
@@ -288,7 +317,8 @@ def test_the_proxy_that_is_used_and_whether_it_answers(
 ) -> None:
     monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
     monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", "http://telegram.bot.example")
-    with in_background() as (proxy, telegram):
+    proxy, telegram = ProxyServer({}, "ada:hush-hush"), TelegramServer(token=TELEGRAM)
+    with in_background(proxy.running(), telegram):
         proxy.routes["telegram.bot.example"] = ("127.0.0.1", URL(telegram.url).port or 0)
         monkeypatch.setenv("LSTMEGA_NETWORK__PROXY", proxy.address(scheme))
         found = check(capsys, 0, "proxy")
@@ -303,13 +333,14 @@ def test_the_proxy_that_is_used_and_whether_it_answers(
 
 
 @contextmanager
-def in_background() -> Iterator[tuple[ProxyServer, TelegramServer]]:
-    """A proxy and a Telegram that serve in a thread, since `check` runs an event loop of its own."""
+def in_background(*servers: AbstractAsyncContextManager[object]) -> Iterator[None]:
+    """Serves in a thread, since `check` runs an event loop of its own."""
     loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    proxy, telegram = ProxyServer({}, "ada:hush-hush"), TelegramServer(token=TELEGRAM)
 
     async def serve() -> None:
-        async with proxy.running(), telegram:
+        async with AsyncExitStack() as stack:
+            for server in servers:
+                await stack.enter_async_context(server)
             ready.set()
             await done.wait()
 
@@ -317,8 +348,88 @@ def in_background() -> Iterator[tuple[ProxyServer, TelegramServer]]:
     thread.start()
     try:
         assert ready.wait(20)
-        yield proxy, telegram
+        yield
     finally:
         loop.call_soon_threadsafe(done.set)
         thread.join()
         loop.close()
+
+
+# ---- asking the platforms ----------
+
+
+def online(capsys: pytest.CaptureFixture[str], status: int) -> dict[str, tuple[str, str]]:
+    """Runs `check --online`: of what comes after the usual lines, the verdict and the detail by name."""
+    assert main(["check", "--online"]) == status
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert "hush" not in out
+    lines = out.splitlines()
+    after = next(number for number, line in enumerate(lines) if line[7:15] == "database") + 1
+    return {line[7:22].strip(): (line[:5].strip(), line[24:]) for line in lines[after:]}
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_telegram_that_is_set_up_as_the_bot_needs_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    with in_background(telegram := TelegramServer(token=TELEGRAM)):
+        monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", telegram.url)
+        telegram.settings |= {"can_read_all_group_messages": True}
+        found = online(capsys, 0)
+        assert {name: verdict for name, (verdict, _) in found.items()} == dict.fromkeys(
+            ("telegram", "inline mode", "group privacy", "updates"), "ok"
+        )
+        assert found["telegram"][1] == "accepts the token of @lstmega_bot (Bot), number 123456789"
+        assert "no webhook is set, 0 updates wait; whether another process polls is not tested" in found["updates"][1]
+        assert {call.method for call in telegram.calls} == {"getMe", "getWebhookInfo"}, "nobody's poll is disturbed"
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_what_to_change_at_botfather(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    with in_background(telegram := TelegramServer(token=TELEGRAM)):
+        monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", telegram.url)
+        telegram.settings |= {"supports_inline_queries": False, "can_join_groups": False}
+        telegram.webhook = Webhook("https://other.example/hush-hush")
+        found = online(capsys, 0)
+    assert found["inline mode"] == ("note", "off; /setinline at @BotFather turns it on")
+    assert found["groups"][0] == "note"
+    assert found["group privacy"][0] == "note"
+    assert "/setprivacy at @BotFather" in found["group privacy"][1]
+    assert found["updates"][0] == "note"
+    assert found["updates"][1].startswith("a webhook at other.example is set")
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_token_that_telegram_refuses(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
+    with in_background(telegram := TelegramServer(token=TELEGRAM)):
+        monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", telegram.url)
+        telegram.revoke()
+        assert online(capsys, 1)["telegram"] == ("wrong", REJECTED)
+        monkeypatch.setenv("LSTMEGA_TELEGRAM__API_URL", f"http://127.0.0.1:{unused_port()}")
+        verdict, detail = online(capsys, 1)["telegram"]
+    assert verdict == "wrong"
+    assert "Cannot connect to host 127.0.0.1" in detail
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize("accepted", [True, False])
+def test_discord_and_its_invite_link(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, *, accepted: bool
+) -> None:
+    monkeypatch.setattr(Route, "BASE", Route.BASE)
+    monkeypatch.setenv("LSTMEGA_DISCORD__TOKEN", DISCORD_TOKEN if accepted else "wrong")
+    discord = DiscordServer()
+    with in_background(discord.running()):
+        monkeypatch.setenv("LSTMEGA_DISCORD__API_URL", discord.url)
+        found = online(capsys, 0 if accepted else 1)
+        if not accepted:
+            assert found == {"discord": ("wrong", REFUSED)}
+            return
+        assert found["discord"] == ("ok", "accepts the token of lstmega, on 0 servers")
+        assert found["invite link"] == ("ok", invite_link(100))
+        assert found["intents"] == ("ok", "no privileged one is needed")
+        assert not discord.sent("PUT", ""), "`check` changes nothing"

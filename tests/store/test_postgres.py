@@ -157,6 +157,8 @@ async def test_a_read_only_database(postgres: PostgresServer, address: Secret) -
         pass
     postgres.run(f"ALTER DATABASE {name(address)} SET default_transaction_read_only = on", "postgres")
     assert "can only be read" in await refusal(address)
+    with pytest.raises(StoreError, match="can only be read"):  # `check` says what a start would say
+        await Store.inspect(address)
 
 
 async def test_a_database_from_a_newer_version(postgres: PostgresServer, address: Secret) -> None:

@@ -20,7 +20,7 @@ from bot.platforms.discord.slash_commands import PLATFORM
 
 _AUTHENTICATION_FAILED: Final = 4004
 """Close code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#gateway-gateway-close-event-codes)."""
-_REFUSED: Final = "Discord refuses the token; take a new one from the page “Bot” of the application"
+REFUSED: Final = "Discord refuses the token; take a new one from the page “Bot” of the application"
 
 
 class Discord:
@@ -36,8 +36,7 @@ class Discord:
         self._token = settings.token.reveal()
         self._new_client = partial(Client, commands, settings, proxy)
         self._client: Client | None = None
-        if settings.api_url:
-            Route.BASE = rest_url(settings.api_url)
+        use_api(settings)
         configure_logging()
 
     @property
@@ -55,10 +54,10 @@ class Discord:
             try:
                 await asyncio.shield(running)
             except discord.LoginFailure:
-                raise BadToken(_REFUSED) from None
+                raise BadToken(REFUSED) from None
             except discord.ConnectionClosed as error:
                 if error.code == _AUTHENTICATION_FAILED:
-                    raise BadToken(_REFUSED) from None
+                    raise BadToken(REFUSED) from None
                 raise
             finally:
                 self._client = None
@@ -79,9 +78,15 @@ class Discord:
                 await client.login(self._token)
                 await client.tree.register(force=True)
         except discord.LoginFailure:
-            raise BadToken(_REFUSED) from None
+            raise BadToken(REFUSED) from None
         except (discord.DiscordException, OSError) as error:
             raise CommandSyncError(f"Discord was not told: {format_error(error)}") from error
+
+
+def use_api(settings: DiscordSection) -> None:
+    """Sends discord.py's requests to `api_url`, in the whole process."""
+    if settings.api_url:
+        Route.BASE = rest_url(settings.api_url)
 
 
 def rest_url(api_url: str) -> str:

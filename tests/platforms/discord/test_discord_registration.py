@@ -20,6 +20,7 @@ from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
 from bot.core.commands.command import Command
 from bot.core.reply import with_echoes
 from bot.platforms.discord.client import Client
+from bot.platforms.discord.inspection import PERMISSIONS, invite_link
 
 # ---- what Discord is told about the commands ----------
 
@@ -104,3 +105,9 @@ async def test_without_operators_their_commands_are_not_registered(tiny_folder: 
     async with world(tiny_folder, operators=()) as here:
         [told] = here.sent("PUT", GLOBAL_COMMANDS)
         assert {command["name"] for command in told} == USER_COMMANDS.keys()
+
+
+def test_the_documentation_has_the_permissions_of_the_invite_link() -> None:
+    documented = (Path(__file__).resolve().parents[3] / "docs" / "operations.md").read_text(encoding="utf-8")
+    assert f"scope=bot+applications.commands&permissions={PERMISSIONS.value}" in documented
+    assert invite_link(1).endswith(f"client_id=1&scope=bot+applications.commands&permissions={PERMISSIONS.value}")
