@@ -2,6 +2,7 @@
 # make test          installs what the tests need and runs everything, WORKERS processes at a time (2)
 # make test-oldest   the same on the lowest versions that pyproject.toml allows
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
+# make small         what one core and 512 MB carry (as root); the load runs on the other cores
 # make faults        kills the service KILLS times while people use it
 # make fuzz          strangers at the bot for MINUTES of the processor's time
 # make fuzz-guided   bytes that reach ever new lines of what reads their words and files, for MINUTES
@@ -18,7 +19,7 @@ PYTEST := python -m pytest --numprocesses $(WORKERS) --dist worksteal
 KILLS ?= 200
 MINUTES ?= 30
 
-.PHONY: chat run test test-oldest test-cluster faults fuzz fuzz-guided check format train clean
+.PHONY: chat run test test-oldest test-cluster small faults fuzz fuzz-guided check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -34,6 +35,10 @@ test-oldest: $(OLDEST)/.dev
 
 test-cluster: .venv/.cluster
 	$(BIN)/python -m pytest tests/generator/cluster/test_pool.py
+
+small: .venv/.dev
+	taskset --cpu-list 1-$$(($$(nproc) - 1)) $(BIN)/python -m benchmarks.service --under $(CURDIR)/benchmarks/small \
+		--only alone,load,memory,idle --seconds 20 --texts 1000
 
 faults: .venv/.dev
 	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/service/test_kill.py

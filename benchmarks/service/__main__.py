@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import shlex
 import sys
 import tempfile
 from pathlib import Path
@@ -45,6 +46,7 @@ def main() -> int:
     parser.add_argument(
         "--texts", type=int, default=TEXTS, metavar="N", help="of the part about memory (default: 10000)"
     )
+    parser.add_argument("--under", default="", metavar="COMMAND", help="runs the bot, such as benchmarks/small")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     arguments = parser.parse_args()
     names = arguments.only.split(",")
@@ -58,7 +60,7 @@ def main() -> int:
     )
     table = Table()
     with tempfile.TemporaryDirectory(prefix="lstmega-benchmark-") as temporary:
-        bench = Bench(Path(temporary), weights.folder)
+        bench = Bench(Path(temporary), weights.folder, tuple(shlex.split(arguments.under)))
         run = Run(bench, table, weights, arguments.seconds, arguments.length, arguments.texts)
         try:
             for name in names:

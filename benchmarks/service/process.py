@@ -133,10 +133,13 @@ def _machine() -> float:
 
 @dataclass(frozen=True)
 class Bench:
-    """Starts the bot with `weights` as in the configuration; `place` is for databases and logs."""
+    """Starts the bot with `weights` as in the configuration; `place` is for databases and logs, `under` a command that
+    runs it under limits.
+    """
 
     place: Path
     weights: Path
+    under: tuple[str, ...] = ()
 
     @asynccontextmanager
     async def on_telegram(self, *, limited: bool, **more: str) -> AsyncIterator[tuple[Service, TelegramServer]]:
@@ -176,6 +179,7 @@ class Bench:
         }
         with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
+                *self.under,
                 sys.executable,
                 *(("-m", "bot", "run") if limited else ("-c", LIFTED)),
                 env=environment | {f"LSTMEGA_{key}": value for key, value in settings.items()},
