@@ -156,7 +156,12 @@ class Strangers:
             self.did.append(f"chosen {typed}")
             sent = Sent(f"inline-{self._server.number()}", None, english("inline-placeholder"), [])
             self._server.inline_messages[str(sent.id)] = sent
-            chosen = {"result_id": "nietzsche", "from": actor.user.json(), "query": typed, "inline_message_id": sent.id}
+            chosen = {
+                "result_id": draw.choice(("0.5", "77", "nietzsche")),
+                "from": actor.user.json(),
+                "query": typed,
+                "inline_message_id": sent.id,
+            }
             await self._server.add_update("chosen_inline_result", chosen)
             self._inline = [*self._inline[-20:], (sent, actor.mark)]
             return None, 0, 0, ("an inline message", sent.edits, 1), ""

@@ -25,6 +25,8 @@ RANGE: Final = {
     for name, value in (("min", MIN_TEMPERATURE), ("max", MAX_TEMPERATURE))
 }
 """The variables of every message that names the range of temperatures."""
+SUGGESTED: Final = {0.3: "careful", 0.5: "calm", 0.7: "balanced", 0.9: "lively", 1.2: "wild"}
+"""Temperatures, and what each does."""
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""
 _MAX_LISTED: Final = 8
@@ -73,12 +75,13 @@ def curve(manifest: Manifest, say: Say) -> str:
     return say("curve", version=manifest.version, bits=float(manifest.metrics["valid_bits_per_character"]))
 
 
-def suggestions(own: float | None, default: float, say: Say) -> dict[float, str]:
-    """Temperatures to offer while a user types one, each with its label, their own first."""
+def suggestions(own: float | None, default: float | None, say: Say) -> dict[float, str]:
+    """Temperatures to offer while a user types one, each with its label: their own, the default if there is one to be
+    named, and a few others."""
     offered = {} if own is None else {own: "own"}
-    words = ((default, "default"), (0.3, "careful"), (0.5, "calm"), (0.7, "balanced"), (0.9, "lively"), (1.2, "wild"))
-    for value, word in words:
-        offered.setdefault(value, word)
+    if default is not None:
+        offered.setdefault(default, "default")
+    offered |= {value: word for value, word in SUGGESTED.items() if value not in offered}
     return {
         value: say("suggestion", temperature=value, word=say(f"suggestion-{word}")) for value, word in offered.items()
     }

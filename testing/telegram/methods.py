@@ -44,6 +44,24 @@ class Methods(World):
     async def _get_my_commands(self, params: Params) -> list[Json]:
         return self.commands.get(self._menu(params), [])
 
+    async def _set_my_description(self, params: Params) -> bool:
+        return self._describe(params, "description", 512)
+
+    async def _get_my_description(self, params: Params) -> Json:
+        return {"description": self.profile.get(("description", params.text("language_code")), "")}
+
+    async def _set_my_short_description(self, params: Params) -> bool:
+        return self._describe(params, "short_description", 120)
+
+    async def _get_my_short_description(self, params: Params) -> Json:
+        return {"short_description": self.profile.get(("short_description", params.text("language_code")), "")}
+
+    def _describe(self, params: Params, what: str, limit: int) -> bool:
+        if len(params.text(what)) > limit:
+            raise ApiError(400, f"{what} is too long")
+        self.profile[what, params.text("language_code")] = params.text(what)
+        return True
+
     def _menu(self, params: Params) -> tuple[str, str]:
         scope = params.json("scope", "BotCommandScope") or {"type": "default"}
         if scope.get("type") not in SCOPES:
@@ -180,7 +198,7 @@ class Methods(World):
                 raise ApiError(400, "RESULT_ID_INVALID" if result.get("title") else "ARTICLE_TITLE_EMPTY")
             checked_text(content, "message_text", MAX_TEXT, "message is too long")
             checked_buttons(Params(result))
-        query.results = results
+        query.results, query.button = results, params.json("button", "button") or {}
         query.answers.put(params)
         return True
 

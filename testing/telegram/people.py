@@ -87,6 +87,7 @@ class InlineQuery:
     text: str
     answers: Inbox[Params] = field(default_factory=lambda: Inbox("answer to the inline query"))
     results: list[Json] = field(default_factory=list)
+    button: Json = field(default_factory=dict)
 
     async def answer(self, patience: float = PATIENCE) -> list[Json]:
         await self.answers.next(patience)

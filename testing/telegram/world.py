@@ -27,6 +27,8 @@ class World(Updates):
         """What the bot's owner chose at @BotFather."""
         self.commands: dict[tuple[str, str], list[Json]] = {}
         """By type of scope and language."""
+        self.profile: dict[tuple[str, str], str] = {}
+        """By "description" or "short_description", and language."""
         self._numbers = itertools.count(1001)
 
     def number(self) -> int:

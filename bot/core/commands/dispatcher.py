@@ -131,14 +131,14 @@ class Commands(Context):
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
         return await self._answer("button", where, self._press(data, where))
 
-    async def suggest(self, where: Where) -> dict[float, str]:
-        """Returns temperatures to offer, with their labels: the user's own, the default, and a few others."""
+    async def suggest(self, where: Where, *, default: bool = True) -> dict[float, str]:
+        """Returns temperatures to offer, with their labels: the user's own, the `default`, and a few others."""
         try:
             own = (await self.store.preferences(where.platform, where.user)).temperature
         except StoreError as error:
             log.error("suggest.failed reason=%s", error)
             own = None
-        return messages.suggestions(own, self.settings.sampling.temperature, where.say)
+        return messages.suggestions(own, self.settings.sampling.temperature if default else None, where.say)
 
     def welcome(self, locale: str) -> Reply:
         """Returns how the bot works in one line, for a chat that it is added to."""

@@ -15,12 +15,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 from telegram import Bot, BotCommand, BotCommandScopeAllGroupChats, BotCommandScopeAllPrivateChats
+from telegram.constants import BotDescriptionLimit
 from telegram.error import Conflict, InvalidToken, TelegramError
 
 from bot.config.schema import TelegramSection
 from bot.core import language
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.commands import USER_COMMANDS, Commands
+from bot.core.messages import book
 from bot.http_server import listening
 from bot.logs import format_error
 from bot.platforms.base import BadToken
@@ -29,6 +31,8 @@ from bot.platforms.telegram.dispatcher import Dispatcher
 from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter, retry_pause
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
+from bot.platforms.text import shorten
+from generator import Manifest
 from generator.backoff import Backoff
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
@@ -77,7 +81,7 @@ class Telegram:
         try:
             async with BotClient(self._settings, self._proxy) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
-                await set_menu(bot)
+                await asyncio.gather(set_menu(bot), set_profile(bot, self._commands.generator.weights.manifest))
                 await self._serve(bot)
         except InvalidToken:
             raise BadToken(REJECTED) from None  # the library's own words have the token in them
@@ -219,9 +223,7 @@ async def set_menu(bot: Bot) -> None:
     Operators' commands are in no menu. The commands work without one, so this raises nothing.
     """
     try:
-        # Two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands); English is for everyone else.
-        tongues = {"" if tag == language.ENGLISH else tag[:2]: each for tag, each in language.languages().items()}
-        for scope, (code, tongue) in itertools.product(SCOPES, tongues.items()):
+        for scope, (code, tongue) in itertools.product(SCOPES, _languages()):
             wanted = tuple(
                 BotCommand(name, spec.purpose(tongue.say))
                 for name, spec in USER_COMMANDS.items()
@@ -232,3 +234,24 @@ async def set_menu(bot: Bot) -> None:
                 log.info("menu.set scope=%s language=%s", scope.type, tongue.tag)
     except Exception as error:  # noqa: BLE001 - an answer that the library cannot read raises anything
         log.warning("menu.failed reason=%s", format_error(error))
+
+
+async def set_profile(bot: Bot, manifest: Manifest) -> None:
+    """Registers what the bot is, where Telegram does not have it yet; raises nothing, as `set_menu`."""
+    try:
+        for code, tongue in _languages():
+            title = book(manifest, tongue.say)
+            long = shorten(tongue.say("profile", book=title), BotDescriptionLimit.MAX_DESCRIPTION_LENGTH)
+            short = shorten(tongue.say("profile-short", book=title), BotDescriptionLimit.MAX_SHORT_DESCRIPTION_LENGTH)
+            if (await bot.get_my_description(code)).description != long:
+                await bot.set_my_description(long, code)
+            if (await bot.get_my_short_description(code)).short_description != short:
+                await bot.set_my_short_description(short, code)
+    except Exception as error:  # noqa: BLE001 - as above
+        log.warning("profile.failed reason=%s", format_error(error))
+
+
+def _languages() -> list[tuple[str, language.Language]]:
+    """Returns each language with its code of two letters (ISO 639-1, https://core.telegram.org/bots/api#setmycommands).
+    English is for everyone else."""
+    return [("" if tag == language.ENGLISH else tag[:2], each) for tag, each in language.languages().items()]

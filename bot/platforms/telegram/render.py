@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import groupby
 from operator import itemgetter
@@ -159,14 +159,15 @@ def verify(token: str, message_id: str, signed: str) -> str:
     return data if is_valid else ""
 
 
-def offer(typed: str, say: messages.Say) -> telegram.InlineQueryResultArticle:
-    """Returns the placeholder for a text, as the result of what a user typed inline."""
-    shown = messages.printable(typed.strip()).strip()
+def offers(labels: Mapping[float, str], prompt: str, say: messages.Say) -> Iterator[telegram.InlineQueryResultArticle]:
+    """Yields for each temperature the placeholder for a text, as a result of what a user typed inline."""
+    shown = messages.printable(prompt.strip()).strip()
     placeholder = telegram.InputTextMessageContent(say("inline-placeholder"), link_preview_options=NO_PREVIEW)
-    return telegram.InlineQueryResultArticle(
-        id="text",
-        title=say("inline-title"),
-        description=shorten(shown, MAX_ALERT) or say("inline-hint"),
-        input_message_content=placeholder,
-        reply_markup=keyboard([Action(WAIT, WAIT)]),
-    )
+    for temperature, label in labels.items():
+        yield telegram.InlineQueryResultArticle(
+            id=str(temperature),
+            title=label,
+            description=shorten(shown, MAX_ALERT) or say("inline-hint"),
+            input_message_content=placeholder,
+            reply_markup=keyboard([Action(WAIT, WAIT)]),
+        )

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from telegram import Bot, CallbackQuery, InlineQuery, InputFile, ReplyParameters
+from telegram import Bot, CallbackQuery, InlineQuery, InlineQueryResultsButton, InputFile, ReplyParameters
 from telegram.constants import ChatAction
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
+from bot.core.ask import Where
 from bot.core.commands import Commands
-from bot.core.messages import Say
+from bot.core.messages import RANGE, SUGGESTED
+from bot.core.parsing import TemperatureError, split_temperature
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import (
@@ -24,7 +26,7 @@ from bot.platforms.telegram.render import (
     NO_PREVIEW,
     keyboard,
     messages_of,
-    offer,
+    offers,
     only_message_of,
     render,
     sign,
@@ -37,6 +39,8 @@ BUSY_AFTER_SECONDS: Final = 2.0
 how long Telegram keeps the query open is not documented; it is said to be more than ten seconds."""
 TYPING_EVERY_SECONDS: Final = 4.5
 """"The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
+INLINE: Final = (0.5, 0.7, 0.9)
+"""The temperatures that are offered, after the typed one and the user's own."""
 INLINE_CACHE_SECONDS: Final = 60
 """How long Telegram may give the same result for the same inline query of a user without asking the bot."""
 MAX_PHOTO_SIDE: Final = 2560
@@ -107,10 +111,23 @@ class Sender:
         )
         await self._request(inline_message_id, request)
 
-    async def answer_inline(self, query: InlineQuery, say: Say) -> None:
-        """Offers a placeholder as the one result of an inline query, in the user's language."""
-        results, cache = [offer(query.query, say)], INLINE_CACHE_SECONDS
-        await self._request(None, partial(query.answer, results, cache_time=cache, is_personal=True))
+    async def answer_inline(self, query: InlineQuery, where: Where) -> None:
+        """Offers texts at several temperatures. For one that does not exist, a button above says which do."""
+        offered: dict[float, str] = {}
+        button = None
+        try:
+            typed, prompt = split_temperature(query.query)
+        except TemperatureError:
+            says = where.say("inline-out-of-range", **RANGE)
+            button = InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat
+        else:
+            known = await self.commands.suggest(where, default=False)
+            if typed is not None:
+                offered[typed] = known.get(typed) or where.say("inline-typed", temperature=typed)
+            offered |= {value: label for value, label in known.items() if value not in SUGGESTED or value in INLINE}
+        results = list(offers(offered, prompt, where.say)) if offered else []
+        answer = partial(query.answer, results, INLINE_CACHE_SECONDS, is_personal=True, button=button)
+        await self._request(None, answer)
 
     async def answer_press(self, query: CallbackQuery, reply: Reply | None = None, *, alert: bool = True) -> None:
         """Ends the wait of a pressed button, with a reply for that user alone. `alert`: which the user has to close."""

@@ -7,6 +7,7 @@ costs nothing. When the user chooses it, which the feedback reports, the text is
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 from collections import deque
@@ -14,6 +15,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any, Final
 
+from msgspec.structs import replace
 from telegram import (
     CallbackQuery,
     ChatMemberUpdated,
@@ -27,9 +29,9 @@ from telegram import (
 from telegram.constants import ChatMemberStatus, ChatType
 
 from bot.core import buttons
-from bot.core.ask import Ask, Where
+from bot.core.ask import Ask, Where, Write
 from bot.core.commands import continuing, parse, parse_message
-from bot.core.parsing import parse_line
+from bot.core.parsing import TemperatureError, parse_line, parse_temperature
 from bot.core.reply import Kind, Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
@@ -39,7 +41,6 @@ from bot.platforms.text import utf16_length
 
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
-INLINE_COMMAND: Final = "nietzsche"
 _GROUP: Final = re.compile(r"-[0-9]{1,20}")
 _GROUPS: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
 _ABSENT: Final = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
@@ -187,7 +188,7 @@ class UpdateHandler:
         async def work() -> None:
             newest = self._typing.pop(user)
             where = _where(None, str(user), newest.from_user)
-            await self._sender.answer_inline(newest, where.say)
+            await self._sender.answer_inline(newest, where)
 
         # Counted apart from what the user asks for: typing must not fill their queue.
         return None if waiting else Request(("typing", user), INLINE, work)
@@ -197,7 +198,10 @@ class UpdateHandler:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
         user, edit = str(chosen.from_user.id), partial(self._sender.edit_inline, chosen.inline_message_id)
-        ask, where = parse(INLINE_COMMAND, chosen.query.strip()), _where(None, user, chosen.from_user)
+        ask, where = parse("nietzsche", chosen.query), _where(None, user, chosen.from_user)
+        if isinstance(ask, Write):
+            with contextlib.suppress(TemperatureError):  # a placeholder of an earlier version, which did not name one
+                ask = replace(ask, temperature=parse_temperature(chosen.result_id))
 
         async def work() -> None:
             await edit(await self._commands.handle(ask, where))

@@ -15,25 +15,52 @@ from telegram_support import (
 from bot.core.ask import Write
 from bot.core.reply import Action, Kind, Passage, Reply
 from bot.platforms.telegram.platform import Telegram
+from bot.store.store import Store
 from generator import Temperature
 from testing.telegram import TelegramServer, User
 
 
 @pytest.mark.usefixtures("telegram")
 async def test_a_text_in_any_chat(server: TelegramServer, scripted: ScriptedCommands, alice: User) -> None:
-    query = await alice.inline("0.7 The philosopher")
-    [result] = await query.answer()
-    assert result["title"] == english("inline-title")
-    assert result["description"] == "0.7 The philosopher"
+    query = await alice.inline("The philosopher")
+    results = await query.answer()
+    assert [result["title"] for result in results] == ["0.5 — calm", "0.7 — balanced", "0.9 — lively"]
+    assert {result["description"] for result in results} == {"The philosopher"}
     assert scripted.asked == []
     assert 0 < server.calls_of("answerInlineQuery")[0].params.integer("cache_time") <= 300
-    message = await query.choose()
+    message = await query.choose(1)
     assert message.text == english("inline-placeholder")
     text = await message.next_edit()
     assert text.startswith("The philosopher")
     assert (message.labels, message.preview) == (BUTTONS, False)
     assert scripted.asked == [Write(Temperature(0.7), "The philosopher")]
     assert server.calls_of("sendChatAction") == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_the_typed_temperature_comes_first_and_then_the_user_s_own(
+    scripted: ScriptedCommands, store: Store, alice: User
+) -> None:
+    await store.set_preference("telegram", str(alice.id), "temperature", 0.8)
+    query = await alice.inline("1,1 The sea")
+    titles = [result["title"] for result in await query.answer()]
+    assert titles == ["1.1 — as you typed", "0.8 — your own", "0.5 — calm", "0.7 — balanced", "0.9 — lively"]
+    await (await query.choose(1)).next_edit()
+    await (await query.choose(0)).next_edit()
+    assert scripted.asked == [Write(Temperature(0.8), "The sea"), Write(Temperature(1.1), "The sea")]
+    query = await alice.inline("0.9")
+    results = await query.answer()
+    assert [result["title"][:3] for result in results] == ["0.9", "0.8", "0.5", "0.7"]
+    assert {result["description"] for result in results} == {english("inline-hint")}
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_temperature_out_of_range_is_refused_while_it_is_typed(alice: User) -> None:
+    """Otherwise the error would stand in somebody else's chat."""
+    query = await alice.inline("77 The sea")
+    assert await query.answer() == []
+    assert query.button["text"] == "Temperatures go from 0.1 to 2.0"
+    assert query.button["start_parameter"]
 
 
 @pytest.mark.usefixtures("telegram")
@@ -104,11 +131,14 @@ async def test_an_inline_query_from_before_the_start_is_no_error(
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_an_inline_refusal_takes_the_placeholder_s_place(alice: User, log_lines: LogLines) -> None:
-    query = await alice.inline("77")
+async def test_an_inline_refusal_takes_the_placeholder_s_place(
+    scripted: ScriptedCommands, alice: User, log_lines: LogLines
+) -> None:
+    scripted.said["nietzsche"] = Reply.refusal("Not now")
+    query = await alice.inline("The")
     await query.answer()
     message = await query.choose()
-    assert (await message.next_edit()).startswith("77 is no temperature")
+    assert await message.next_edit() == "Not now"
     assert message.labels == []
     query.results[0].pop("reply_markup")
     await query.choose()

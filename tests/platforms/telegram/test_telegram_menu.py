@@ -42,6 +42,28 @@ async def test_the_menu_is_set_once_for_both_scopes_and_both_languages(
     assert len(server.calls_of("setMyCommands")) == 5
 
 
+async def test_the_profile_is_set_once_in_every_language(server: TelegramServer, scripted: ScriptedCommands) -> None:
+    polls = server.watch("getUpdates")
+    for _ in range(2):
+        async with serving(Telegram(section(server), scripted)):
+            await polls.next()
+    assert len(server.calls_of("setMyDescription")) == len(server.calls_of("setMyShortDescription")) == 2
+    assert server.profile["short_description", ""].startswith("I write in the manner of")
+    assert server.profile["description", "pt"].startswith("Escrevo")
+
+
+@pytest.mark.parametrize("method", ["getMyDescription", "setMyShortDescription"])
+async def test_without_a_profile_the_bot_works(
+    server: TelegramServer, scripted: ScriptedCommands, chat: Chat, log_lines: LogLines, method: str
+) -> None:
+    server.answer_with([5], method=method, times=None)
+    server.fail(400, method="setMyDescription")
+    async with serving(Telegram(section(server), scripted)):
+        await chat.send("/start")
+        await chat.next_message()
+    assert log_lines.count("profile.failed") == 1
+
+
 async def test_without_a_menu_the_bot_works(
     server: TelegramServer, scripted: ScriptedCommands, chat: Chat, log_lines: LogLines
 ) -> None:
