@@ -9,6 +9,7 @@ import random
 import secrets
 import signal
 import string
+import textwrap
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -85,7 +86,7 @@ def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ]
     lines = [" ".join(draw.choices(words, k=11)).capitalize() + "." for _ in range(160)]
     path = tmp_path_factory.mktemp("corpus") / "cats.txt"
-    path.write_text("\n".join(lines), encoding="utf-8")
+    path.write_text(textwrap.fill(" ".join(lines), 60), encoding="utf-8")
     return path
 
 

@@ -13,7 +13,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from generator.prose import PARAGRAPH_BREAK
+from generator.prose import MAX_INDENT, PARAGRAPH_BREAK, TERMINALS, is_mark
 from generator.vocabulary import Vocabulary
 
 Bias = NDArray[np.float64]
@@ -35,6 +35,8 @@ _APOSTROPHES: Final = "'’"
 _JOINERS: Final = "-'’‐‑"
 """What may stand inside a word, between two letters."""
 _OPENERS: Final = "([{“„«‘_"
+_FEW_CAPITALS: Final = 0.2
+"""Share of the letters: with fewer, capitals are foreign in this script, and a text begins with any letter."""
 _CONTEXT: Final = 3
 """Words after which a fourth must not repeat."""
 
@@ -44,19 +46,32 @@ text begins; "word": what would continue the last word of a prompt."""
 
 
 class WritingRules:
-    """The characters of a vocabulary that the rules are about. One for all texts of a model."""
+    """The characters of a vocabulary that the rules are about. One for all texts of a model.
 
-    def __init__(self, vocabulary: Vocabulary) -> None:
+    `hard_wrapped` and `ends_at_lines` as in the manifest. Lines of verse, chats and code begin with anything.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, *, hard_wrapped: bool = True, ends_at_lines: bool = False) -> None:
         self.characters = vocabulary.characters
-        self.stops = [i for i, c in enumerate(self.characters) if c in ".!?…"]
-        self.continues_word = [c.isalnum() or c in _APOSTROPHES for c in self.characters]
-        kinds = (str.isupper, str.isalpha, lambda c: not c.isspace())
+        self.hard_wrapped = hard_wrapped
+        self.ends_at_lines = ends_at_lines
+        self.max_spaces = PARAGRAPH_BREAK if hard_wrapped else MAX_INDENT
+        self.stops = [i for i, c in enumerate(self.characters) if c in TERMINALS + "…"]
+        self.unspaced = any(c in TERMINALS for c in self.characters if not c.isascii())
+        self.continues_word = [c.isalnum() or is_mark(c) or c in _APOSTROPHES for c in self.characters]
+        letters = list(filter(str.isalpha, self.characters))
+        has_case = sum(map(str.isupper, letters)) > _FEW_CAPITALS * len(letters)
+        kinds = (
+            (str.isupper,) * (has_case and not ends_at_lines)
+            + (str.isalpha,) * (not ends_at_lines)
+            + (lambda c: not c.isspace(),)
+        )
         is_first = next((kind for kind in kinds if any(map(kind, self.characters))), str.isspace)
         self._classes: dict[CharacterClass, Callable[[str], bool]] = {
             "": lambda _: False,
             "lower case": lambda c: not is_first(c),
             "word": lambda c: c.isalnum() or c in _JOINERS + _OPENERS,
-            "digit": str.isdigit,
+            "digit": lambda c: c.isdigit() and not ends_at_lines,
             "word end": lambda c: not c.isalnum() and c not in _APOSTROPHES,
             "joiner": lambda c: c in _JOINERS,
         }
@@ -141,7 +156,7 @@ class Constraints:
     def append(self, character: str) -> None:
         """Appends the next character of the text."""
         self.text.append(character)
-        if character.isalpha():
+        if character.isalpha() or is_mark(character):
             self._in_word(character)
             return
         before = self.text[-2] if len(self.text) > 1 else ""
@@ -160,7 +175,7 @@ class Constraints:
 
     def _settle(self, forbidden: CharacterClass) -> None:
         before = self.text[-1] if self.text and not self._spaces else ""
-        may_open, may_space = len(self.text) < self._open_until, self._spaces < PARAGRAPH_BREAK
+        may_open, may_space = len(self.text) < self._open_until, self._spaces < self._rules.max_spaces
         self.bias = self._rules.bias(self.opened, "a" if before.isalnum() else before, may_open, may_space, forbidden)
         if letters := self._followers.get(self._last):
             self.bias = self._rules.without_words(self.bias, letters)

@@ -35,11 +35,13 @@ def load_model(folder: Path, version: str | None = None) -> Model:
     Raises `WeightsError`, which names the file.
     """
     weights = load_weights(folder, version)
-    vocabulary = weights.manifest.vocabulary
+    manifest = weights.manifest
+    vocabulary = manifest.vocabulary
+    rules = WritingRules(vocabulary, hard_wrapped=manifest.hard_wrapped, ends_at_lines=manifest.ends_at_lines)
     network = Network(weights.folder / MODEL, len(vocabulary))
     space = " " if " " in vocabulary else vocabulary.characters[0]
     zero = SavedState(tuple(array[0] for array in network.zero_state(1)), space)
-    model = Model(weights, network, WritingRules(vocabulary), (zero,))
+    model = Model(weights, network, rules, (zero,))
     try:
         _test_every_character(network)
         return replace(model, initial_states=_initial_states(model))
@@ -76,5 +78,10 @@ def _initial_states(model: Model) -> tuple[SavedState, ...]:
     while batch.jobs:
         for job, outcome in batch.step():
             job.resolve(outcome)
-    states = [job.future.result().state for job in jobs]
-    return tuple(SavedState.from_bytes(state, model.id, model.network.specs) for state in states)
+    states = [SavedState.from_bytes(job.future.result().state, model.id, model.network.specs) for job in jobs]
+    # Verse, a chat and code begin with a new line; nothing begins with a character that was already drawn.
+    anew = model.rules.ends_at_lines
+    space = "\n" if anew else " "
+    if space not in vocabulary:
+        return tuple(states)
+    return tuple(replace(state, pending=space) if anew or not state.pending.isspace() else state for state in states)

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.prose import LOOK_BACK, ends_sentence
+from generator.prose import LOOK_BACK, ends_sentence, ends_unspaced, is_mark
 from generator.serving.constraints import CharacterClass, Constraints
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
@@ -41,7 +41,7 @@ _EARLIEST_CUT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _StopCandidate:
-    """A place where the text may be cut: after `length` characters; `pending` is the white space drawn there."""
+    """A place where the text may be cut: after `length` characters; `pending` is the character drawn there."""
 
     length: int
     is_sentence_end: bool
@@ -136,7 +136,7 @@ class GeneratingSequence:
             text.append(character)
             return None
         self._first_character = self._first_character or time.perf_counter()
-        if character.isspace() and not text[-1].isspace() and (end := self._stop_candidate(character, state, row)):
+        if self._may_stop(character) and (end := self._stop_candidate(character, state, row)):
             return self._finish(end)
         if len(text) >= self._hard_end:
             return self._finish(self._candidate or self._cut(character, state, row, is_sentence_end=False))
@@ -144,20 +144,33 @@ class GeneratingSequence:
         self._settle()
         return None
 
+    def _may_stop(self, following: str) -> bool:
+        last = self._text[-1]
+        if following.isspace():
+            return not last.isspace()
+        unspaced = self._model.rules.unspaced and not (last.isascii() or last.isalnum())
+        return unspaced and ends_unspaced(
+            "".join(self._text[max(self._begin, len(self._text) - LOOK_BACK) :]), following
+        )
+
     def _settle(self) -> None:
         constraints, late = self._constraints, len(self._text) - self._earliest_end
         self.bias[:] = constraints.bias
-        self.temperature = self._letter_temperature if self._text[-1].isalnum() else self._word_temperature
+        self.temperature = self._letter_temperature if self._in_word() else self._word_temperature
         self._closing_mark, self._closing_bonus = constraints.closing_bonus(min(1.0, late / _CLOSE_WITHIN))
         self.is_late = late > 0 or self._closing_bonus > 0
         self._due = 0 if self.is_late else min(constraints.due, self._earliest_end)
+
+    def _in_word(self) -> bool:
+        last = self._text[-1]
+        return last.isalnum() or is_mark(last)
 
     def help_to_end(self, logits: Logits) -> None:
         """Makes full stops and closing marks more probable, in place, where the network would end a word anyway.
 
         Full stops from near the wanted length on, closing marks where they are due.
         """
-        in_word = self._text[-1].isalnum()
+        in_word = self._in_word()
         if in_word and self._model.rules.continues_word[logits.argmax()]:
             return
         logits[self._closing_mark] += self._closing_bonus
@@ -165,7 +178,14 @@ class GeneratingSequence:
         if in_word and late > 0:
             logits[self._model.rules.stops] += late * self._stop_bonus
 
-    def _stop_candidate(self, white_space: str, state: State, row: int) -> _StopCandidate | None:
+    def _ends_here(self, following: str) -> bool:
+        """Whether a sentence ends, or a line that is kept; of verse, a chat or code, only a line."""
+        text, rules = self._text, self._model.rules
+        if rules.ends_at_lines or (following == "\n" and not rules.hard_wrapped):
+            return following == "\n"
+        return ends_sentence("".join(text[max(self._begin, len(text) - LOOK_BACK) :]))
+
+    def _stop_candidate(self, following: str, state: State, row: int) -> _StopCandidate | None:
         """Remembers a word's end where the text may be cut, if it is a better place than the last one.
 
         Returns it when the text ends there.
@@ -174,12 +194,12 @@ class GeneratingSequence:
         if length < self._earliest_cut:
             return None
         balanced = not self._constraints.opened
-        if balanced and ends_sentence("".join(self._text[max(self._begin, length - LOOK_BACK) :])):
-            self._candidate = self._cut(white_space, state, row, is_sentence_end=True)
+        if balanced and self._ends_here(following):
+            self._candidate = self._cut(following, state, row, is_sentence_end=True)
             return self._candidate if length >= self._earliest_end else None
         is_early = length <= self._begin + self._request.length
         if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):
-            self._candidate = self._cut(white_space, state, row, is_sentence_end=False)
+            self._candidate = self._cut(following, state, row, is_sentence_end=False)
         return None
 
     def _cut(self, pending: str, state: State, row: int, *, is_sentence_end: bool) -> _StopCandidate:

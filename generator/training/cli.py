@@ -10,6 +10,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from generator.training.corpus import LinesOption
 from generator.training.presets import DEFAULT, PRESETS, Count
 
 _WITH_RESUME: Final = frozenset({"resume", "out", "no_activate", "corpus", "plan"})
@@ -27,7 +28,10 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     A run completes it with what was not given, and keeps it, so that resuming needs nothing but the run's name.
     """
 
-    corpus: str = ""
+    corpus: tuple[str, ...] = ()
+    encoding: str | None = None
+    speaker: str | None = None
+    lines: LinesOption = "auto"
     corpus_sha256: str = ""
     preset: str = DEFAULT
     overrides: dict[str, str] = {}
@@ -76,7 +80,17 @@ def _parser(about: str) -> argparse.ArgumentParser:
     )
 
     add = parser.add_argument
-    add("--corpus", type=_absolute, metavar="FILE", help="text to learn (UTF-8; default: nietzsche.txt, fetched once)")
+    add(
+        "--corpus", type=_absolute, nargs="+", metavar="FILE",
+        help="what to learn: texts, folders, .zip, .gz, EPUB, .docx, HTML, chat exports of WhatsApp, Telegram, Discord "
+        "(default: nietzsche.txt, fetched once)",
+    )  # fmt: skip
+    add("--encoding", metavar="NAME", help="encoding of the texts, such as cp1252 (default: UTF-8, or what is sure)")
+    add("--speaker", metavar="NAME", help="of a chat export, learn this person's messages only; ask them first")
+    add(
+        "--lines", choices=["auto", "wrapped", "kept"],
+        help="whether a line's end means a space, as in wrapped prose, or is kept (default: what it shows)",
+    )  # fmt: skip
     add("--preset", choices=PRESETS, help=f"the recipe (default: {DEFAULT})")
     add(
         "--set", dest="overrides", type=_assignment, nargs="+", action="extend", metavar="NAME=VALUE",

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
 import aiohttp
 import numpy as np
@@ -19,6 +20,8 @@ from generator import files
 from generator.connector import Connector
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
+from generator.training.texts.lines import Lines, join_wrapped, look_at
+from generator.training.texts.reading import read_texts
 from generator.vocabulary import Indices, Vocabulary
 from generator.weights.manifest import MAX_SYMBOLS, CorpusNote
 
@@ -27,20 +30,27 @@ DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd
 MIN_CHARACTERS: Final = 3_000
 """A twentieth of this still holds the 100 characters that a meaningful validation figure needs."""
 SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
+LinesOption = Literal["auto", "wrapped", "kept"]
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Inputs `[batch, steps]`, and as targets the characters that follow each of them: the inputs shifted by one, or for
 windows `[batch]`, the one character that follows."""
 _TIMEOUT_SECONDS: Final = 30.0
-_SHORT_LINE: Final = 120
+_RARE: Final = 10
+"""Occurrences under which a network hardly learns where a character stands."""
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and its contiguous split. `lowercase`: it is read in lower case."""
+    """A text and its contiguous split. `lowercase`: it is read in lower case.
+
+    `notes` say how it was read, a line each; `decided` says whether its lines are wrapped.
+    """
 
     name: str
     text: str
     lowercase: bool = False
+    notes: tuple[str, ...] = ()
+    decided: Lines | None = None
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -52,17 +62,15 @@ class Corpus:
         """What a manifest says of it. Its sha256 is of the text as it was, in either case."""
         return CorpusNote(self.name, len(self.text), hashlib.sha256(self.text.encode("utf-8")).hexdigest())
 
+    @cached_property
+    def lines(self) -> Lines:
+        """Whether its lines are wrapped or kept: what was decided when it was read, else what the text shows."""
+        return self.decided or look_at(self.text)
+
     @property
     def hard_wrapped(self) -> bool:
-        """Whether lines are broken inside paragraphs: several short lines for each blank one, hardly a long one.
-
-        Verse breaks its lines too, but seldom lets most of them come near to one width.
-        """
-        lengths = sorted(len(line) for line in self.text.splitlines() if line.strip())
-        if not lengths or lengths[-1] > _SHORT_LINE * 2:
-            return False
-        usual = lengths[len(lengths) * 9 // 10]
-        return usual <= _SHORT_LINE and sum(length > 0.75 * usual for length in lengths) > 0.6 * len(lengths)
+        """Whether lines are broken inside paragraphs."""
+        return self.lines.wrapped
 
     @cached_property
     def splits(self) -> tuple[Indices, Indices, Indices]:
@@ -72,30 +80,43 @@ class Corpus:
         return characters[:first], characters[first:second], characters[second:]
 
 
-def read_corpus(path: Path, *, lowercase: bool = False) -> Corpus:
-    """Reads a UTF-8 text file; drops a byte order mark, turns line ends into `\\n`. Raises `TrainingError`."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise TrainingError(f"{path}: {files.reason(error)}; --corpus wants a text file") from error
-    except UnicodeDecodeError as error:
-        raise TrainingError(
-            f"{path}: not UTF-8 text (byte {error.start:,}); convert it first: iconv -f latin1 -t utf-8 OLD > NEW"
-        ) from error
-    if "\0" in text:
-        raise TrainingError(f"{path}: a binary file, not a text; --corpus wants plain UTF-8 text")
-    text = text.replace("\r\n", "\n").replace("\r", "\n")
+def read_corpus(
+    *paths: Path,
+    lowercase: bool = False,
+    encoding: str | None = None,
+    speaker: str | None = None,
+    lines: LinesOption = "auto",
+) -> Corpus:
+    """Reads files, folders and archives as one text (`generator.training.texts`). Raises `TrainingError`.
+
+    `encoding`: of all files, by default what each shows. `speaker`: only this person's messages of a chat export.
+    """
+    read = read_texts(paths, encoding=encoding, speaker=speaker, enough=MIN_CHARACTERS)
+    text = read.text
     if (length := len(text.strip())) < MIN_CHARACTERS:
         raise TrainingError(
-            f"{path}: {length:,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
+            f"{paths[0]}: {length:,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
             "and a few hundred thousand make a readable text"
         )
-    symbols = set(text)
-    if len(symbols) > MAX_SYMBOLS:
+    counts = Counter(text)
+    if len(counts) > MAX_SYMBOLS:
         raise TrainingError(
-            f"{path}: {len(symbols):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
+            f"{paths[0]}: {len(counts):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
         )
-    return Corpus(path.name, text, lowercase)
+    if len(counts) == 1:
+        raise TrainingError(f"{paths[0]}: {next(iter(counts))!r} is its only character; there is nothing to learn")
+    notes = list(read.notes)
+    if (rare := sum(count < _RARE for count in counts.values())) > max(100, len(counts) // 2):
+        notes.append(
+            f"{rare:,} of its {len(counts):,} characters occur less than {_RARE} times: little is learnt of them"
+        )
+    found = look_at(text)
+    decided = Lines(False, "a chat export", short=True) if read.is_chat else found
+    if lines != "auto":
+        decided = Lines(lines == "wrapped", "as --lines says", short=found.short and lines == "kept")
+    if decided.wrapped:
+        text = join_wrapped(text)
+    return Corpus(read.name, text, lowercase, tuple(notes), decided)
 
 
 def read_together(paths: Iterable[str], vocabulary: Vocabulary) -> Indices:

@@ -76,6 +76,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
             "pretraining": run.pretraining and dataclasses.asdict(run.pretraining.config),
             "pretraining_seconds": pretrained.seconds,
             "texts": [read_corpus(Path(name)).note for name in dict.fromkeys((*options.pretrain, *options.rehearse))],
+            "lines": str(corpus.lines),
             "rehearse": [Path(name).name for name in options.rehearse],
             "characters_read": {"pretraining": pretrained.characters, "corpus": state.characters},
             "ngrams": ngram_note(weights),
@@ -87,6 +88,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
         license=_LICENSES.get(corpus.note.sha256, f"{corpus.name}: known to the person who trained on it"),
         lowercase=corpus.lowercase,
         hard_wrapped=corpus.hard_wrapped,
+        ends_at_lines=corpus.lines.short,
     )
     add_version(Path(options.out), contents, manifest)
     return manifest

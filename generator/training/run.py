@@ -109,6 +109,8 @@ class Run:
             f"starts from {start}",
             *([] if self.pretraining is None else [f"pretraining: {self.pretraining}"]),
             f"corpus: {self.training}",
+            *self.corpus.notes,
+            f"lines: {self.corpus.lines}; --lines {'kept' if self.corpus.hard_wrapped else 'wrapped'} overrides that",
             f"takes roughly {time_needed} on this machine{less}",
         ]
         return "\n".join(lines)
@@ -123,14 +125,20 @@ def prepare(options: Options) -> Run:
         options = _resumed(options)
     preset = PRESETS[options.preset].overridden(options.overrides)
     try:
-        corpus = read_corpus(Path(options.corpus) if options.corpus else default_corpus(), lowercase=preset.lowercase)
+        corpus = read_corpus(
+            *(map(Path, options.corpus) if options.corpus else (default_corpus(),)),
+            lowercase=preset.lowercase,
+            encoding=options.encoding,
+            speaker=options.speaker,
+            lines=options.lines,
+        )
     except TrainingError as error:
         if options.resume is None:
             raise
         moved = "if the text of this run moved, name it: --resume --corpus FILE"
         raise TrainingError(f"{error} ({moved})") from error
     if options.resume is not None and corpus.note.sha256 != options.corpus_sha256:
-        raise TrainingError(f"{options.corpus}: not the text that the run started with; start a new run")
+        raise TrainingError(f"{' '.join(options.corpus)}: not the text that the run started with; start a new run")
     start = _start(options, preset, corpus)
     if options.resume is None:
         options = _completed(options, preset, corpus, start)

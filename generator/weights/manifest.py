@@ -46,7 +46,8 @@ class Manifest(Struct, frozen=True):
     """What `manifest.json` says. `metrics` may have more than `Metrics`; `files` has at least `MODEL`.
 
     `lowercase`: the network knows the text lower-cased. `hard_wrapped`: its corpus breaks lines inside a paragraph, so
-    a single line end in a text means a space.
+    a single line end in a text means a space. `ends_at_lines`: its lines are those of verse, a chat or code, and a text
+    ends where one of them does, not where a sentence does.
     """
 
     format: int
@@ -63,6 +64,7 @@ class Manifest(Struct, frozen=True):
     license: Text
     lowercase: bool = False
     hard_wrapped: bool = False
+    ends_at_lines: bool = False
 
     def to_json(self) -> str:
         """Returns the text of `manifest.json`."""

@@ -39,6 +39,19 @@ TYPED = st.text(st.sampled_from("aB.-_ \t\n")) | st.text()
         "Amen.",
         "the so-called free-thinker.",
         "a" * 60 + " end.",
+        "Qui est là ?",
+        "« Qui est là ? »",
+        "Он сказал: «Пойдём.»",
+        "Er sagte: „Gott ist tot.“",
+        "道可道，非常道。",
+        "子曰：「不亦說乎？」",
+        "सत्यमेव जयते।",
+        "वह कौन है?",
+        "وہ کہاں ہے۔",
+        "كم يبلغ قطره؟",
+        "Τι είναι αρετή;",
+        "Ερώτησε «πού πάμε;»",
+        "le cafe\u0301.",
     ],
 )
 def test_the_end_of_a_sentence(text: str) -> None:
@@ -70,6 +83,10 @@ def test_the_end_of_a_sentence(text: str) -> None:
         ". . .",
         '"',
         "an old_word",
+        "道可道，",
+        "Γιατί όχι·",
+        "if (x) return;",
+        "ठहरो",
     ],
 )
 def test_no_end_of_a_sentence(text: str) -> None:
@@ -151,8 +168,16 @@ def test_a_shown_paragraph_is_one_line(text: str) -> None:
         (" .12", ".12"),
         (" \n", " \n"),
         ("尼采 。", "尼采"),
+        ("尼采H何謂高貴 。", "尼采H何謂高貴"),
     ],
-    ids=["capitals", "no capitals", "no letters", "nothing but white space", "a script without cases"],
+    ids=[
+        "capitals",
+        "no capitals",
+        "no letters",
+        "nothing but white space",
+        "a script without cases",
+        "a foreign letter",
+    ],
 )
 def test_what_a_text_may_begin_with(characters: str, first: str) -> None:
     bias = Constraints(WritingRules(Vocabulary(characters)), forbidden="lower case").bias

@@ -143,8 +143,8 @@ def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_ep
         (b"", "0 characters are too few"),
         (b" \n\n ", "0 characters are too few"),
         (b"Too short to learn from.", "24 characters are too few"),
-        (b"\xff\xfe\x00binary" * 1000, "not UTF-8 text (byte 0)"),
-        (b"text with a \x00 in it " * 1000, "a binary file"),
+        (b"\x7fELF\x00\x01\x00binary\x00\x00" * 1000, "a binary file"),
+        (b"a" * 4000, "'a' is its only character; there is nothing to learn"),
         ("".join(map(chr, range(0x20000, 0x20000 + 20_001))).encode(), "20,001 different characters are more than"),
     ],
 )
@@ -165,7 +165,9 @@ def test_other_wrong_arguments_get_one_line_each(
 ) -> None:
     for typed, complaint in [
         (["--corpus", str(tmp_path / "missing.txt")], "no such file"),
-        (["--corpus", str(tmp_path)], "is a directory"),
+        (["--corpus", str(tmp_path)], "no text in this folder"),
+        (["--corpus", str(book), "--speaker", "Ann"], "--speaker is for chat exports"),
+        (["--corpus", str(book), "--encoding", "utf-99"], "--encoding utf-99: unknown"),
         (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
         (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "manifest.json: no such file or directory"),
         (["--corpus", str(book), "--pretrain", str(tmp_path / "nothing")], "no such file"),

@@ -80,7 +80,7 @@ def test_a_version_can_be_loaded_by_name_whatever_is_current(tiny_folder: Path, 
 
 
 def test_a_manifest_of_the_contract_s_keys_alone_is_enough(tiny_folder: Path) -> None:
-    optional = {"lowercase", "hard_wrapped"}
+    optional = {"lowercase", "hard_wrapped", "ends_at_lines"}
     edit_manifest(tiny_folder / "tiny-1", lambda content: {k: content[k] for k in content.keys() - optional})
     manifest = load_weights(tiny_folder).manifest
     assert (manifest.lowercase, manifest.hard_wrapped) == (False, False)
@@ -207,7 +207,7 @@ def test_a_manifest_with_a_key_missing_or_of_the_wrong_type_names_the_key(
     assert key.rpartition(".")[2] in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["lowercase", "hard_wrapped"])
+@pytest.mark.parametrize("key", ["lowercase", "hard_wrapped", "ends_at_lines"])
 def test_a_flag_that_is_no_boolean_is_refused(tiny_folder: Path, key: str) -> None:
     edit_manifest(tiny_folder / "tiny-1", lambda content: content.update({key: 1}))
     with pytest.raises(WeightsError, match=key):
