@@ -28,7 +28,7 @@ LENGTH: Final = 60
 FAST: Final = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))
 QUICK: Final = Backoff(0.01, 0.01)
 PNG: Final = b"\x89PNG\r\n\x1a\n"
-BUTTONS: Final = ["Again", "Continue", "Hotter", "Colder"]
+BUTTONS: Final = ["Again", "Continue", "Hotter (0.8)", "Colder (0.6)", "Surprise"]
 
 
 class ScriptedCommands(Commands):

@@ -17,8 +17,8 @@ class Where:
 
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
     `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
-    is not the chat. `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request comes,
-    even if the request has to wait.
+    is not the chat. `in_place`: a text takes the place of the one whose button was pressed. `asked_at`: on the clock of
+    `time.monotonic`; an adapter makes this value when the request comes, even if the request has to wait.
     """
 
     platform: str
@@ -26,6 +26,7 @@ class Where:
     user: str
     locale: str = ""
     queue: str = ""
+    in_place: bool = False
     asked_at: float = field(default_factory=time.monotonic, compare=False)
 
     def say(self, message: str, /, **values: object) -> str:
@@ -84,6 +85,12 @@ class Again(Ask, frozen=True):
 
     slot: str = ""
     temperature: Temperature | None = None
+
+
+class Surprise(Ask, frozen=True):
+    """The last text here, shaded. `slot`: as in `Continue`."""
+
+    slot: str = ""
 
 
 class Ladder(Ask, frozen=True):

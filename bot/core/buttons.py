@@ -1,7 +1,8 @@
 """The buttons under a reply: each is an `Ask`, encoded as data that a platform hands back.
 
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
-`a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `f:OWNER` confirms /forgetme.
+`a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
+the user's own, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
@@ -9,8 +10,9 @@ from __future__ import annotations
 import zlib
 from typing import Final, NamedTuple
 
-from bot.core.ask import Again, Ask, Continue, ForgetMe, Where
+from bot.core.ask import Again, Ask, Continue, ForgetMe, SetTemperature, Surprise, Where
 from bot.core.reply import Action
+from bot.store.store import Conversation
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
 STEP: Final = 0.1
@@ -24,21 +26,31 @@ class Button(NamedTuple):
     ask: Ask
 
 
-def under(where: Where, prompt: str, temperature: float, state: bytes) -> tuple[Action, ...]:
-    """Returns the actions under the user's text: its prompt, its temperature, and the state that it stopped in."""
-    slot = fingerprint(prompt)
-    steps = {"again": temperature, "hotter": round(temperature + STEP, 4), "colder": round(temperature - STEP, 4)}
+def under(where: Where, text: Conversation) -> tuple[Action, ...]:
+    """Returns the actions under a text of the user's."""
+    slot, now = fingerprint(text.state), text.temperature
+    steps = {"again": now, "hotter": round(now + STEP, 4), "colder": round(now - STEP, 4)}
     again, *others = (
-        Action(where.say(f"button-{step}"), f"a:{where.user}:{slot}:{value:g}")
+        Action(where.say(f"button-{step}", temperature=value), f"a:{where.user}:{slot}:{value:g}")
         for step, value in steps.items()
         if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
     )
-    return (again, continuing(where, state), *others)
+    return (again, continuing(where, text), *others)
 
 
-def continuing(where: Where, state: bytes) -> Action:
+def continuing(where: Where, text: Conversation) -> Action:
     """Returns the action that continues a text."""
-    return Action(where.say("button-continue"), f"c:{where.user}:{fingerprint(state)}")
+    return Action(where.say("button-continue"), f"c:{where.user}:{fingerprint(text.state)}")
+
+
+def shading(where: Where, text: Conversation) -> Action:
+    """Returns the action that shades a text by its surprisal."""
+    return Action(where.say("button-surprise"), f"s:{where.user}:{fingerprint(text.state)}")
+
+
+def keeping(where: Where, temperature: float) -> Action:
+    """Returns the action that makes a temperature the user's own."""
+    return Action(where.say("button-keep", temperature=temperature), f"t:{where.user}:{temperature:g}")
 
 
 def forgetting(where: Where) -> Action:
@@ -54,6 +66,10 @@ def decode(data: str) -> Button | None:
                 return Button(owner, Again(slot, Temperature(float(temperature))))
             case "c", owner, slot if slot:
                 return Button(owner, Continue(slot))
+            case "s", owner, slot if slot:
+                return Button(owner, Surprise(slot))
+            case "t", owner, temperature:
+                return Button(owner, SetTemperature(Temperature(float(temperature))))
             case "f", owner:
                 return Button(owner, ForgetMe(confirmed=True))
     except ValueError:
@@ -61,6 +77,12 @@ def decode(data: str) -> Button | None:
     return None
 
 
-def fingerprint(content: str | bytes) -> str:
-    """Returns eight hexadecimal digits by which a prompt or a state is recognised."""
-    return f"{zlib.crc32(content.encode('utf-8') if isinstance(content, str) else content):08x}"
+def names(slot: str, text: Conversation) -> bool:
+    """Returns whether a slot stands for a text, or for any, which is an empty slot."""
+    # "Again" named its text by the prompt in earlier versions; those buttons are still there.
+    return slot in ("", fingerprint(text.state), fingerprint(text.prompt.encode()))
+
+
+def fingerprint(content: bytes) -> str:
+    """Returns eight hexadecimal digits by which a state is recognised."""
+    return f"{zlib.crc32(content):08x}"

@@ -81,8 +81,9 @@ class Reply:
     `text` is everything a plain platform needs to show; `passages` are the same generated texts in parts, empty
     unless `kind` is `TEXT`. `private`: for the eyes of the one person, where the platform can. `notice`: something
     the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
-    the picture shows, for platforms that cannot show one but have colours. `locale`: the user's, for what a platform
-    adds. `passing`: a refusal that holds for seconds.
+    the picture shows, for platforms that cannot show one but have colours. `outdated`: the buttons under the message
+    that was pressed do nothing any more, so that they can be removed. `locale`: the user's, for what a platform adds.
+    `passing`: a refusal that holds for seconds.
     """
 
     text: str
@@ -93,6 +94,7 @@ class Reply:
     picture: Picture | None = None
     shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
+    outdated: bool = False
     locale: str = ""
     passing: bool = False
 
@@ -121,3 +123,7 @@ class Refused(Exception):
         super().__init__(message)
         self.message = message
         self.values = values
+
+
+class Outdated(Refused):
+    """The button that was pressed does nothing any more."""

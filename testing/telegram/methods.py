@@ -172,6 +172,7 @@ class Methods(World):
         if buttons == sent.buttons:
             raise ApiError(400, NOT_MODIFIED)
         sent.buttons, sent.edited = buttons, True
+        sent.edits.put(sent.text)
         return True if sent.chat is None else sent.chat.message_json(sent)
 
     async def _answer_callback_query(self, params: Params) -> bool:

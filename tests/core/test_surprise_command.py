@@ -53,7 +53,7 @@ async def test_the_last_text_comes_back_shaded(commands: Commands) -> None:
     text = await say(commands, "/nietzsche 0.7 The philosopher")
     reply = await say(commands, "/surprise")
     assert shaded(reply) == text.text
-    assert reply.text.startswith("Your last text surprises me by ")
+    assert reply.text.startswith("Your text surprises me by ")
     assert "bits per character" in reply.text
     given = "".join(cell.character for cell in reply.shaded if cell.given)
     assert given == "The philosopher"

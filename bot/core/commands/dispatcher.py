@@ -18,7 +18,7 @@ from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.parsing import Line, parse_line
-from bot.core.reply import Refused, Reply
+from bot.core.reply import Outdated, Refused, Reply
 from bot.store.errors import StoreError
 from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
 
@@ -163,6 +163,7 @@ class Commands(Context):
             except messages.EXPECTED as error:
                 passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
                 outcome, reply = "refused", Reply.refusal(messages.explain(error, where.say), passing=passing)
+                reply = replace(reply, outdated=isinstance(error, Outdated))
             except ShuttingDown as error:
                 outcome, reply = "restarting", Reply.refusal(messages.explain(error, where.say))
             except Exception as error:
@@ -176,7 +177,7 @@ class Commands(Context):
     async def _press(self, data: str, where: Where) -> Reply:
         button = buttons.decode(data)
         if button is None:
-            raise Refused("no-such-button")
+            raise Outdated("no-such-button")
         if button.owner != where.user:
             raise Refused("not-your-text")
         return await self._run(button.ask, where)

@@ -7,8 +7,9 @@ import logging
 from dataclasses import replace
 
 from bot.core import buttons, messages
-from bot.core.ask import Ask, ForgetMe, Plain, SetTemperature, Where
+from bot.core.ask import Ask, ForgetMe, Plain, SetTemperature, Surprise, Where
 from bot.core.commands.command import Command, Context
+from bot.core.commands.writing import find_text
 from bot.core.parsing import parse_temperature
 from bot.core.reply import Picture, Refused, Reply
 from generator import Surprisal, WeightsError
@@ -53,11 +54,11 @@ async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
     return Reply(where.say("forget-done", rows=rows) if rows else where.say("forget-nothing"))
 
 
-@Command("surprise", bare=True, exclusive=True)
-async def surprise(context: Context, _: Ask, where: Where) -> Reply:
-    """Shades the last text by the probabilities that the current weights give its characters."""
-    last = await context.store.conversation(where.platform, where.chat, where.user)
-    if last is None or last.written is None:
+@Command("surprise", ask=Surprise, bare=True, exclusive=True)
+async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
+    """Shades a text by the probabilities that the current weights give its characters."""
+    _, last = await find_text(context, where, ask.slot)
+    if last.written is None:
         raise Refused("no-text")
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
     async with context.admission.slot(

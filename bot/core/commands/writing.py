@@ -17,9 +17,9 @@ from bot.core import buttons, messages
 from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
 from bot.core.commands.command import OVERSHOOT, Command, Context
 from bot.core.parsing import Prompt, TemperatureError, fit_prompt, split_temperature
-from bot.core.reply import Passage, Refused, Reply
+from bot.core.reply import Outdated, Passage, Refused, Reply
 from bot.store.errors import StoreError
-from bot.store.store import Conversation
+from bot.store.store import KEPT_TEXTS, Conversation
 from generator import (
     MAX_PROMPT,
     MAX_SEED,
@@ -71,15 +71,13 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
 async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     """Continues the last text from its saved state."""
     try:
-        user_id, last = await _last(context, where)
-        if ask.slot not in ("", buttons.fingerprint(last.state)):
-            raise Refused("old-text")
+        user_id, text = await find_text(context, where, ask.slot)
     except Refused:
         if not ask.prompt:
             raise
         return await nietzsche.run(context, Write(ask.temperature, ask.prompt), where)
-    temperature = ask.temperature or last.temperature
-    return await _write(context, where, ask.prompt, [temperature], user_id=user_id, continued=last)
+    temperature = ask.temperature or text.temperature
+    return await _write(context, where, ask.prompt, [temperature], user_id=user_id, source=text, continues=True)
 
 
 @Command(
@@ -90,10 +88,13 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
 )
 async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
-    user_id, last = await _last(context, where)
-    if ask.slot not in ("", buttons.fingerprint(last.prompt)):
-        raise Refused("old-text")
-    return await _write(context, where, last.prompt, [ask.temperature or last.temperature], user_id=user_id)
+    user_id, text = await find_text(context, where, ask.slot)
+    temperature = ask.temperature or text.temperature
+    own = (await context.store.preferences(where.platform, where.user)).temperature
+    reply = await _write(context, where, text.prompt, [temperature], user_id=user_id, source=text)
+    if ask.temperature in (None, own or context.settings.sampling.temperature):
+        return reply
+    return replace(reply, actions=(*reply.actions, buttons.keeping(where, temperature)))
 
 
 @Command(
@@ -110,16 +111,17 @@ async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     return replace(reply, notice=" ".join(filter(None, (ignored, reply.notice, where.say("ladder-end")))))
 
 
-async def _last(context: Context, where: Where) -> tuple[int, Conversation]:
-    """The user's number and their last text in the chat.
+async def find_text(context: Context, where: Where, slot: str) -> tuple[int, Conversation]:
+    """Returns the user's number and their text in the chat that a button names; the last one where `slot` is empty.
 
-    The number is read first: of a text that is forgotten between the two, nothing comes back.
+    The number is read first: of a text that is forgotten between the two, nothing comes back. Raises `Refused`.
     """
     user_id = await context.store.user_id(where.platform, where.user)
-    last = await context.store.conversation(where.platform, where.chat, where.user)
-    if user_id is None or last is None:
-        raise Refused("no-text")
-    return user_id, last
+    texts = await context.store.conversations(where.platform, where.chat, where.user, KEPT_TEXTS if slot else 1)
+    text = next((text for text in texts if buttons.names(slot, text)), None)
+    if user_id is None or text is None:
+        raise Outdated("old-text") if slot else Refused("no-text")
+    return user_id, text
 
 
 async def _write(
@@ -130,16 +132,18 @@ async def _write(
     *,
     length: int | None = None,
     user_id: int | None = None,
-    continued: Conversation | None = None,
+    source: Conversation | None = None,
+    continues: bool = False,
 ) -> Reply:
     """Writes one text for each temperature, in one batch, and stores the last as the user's last text.
 
     The texts share a seed, so that they differ by the temperature alone. `typed`: the prompt. `user_id`: if it is known
-    already. `continued`: the text to continue, with the prompt.
+    already. `source`: the text that they begin like or, with `continues`, where that ended.
     """
     seed = secrets.randbelow(MAX_SEED + 1)
     characters = length or context.settings.length
     samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
+    continued = source if continues else None
     continuation = None if continued is None else Continuation(continued.state, continued.tail)
 
     async def generate() -> tuple[Prompt, list[Generation]]:
@@ -168,13 +172,16 @@ async def _write(
         before = f"{continued.tail} {prompt.text}" if prompt.text else continued.tail
         first_prompt, written = continued.prompt, ScoringRequest(before[-TAIL:], last.text)
     tail = (written.before + written.text)[-TAIL:]
-    conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written)
+    number = source.number if source is not None and where.in_place else 0
+    conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written, number)
     notice = await _save(context, where, known_id, conversation)
     labels = [""]
-    actions = buttons.under(where, first_prompt, temperatures[-1], last.state)
+    actions = buttons.under(where, conversation)
     if len(temperatures) > 1:
         labels = [where.say("rung", temperature=temperature) for temperature in temperatures]
-        actions = (buttons.continuing(where, last.state),)
+        actions = (buttons.continuing(where, conversation),)
+    if not where.in_place:  # a message that is edited has no room for a picture
+        actions += (buttons.shading(where, conversation),)
     return Reply.of_passages(
         *(_passage(context, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
         notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),

@@ -64,6 +64,9 @@ class InteractionResponder:
 
     async def send(self, reply: Reply) -> None:
         """Sends the reply; the notice of a public one goes to the user alone."""
+        if reply.outdated and not self._deferred:
+            await _retried(lambda: self._interaction.response.edit_message(view=None))
+            self._answered = True
         for message in messages_of(reply, with_notice=reply.private):
             await self._send(message, private=reply.private)
         if reply.notice and not reply.private:

@@ -134,6 +134,11 @@ class Sender:
         text = None if reply is None else shorten(render(reply), MAX_ALERT)
         await self._request(None, partial(query.answer, text, show_alert=alert and reply is not None))
 
+    async def remove_buttons(self, query: CallbackQuery) -> None:
+        """Removes the buttons under the message of which one was pressed, unless Telegram refuses that."""
+        with contextlib.suppress(BadRequest, TypeError):  # the message is too old to be edited, or not accessible
+            await self._request(query.inline_message_id, query.edit_message_reply_markup)
+
     async def wait_for(
         self, work: Coroutine[Any, Any, Reply], place: Place | None, query: CallbackQuery | None = None
     ) -> tuple[Reply, bool]:

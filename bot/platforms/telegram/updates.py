@@ -132,10 +132,7 @@ class UpdateHandler:
     def _replied_to(self, message: Message) -> list[str]:
         """Returns the data of the buttons under the bot's own message that a message replies to."""
         replied = message.reply_to_message
-        if replied is None or replied.reply_markup is None or replied.from_user != self._sender.bot.bot:
-            return []
-        rows = replied.reply_markup.inline_keyboard
-        return [str(button.callback_data) for row in rows for button in row if button.callback_data]
+        return [] if replied is None or replied.from_user != self._sender.bot.bot else _buttons_under(replied)
 
     async def _answer(self, ask: Ask, where: Where, place: Place, *, is_command: bool) -> None:
         reply, _ = await self._sender.wait_for(self._commands.handle(ask, where), place)
@@ -173,6 +170,8 @@ class UpdateHandler:
         if not is_late:
             is_alert = refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)
             await self._sender.answer_press(query, reply if is_alert else None, alert=not reply.passing)
+            if reply.outdated and (data if inline_id is not None else data in _buttons_under(query.message)):
+                await self._sender.remove_buttons(query)
             if is_alert:
                 return
         if place is not None:
@@ -218,7 +217,7 @@ def _where(place: Place | None, user: str, author: User | None) -> Where:
     """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
     locale = "" if author is None else author.language_code or ""
     if place is None:
-        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}")
+        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True)
     return Where(PLATFORM, place.key, user, locale)
 
 
@@ -238,6 +237,13 @@ def _presser(query: CallbackQuery) -> str:
     """
     button = buttons.decode(query.data or "")
     return button.owner if button is not None and _GROUP.fullmatch(button.owner) else str(query.from_user.id)
+
+
+def _buttons_under(message: MaybeInaccessibleMessage | None) -> list[str]:
+    """Returns the data of the buttons under a message. A modified client may send other data for a press."""
+    markup = message.reply_markup if isinstance(message, Message) else None
+    rows = () if markup is None else markup.inline_keyboard
+    return [str(button.callback_data) for row in rows for button in row if button.callback_data]
 
 
 def _place(message: MaybeInaccessibleMessage) -> Place:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from conftest import english
 from discord_support import (
     World,
+    as_shown,
     labels,
     shown,
 )
@@ -12,6 +13,7 @@ from discord_support import (
 from bot.config.schema import DiscordSection
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.render import PREFIX
+from bot.store.store import KEPT_TEXTS
 
 MAX_LABEL = 80
 """Characters on a button (https://discord.com/developers/docs/components/reference#button)."""
@@ -21,7 +23,7 @@ async def test_every_button_writes_another_text_below(here: World) -> None:
     first = await here.alice.slash(here.channel, "nietzsche", temperature=0.7, prompt="The philosopher")
     assert first.response is not None
     result = first
-    for label in ("Again", "Hotter", "Colder", "Continue"):
+    for label in ("Again", "Hotter (0.8)", "Colder (0.6)", "Continue"):
         above = (result if label == "Continue" else first).response
         assert above is not None
         result = await here.alice.click(above, label=label)
@@ -29,7 +31,9 @@ async def test_every_button_writes_another_text_below(here: World) -> None:
         assert result.response is not None
         assert result.response.id != first.response.id
         assert shown(result).startswith("The philosopher") is (label != "Continue")
-        assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
+        assert [label.split()[0] for label in labels(result)][:5] == [
+            "Again", "Continue", "Hotter", "Colder", "Surprise",
+        ]  # fmt: skip
         assert first.response.content  # the text above stays
 
 
@@ -37,9 +41,43 @@ async def test_old_buttons_work_after_a_restart(here: World) -> None:
     first = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
     assert first.response is not None
     await here.env.restart_bot(Client(here.core, DiscordSection()))
-    for label in ("Again", "Hotter", "Colder"):
+    for label in ("Again", "Hotter (0.8)", "Colder (0.6)"):
         result = await here.alice.click(first.response, label=label)
         assert shown(result).startswith("The philosopher")
+
+
+async def test_what_cannot_be_continued_any_more_loses_its_buttons(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    for _ in range(KEPT_TEXTS):
+        await here.alice.slash(here.channel, "nietzsche")
+    before = first.response.content
+    result = await here.alice.click(first.response, label="Continue")
+    message = here.env.backend.get_message(here.channel.id, first.response.id)
+    assert (message.content, message.components) == (before, [])
+    [answer] = result.followups
+    assert as_shown(answer.content) == english("old-text")
+    assert answer.ephemeral
+
+
+async def test_a_temperature_becomes_the_persons_own_by_one_press(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    hotter = await here.alice.click(first.response, label="Hotter (0.8)")
+    assert labels(hotter)[-1] == "Always 0.8"
+    assert hotter.response is not None
+    result = await here.alice.click(hotter.response, label="Always 0.8")
+    assert result.ephemeral
+    assert shown(result) == english("temperature-own", own=0.8, default=0.7)
+
+
+async def test_a_text_is_shaded_by_its_button(here: World) -> None:
+    first = await here.alice.slash(here.channel, "nietzsche")
+    assert first.response is not None
+    result = await here.alice.click(first.response, label="Surprise")
+    assert not result.ephemeral
+    assert result.response is not None
+    assert result.response.attachments
 
 
 async def test_other_users_may_not_press_the_buttons(here: World) -> None:
@@ -56,8 +94,9 @@ async def test_an_unknown_button_is_refused(here: World) -> None:
     message = here.env.backend.get_message(here.channel.id, first.response.id)
     message.components[0]["components"][0]["custom_id"] = f"{PREFIX}x:y"
     result = await here.alice.click(first.response, label="Again")
-    assert result.ephemeral
-    assert shown(result) == english("no-such-button")
+    assert as_shown(result.followups[0].content) == english("no-such-button")
+    assert result.followups[0].ephemeral
+    assert message.components == []
 
 
 async def test_buttons_of_other_bots_are_ignored(here: World) -> None:

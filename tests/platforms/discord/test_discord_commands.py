@@ -33,7 +33,7 @@ async def test_a_text_comes_with_its_prompt_in_bold_and_four_buttons(here: World
     assert result.response is not None
     assert result.response.content.startswith("**The philosopher**")
     assert len(shown(result)) < 200
-    assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
+    assert labels(result) == ["Again", "Continue", "Hotter (0.8)", "Colder (0.6)", "Surprise"]
     assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher", 60)
 
 
@@ -54,7 +54,7 @@ async def test_every_command_answers(here: World) -> None:
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
         ("temperature", {"value": "0,8"}, True, english("temperature-own", own=0.8, default=0.7)),
         ("temperature", {"value": "default"}, True, english("temperature-none", default=0.7)),
-        ("surprise", {}, False, "Your last text surprises me by"),
+        ("surprise", {}, False, "Your text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),
         ("start", {}, False, "I write in the manner of none"),

@@ -17,7 +17,7 @@ async def test_the_shaded_text_is_attached_for_all_to_see(here: World) -> None:
     [attachment] = result.response.attachments
     assert attachment.filename == "surprise.png"
     assert attachment.size > 1000
-    assert as_shown(result.response.content).startswith("Your last text surprises me by")
+    assert as_shown(result.response.content).startswith("Your text surprises me by")
     assert not result.followups
 
 

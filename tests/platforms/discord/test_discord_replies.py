@@ -128,7 +128,7 @@ async def test_a_slow_text_is_deferred_and_then_edited_in(here: World) -> None:
     await here.env.settle()
     assert not result.deferred
     assert shown(result).startswith("The philosopher")
-    assert labels(result) == ["Again", "Continue", "Hotter", "Colder"]
+    assert labels(result) == ["Again", "Continue", "Hotter (0.8)", "Colder (0.6)", "Surprise"]
     assert not result.followups
     assert [body["type"] for body in here.sent("POST", "/callback$")] == [DEFERRED]
     [edit] = here.sent("PATCH", "/@original$")

@@ -6,7 +6,9 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bot.core import buttons
+from bot.core.ask import Where
 from bot.platforms.telegram.render import sign, verify
+from bot.store.store import Conversation
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
 
 MAX_DATA = 64
@@ -17,9 +19,9 @@ ANYTHING = st.text(st.characters(), max_size=80)
 TOKEN = "123456:token"  # noqa: S105 - of no bot
 
 
-@given(st.integers(1, LONGEST_NUMBER), ANYTHING, st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary(), ANYTHING)
-def test_signed_data_fits_and_verifies(user: int, prompt: str, temperature: float, state: bytes, message: str) -> None:
-    actions = buttons.under(str(user), prompt.encode("utf-8", "ignore").decode(), round(temperature, 4), state)
+@given(st.integers(1, LONGEST_NUMBER), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary(), ANYTHING)
+def test_signed_data_fits_and_verifies(user: int, temperature: float, state: bytes, message: str) -> None:
+    actions = buttons.under(Where("telegram", "5", str(user)), Conversation("", round(temperature, 4), "v", state, ""))
     signed = [sign(TOKEN, message, action.data) for action in actions]
     assert all(len(data.encode()) <= MAX_DATA for data in signed)
     assert [verify(TOKEN, message, data) for data in signed] == [action.data for action in actions]

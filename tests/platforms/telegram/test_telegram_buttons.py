@@ -22,14 +22,14 @@ from bot.core.commands import Commands
 from bot.core.reply import Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.render import MAX_ALERT
-from bot.store.store import Store
+from bot.store.store import KEPT_TEXTS, Store
 from generator import ThreadedGenerator
 from testing.clock import ManualClock
 from testing.telegram import Chat, TelegramServer, User
 
 
 @pytest.mark.usefixtures("telegram")
-@pytest.mark.parametrize("label", BUTTONS)
+@pytest.mark.parametrize("label", BUTTONS[:4])
 async def test_a_button_gives_the_person_another_text(group: Chat, bob: User, label: str) -> None:
     message = await first_text(group, bob)
     press = await bob.press(message, label)
@@ -37,7 +37,37 @@ async def test_a_button_gives_the_person_another_text(group: Chat, bob: User, la
     answer = await group.next_message()
     assert answer.reply_to == message.id
     assert answer.text.startswith("The") == (label != "Continue")
-    assert answer.labels == BUTTONS
+    assert [name.split()[0] for name in answer.labels][:5] == [name.split()[0] for name in BUTTONS]
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_text_is_shaded_by_its_button(chat: Chat, alice: User) -> None:
+    message = await first_text(chat, alice)
+    press = await alice.press(message, "Surprise")
+    assert await press.answer() == ("", False)
+    assert (await chat.next_message()).photo
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_what_cannot_be_continued_any_more_loses_its_buttons(chat: Chat, alice: User) -> None:
+    message = await first_text(chat, alice)
+    for _ in range(KEPT_TEXTS):
+        await first_text(chat, alice)
+    press = await alice.press(message, "Continue")
+    assert await press.answer() == (english("old-text"), True)
+    await message.next_edit()
+    assert message.labels == []
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_a_forged_press_removes_no_buttons(server: TelegramServer, group: Chat, alice: User, bob: User) -> None:
+    message = await first_text(group, bob)
+    for data in (f"c:{alice.id}:00000000", "x:y"):
+        query = {"id": data, "from": alice.json(), "chat_instance": "1", "data": data}
+        await server.add_update("callback_query", query | {"message": group.message_json(message)})
+    press = await bob.press(message, "Again")
+    assert await press.answer() == ("", False)
+    assert message.labels == BUTTONS
 
 
 @pytest.mark.usefixtures("telegram")

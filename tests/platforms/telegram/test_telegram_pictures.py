@@ -73,7 +73,7 @@ async def test_the_shaded_text_is_a_photo_with_a_caption(chat: Chat) -> None:
     assert message.photo is not None
     picture = Image.open(io.BytesIO(message.photo))
     assert (picture.format, picture.width) == ("PNG", 1080)
-    assert message.text.startswith("Your last text surprises me by")
+    assert message.text.startswith("Your text surprises me by")
     assert message.labels == []
 
 

@@ -27,7 +27,7 @@ def test_in_a_pipe_the_surprise_is_a_sentence(chat_environment: dict[str, str]) 
     out = pipe(chat_environment, b"/surprise\n/nietzsche 0.7 The philosopher\n/surprise\n")
     refusal, _, *answer = out.split("\n\n")
     assert refusal == english("no-text")
-    assert answer[-1].startswith("Your last text surprises me by ")
+    assert answer[-1].startswith("Your text surprises me by ")
     assert "bits per character" in answer[-1]
     assert ESCAPE not in out
     assert ".png" not in out
@@ -40,7 +40,7 @@ def test_on_a_terminal_the_text_has_coloured_grounds(open_terminal: Callable[...
     terminal.types("/nietzsche 0.7 The philosopher\r")
     terminal.sees("The philosopher", "›")
     terminal.types("/surprise\r")
-    terminal.sees("48;5;", english("surprise-scale"), "Your last text surprises me by", "›")
+    terminal.sees("48;5;", english("surprise-scale"), "Your text surprises me by", "›")
     assert terminal.leaves() == 0
 
 

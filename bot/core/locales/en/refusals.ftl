@@ -2,7 +2,7 @@
 
 no-argument = /{ $command } takes nothing behind it. For another prompt or temperature, type /nietzsche.
 no-text = You have no text here yet. Begin one with /nietzsche.
-old-text = I keep only your last text here, and this is an older one. Begin a new one with /nietzsche.
+old-text = I keep your last ten texts here, and this is none of them. Begin a new one with /nietzsche.
 not-your-text = That text was written for someone else. Ask for your own with /nietzsche.
 no-such-button = That button does nothing any more. Begin a new text with /nietzsche.
 unknown-command = I know no command /{ $command }. /help lists what I know.

@@ -41,8 +41,11 @@ prompt-replacement = { $plain } for { $typed }
 and-more = { $items } and { $more } more
 button-again = Again
 button-continue = Continue
-button-hotter = Hotter
-button-colder = Colder
+button-hotter = Hotter ({ $temperature })
+button-colder = Colder ({ $temperature })
+button-surprise = Surprise
+# Makes the temperature of a text the user’s own.
+button-keep = Always { $temperature }
 
 ## The user's temperature
 
@@ -61,7 +64,7 @@ suggestion-wild = wild, invents words
 
 ## /surprise
 
-surprise-mean = Your last text surprises me by { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character.
+surprise-mean = Your text surprises me by { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character.
 surprise-words = Least expected: { $words }.
 surprise-word = “{ $word }” ({ $bits ->
     [one] { $bits } bit

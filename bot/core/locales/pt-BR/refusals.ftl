@@ -2,7 +2,7 @@
 
 no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /nietzsche.
 no-text = Você ainda não tem um texto aqui. Comece um com /nietzsche.
-old-text = Guardo só o seu último texto daqui, e este é mais antigo. Comece um novo com /nietzsche.
+old-text = Guardo os seus dez últimos textos daqui, e este não está entre eles. Comece um novo com /nietzsche.
 not-your-text = Esse texto foi escrito para outra pessoa. Peça o seu com /nietzsche.
 no-such-button = Esse botão não faz mais nada. Comece um texto novo com /nietzsche.
 unknown-command = Não conheço o comando /{ $command }. O /help lista os que conheço.

@@ -38,8 +38,10 @@ prompt-replacement = { $plain } em vez de { $typed }
 and-more = { $items } e mais { $more }
 button-again = De novo
 button-continue = Continuar
-button-hotter = Mais quente
-button-colder = Mais frio
+button-hotter = Mais quente ({ $temperature })
+button-colder = Mais frio ({ $temperature })
+button-surprise = Surpresa
+button-keep = Sempre { $temperature }
 
 ## A temperatura do usuário
 
@@ -57,7 +59,7 @@ suggestion-wild = selvagem, inventa palavras
 
 ## /surprise
 
-surprise-mean = O seu último texto me surpreende em { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere.
+surprise-mean = O seu texto me surpreende em { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere.
 surprise-words = O que eu menos esperava: { $words }.
 surprise-word = “{ $word }” ({ $bits ->
     [one] { $bits } bit
