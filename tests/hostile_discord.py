@@ -59,7 +59,13 @@ class Strangers:
                 (self._slash, self._slash, self._press, self._complete, self._modal, self._mention)
             )(person, mark)
         found = [] if time.monotonic() - began < MOST_SECONDS else ["took too long"]
-        answers = [entry for entry in log if entry.path.endswith(("/callback", "/messages"))]
+        # An update removes the buttons that do nothing any more; the answer follows.
+        update = discord.InteractionResponseType.message_update.value
+        answers = [
+            entry
+            for entry in log
+            if entry.path.endswith(("/callback", "/messages")) and (entry.json or {}).get("type") != update
+        ]
         if due is not None and len(answers) != due:
             found.append(f"{len(answers)} answers, {due} were due")
         for entry in log:

@@ -130,7 +130,9 @@ async def test_a_conversation_in_portuguese(commands: Commands) -> None:
     assert "/nietzsche [temperatura] [abertura] — um texto" in await say("/help")
     reply = await commands.handle(parse("nietzsche", "0,7 50% caf\u00e9"), where)
     assert reply.notice == ("Deixei de fora % e escrevi e em vez de é: minha rede nunca viu esses caracteres.")
-    assert [action.label for action in reply.actions] == ["De novo", "Continuar", "Mais quente", "Mais frio"]
+    assert [action.label for action in reply.actions] == [
+        "De novo", "Continuar", "Mais quente (0,8)", "Mais frio (0,6)", "Surpresa",
+    ]  # fmt: skip
     assert await commands.suggest(where) == {
         0.8: "0,8 — a sua",
         0.7: "0,7 — padrão",

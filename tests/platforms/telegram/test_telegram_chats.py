@@ -227,7 +227,7 @@ async def test_a_long_text_is_split_over_messages(
         while "Continue" not in (await group.next_message()).labels:
             pass
     first, *others = group.messages.all
-    assert [message.labels for message in group.messages.all] == [[]] * len(others) + [["Continue"]]
+    assert [message.labels for message in group.messages.all] == [[]] * len(others) + [["Continue", "Surprise"]]
     assert (first.reply_to, others[-1].reply_to) == (typed, None)
     assert all(utf16_length(message.text) <= MAX_TEXT for message in group.messages.all)
     together = " ".join(message.text for message in group.messages.all)

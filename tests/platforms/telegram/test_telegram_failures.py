@@ -96,11 +96,11 @@ async def test_every_user_may_press_under_a_text_that_a_group_asked_for(
     for writer in (group.json(), channel):
         await group.send("/nietzsche 0.7 The", by=anonymous, sender_chat=writer)
         message = await group.next_message()
-        for person, label in ((alice, "Continue"), (bob, "Hotter")):
+        for person, label in ((alice, "Continue"), (bob, "Hotter (0.8)")):
             press = await person.press(message, label)
             assert await press.answer() == ("", False)
             answer = await group.next_message()
-            assert answer.labels == BUTTONS
+            assert answer.labels[:2] == BUTTONS[:2]
         kept = await store.conversation("telegram", str(group.id), str(writer["id"]))
         assert kept is not None
         assert kept.temperature == 0.8
