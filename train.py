@@ -24,6 +24,7 @@ from generator.weights.versions import activate
 def main(argv: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0; 1 when a file cannot be written; 2 for wrong arguments or texts; 130 for Ctrl-C."""
     options = parse(argv, __doc__ or "")
+    run = None
     try:
         run = prepare(options)
         if options.plan:
@@ -38,12 +39,18 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     except OSError as error:
         where = error.filename or options.out
-        print(f"train.py: {where}: {files.reason(error)}; fix that and continue with --resume", file=sys.stderr)
+        print(f"train.py: {where}: {files.reason(error)}; fix that, and {_how_to_go_on(run)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("\ntrain.py: stopped; finished epochs are saved: continue with --resume", file=sys.stderr)
+        print(f"\ntrain.py: stopped; {_how_to_go_on(run)}", file=sys.stderr)
         return 130
     return 0
+
+
+def _how_to_go_on(run: Run | None) -> str:
+    if run is None or not run.is_started:
+        return "nothing was begun: start it again"
+    return f"finished epochs are saved: continue with --resume {run.options.name}"
 
 
 def train(run: Run) -> None:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+import threading
+from types import FrameType
 from typing import Final
 
 sys.stderr.flush()
 _stderr = os.dup(2)
 _nothing = os.open(os.devnull, os.O_WRONLY)
+
+
+def _stop(_: int, __: FrameType | None) -> None:
+    """Ends the process at Ctrl-C. An exception would be lost, or become another one, in the libraries' own imports."""
+    os.write(_stderr, b"\ntrain.py: stopped while TensorFlow was loading; nothing was begun: start it again\n")
+    os._exit(130)
+
+
 os.dup2(_nothing, 2)
+_in_main = threading.current_thread() is threading.main_thread()
+_handler = signal.signal(signal.SIGINT, _stop) if _in_main else None
 try:
     import keras
 
     # The first operation finds out which devices there are, and what is wrong with them is said then.
     keras.ops.zeros(1)
 finally:
+    if _in_main:
+        signal.signal(signal.SIGINT, _handler)
     os.dup2(_stderr, 2)
     os.close(_stderr)
     os.close(_nothing)

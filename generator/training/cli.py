@@ -10,8 +10,8 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta
 
-from generator.training.corpus import LinesOption
 from generator.training.presets import DEFAULT, PRESETS, Count
+from generator.training.texts.lines import LinesOption
 
 _WITH_RESUME: Final = frozenset({"resume", "out", "no_activate", "corpus", "plan"})
 """Options that a resumed run honours; the others are those that it started with."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 
 import aiohttp
 import numpy as np
@@ -20,7 +20,7 @@ from generator import files
 from generator.connector import Connector
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
-from generator.training.texts.lines import Lines, join_wrapped, look_at
+from generator.training.texts.lines import Lines, LinesOption, join_wrapped, look_at
 from generator.training.texts.reading import read_texts
 from generator.vocabulary import Indices, Vocabulary
 from generator.weights.manifest import MAX_SYMBOLS, CorpusNote
@@ -30,7 +30,6 @@ DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd
 MIN_CHARACTERS: Final = 3_000
 """A twentieth of this still holds the 100 characters that a meaningful validation figure needs."""
 SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
-LinesOption = Literal["auto", "wrapped", "kept"]
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Inputs `[batch, steps]`, and as targets the characters that follow each of them: the inputs shifted by one, or for
 windows `[batch]`, the one character that follows."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import textwrap
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -12,13 +14,12 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
-from generator import files
 from generator.training import TrainingError
 from generator.training.cli import Options
 from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together, steps_per_epoch
 from generator.training.presets import DEFAULT, PRESETS, Preset, TrainingConfig
 from generator.vocabulary import Indices
-from generator.weights.manifest import FLOAT_WEIGHTS
+from generator.weights.manifest import FLOAT_WEIGHTS, MANIFEST
 from generator.weights.versions import VERSION_NAME, Weights, load_weights, shipped_folder
 
 RUNS: Final = ".training"
@@ -72,19 +73,16 @@ class Run:
     training: Stage
     start: Weights | None
 
+    @property
+    def is_started(self) -> bool:
+        """Whether its folder exists, so that it can be resumed."""
+        return (self.training.folder / _SETTINGS).exists()
+
     def save_settings(self) -> None:
-        """Creates the folder of a new run, with its settings. Raises `TrainingError`."""
-        folder = self.training.folder
-        try:
-            folder.mkdir(parents=True)
-            (folder / _SETTINGS).write_bytes(msgspec.json.format(msgspec.json.encode(self.options), indent=2))
-        except FileExistsError as error:
-            raise TrainingError(
-                f"{folder}: a run of this name exists; continue it with --resume {self.options.name}, "
-                "or choose another --name"
-            ) from error
-        except OSError as error:
-            raise TrainingError(f"{folder}: {files.reason(error)}; choose another folder with --out") from error
+        """Creates the folder of a new run, with its settings. Raises `OSError`."""
+        self.training.folder.mkdir(parents=True)
+        content = msgspec.json.format(msgspec.json.encode(self.options), indent=2)
+        (self.training.folder / _SETTINGS).write_bytes(content)
 
     def plan(self) -> str:
         """Returns what the run will do and roughly how long it takes, a line each, without loading TensorFlow."""
@@ -121,6 +119,7 @@ def prepare(options: Options) -> Run:
 
     Raises `TrainingError` or `WeightsError`.
     """
+    _check_writable(Path(options.out))
     if options.resume is not None:
         options = _resumed(options)
     preset = PRESETS[options.preset].overridden(options.overrides)
@@ -153,7 +152,9 @@ def prepare(options: Options) -> Run:
         pretraining = Stage(earlier, preset.fitted(len(earlier)), config, folder / "pretraining", earlier[:0])
     config = preset.fine_tuning if start or pretraining else preset.training
     fitted = preset.fitted(len(text))
-    epochs = options.epochs or config.epochs_for(steps_per_epoch(len(text), fitted, config.order))
+    if not (steps := steps_per_epoch(len(text), fitted, config.order)):
+        raise TrainingError(f"{corpus.name}: shorter than one sequence of {fitted.steps} characters; lower --set steps")
+    epochs = options.epochs or config.epochs_for(steps)
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
     return Run(options, corpus, pretraining, training, start)
 
@@ -166,6 +167,8 @@ def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights 
     place = Path(options.out) / name
     if place.exists():
         raise TrainingError(f"{place}: this version exists, and versions never change; choose another --name")
+    if (run := Path(options.out) / RUNS / name).exists():
+        raise TrainingError(f"{run}: this run exists; continue it with --resume {name}, or choose another --name")
     return structs.replace(
         options,
         name=name,
@@ -179,17 +182,21 @@ def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights 
 def _resumed(options: Options) -> Options:
     """The options of the named run, or the last unfinished one. `--corpus` says where its text is now, if it moved."""
     out = Path(options.out)
-    started = sorted((out / RUNS).glob(f"*/{_SETTINGS}"), key=lambda path: path.stat().st_mtime)
-    unfinished = [path.parent.name for path in started if not (out / path.parent.name).exists()]
-    name = options.resume or (unfinished[-1] if unfinished else None)
-    if name is None:
-        raise TrainingError(f"{out}: no run to resume; without --resume a new one starts")
-    path = out / RUNS / name / _SETTINGS
-    try:
-        settings = msgspec.json.decode(path.read_bytes(), type=Options)
-    except (OSError, msgspec.DecodeError) as error:
-        there = f"; there are {', '.join(unfinished)}" if unfinished else ""
-        raise TrainingError(f"{path}: cannot be read, so this run cannot be resumed{there}") from error
+    runs: dict[str, Options] = {}
+    for path in sorted((out / RUNS).glob(f"*/{_SETTINGS}"), key=lambda path: path.stat().st_mtime):
+        with suppress(OSError, msgspec.DecodeError):
+            runs[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Options)
+    unfinished = [name for name in runs if not (out / name).exists()]
+    name = options.resume or (unfinished[-1] if unfinished else "")
+    settings = runs.get(name)
+    if settings is None or name not in unfinished:
+        what = "is finished" if settings else "no such run, or its settings cannot be read"
+        there = (
+            f"there are {', '.join(unfinished)}"
+            if unfinished
+            else "no run to resume; without --resume a new one starts"
+        )
+        raise TrainingError(f"{out / RUNS / name}: {what}; {there}" if name else f"{out}: {there}")
     return structs.replace(
         settings,
         corpus=options.corpus or settings.corpus,
@@ -200,10 +207,24 @@ def _resumed(options: Options) -> Options:
     )
 
 
+def _check_writable(folder: Path) -> None:
+    """Raises `TrainingError` when the weights folder is no folder that can be written, or cannot be made."""
+    place = folder.absolute()
+    while not place.exists() and place != place.parent:
+        place = place.parent
+    if not place.is_dir():
+        raise TrainingError(f"{place}: is no folder; choose another with --out")
+    if not os.access(place, os.W_OK | os.X_OK):
+        raise TrainingError(f"{place}: cannot be written; choose another folder with --out")
+
+
 def _start(options: Options, preset: Preset, corpus: Corpus) -> Weights | None:
     """The version to start from: the named one, else for a new run `BASE`, unless it was trained on this text."""
     if options.start_from is not None:
         path = Path(options.start_from)
+        if not path.is_dir():
+            others = ", ".join(sorted(each.parent.name for each in path.parent.glob(f"*/{MANIFEST}")))
+            raise TrainingError(f"{path}: no such version" + (f"; there are {others}" if others else ""))
         version = load_weights(path.parent, path.name)
         manifest = version.manifest
         if FLOAT_WEIGHTS not in manifest.files:

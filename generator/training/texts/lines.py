@@ -6,10 +6,11 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final
+from typing import Final, Literal
 
 from generator.prose import CLOSING, OTHER_TERMINALS
 
+LinesOption = Literal["auto", "wrapped", "kept"]
 _WIDEST: Final = 160
 """Characters of the longest line that prose is wrapped at."""
 _SHORT: Final = 200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from generator.serving.scoring import bits_per_character
 from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS
-from generator.weights.versions import current_version, load_weights
+from generator.weights.versions import current_version, load_weights, shipped_folder
 
 ROOT = Path(train.__file__).parent
 
@@ -169,10 +170,12 @@ def test_other_wrong_arguments_get_one_line_each(
         (["--corpus", str(book), "--speaker", "Ann"], "--speaker is for chat exports"),
         (["--corpus", str(book), "--encoding", "utf-99"], "--encoding utf-99: unknown"),
         (["--corpus", str(book), "--name", "../up"], "use letters, digits"),
-        (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "manifest.json: no such file or directory"),
+        (["--corpus", str(book), "--from", str(tmp_path / "nothing")], "nothing: no such version"),
+        (["--corpus", str(book), "--from", str(shipped_folder() / "nothing")], "; there are nietzsche-best, "),
+        (["--corpus", str(book), "--preset", "small", "--set", "steps=9000"], "shorter than one sequence of 9000"),
         (["--corpus", str(book), "--pretrain", str(tmp_path / "nothing")], "no such file"),
         (["--resume"], "no run to resume"),
-        (["--resume", "nobody"], "cannot be read"),
+        (["--resume", "nobody"], "no such run, or its settings cannot be read; no run to resume"),
     ]:
         assert train.main([*typed, "--out", str(tmp_path / "out")]) == 2
         line = capsys.readouterr().err
@@ -318,11 +321,46 @@ def test_a_resumed_run_finds_a_text_that_moved_and_refuses_another(
     assert (out / "cats" / "manifest.json").exists()
 
 
-def test_a_folder_that_cannot_be_written_is_named(
-    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_a_folder_that_cannot_be_written_is_named_before_tensorflow_is_loaded(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(train, "train", None)  # which would load it
     (tmp_path / "file").write_text("no folder")
-    assert run(book, tmp_path / "file", "--name", "cats") == 2
+    assert run(book, tmp_path / "file" / "weights", "--name", "cats") == 2
+    assert f"{tmp_path / 'file'}: is no folder; choose another with --out" in capsys.readouterr().err
+    monkeypatch.setattr(os, "access", lambda place, _: place != tmp_path)
+    assert run(book, tmp_path / "new" / "weights", "--name", "cats") == 2
     line = capsys.readouterr().err
-    assert "choose another folder with --out" in line
+    assert f"{tmp_path}: cannot be written; choose another folder with --out" in line
     assert line.count("\n") == 1
+
+
+def test_a_failed_run_never_hides_another(book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("done", "good", "broken"):
+        (tmp_path / ".training" / name).mkdir(parents=True)
+        (tmp_path / ".training" / name / "settings.json").write_text("{}")
+    (tmp_path / ".training" / "broken" / "settings.json").write_text('{"seed": -1}')
+    (tmp_path / "done").mkdir()
+    for typed, complaint in [
+        (["--resume", "broken"], "its settings cannot be read; there are good\n"),
+        (["--resume", "other"], "no such run, or its settings cannot be read; there are good\n"),
+        (["--resume", "done"], "done: is finished; there are good\n"),
+        (["--resume", "--corpus", str(book)], "not the text that the run started with"),  # it goes on with good
+        (["--corpus", str(book), "--name", "good"], "this run exists; continue it with --resume good"),
+    ]:
+        assert train.main([*typed, "--out", str(tmp_path)]) == 2
+        line = capsys.readouterr().err
+        assert complaint in line
+        assert line.count("\n") == 1
+
+
+def test_ctrl_c_while_tensorflow_is_loading_ends_in_one_line(book: Path, tmp_path: Path) -> None:
+    (tmp_path / "keras.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, str(ROOT / "train.py"), "--corpus", str(book), "--out", str(tmp_path / "weights")]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(
+        [*command, "--preset", "small"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert ended.returncode == 130
+    assert ended.stderr == "\ntrain.py: stopped while TensorFlow was loading; nothing was begun: start it again\n"
+    assert not (tmp_path / "weights").exists()
