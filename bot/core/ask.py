@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from bot.core import language
+from bot.core.language import Language
+from bot.core.language import of as language_of
 from generator.sampling_params import Temperature
 
 
@@ -16,22 +17,29 @@ class Where:
     """Where a request came from, and when.
 
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
-    `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
-    is not the chat. `in_place`: a text takes the place of the one whose button was pressed. `asked_at`: on the clock of
-    `time.monotonic`; an adapter makes this value when the request comes, even if the request has to wait.
+    `locale`: the user's language as the platform names it, or empty. `language`: the tag of one that the user has set.
+    `queue`: whose requests share a turn, where that is not the chat. `in_place`: a text takes the place of the one
+    whose button was pressed. `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request
+    comes, even if the request has to wait.
     """
 
     platform: str
     chat: str
     user: str
     locale: str = ""
+    language: str = ""
     queue: str = ""
     in_place: bool = False
     asked_at: float = field(default_factory=time.monotonic, compare=False)
 
+    @property
+    def spoken(self) -> Language:
+        """The language in which the user reads replies."""
+        return language_of(self.language or self.locale)
+
     def say(self, message: str, /, **values: object) -> str:
         """Returns a message in the user's language; see `Language.say`."""
-        return language.of(self.locale).say(message, **values)
+        return self.spoken.say(message, **values)
 
     @property
     def queue_key(self) -> str:
@@ -104,6 +112,12 @@ class SetTemperature(Ask, frozen=True):
     """A temperature of the user's own; None removes it."""
 
     value: Temperature | None
+
+
+class SetLanguage(Ask, frozen=True):
+    """A language of the user's own, by its tag; None goes back to the platform's."""
+
+    tag: str | None
 
 
 class ForgetMe(Ask, frozen=True):

@@ -2,7 +2,7 @@
 
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
-the user's own, `f:OWNER` confirms /forgetme.
+the user's own, `l:OWNER:TAG` sets the language, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from __future__ import annotations
 import zlib
 from typing import Final, NamedTuple
 
-from bot.core.ask import Again, Ask, Continue, ForgetMe, SetTemperature, Surprise, Where
+from bot.core import language
+from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Surprise, Where
 from bot.core.reply import Action
 from bot.store.store import Conversation
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
@@ -58,23 +59,34 @@ def forgetting(where: Where) -> Action:
     return Action(where.say("button-forget"), f"f:{where.user}")
 
 
+def speaking(where: Where) -> tuple[Action, ...]:
+    """Returns the actions that set another language; the empty tag goes back to the platform's."""
+    others = {tag: each.name for tag, each in language.languages().items() if tag != where.language}
+    automatic = {"": where.say("button-automatic")} if where.language else {}
+    return tuple(Action(name, f"l:{where.user}:{tag}") for tag, name in (others | automatic).items())
+
+
 def decode(data: str) -> Button | None:
     """Returns the button whose data this is; None when no button has that data: modified clients send anything."""
     try:
         match data.split(":"):
             case "a", owner, slot, temperature if slot:
-                return Button(owner, Again(slot, Temperature(float(temperature))))
+                ask: Ask = Again(slot, Temperature(float(temperature)))
             case "c", owner, slot if slot:
-                return Button(owner, Continue(slot))
+                ask = Continue(slot)
             case "s", owner, slot if slot:
-                return Button(owner, Surprise(slot))
+                ask = Surprise(slot)
             case "t", owner, temperature:
-                return Button(owner, SetTemperature(Temperature(float(temperature))))
+                ask = SetTemperature(Temperature(float(temperature)))
+            case "l", owner, tag if not tag or tag in language.languages():
+                ask = SetLanguage(tag or None)
             case "f", owner:
-                return Button(owner, ForgetMe(confirmed=True))
+                ask = ForgetMe(confirmed=True)
+            case _:
+                return None
     except ValueError:
-        pass
-    return None
+        return None
+    return Button(owner, ask)
 
 
 def names(slot: str, text: Conversation) -> bool:

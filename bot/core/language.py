@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import unicodedata
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from babel import Locale
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.types import fluent_number
 
@@ -22,6 +24,16 @@ class Language:
     def __init__(self, folder: Path) -> None:
         self.tag = folder.name
         self._folder = folder
+
+    @property
+    def name(self) -> str:
+        """What the language is called in itself, such as "português (Brasil)"."""
+        return str(self.locale.get_display_name())
+
+    @cached_property
+    def locale(self) -> Locale:
+        """What Babel knows of the language, such as what it is called in others."""
+        return Locale.parse(self.tag, sep="-")
 
     @cached_property
     def bundle(self) -> FluentBundle:
@@ -70,7 +82,7 @@ def languages() -> dict[str, Language]:
 
 def find(locale: str) -> Language | None:
     """Returns the language of a locale in any notation: "pt", "pt-PT" and "pt_BR.UTF-8" are all Portuguese."""
-    wanted = locale.partition(".")[0].partition("@")[0].replace("_", "-").lower()
+    wanted = locale.strip().partition(".")[0].partition("@")[0].replace("_", "-").lower()
     known = {tag.lower(): language for tag, language in languages().items()}
     alike = (language for tag, language in known.items() if tag.partition("-")[0] == wanted.partition("-")[0])
     return known.get(wanted) or next(alike, None)
@@ -79,3 +91,18 @@ def find(locale: str) -> Language | None:
 def of(locale: str) -> Language:
     """Returns the language of a locale, or English."""
     return find(locale) or languages()[ENGLISH]
+
+
+def named(typed: str) -> Language | None:
+    """Returns the language that a user means: by a locale, or by its name in any of the languages."""
+    known = languages().values()
+    for each in known:
+        names = (each.locale.get_display_name(other.locale) or "" for other in known)
+        if _plain(typed) in {plain for name in names for plain in (_plain(name), _plain(name.partition(" (")[0]))}:
+            return each
+    return find(typed)
+
+
+def _plain(name: str) -> str:
+    """Returns a name without accents and capitals."""
+    return "".join(c for c in unicodedata.normalize("NFKD", name.strip().casefold()) if not unicodedata.combining(c))

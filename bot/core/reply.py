@@ -111,9 +111,9 @@ class Reply:
         return cls(text, Kind.TEXT, passages, notice=notice, actions=actions)
 
     @classmethod
-    def refusal(cls, text: str, *, passing: bool = False) -> Reply:
+    def refusal(cls, text: str, locale: str = "", *, passing: bool = False) -> Reply:
         """Something that does not work, said to the one person."""
-        return cls(text, Kind.REFUSAL, private=True, passing=passing)
+        return cls(text, Kind.REFUSAL, private=True, locale=locale, passing=passing)
 
 
 class Refused(Exception):

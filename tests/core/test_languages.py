@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -14,9 +15,11 @@ from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
 from bot.core import language
-from bot.core.ask import Where
+from bot.core.ask import ForgetMe, Where
 from bot.core.commands import COMMANDS, Commands, parse
-from bot.core.reply import Refused
+from bot.core.reply import Refused, with_echoes
+from bot.store.errors import StoreError
+from bot.store.store import Store
 
 ROOT: Final = Path(__file__).parents[2]
 ALIKE: Final = {"book", "help-line", "suggestion", "suggestion-typed", "surprise-word"}
@@ -173,3 +176,60 @@ def test_a_message_that_is_in_no_language_is_a_defect() -> None:
             with pytest.raises(LookupError):
                 language.of(tag).say(broken)
     assert Refused("no-text").message == "no-text"
+
+
+@pytest.mark.parametrize("typed", ["português", "Portuguese", "PORTUGUES", "pt", "pt_BR", "português (Brasil)"])
+async def test_a_user_sets_the_language_by_any_of_its_names(commands: Commands, typed: str) -> None:
+    where = Where("discord", "here", "17", "en-GB")
+    said = await commands.handle(parse("language", typed), where)
+    assert said.text == portuguese("language-own", name="português (Brasil)")
+    assert (await commands.handle(parse("continue", ""), where)).text == portuguese("no-text")
+
+
+async def test_the_users_own_language_is_kept_and_goes_back(commands: Commands, store: Store) -> None:
+    where, others = Where("discord", "here", "17", "pt-BR"), Where("discord", "here", "18", "pt-BR")
+    assert (await commands.handle(parse("language", ""), where)).text == portuguese(
+        "language-automatic", name="português (Brasil)"
+    )
+    assert (await commands.handle(parse("language", "inglês"), where)).text == english("language-own", name="English")
+    restarted = Commands(commands.generator, store, commands.settings)
+    for anywhere in (where, Where("discord", "elsewhere", "17", "fr")):
+        assert (await restarted.handle(parse("continue", ""), anywhere)).text == english("no-text")
+    assert (await restarted.handle(parse("continue", ""), others)).text == portuguese("no-text")
+    assert (await restarted.handle(parse("language", "AUTO"), where)).text == portuguese(
+        "language-automatic", name="português (Brasil)"
+    )
+    await restarted.handle(parse("language", "en"), where)
+    assert (await restarted.handle(ForgetMe(confirmed=True), where)).text == english("forget-done", rows=2)
+    assert (await restarted.handle(parse("continue", ""), where)).text == portuguese("no-text")
+
+
+async def test_the_buttons_set_the_language_of_their_user(commands: Commands) -> None:
+    where = Where("telegram", "5", "5", "en")
+    asked = await commands.handle(parse("language", ""), where)
+    assert [action.label for action in asked.actions] == ["English", "português (Brasil)"]
+    said = await commands.press(asked.actions[1].data, where)
+    assert [action.label for action in said.actions] == ["English", "Automático"]
+    assert (await commands.press(said.actions[1].data, replace(where, user="6"))).text == english("not-your-text")
+    assert (await commands.press(said.actions[1].data, where)).text == english("language-automatic", name="English")
+    assert (await commands.press("l:5:tlh", where)).text == english("no-such-button")
+
+
+async def test_an_unknown_language_is_refused_with_those_there_are(commands: Commands) -> None:
+    said = await commands.handle(parse("language", "klingon"), Where("discord", "here", "17", "pt-BR"))
+    assert with_echoes(said.text) == (
+        "Não falo klingon. Conheço: English, português (Brasil). Digite /language e um destes, ou /language auto."
+    )
+
+
+async def test_without_the_store_replies_come_in_the_language_of_the_platform(
+    commands: Commands, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def fails(*_: object) -> None:
+        raise StoreError("db.sqlite3", "is broken")
+
+    monkeypatch.setattr(store, "preferences", fails)
+    said = await commands.handle(parse("start", ""), Where("discord", "here", "17", "pt-BR"))
+    assert said.text.startswith("Escrevo à maneira de")
+    said = await commands.handle(parse("temperature", ""), Where("discord", "here", "17", "pt-BR"))
+    assert said.text == portuguese("store-failed")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import difflib
 import logging
 import time
 from collections.abc import Awaitable, Iterable, Iterator, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Final
 
@@ -15,13 +16,15 @@ from bot.core import buttons, language, messages
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
-from bot.core.commands.info import about, forgetme, reload, start, stats, surprise, temperature
+from bot.core.commands.info import about, forgetme, language_, reload, start, stats, surprise, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Outdated, Refused, Reply
 from bot.store.errors import StoreError
 from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
 
+LANGUAGE_TIMEOUT_SECONDS: Final = 1.0
+"""How long a reply waits for the database to say its language."""
 log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,19 @@ async def help_(context: Context, _: Ask, where: Where) -> Reply:
 
 USER_COMMANDS: Final = {
     command.name: command
-    for command in (nietzsche, continue_, again, temperature, ladder, surprise, about, forgetme, help_, start)
+    for command in (
+        nietzsche,
+        continue_,
+        again,
+        temperature,
+        ladder,
+        surprise,
+        about,
+        language_,
+        forgetme,
+        help_,
+        start,
+    )
 }
 """The commands that every user has, by name, in the order of menus."""
 OPERATOR_COMMANDS: Final = {command.name: command for command in (reload, stats)}
@@ -140,6 +155,11 @@ class Commands(Context):
             own = None
         return messages.suggestions(own, self.settings.sampling.temperature if default else None, where.say)
 
+    async def refusal(self, message: str, where: Where) -> Reply:
+        """Returns a message that says why something is not done, in the user's language."""
+        where = await self.localized(where)
+        return Reply.refusal(where.say(message), where.spoken.tag)
+
     def welcome(self, locale: str) -> Reply:
         """Returns how the bot works in one line, for a chat that it is added to."""
         say = language.of(locale).say
@@ -154,25 +174,36 @@ class Commands(Context):
         else:
             log.info("chat.migrated platform=%s", platform)
 
+    async def localized(self, where: Where) -> Where:
+        """Returns `where` with the language that the user has set; without one if the store cannot say."""
+        with suppress(StoreError, TimeoutError):  # the reply comes in the platform's language then
+            async with asyncio.timeout(LANGUAGE_TIMEOUT_SECONDS):
+                preferences = await self.store.preferences(where.platform, where.user)
+            return replace(where, language=preferences.language or "")
+        return where
+
     async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
         with logs.request():
             try:
                 reply = await work
                 outcome = reply.kind.value
-            except messages.EXPECTED as error:
-                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
-                outcome, reply = "refused", Reply.refusal(messages.explain(error, where.say), passing=passing)
-                reply = replace(reply, outdated=isinstance(error, Outdated))
-            except ShuttingDown as error:
-                outcome, reply = "restarting", Reply.refusal(messages.explain(error, where.say))
             except Exception as error:
-                outcome, reply = "failed", Reply.refusal(messages.explain(error, where.say))
-                reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
-                log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
+                outcome = "failed"
+                if isinstance(error, messages.EXPECTED):
+                    outcome = "refused"
+                elif isinstance(error, ShuttingDown):
+                    outcome = "restarting"
+                else:
+                    reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
+                    log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
+                where = await self.localized(where)
+                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
+                reply = Reply.refusal(messages.explain(error, where.say), where.spoken.tag, passing=passing)
+                reply = replace(reply, outdated=isinstance(error, Outdated))
             finally:
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
-        return replace(reply, locale=where.locale)
+        return reply
 
     async def _press(self, data: str, where: Where) -> Reply:
         button = buttons.decode(data)
@@ -196,5 +227,6 @@ class Commands(Context):
         if isinstance(ask, Invalid):
             raise ask.error
         async with self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext():
+            where = await self.localized(where)  # when it is the user's turn: not before what they asked for earlier
             reply = await command.run(self, ask, where)
-        return replace(reply, private=True) if command.private else reply
+        return replace(reply, private=reply.private or command.private, locale=reply.locale or where.spoken.tag)

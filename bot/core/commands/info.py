@@ -6,8 +6,8 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from bot.core import buttons, messages
-from bot.core.ask import Ask, ForgetMe, Plain, SetTemperature, Surprise, Where
+from bot.core import buttons, language, messages
+from bot.core.ask import Ask, ForgetMe, Invalid, Plain, SetLanguage, SetTemperature, Surprise, Where
 from bot.core.commands.command import Command, Context
 from bot.core.commands.writing import find_text
 from bot.core.parsing import parse_temperature
@@ -43,6 +43,27 @@ async def temperature(context: Context, ask: Plain | SetTemperature, where: Wher
     if own is None:
         return Reply(where.say("temperature-none", default=default))
     return Reply(where.say("temperature-own", own=own, default=default))
+
+
+def _parse_language(arguments: str) -> Ask:
+    if not arguments:
+        return Plain("language")
+    if arguments.lower() == "auto":
+        return SetLanguage(None)
+    if found := language.named(arguments):
+        return SetLanguage(found.tag)
+    known = ", ".join(each.name for each in language.languages().values())
+    return Invalid("language", Refused("unknown-language", typed=messages.echo(arguments), known=known))
+
+
+@Command("language", options=("name",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
+async def language_(context: Context, ask: Plain | SetLanguage, where: Where) -> Reply:
+    """Shows the language that the user reads, after setting it if that was asked."""
+    if isinstance(ask, SetLanguage):
+        await context.store.set_preference(where.platform, where.user, "language", ask.tag)
+        where = replace(where, language=ask.tag or "")
+    said = where.say("language-own" if where.language else "language-automatic", name=where.spoken.name)
+    return Reply(said, actions=buttons.speaking(where), locale=where.spoken.tag)
 
 
 @Command("forgetme", ask=ForgetMe, exclusive=True, private=True)

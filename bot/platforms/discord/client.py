@@ -102,7 +102,7 @@ class Client(discord.AutoShardedClient):
         elif text.strip() or mentioned or theirs:
             await self._respond(message.id, responder, self._core.handle(ask, where))
         elif self._refused.is_first(where.chat):  # a direct message without words: a picture, a sticker, a voice
-            await self._respond(message.id, responder, asyncio.sleep(0, Reply.refusal(where.say("words-only"))))
+            await self._respond(message.id, responder, self._core.refusal("words-only", where))
 
     def _replied_to(self, message: discord.Message) -> list[str]:
         """Returns the data of the buttons under the bot's own message that a message replies to."""

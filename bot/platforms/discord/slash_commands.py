@@ -52,8 +52,8 @@ class CommandTree(app_commands.CommandTree[Any]):
         )
         self._core = core
         self._handle = handle
-        self.suggestions: dict[int, dict[float, str]] = {}
-        """Temperatures to choose from, with their labels, of each user."""
+        self.suggestions: dict[int, tuple[Where, dict[float, str]]] = {}
+        """Of each user: where they type, with their language, and temperatures to choose from, with their labels."""
         self._suggestions_expire = 0.0
         made = self._with_options()
         for name in USER_COMMANDS:
@@ -115,7 +115,12 @@ class CommandTree(app_commands.CommandTree[Any]):
         async def temperature(interaction: discord.Interaction, value: str = "") -> None:  # "default" is a value too
             await self._handle(interaction, parse("temperature", value))
 
-        made = {run.__name__: _command(run.__name__, run) for run in (nietzsche, ladder, temperature)}
+        @app_commands.choices(name=_languages())
+        async def language_(interaction: discord.Interaction, name: str = "") -> None:
+            await self._handle(interaction, parse("language", name))
+
+        runs = {run.__name__.rstrip("_"): run for run in (nietzsche, ladder, temperature, language_)}
+        made = {name: _command(name, run) for name, run in runs.items()}
         made["nietzsche"].autocomplete("temperature")(self._completion(float))
         made["temperature"].autocomplete("value")(self._completion("{:g}".format))
         return made
@@ -130,23 +135,22 @@ class CommandTree(app_commands.CommandTree[Any]):
         """Returns what completes a temperature: first the one that is typed, however it is written."""
 
         async def complete(interaction: discord.Interaction, typed: Any) -> list[app_commands.Choice[Any]]:
-            offered = await self._suggest(interaction)
+            where, offered = await self._suggest(interaction)
             with contextlib.suppress(TemperatureError):  # discord.py makes a NaN of an unfinished number
                 value = parse_temperature(str(typed).strip())
-                offered = {
-                    value: offered.get(value) or where_of(interaction).say("suggestion-typed", temperature=value)
-                } | offered
+                offered = {value: offered.get(value) or where.say("suggestion-typed", temperature=value)} | offered
             return [app_commands.Choice(name=label, value=value_of(value)) for value, label in offered.items()]
 
         return complete
 
-    async def _suggest(self, interaction: Interaction) -> dict[float, str]:
+    async def _suggest(self, interaction: Interaction) -> tuple[Where, dict[float, str]]:
         user, now = interaction.user.id, time.monotonic()
         if now >= self._suggestions_expire:
             self.suggestions.clear()
             self._suggestions_expire = now + SUGGESTION_SECONDS
         if user not in self.suggestions:
-            self.suggestions[user] = await self._core.suggest(where_of(interaction))
+            where = await self._core.localized(where_of(interaction))
+            self.suggestions[user] = where, await self._core.suggest(where)
         return self.suggestions[user]
 
 
@@ -162,6 +166,11 @@ class _Translator(app_commands.Translator):
     async def translate(self, string: locale_str, locale: discord.Locale, _context: Any) -> str | None:
         found, text = language.find(str(locale)), string.extras.get("text")
         return None if text is None or found is None or found.tag == language.ENGLISH else text(found.say)
+
+
+def _languages() -> list[app_commands.Choice[str]]:
+    automatic = app_commands.Choice(name=_translated(lambda say: say("button-automatic")), value="auto")
+    return [*(app_commands.Choice(name=each.name, value=tag) for tag, each in language.languages().items()), automatic]
 
 
 def _command(name: str, run: Callable[..., Any]) -> Command:

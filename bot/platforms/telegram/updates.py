@@ -108,17 +108,16 @@ class UpdateHandler:
             return None
         place, typed = _place(message), message.text or message.caption or ""
         where = _where(place, user, message.from_user)
+        refuse = partial(self._refuse, where, partial(self._sender.send, place))
         text, replied = self._mention.sub("", typed, count=1), self._replied_to(message)
         if self._is_addressed(text, place, user, mentioned=text != typed, replied=replied):
             is_command = parse_line(typed) is not None
             work = partial(self._answer, parse_message(text, user, replied), where, place, is_command=is_command)
         elif place.private and not typed and message.effective_attachment and self._told.is_first(place.chat):
-            work = partial(self._sender.send, place, Reply.refusal(where.say("words-only")))
+            work = partial(refuse, "words-only")
         else:
             return None
-        return Request(
-            user, place.key, work, place.chat, _refusing(where, partial(self._sender.send, place)), as_message=True
-        )
+        return Request(user, place.key, work, place.chat, refuse, as_message=True)
 
     def _is_addressed(self, text: str, place: Place, user: str, *, mentioned: bool, replied: list[str]) -> bool:
         """In a group, an unknown command is another bot's unless it names this one, and other words are for people
@@ -142,6 +141,10 @@ class UpdateHandler:
                 return  # people who only talk there are not told again and again why nothing is written
         await self._sender.send(place, reply)
 
+    async def _refuse(self, where: Where, show: Callable[[Reply], Awaitable[None]], message: str) -> None:
+        """Shows a message as a refusal, in the user's language."""
+        await show(await self._commands.refusal(message, where))
+
     def _membership(self, change: ChatMemberUpdated) -> Request | None:
         """Says how the bot works in a group that it is added to."""
         chat, was, now = change.chat, change.old_chat_member.status, change.new_chat_member.status
@@ -155,13 +158,13 @@ class UpdateHandler:
         place = None if query.message is None else _place(query.message)
         where = _where(place, _presser(query), query.from_user)
         work = partial(self._answer_press, query, where, place)
-        refuse = _refusing(where, partial(self._sender.answer_press, query))
+        refuse = partial(self._refuse, where, partial(self._sender.answer_press, query))
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
     async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
         data, inline_id = query.data or "", query.inline_message_id
         if data == WAIT:
-            await self._sender.answer_press(query, Reply(where.say("inline-wait")), alert=False)
+            await self._sender.answer_press(query, await self._commands.refusal("inline-wait", where), alert=False)
             return
         if inline_id is not None:
             data = verify(self._sender.bot.token, inline_id, data)
@@ -186,7 +189,7 @@ class UpdateHandler:
 
         async def work() -> None:
             newest = self._typing.pop(user)
-            where = _where(None, str(user), newest.from_user)
+            where = await self._commands.localized(_where(None, str(user), newest.from_user))
             await self._sender.answer_inline(newest, where)
 
         # Counted apart from what the user asks for: typing must not fill their queue.
@@ -205,12 +208,7 @@ class UpdateHandler:
         async def work() -> None:
             await edit(await self._commands.handle(ask, where))
 
-        return Request(user, INLINE, work, refuse=_refusing(where, edit))
-
-
-def _refusing(where: Where, show: Callable[[Reply], Awaitable[None]]) -> Callable[[str], Awaitable[None]]:
-    """Returns what shows a message as a refusal, in the user's language."""
-    return lambda message: show(Reply.refusal(where.say(message)))
+        return Request(user, INLINE, work, refuse=partial(self._refuse, where, edit))
 
 
 def _where(place: Place | None, user: str, author: User | None) -> Where:

@@ -54,6 +54,7 @@ async def test_every_command_answers(here: World) -> None:
         ("temperature", {}, True, "You have no temperature of your own, so I use 0.7. Set one: /temperature 0.8"),
         ("temperature", {"value": "0,8"}, True, english("temperature-own", own=0.8, default=0.7)),
         ("temperature", {"value": "default"}, True, english("temperature-none", default=0.7)),
+        ("language", {}, True, english("language-automatic", name="English")),
         ("surprise", {}, False, "Your text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),

@@ -74,6 +74,12 @@ surprise-written-by = { $author } wrote it; the surprise is that of { $version }
 surprise-picture = A text of { $characters } characters, each on a ground that is the darker the less it was expected, from 0 bits (certain) to 6 (one chance in 64) and more; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } on average. The first letters of words are the darkest as a rule.
 surprise-scale = bits per character:
 
+## /language
+
+language-own = I speak { $name } with you. /language auto goes back to the language of your app.
+language-automatic = I speak { $name } with you, the language of your app. Set another one: /language português
+button-automatic = Automatic
+
 ## /forgetme
 
 forget-confirm = This deletes everything I keep about you: your temperature and your last texts. It cannot be undone.

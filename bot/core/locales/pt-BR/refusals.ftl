@@ -8,6 +8,7 @@ no-such-button = Esse botão não faz mais nada. Comece um texto novo com /nietz
 unknown-command = Não conheço o comando /{ $command }. O /help lista os que conheço.
 unknown-command-nearest = Não conheço o comando /{ $command }. Você quis dizer /{ $nearest }?
 words-only = Só sei ler palavras: mande o começo de um texto, ou /help.
+unknown-language = Não falo { $typed }. Conheço: { $known }. Digite /language e um destes, ou /language auto.
 not-a-temperature = { $typed } não é uma temperatura que eu conheça: são números de { $min } (prudente) a { $max } (selvagem). Digite /temperature 0,7 ou /temperature default; para um texto que comece assim, digite /nietzsche 0,7 { $typed } …
 invalid-request = Não posso escrever isso: { $reason }. Tente /nietzsche 0,7.
 outdated-form = Não entendo essa forma de /{ $command }. Espere um minuto até o Discord conhecer a nova e tente de novo.

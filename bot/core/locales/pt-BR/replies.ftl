@@ -69,6 +69,12 @@ surprise-written-by = Quem o escreveu foi { $author }; a surpresa é a de { $ver
 surprise-picture = Um texto de { $characters } caracteres, cada um sobre um fundo tanto mais escuro quanto menos era esperado, de 0 bits (certeza) a 6 (uma chance em 64) ou mais; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } em média. As primeiras letras das palavras costumam ser as mais escuras.
 surprise-scale = bits por caractere:
 
+## /language
+
+language-own = Falo { $name } com você. /language auto volta para o idioma do seu aplicativo.
+language-automatic = Falo { $name } com você, o idioma do seu aplicativo. Para definir outro: /language english
+button-automatic = Automático
+
 ## /forgetme
 
 forget-confirm = Isto apaga tudo o que guardo sobre você: a sua temperatura e os seus últimos textos. Não dá para desfazer.
