@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -12,14 +10,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-import aiohttp
 import numpy as np
 from numpy.typing import NDArray
 
 from generator import files
-from generator.connector import Connector
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
+from generator.training.texts.download import DOWNLOAD_ERRORS, cache_folder, download
 from generator.training.texts.lines import Lines, LinesOption, join_wrapped, look_at
 from generator.training.texts.reading import read_texts
 from generator.vocabulary import Indices, Vocabulary
@@ -33,7 +30,6 @@ SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Inputs `[batch, steps]`, and as targets the characters that follow each of them: the inputs shifted by one, or for
 windows `[batch]`, the one character that follows."""
-_TIMEOUT_SECONDS: Final = 30.0
 _RARE: Final = 10
 """Occurrences under which a network hardly learns where a character stands."""
 
@@ -160,8 +156,8 @@ def default_corpus() -> Path:
     if path.exists():
         return path
     try:
-        content = asyncio.run(_download())
-    except (OSError, aiohttp.ClientError, ValueError) as error:
+        content = download(DEFAULT_URL)
+    except DOWNLOAD_ERRORS as error:
         raise TrainingError(
             f"{DEFAULT_URL} cannot be downloaded ({error}). If you have the text, or another "
             "one to learn from, name it: python train.py --corpus FILE"
@@ -171,15 +167,3 @@ def default_corpus() -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     files.replace(path, content)
     return path
-
-
-async def _download() -> bytes:
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=_TIMEOUT_SECONDS, sock_read=_TIMEOUT_SECONDS)
-    session = aiohttp.ClientSession(connector=Connector(), timeout=timeout, raise_for_status=True)
-    async with session, session.get(DEFAULT_URL) as response:
-        return await response.read()
-
-
-def cache_folder() -> Path:
-    """Returns `$XDG_CACHE_HOME/lstmega`, or `~/.cache/lstmega` (XDG base directory specification)."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lstmega"

@@ -18,6 +18,8 @@ from generator.training import TrainingError
 from generator.training.cli import Options
 from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together, steps_per_epoch
 from generator.training.presets import DEFAULT, PRESETS, Preset, TrainingConfig
+from generator.training.texts import library
+from generator.training.texts.download import cache_folder
 from generator.vocabulary import Indices
 from generator.weights.manifest import FLOAT_WEIGHTS, MANIFEST
 from generator.weights.versions import VERSION_NAME, Weights, load_weights, shipped_folder
@@ -138,6 +140,12 @@ def prepare(options: Options) -> Run:
         raise TrainingError(f"{error} ({moved})") from error
     if options.resume is not None and corpus.note.sha256 != options.corpus_sha256:
         raise TrainingError(f"{' '.join(options.corpus)}: not the text that the run started with; start a new run")
+    if options.library and options.resume is None:
+        found = library.fetch(library.books(), cache_folder() / "library", options.library)
+        nearest = tuple(str(path) for book, path in found.items() if book.kind == "nietzsche")
+        options = structs.replace(
+            options, pretrain=(*map(str, found.values()), *options.pretrain), rehearse=options.rehearse or nearest
+        )
     start = _start(options, preset, corpus)
     if options.resume is None:
         options = _completed(options, preset, corpus, start)

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.training.backend import ON_TENSORFLOW
-from generator.training.corpus import cache_folder
+from generator.training.texts.download import cache_folder
 from generator.weights.session import cores
 
 _SOURCE: Final = Path(__file__).with_name("lstm_amx.c")

@@ -1,0 +1,87 @@
+"""The books of Project Gutenberg from the library that the shipped network has read, fetched once into the cache."""
+
+from __future__ import annotations
+
+import csv
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http import HTTPStatus
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+from generator import files
+from generator.training import TrainingError
+from generator.training.texts.download import DOWNLOAD_ERRORS, download
+
+PAUSE_SECONDS: Final = 2.0
+"""Between two books, as https://www.gutenberg.org/policy/robot_access.html asks."""
+_LIST: Final = Path(__file__).with_name("library.csv")
+_BODY: Final = re.compile(r"\*\*\* ?START OF TH(?:E|IS) PROJECT.*?\*\*\*\n(.*)\n\*\*\* ?END OF TH(?:E|IS)", re.DOTALL)
+_NOTE: Final = re.compile(r"\[(?:Illustration|Transcriber's note)[^\]]*\]", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Book:
+    """A book by its number in Project Gutenberg. `kind`: fiction, literature, philosophy or nietzsche."""
+
+    kind: str
+    number: int
+    title: str
+    author: str
+
+
+def books() -> list[Book]:
+    """Returns the list in the order of reading: the nearest to the corpus last."""
+    with _LIST.open(encoding="utf-8", newline="") as lines:
+        return [Book(row["kind"], int(row["number"]), row["title"], row["author"]) for row in csv.DictReader(lines)]
+
+
+def fetch(listed: Iterable[Book], folder: Path, url: str, pause: float = PAUSE_SECONDS) -> dict[Book, Path]:
+    """Returns the files of the books in `folder`, downloaded from `url` with their number if they are not there yet.
+
+    A book that the address does not have is left out. Raises `TrainingError`; books fetched before that stay.
+    """
+    from rich.progress import track  # noqa: PLC0415 - of the extra `train`
+
+    from generator.training import progress  # noqa: PLC0415
+
+    try:
+        url.format(number=1)
+    except (KeyError, IndexError, ValueError) as error:
+        raise TrainingError(f"--library {url}: wants {{number}} where the number of a book stands") from error
+    found: dict[Book, Path] = {}
+    for book in track(list(listed), "Fetching the library", console=progress.console):
+        path = folder / f"{book.number}.txt"
+        if not path.exists():
+            text = _text(url.format(number=book.number), folder)
+            if text is None:
+                progress.show(f"left out, since it is not there: {book.title} ({url.format(number=book.number)})")
+                continue
+            folder.mkdir(parents=True, exist_ok=True)
+            files.replace(path, text.encode("utf-8"))
+            time.sleep(pause)
+        found[book] = path
+    if not found:
+        raise TrainingError(f"{url}: has none of the books; name another address: --library ADDRESS")
+    return found
+
+
+def _text(url: str, folder: Path) -> str | None:
+    """The text of a book, without licence and notes; None when the address does not have it."""
+    try:
+        content = download(url)
+    except DOWNLOAD_ERRORS as error:
+        if isinstance(error, aiohttp.ClientResponseError) and error.status == HTTPStatus.NOT_FOUND:
+            return None
+        raise TrainingError(
+            f"{url} cannot be downloaded ({error}). The same command continues with what is in {folder};"
+            " --library ADDRESS names another place; --pretrain FILE… takes texts that you have"
+        ) from error
+    body = _BODY.search(content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n"))
+    if body is None:
+        raise TrainingError(f"{url}: not a book of Project Gutenberg; name another address: --library ADDRESS")
+    return _NOTE.sub("", body[1]).replace("_", "").strip() + "\n\n\n"
