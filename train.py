@@ -8,6 +8,7 @@ python train.py --resume               continue a run that was stopped
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def train(run: Run) -> None:
     from generator.training.checkpoint import TrainingState  # noqa: PLC0415
     from generator.training.loop import learn  # noqa: PLC0415
     from generator.training.model import transfer_weights  # noqa: PLC0415
-    from generator.training.publish import publish  # noqa: PLC0415
+    from generator.training.publish import preview, publish  # noqa: PLC0415
 
     options, corpus = run.options, run.corpus
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")
@@ -79,7 +80,9 @@ def train(run: Run) -> None:
         start = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
-    state = learn(run.training, options, corpus, start)
+    # After each epoch the best one so far can be talked to: python -m bot chat --weights <the run's folder>
+    show = functools.partial(preview, run, pretrained)
+    state = learn(run.training, options, corpus, start, show)
 
     # The version: exported, measured, and added to the weights folder by one rename.
     manifest = publish(run, pretrained, state)

@@ -10,7 +10,8 @@ import asyncio
 import logging
 import secrets
 import sys
-from contextlib import closing
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 from dataclasses import replace
 from typing import Final
 
@@ -18,12 +19,12 @@ import msgspec
 
 from bot import logs
 from bot.cli.errors import FAILURE, UsageError
-from bot.config.schema import Config, Secret, redact_url
+from bot.config.schema import Config, GeneratorSection, Secret, redact_url
 from bot.core import language, messages
 from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
-from bot.service.reload import REQUEST, Answer, socket_path
-from generator import MAX_SEED, GenerationRequest
+from bot.service.reload import REQUEST, Answer, Reloading, socket_path
+from generator import MAX_SEED, GenerationRequest, Generator
 from generator.prose import presentable
 from generator.sampling_params import SETTINGS
 
@@ -31,18 +32,21 @@ RELOAD_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""
 
 
-async def chat(_: argparse.Namespace, config: Config) -> None:
+async def chat(options: argparse.Namespace, config: Config) -> None:
     """The bot in this terminal.
 
+    With the folder of a run of train.py as --weights, it talks from the best epoch so far.
     Then type /nietzsche 0.7, or /help. Ctrl-C stops a text, Ctrl-D leaves. In a pipe it answers line by line:
       echo '/nietzsche 0.7 The philosopher' | {prog} chat
     """
     from bot.core.commands import Commands  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
+    section = _weights_of(options, config)
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
-        open_generator(config.generator) as generator,
+        open_generator(section) as generator,
+        _following(generator, section),
     ):
         commands = Commands(generator, store, config.bot)
         if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
@@ -73,9 +77,7 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
         seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
         sampling=msgspec.structs.replace(config.bot.sampling, **given),
     )
-    section = config.generator
-    if options.weights is not None:
-        section = msgspec.structs.replace(section, weights=options.weights, address="")
+    section = _weights_of(options, config)
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
         print(f"seed {request.seed}, temperature {request.sampling.temperature:g}", file=sys.stderr)
     async with open_generator(section) as generator:
@@ -85,6 +87,25 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
             print(notice, file=sys.stderr)
         generation = await generator.generate(replace(request, prompt=prompt.text))
     print(presentable(prompt.text + generation.text, hard_wrapped=manifest.hard_wrapped))
+
+
+def _weights_of(options: argparse.Namespace, config: Config) -> GeneratorSection:
+    """The section of the configuration, with the weights that --weights names."""
+    if options.weights is None:
+        return config.generator
+    return msgspec.structs.replace(config.generator, weights=options.weights, address="")
+
+
+@asynccontextmanager
+async def _following(generator: Generator, section: GeneratorSection) -> AsyncIterator[None]:
+    """Reloads the weights during the block whenever their CURRENT changes."""
+    folder, pinned = section.location
+    watch = Reloading(generator).watch(None if pinned or section.address else folder, asyncio.Event())
+    watching = asyncio.create_task(watch)
+    try:
+        yield
+    finally:
+        watching.cancel()
 
 
 async def check(options: argparse.Namespace, config: Config) -> int:

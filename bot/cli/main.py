@@ -100,7 +100,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         added.add_argument("--config", type=Path, default=default, metavar="FILE", help=help_text)
         return added.add_argument
 
-    command(commands.chat)
+    weights = "a weights folder, or one version's folder in it"
+    command(commands.chat)("--weights", type=Path, metavar="FOLDER", help=f"{weights}, or a training run's")
     for add in (command(commands.run), command(commands.sync)):
         add("--log-format", choices=["human", "json"], default="human", help="of the log on standard error")
     add = command(commands.generate)
@@ -111,7 +112,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         add(f"--{name.replace('_', '-')}", type=kind, metavar="N", help=setting.range.title)
     add("--length", type=int, metavar="N", help=f"about so many characters, 1 to {MAX_LENGTH}; ends with a sentence")
     add("--seed", type=int, metavar="N", help="the same seed and options give the same text")
-    add("--weights", type=Path, metavar="FOLDER", help="a weights folder, or one version's folder in it")
+    add("--weights", type=Path, metavar="FOLDER", help=weights)
     add("--verbose", action="store_true", help="print the seed on standard error")
     command(commands.check)("--online", action="store_true", help="ask the platforms too")
     command(commands.backup)("file", type=Path, metavar="FILE", help="the copy; must not exist yet")

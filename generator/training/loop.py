@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 
@@ -22,10 +22,17 @@ from generator.training.samples import PROMPT_LENGTH, samples
 from generator.weights.session import Network
 
 
-def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | None) -> TrainingState:
+def learn(
+    stage: Stage,
+    options: Options,
+    corpus: Corpus,
+    start: FloatWeights | None,
+    preview: Callable[[TrainingState, bytes], str] | None = None,
+) -> TrainingState:
     """Trains on the stage's text, from its last checkpoint, else from `start`, else from a new network.
 
-    Validation is on the corpus's own split. Raises `TrainingError`, `WeightsError` or `OSError`.
+    Validation is on the corpus's own split. `preview` gets the state and the served form after each epoch, and returns
+    a text to show. Raises `TrainingError`, `WeightsError` or `OSError`.
     """
     preset, config, vocabulary = stage.preset, stage.config, corpus.vocabulary
     per_epoch = steps_per_epoch(len(stage.text_of_epoch(1)), preset, config.order)
@@ -40,7 +47,7 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
         set_float_weights(model, start)
     state = load_checkpoint(stage.folder, model)
 
-    with progress.TrainingBar(per_epoch, config.epochs, len(state.history)) as bar:
+    with progress.TrainingBar(per_epoch, config.epochs, len(state.history), preset.batch * preset.steps) as bar:
         for epoch in range(len(state.history) + 1, config.epochs + 1):
             if config.patience and epoch - 1 - state.best_epoch >= config.patience:
                 progress.show(f"validation has not improved since epoch {state.best_epoch}: that one is kept")
@@ -50,7 +57,8 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
             data = batches(stage.text_of_epoch(epoch), preset, config.order, random)
             bits, accuracy = one_epoch(model, data, bar, carry_state=config.carry_state)
             weights = averaged_weights(model)
-            served = Network(step_model(weights, quantised=True), len(vocabulary))
+            served_form = step_model(weights, quantised=True)
+            served = Network(served_form, len(vocabulary))
             validated = bits_per_character(served, corpus.splits[1])
             earlier = (row.valid_bits_per_character for row in state.history)
             if config.keep == "last" or validated < min(earlier, default=math.inf):
@@ -62,6 +70,8 @@ def learn(stage: Stage, options: Options, corpus: Corpus, start: FloatWeights | 
             save_checkpoint(stage.folder, model, state)
             texts = samples(served, vocabulary, prompt, options.temperatures, random, length=preset.sample_length)
             bar.epoch_done(state, prompt, dict(zip(options.temperatures, texts, strict=True)))
+            if preview is not None and (text := preview(state, served_form)):
+                progress.show(f"as the bot writes it, at 0.7:\n{text}\n")
     return state
 
 

@@ -22,16 +22,22 @@ def show(line: str) -> None:
 
 
 class TrainingBar(Progress):
-    """The bar over all epochs, shown while it is entered; `done` epochs were trained before."""
+    """The bar over all epochs, shown while it is entered; `done` epochs were trained before.
 
-    def __init__(self, per_epoch: int, epochs: int, done: int) -> None:
-        super().__init__(console=console)
+    A step reads so many `characters`.
+    """
+
+    def __init__(self, per_epoch: int, epochs: int, done: int, characters: int) -> None:
+        super().__init__(console=console, speed_estimate_period=60)
+        self._characters = characters
         self._epoch, self._epochs = done + 1, epochs
         self._task = self.add_task(f"epoch {self._epoch}", total=per_epoch * epochs, completed=per_epoch * done)
 
     def step_done(self, bits: float) -> None:
         """Advances by one training step; `bits` per character so far in this epoch."""
-        self.update(self._task, advance=1, description=f"epoch {self._epoch}: {bits:.3f} bits/character")
+        speed = (self.tasks[0].speed or 0) * self._characters
+        line = f"epoch {self._epoch}: {bits:.3f} bits/character, {speed:,.0f} characters/s"
+        self.update(self._task, advance=1, description=line)
 
     def epoch_done(self, state: TrainingState, prompt: str, texts: Mapping[float, Surprisal]) -> None:
         """Prints the figures of the last epoch, and the samples by their temperatures."""

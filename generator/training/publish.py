@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
+import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from generator import files
+from generator.serving.loading import load_model
 from generator.serving.scoring import bits_per_character
 from generator.training import progress
 from generator.training.architectures import step_model
@@ -19,10 +23,10 @@ from generator.training.model import from_bytes, parameters, to_bytes
 from generator.training.presets import SIZES
 from generator.training.report import curve_png, history_csv
 from generator.training.run import Run
-from generator.training.samples import shaded_samples
-from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MODEL, Manifest
+from generator.training.samples import bot_text, shaded_samples
+from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MANIFEST, METRICS, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
-from generator.weights.versions import add_version
+from generator.weights.versions import activate, add_version, current_version
 
 _LICENSES: Final = {
     DEFAULT_SHA256: (
@@ -39,7 +43,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
     Both the served form and the float figures are made from the float weights as they are stored. Raises
     `WeightsError` or `OSError`.
     """
-    options, corpus, stage = run.options, run.corpus, run.training
+    options, corpus = run.options, run.corpus
     weights = from_bytes(to_bytes(state.best), step_model(state.best, quantised=True))
     model = step_model(weights, quantised=True)
     served, floating = (Network(step, len(corpus.vocabulary)) for step in (model, step_model(weights, quantised=False)))
@@ -56,12 +60,56 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
         "history.csv": history_csv(state.history),
         "curve.png": curve_png(state, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
     }
-    manifest = Manifest(
+    others = [read_corpus(Path(name)).note for name in dict.fromkeys((*options.pretrain, *options.rehearse))]
+    manifest = _manifest(run, options.name, contents, metrics, pretrained=pretrained, state=state, texts=others)
+    add_version(Path(options.out), contents, manifest)
+    return manifest
+
+
+def preview(run: Run, pretrained: TrainingState, state: TrainingState, model: bytes) -> str:
+    """Draws the curve in the run's folder, and makes the best epoch so far that folder's current version, for the bot.
+
+    `model` is the served form of the last epoch. Returns a text as the bot would write it, if the last epoch is the
+    best. Raises `WeightsError` or `OSError`.
+    """
+    folder, last = run.training.folder, state.history[-1]
+    curve = curve_png(state, (), pretrained.history, hard_wrapped=run.corpus.hard_wrapped)
+    files.replace(folder / "curve.png", curve)
+    if state.best_epoch != last.epoch:
+        return ""
+    contents = {MODEL: model, "curve.png": curve}
+    # The test split is looked at once, at the end.
+    metrics = dict.fromkeys(METRICS, round(last.valid_bits_per_character, 4))
+    manifest = _manifest(run, f"epoch-{last.epoch}", contents, metrics, pretrained=pretrained, state=state)
+    earlier = {path.parent for path in folder.glob(f"epoch-*/{MANIFEST}")}
+    version = add_version(folder, contents, manifest)
+    text = bot_text(load_model(folder, version.name), run.options.seed)
+    # One who talks to the version before still sees its curve.
+    kept = current_version(folder) if earlier else ""
+    activate(folder, version.name)
+    for path in earlier:
+        if path.name != kept:
+            shutil.rmtree(path)
+    return text
+
+
+def _manifest(
+    run: Run,
+    version: str,
+    contents: dict[str, bytes],
+    metrics: dict[str, float],
+    *,
+    pretrained: TrainingState,
+    state: TrainingState,
+    texts: Sequence[CorpusNote] = (),
+) -> Manifest:
+    options, corpus, stage = run.options, run.corpus, run.training
+    return Manifest(
         format=FORMAT,
-        version=options.name,
+        version=version,
         architecture=stage.preset.network,
         preset=options.preset,
-        parameters=parameters(weights),
+        parameters=parameters(state.best),
         vocabulary=corpus.vocabulary,
         corpus=corpus.note,
         split=SPLIT,
@@ -75,11 +123,11 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
             "pretrain": [Path(name).name for name in options.pretrain],
             "pretraining": run.pretraining and dataclasses.asdict(run.pretraining.config),
             "pretraining_seconds": pretrained.seconds,
-            "texts": [read_corpus(Path(name)).note for name in dict.fromkeys((*options.pretrain, *options.rehearse))],
+            "texts": texts,
             "lines": str(corpus.lines),
             "rehearse": [Path(name).name for name in options.rehearse],
             "characters_read": {"pretraining": pretrained.characters, "corpus": state.characters},
-            "ngrams": ngram_note(weights),
+            "ngrams": ngram_note(state.best),
             "start_from": run.start and run.start.manifest.version,
             "libraries": {name: importlib.metadata.version(name) for name in _LIBRARIES},
         },
@@ -90,5 +138,3 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
         hard_wrapped=corpus.hard_wrapped,
         ends_at_lines=corpus.lines.short,
     )
-    add_version(Path(options.out), contents, manifest)
-    return manifest

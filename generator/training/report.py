@@ -46,13 +46,16 @@ def curve_png(
 ) -> bytes:
     """Draws training and validation bits per character over epochs, the kept epoch marked; below it texts, shaded.
 
-    The epochs of pretraining come first. `texts` and `hard_wrapped` as in `heatmap.draw`.
+    The epochs of pretraining come first. Without texts, it is the curve alone. `texts` and `hard_wrapped` as in
+    `heatmap.draw`.
     """
     font_manager.fontManager.addfont(heatmap.FONT)  # the font of the texts below
     family = font_manager.FontProperties(fname=heatmap.FONT).get_name()
     with rc_context({"font.family": [family, "sans-serif"], "font.size": 15, "axes.titlesize": 15}):
         content = io.BytesIO()
         _figure([*pretraining, *state.history], len(pretraining), state.best_epoch).savefig(content)
+    if not texts:
+        return content.getvalue()
     curves = Image.open(content).convert("RGB")
     shaded = heatmap.draw(texts, hard_wrapped=hard_wrapped)
     picture = Image.new("RGB", (heatmap.WIDTH, curves.height + shaded.height), heatmap.PAPER)

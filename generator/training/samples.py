@@ -1,4 +1,4 @@
-"""Samples while training: raw text from the network, without the bot's rules about where a text begins and ends."""
+"""Samples while training: raw text from the network, and a text as the bot writes it."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Final
 
 import numpy as np
 
-from generator.prose import ends_sentence
+from generator.prose import ends_sentence, presentable
+from generator.sampling_params import SamplingParams
+from generator.serving.batch import Batch, Job
+from generator.serving.model import Model
 from generator.serving.sampling import column, draw
 from generator.serving.scoring import CONTEXT, nats
 from generator.training.corpus import Corpus
-from generator.types import Surprisal
+from generator.types import GenerationRequest, Surprisal
 from generator.vocabulary import Vocabulary
 from generator.weights.session import Network
 
@@ -24,6 +27,8 @@ SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
 SHADED_LENGTH: Final = 280
 """Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
 2,560 pixels to which Telegram shrinks photos."""
+BOT_SAMPLING: Final = SamplingParams(0.7, min_p=0.06)
+"""The bot's defaults (config.example.toml)."""
 _FIRST_WORDS: Final = re.compile(r"\S{1,40}(?:\s\S{1,20}){0,2}")
 
 
@@ -53,6 +58,16 @@ def samples(
         Surprisal(vocabulary.decode(text), tuple(its_bits.tolist()), given=prompt)
         for text, its_bits in zip(written, bits, strict=True)
     ]
+
+
+def bot_text(model: Model, seed: int) -> str:
+    """Returns a text as the bot writes it: begun and ended as its rules say, and made readable."""
+    batch, job = Batch(model), Job(GenerationRequest(SHADED_LENGTH, seed, BOT_SAMPLING), model)
+    batch.add(job)
+    while batch.jobs:
+        for done, outcome in batch.step():
+            done.resolve(outcome)
+    return presentable(job.future.result().text, hard_wrapped=model.weights.manifest.hard_wrapped)
 
 
 def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:

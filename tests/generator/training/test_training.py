@@ -12,16 +12,19 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import train
+from bot.cli import main as bot
 from generator.serving.loading import load_model
 from generator.serving.scoring import bits_per_character
+from generator.training import publish
 from generator.training import run as runs
 from generator.training.corpus import read_corpus
 from generator.training.presets import PRESETS
-from generator.weights.versions import current_version, load_weights, shipped_folder
+from generator.weights.versions import activate, current_version, load_weights, shipped_folder
 
 ROOT = Path(train.__file__).parent
 
@@ -123,6 +126,51 @@ def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_boo
         for name in ("base", "on-top", "from-nothing", "again")
     }
     assert began == {"base": None, "on-top": "base", "from-nothing": None, "again": None}
+
+
+def test_the_bot_talks_from_the_best_epoch_so_far_and_the_curve_is_drawn_while_training_goes_on(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".training" / "cats"
+    spoken: list[str] = []
+    preview = publish.preview
+
+    def talk_meanwhile(*arguments: Any) -> str:
+        shown = preview(*arguments)
+        assert (folder / "curve.png").read_bytes().startswith(b"\x89PNG")
+        capsys.readouterr()
+        options = ["--seed", "0", "--temperature", "0.7", "--min-p", "0.06", "--length", "280"]
+        assert bot.main(["generate", "--weights", str(folder), *options]) == 0
+        spoken.append(capsys.readouterr().out.strip())
+        assert shown in {"", spoken[-1]}
+        return shown
+
+    monkeypatch.setattr(publish, "preview", talk_meanwhile)
+    assert run(book, tmp_path, "--epochs", "3", "--name", "cats") == 0
+    assert len(set(spoken)) == 3
+    assert f"as the bot writes it, at 0.7:\n{spoken[-1][:40]}" in capsys.readouterr().err
+    assert sorted(path.name for path in folder.glob("epoch-*")) == ["epoch-2", "epoch-3"]
+    assert current_version(folder) == "epoch-3"
+
+    chat = [sys.executable, "-m", "bot", "chat", "--weights", str(folder)]
+    environment = {**os.environ, "XDG_STATE_HOME": str(tmp_path / "state")}
+    talk = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "cwd": ROOT, "env": environment}
+    with subprocess.Popen(chat, **talk) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write("/about\n")
+        process.stdin.flush()
+        while "Weights:" not in (line := process.stdout.readline()):
+            assert line
+        assert "epoch-3" in line
+        activate(folder, "epoch-2")
+        while "epoch-2" not in line:
+            process.stdin.write("/about\n")
+            process.stdin.flush()
+            while "Weights:" not in (line := process.stdout.readline()):
+                assert line
+        process.stdin.close()
+        process.stdout.read()
 
 
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_epoch(
