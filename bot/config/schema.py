@@ -66,6 +66,7 @@ class BotSection(Struct, frozen=True, kw_only=True):
 
     sampling: SamplingParams = SamplingParams()
     length: Annotated[int, _whole(1, MAX_LENGTH)] = 400
+    contact: Annotated[str, Meta(max_length=200, description="a text of at most 200 characters in quotes")] = ""
     cooldown: Annotated[float, Meta(ge=0, le=3600, description="a number from 0.0 to 3600.0")] = 1.0
     queue: Annotated[int, _whole(1, 10_000)] = 200
     operators: Annotated[

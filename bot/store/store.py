@@ -92,8 +92,10 @@ class Conversation:
 class Store:
     """The open database. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
 
-    def __init__(self, database: sqlite.Database | postgres.Database) -> None:
+    def __init__(self, database: sqlite.Database | postgres.Database, keep_days: int = 0) -> None:
         self._database = database
+        self.keep_days = keep_days
+        """After so many days texts are deleted; 0: never."""
         self._erasing = False
 
     @classmethod
@@ -108,7 +110,7 @@ class Store:
         """
         kind = sqlite.Database if isinstance(place, Path) else postgres_database(place)
         async with kind.open(place, busy_timeout) as database:  # type: ignore[arg-type]
-            store = cls(database)
+            store = cls(database, keep_days)
             maintenance = asyncio.create_task(store._maintain(keep_days))
             try:
                 yield store

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -10,12 +13,15 @@ from bot.config.schema import BotSection
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
 from bot.core.messages import RANGE, Say
-from bot.core.reply import Reply
+from bot.core.reply import Refused, Reply
 from bot.store.store import Store
 from generator import Generation, Generator
 
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
+
+_MAX_STOPPED: Final = 1024
+"""Users whose last /cancel is remembered; what they asked for before waits for seconds only."""
 
 
 class Observer:
@@ -42,6 +48,11 @@ class Context:
     reload: Callable[[], Awaitable[object]] | None = None
 
     def __post_init__(self) -> None:
+        self._writing: dict[tuple[str, str], set[asyncio.Timeout]] = {}
+        """Of each user in each chat, what is running or waits."""
+        self._stopped_at: OrderedDict[tuple[str, str], float] = OrderedDict()
+        """When each user last stopped their texts in a chat: those that were asked for before, which an adapter may
+        still hold back, do not start."""
         self.admission = Admission(
             lambda: self.generator.status().slots,
             self.settings.queue,
@@ -49,6 +60,38 @@ class Context:
             typical=self.settings.length * OVERSHOOT,
             speed=lambda: self.generator.status().characters_per_second,
         )
+
+    @asynccontextmanager
+    async def stoppable(self, where: Where) -> AsyncIterator[None]:
+        """Ends the block when the user asks for that in the chat; then raises `Refused`."""
+        key = where.user_key, where.chat
+        if where.asked_at < self._stopped_at.get(key, 0.0):
+            raise Refused("cancelled")
+        writing = self._writing.setdefault(key, set())
+        try:
+            async with asyncio.timeout(None) as scope:
+                writing.add(scope)
+                yield
+        except TimeoutError:
+            if scope.expired():
+                raise Refused("cancelled") from None
+            raise
+        finally:
+            writing.discard(scope)
+            if not writing and self._writing.get(key) is writing:
+                del self._writing[key]
+
+    def stop(self, where: Where) -> int:
+        """Ends what is being written for the user in the chat, or waits; returns the number of requests."""
+        key = where.user_key, where.chat
+        self._stopped_at[key] = where.asked_at
+        self._stopped_at.move_to_end(key)
+        if len(self._stopped_at) > _MAX_STOPPED:
+            self._stopped_at.popitem(last=False)
+        stopped = self._writing.pop(key, set())
+        for scope in stopped:
+            scope.reschedule(0)
+        return len(stopped)
 
     def is_operator(self, where: Where) -> bool:
         """Returns whether the user operates the bot."""
@@ -64,8 +107,8 @@ class Command:
 
     `options`: its arguments, as a platform that has a field for each names them. `parse` makes an `Ask` of
     what follows the command's name, or raises `ValueError`; without it, that is ignored, or refused if the command is
-    `bare`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them. `private`: only
-    the user sees the reply.
+    `bare`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them. `writes`: it
+    takes a text's time, and /cancel stops it. `private`: only the user sees the reply.
     """
 
     name: str
@@ -74,6 +117,7 @@ class Command:
     parse: Callable[[str], Ask] | None = None
     bare: bool = False
     exclusive: bool = False
+    writes: bool = False
     private: bool = False
     run: Handler = field(init=False)
 

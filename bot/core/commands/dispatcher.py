@@ -16,7 +16,18 @@ from bot.core import buttons, language, messages
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
-from bot.core.commands.info import about, forgetme, language_, reload, start, stats, surprise, temperature
+from bot.core.commands.info import (
+    about,
+    cancel,
+    forgetme,
+    language_,
+    privacy,
+    reload,
+    start,
+    stats,
+    surprise,
+    temperature,
+)
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.parsing import Line, parse_line
 from bot.core.reply import Outdated, Refused, Reply
@@ -41,17 +52,8 @@ async def help_(context: Context, _: Ask, where: Where) -> Reply:
 USER_COMMANDS: Final = {
     command.name: command
     for command in (
-        nietzsche,
-        continue_,
-        again,
-        temperature,
-        ladder,
-        surprise,
-        about,
-        language_,
-        forgetme,
-        help_,
-        start,
+        *(nietzsche, continue_, again, temperature, ladder, surprise, cancel, about),
+        *(language_, forgetme, privacy, help_, start),
     )
 }
 """The commands that every user has, by name, in the order of menus."""
@@ -226,7 +228,12 @@ class Commands(Context):
             raise ShuttingDown
         if isinstance(ask, Invalid):
             raise ask.error
-        async with self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext():
+        if where.public and name in OPERATOR_COMMANDS:
+            raise Refused("only-in-private", command=name)
+        async with (
+            self.stoppable(where) if command.writes else nullcontext(),
+            self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
+        ):
             where = await self.localized(where)  # when it is the user's turn: not before what they asked for earlier
             reply = await command.run(self, ask, where)
         return replace(reply, private=reply.private or command.private, locale=reply.locale or where.spoken.tag)

@@ -75,7 +75,23 @@ async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
     return Reply(where.say("forget-done", rows=rows) if rows else where.say("forget-nothing"))
 
 
-@Command("surprise", ask=Surprise, bare=True, exclusive=True)
+@Command("cancel", private=True)
+async def cancel(context: Context, _: Ask, where: Where) -> Reply:
+    """Stops what is being written for the user in the chat, also what waits."""
+    texts = context.stop(where)
+    return Reply(where.say("cancel-done", texts=texts) if texts else where.say("cancel-nothing"))
+
+
+@Command("privacy", private=True)
+async def privacy(context: Context, _: Ask, where: Where) -> Reply:
+    """Says what is kept, for how long, how to delete it, and who operates the bot."""
+    contact = context.settings.contact
+    operator = where.say("privacy-operator", contact=contact) if contact else where.say("privacy-no-operator")
+    kept = where.say("privacy-kept"), where.say("privacy-days", days=context.store.keep_days)
+    return Reply("\n".join((*kept, where.say("privacy-log"), operator)))
+
+
+@Command("surprise", ask=Surprise, bare=True, exclusive=True, writes=True)
 async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
     """Shades a text by the probabilities that the current weights give its characters."""
     _, last = await find_text(context, where, ask.slot)
@@ -134,7 +150,12 @@ async def start(context: Context, _: Ask, where: Where) -> Reply:
 async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
     before = context.generator.weights.manifest.version
-    await (context.reload or context.generator.reload)()
+    try:
+        await (context.reload or context.generator.reload)()
+    except WeightsError as error:
+        if context.reload is None:
+            log.error("reload.refused serving=%s reason=%s", before, error)
+        raise Refused("weights-refused", reason=str(error)) from error
     return Reply(messages.reloaded(before, context.generator.weights.manifest.version, where.say))
 
 

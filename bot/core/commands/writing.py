@@ -54,6 +54,7 @@ def _parse_ladder(arguments: str) -> Ask:
     ask=Write,
     parse=lambda arguments: Write(*split_temperature(arguments)),
     exclusive=True,
+    writes=True,
 )
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
@@ -67,6 +68,7 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     ask=Continue,
     bare=True,
     exclusive=True,
+    writes=True,
 )
 async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     """Continues the last text from its saved state."""
@@ -85,6 +87,7 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     ask=Again,
     bare=True,
     exclusive=True,
+    writes=True,
 )
 async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
@@ -103,6 +106,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     ask=Ladder,
     parse=_parse_ladder,
     exclusive=True,
+    writes=True,
 )
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""

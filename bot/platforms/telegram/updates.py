@@ -11,7 +11,7 @@ import contextlib
 import logging
 import re
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ from telegram import (
 from telegram.constants import ChatMemberStatus, ChatType
 
 from bot.core import buttons
-from bot.core.ask import Ask, Where, Write
+from bot.core.ask import Ask, Plain, Where, Write
 from bot.core.commands import continuing, parse, parse_message
 from bot.core.parsing import TemperatureError, parse_line, parse_temperature
 from bot.core.reply import Kind, Reply
@@ -110,14 +110,16 @@ class UpdateHandler:
         where = _where(place, user, message.from_user)
         refuse = partial(self._refuse, where, partial(self._sender.send, place))
         text, replied = self._mention.sub("", typed, count=1), self._replied_to(message)
+        requester: Hashable = user
         if self._is_addressed(text, place, user, mentioned=text != typed, replied=replied):
-            is_command = parse_line(typed) is not None
-            work = partial(self._answer, parse_message(text, user, replied), where, place, is_command=is_command)
+            is_command, ask = parse_line(typed) is not None, parse_message(text, user, replied)
+            requester = ("cancel", user) if ask == Plain("cancel") else user  # waits for nothing that it may stop
+            work = partial(self._answer, ask, where, place, is_command=is_command)
         elif place.private and not typed and message.effective_attachment and self._told.is_first(place.chat):
             work = partial(refuse, "words-only")
         else:
             return None
-        return Request(user, place.key, work, place.chat, refuse, as_message=True)
+        return Request(requester, place.key, work, place.chat, refuse, as_message=True)
 
     def _is_addressed(self, text: str, place: Place, user: str, *, mentioned: bool, replied: list[str]) -> bool:
         """In a group, an unknown command is another bot's unless it names this one, and other words are for people
@@ -216,7 +218,7 @@ def _where(place: Place | None, user: str, author: User | None) -> Where:
     locale = "" if author is None else author.language_code or ""
     if place is None:
         return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True)
-    return Where(PLATFORM, place.key, user, locale)
+    return Where(PLATFORM, place.key, user, locale, public=not place.private)
 
 
 def _sender(message: Message) -> str | None:

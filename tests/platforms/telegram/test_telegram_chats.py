@@ -166,11 +166,29 @@ async def test_in_a_group_what_is_meant_for_others_is_ignored(group: Chat, bob: 
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_operators_have_their_commands_in_a_group_too(group: Chat, alice: User) -> None:
+async def test_operators_are_asked_to_use_their_commands_in_private(group: Chat, chat: Chat, alice: User) -> None:
+    """In a group all would read the answer, and a refused reload names a path of the server."""
     await group.send("/stats", by=alice)
     message = await group.next_message()
-    assert message.text.startswith("weights: tiny-1")
+    assert message.text == english("only-in-private", command="stats")
     assert message.silent
+    await chat.send("/stats")
+    assert (await chat.next_message()).text.startswith("weights: tiny-1")
+
+
+async def test_cancel_overtakes_what_it_stops(
+    server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
+) -> None:
+    """Also what waits for its turn: requests of a user in a chat are done one after the other."""
+    commands = Commands(generator, store, BotSection(length=4000, cooldown=0.0))
+    async with serving(Telegram(section(server), commands, limits=FAST)):
+        with server.gathered():
+            for _ in range(3):
+                await chat.send("/nietzsche")
+            await chat.send("/cancel")
+        said = [(await chat.next_message()).text for _ in range(4)]
+    assert said.count(english("cancelled")) == 3
+    assert await store.conversation("telegram", str(chat.id), str(alice.id)) is None
 
 
 @pytest.mark.usefixtures("telegram")

@@ -30,3 +30,4 @@ weights-refused = The weights stay as they were: { $reason }
 store-failed = I cannot reach my memory just now, and I need it for that. Try again in a minute.
 unconfirmed = My last message may not have reached you. If it is not here, ask again.
 unexpected = Something broke on my side. The people who run me can see it in the log. Please try again.
+only-in-private = /{ $command } shows what is not for everyone here. Send it to me in a private chat.

@@ -101,3 +101,20 @@ statistics =
     now: { $running } being written, { $waiting } waiting
 statistics-characters = characters: { $characters }
 statistics-speed = characters: { $characters }, at { NUMBER($speed, maximumFractionDigits: 0) } per second
+
+## /cancel and /privacy
+
+cancel-done = { $texts ->
+    [one] I stopped what I was writing for you here.
+   *[other] I stopped the { $texts } texts that I was writing for you here.
+}
+cancel-nothing = I am not writing anything for you here.
+privacy-kept = I keep what I need to write for you: your last ten texts in each chat with their prompts, so that you can continue them, and what you have set, such as a temperature.
+privacy-days = { $days ->
+    [0] Texts stay until you delete them.
+    [one] Texts are deleted after a day.
+   *[other] Texts are deleted after { $days } days.
+} What you have set stays until you delete it.
+privacy-log = My log has no word of what you write. /forgetme deletes everything about you at once.
+privacy-operator = I am run by { $contact }
+privacy-no-operator = Who runs me has left no address here. Ask the person who added me.

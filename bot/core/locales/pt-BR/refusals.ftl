@@ -30,3 +30,4 @@ weights-refused = Os pesos continuam como estavam: { $reason }
 store-failed = Não consigo acessar a minha memória agora, e preciso dela para isso. Tente de novo daqui a um minuto.
 unconfirmed = Minha última mensagem talvez não tenha chegado até você. Se ela não estiver aqui, peça de novo.
 unexpected = Algo quebrou do meu lado. Quem me opera pode ver no registro. Por favor, tente de novo.
+only-in-private = /{ $command } mostra o que não é para todos aqui. Envie-o para mim em uma conversa privada.

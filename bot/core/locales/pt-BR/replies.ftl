@@ -96,3 +96,20 @@ statistics =
     agora: { $running } em andamento, { $waiting } na fila
 statistics-characters = caracteres: { $characters }
 statistics-speed = caracteres: { $characters }, a { NUMBER($speed, maximumFractionDigits: 0) } por segundo
+
+## /cancel e /privacy
+
+cancel-done = { $texts ->
+    [one] Parei o que estava escrevendo para você aqui.
+   *[other] Parei os { $texts } textos que estava escrevendo para você aqui.
+}
+cancel-nothing = Não estou escrevendo nada para você aqui.
+privacy-kept = Guardo o que preciso para escrever para você: os seus dez últimos textos em cada conversa, com as suas aberturas, para que você possa continuá-los, e o que você definiu, como uma temperatura.
+privacy-days = { $days ->
+    [0] Os textos ficam até você apagá-los.
+    [one] Os textos são apagados depois de um dia.
+   *[other] Os textos são apagados depois de { $days } dias.
+} O que você definiu fica até você apagar.
+privacy-log = O meu registro não tem nenhuma palavra do que você escreve. /forgetme apaga tudo sobre você de uma vez.
+privacy-operator = Quem me mantém: { $contact }
+privacy-no-operator = Quem me mantém não deixou um contato aqui. Pergunte a quem me adicionou.
