@@ -107,7 +107,7 @@ class CommandTree(app_commands.CommandTree[Any]):
             length: Length | None = None,
         ) -> None:
             number = None if temperature is None else Temperature(temperature)
-            await self._handle(interaction, Write(number, str(prompt), length))
+            await self._handle(interaction, Write(number, str(prompt), None if length is None else int(length)))
 
         async def ladder(interaction: discord.Interaction, prompt: Prompt = "") -> None:
             await self._handle(interaction, Ladder(str(prompt)))

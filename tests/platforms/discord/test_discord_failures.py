@@ -85,8 +85,13 @@ async def test_a_command_that_no_longer_exists_is_refused(here: World) -> None:
     assert [type(error) for error in here.env.errors] == [discord.app_commands.CommandNotFound]
 
 
-async def test_a_command_of_another_form_is_answered(here: World, caplog: pytest.LogCaptureFixture) -> None:
-    data = {"id": "1", "name": "nietzsche", "type": 1, "options": [{"name": "more", "type": 1, "options": []}]}
+@pytest.mark.parametrize(
+    "option", [{"name": "more", "type": 1, "options": []}, {"name": "length", "type": 4, "value": "-"}]
+)
+async def test_a_command_of_another_form_is_answered(
+    here: World, caplog: pytest.LogCaptureFixture, option: dict[str, Any]
+) -> None:
+    data = {"id": "1", "name": "nietzsche", "type": 1, "options": [option]}
     result = await here.interaction(here.alice, SLASH, data, here.alice.user.dm_channel.id)
     assert result.ephemeral
     assert "discord.command_not_understood" in caplog.text
