@@ -274,6 +274,7 @@ async def ready(bot: Discord) -> None:
     assert bot.connected
 
 
+_CLICKABLE = re.compile(r"</([a-z]+):\d+>")
 _ESCAPED = re.compile(r"\\([^0-9A-Za-z\s])")
 _MARKUP = re.compile(
     r"[*_~`|<>@\[:/]"  # anything that could begin or end markup, a mention, an address
@@ -283,11 +284,12 @@ _MARKUP = re.compile(
 
 
 def as_shown(content: str) -> str:
-    """What a message shows, once bold and small print are taken away, which only the bot writes.
+    """What a message shows, once bold, small print and commands to click are taken away, which only the bot writes.
 
     Raises `AssertionError` when anything else in it is markup. Written from Discord's description of its Markdown
     (https://support.discord.com/hc/en-us/articles/210298617), not from what the bot escapes.
     """
+    content = _CLICKABLE.sub(r"\/\1", content)
     hidden = _ESCAPED.sub("\x00", content)
     assert hidden.count("**") % 2 == 0
     for _, bold in zip(range(10), re.findall(r"\*\*(.*?)\*\*", hidden, re.DOTALL), strict=False):

@@ -2,7 +2,7 @@
 
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
-the user's own, `l:OWNER:TAG` sets the language, `f:OWNER` confirms /forgetme.
+the user's own, `l:OWNER:TAG` sets the language, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
@@ -11,11 +11,14 @@ import zlib
 from typing import Final, NamedTuple
 
 from bot.core import language
-from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Surprise, Where
+from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Surprise, Where, Write
+from bot.core.parsing import TemperatureError
 from bot.core.reply import Action
 from bot.store.store import Conversation
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
+MAX_DATA: Final = 60
+"""Characters of `Action.data`."""
 STEP: Final = 0.1
 """How much Hotter and Colder change the temperature."""
 
@@ -54,6 +57,17 @@ def keeping(where: Where, temperature: float) -> Action:
     return Action(where.say("button-keep", temperature=temperature), f"t:{where.user}:{temperature:g}")
 
 
+def nearest(where: Where, command: str, error: TemperatureError) -> tuple[Action, ...]:
+    """Returns the action that does a command at the nearest temperature, if there is one and the prompt fits."""
+    if error.nearest is None:
+        return ()
+    if command == "temperature":
+        return (keeping(where, error.nearest),)
+    data = f"w:{where.user}:{error.nearest:g}:{error.rest}"
+    action = Action(where.say("button-nearest", temperature=error.nearest), data)
+    return (action,) if len(data) <= MAX_DATA and data.isascii() and data.isprintable() else ()
+
+
 def forgetting(where: Where) -> Action:
     """Returns the action that confirms /forgetme."""
     return Action(where.say("button-forget"), f"f:{where.user}")
@@ -76,6 +90,8 @@ def decode(data: str) -> Button | None:
                 ask = Continue(slot)
             case "s", owner, slot if slot:
                 ask = Surprise(slot)
+            case "w", owner, temperature, *prompt:
+                ask = Write(Temperature(float(temperature)), ":".join(prompt))
             case "t", owner, temperature:
                 ask = SetTemperature(Temperature(float(temperature)))
             case "l", owner, tag if not tag or tag in language.languages():

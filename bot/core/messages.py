@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Final
 
 from fluent.runtime.types import fluent_number
@@ -20,10 +21,8 @@ from generator.weights.manifest import Manifest
 
 Say = Callable[..., str]
 """`Language.say`, of the user's language."""
-RANGE: Final = {
-    name: fluent_number(value, minimumFractionDigits=1)
-    for name, value in (("min", MIN_TEMPERATURE), ("max", MAX_TEMPERATURE))
-}
+_one_digit = partial(fluent_number, minimumFractionDigits=1)
+RANGE: Final = {"min": _one_digit(MIN_TEMPERATURE), "max": _one_digit(MAX_TEMPERATURE)}
 """The variables of every message that names the range of temperatures."""
 SUGGESTED: Final = {0.3: "careful", 0.5: "calm", 0.7: "balanced", 0.9: "lively", 1.2: "wild"}
 """Temperatures, and what each does."""
@@ -155,7 +154,11 @@ def printable(typed: str) -> str:
 
 _REFUSALS: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
     Refused: lambda error: error,
-    TemperatureError: lambda error: Refused("not-a-temperature", typed=echo(error.typed), **RANGE),
+    TemperatureError: lambda error: (
+        Refused("not-a-temperature", typed=echo(error.typed), **RANGE)
+        if error.nearest is None
+        else Refused("out-of-range", typed=echo(error.typed), nearest=_one_digit(error.nearest), **RANGE)
+    ),
     InvalidRequest: lambda error: Refused("invalid-request", reason=str(error)),
     TooManyRequests: lambda _: Refused("queue-full"),
     Overloaded: lambda error: Refused("overloaded-texts", seconds=_whole_seconds(error.retry_after)),

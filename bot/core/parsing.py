@@ -28,11 +28,14 @@ _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−
 
 
 class TemperatureError(ValueError):
-    """What was typed is no number from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`. `typed` is that word, as typed."""
+    """What was typed is no number from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`. `typed` is that word, as typed.
 
-    def __init__(self, typed: str) -> None:
+    `nearest`: the temperature nearest to it, if it is a number at all; `rest`: what was typed after it.
+    """
+
+    def __init__(self, typed: str, nearest: Temperature | None = None, rest: str = "") -> None:
         super().__init__(f"{typed[:40]!r} is not a temperature from {MIN_TEMPERATURE} to {MAX_TEMPERATURE}")
-        self.typed = typed
+        self.typed, self.nearest, self.rest = typed, nearest, rest
 
 
 class Line(NamedTuple):
@@ -67,10 +70,12 @@ def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
     match = _TEMPERATURE.match(typed.translate(_PLAIN))
     if match is None:
         return None, typed
+    rest = typed[match.end() :].strip()
     value = float(match["percent"]) / 100 if match["percent"] else float(match["number"] or match["fraction"])
     if not MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
-        raise TemperatureError(typed[: match.end()])
-    return Temperature(value), typed[match.end() :].strip()
+        nearest = Temperature(MIN_TEMPERATURE if value < MIN_TEMPERATURE else MAX_TEMPERATURE)
+        raise TemperatureError(typed[: match.end()], nearest, rest)
+    return Temperature(value), rest
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from bot.store.errors import StoreError
 from bot.store.store import Store
 
 ROOT: Final = Path(__file__).parents[2]
-ALIKE: Final = {"book", "help-line", "suggestion", "suggestion-typed", "surprise-word"}
+ALIKE: Final = {"book", "help-line", "help-option", "suggestion", "suggestion-typed", "surprise-word"}
 """Messages that are the same in both languages."""
 SAID: Final = re.compile(r"""(?:\bsay|Refused)\(\s*["']([a-z-]+)["']""")
 

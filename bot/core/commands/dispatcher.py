@@ -29,7 +29,7 @@ from bot.core.commands.info import (
     temperature,
 )
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
-from bot.core.parsing import Line, parse_line
+from bot.core.parsing import Line, TemperatureError, parse_line
 from bot.core.reply import Outdated, Refused, Reply
 from bot.store.errors import StoreError
 from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
@@ -42,11 +42,14 @@ log = logging.getLogger(__name__)
 @Command("help", private=True)
 async def help_(context: Context, _: Ask, where: Where) -> Reply:
     """Lists the commands that the user has."""
-    lines = [
-        where.say("help-line", usage=command.usage(where.say), purpose=command.purpose(where.say))
-        for command in commands_of(context, where).values()
-    ]
-    return Reply("\n".join(lines))
+    say, lines = where.say, []
+    for command in commands_of(context, where).values():
+        usage = f"/{command.name}" if where.has_fields else command.usage(say)
+        lines.append(say("help-line", usage=usage, purpose=command.purpose(say)))
+        for option in command.options if where.has_fields else ():
+            name, purpose = command.option_name(option, say), command.option_purpose(option, say)
+            lines.append(say("help-option", name=name, purpose=purpose))
+    return Reply("\n".join([*lines, say("help-talk" if where.has_fields else "help-example")]))
 
 
 USER_COMMANDS: Final = {
@@ -227,6 +230,9 @@ class Commands(Context):
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):
+            if isinstance(ask.error, TemperatureError):
+                offered = buttons.nearest(where, name, ask.error)
+                return replace(Reply.refusal(messages.explain(ask.error, where.say)), actions=offered)
             raise ask.error
         if where.public and name in OPERATOR_COMMANDS:
             raise Refused("only-in-private", command=name)

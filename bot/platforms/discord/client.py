@@ -75,7 +75,9 @@ class Client(discord.AutoShardedClient):
         if interaction.type is discord.InteractionType.component and custom_id.startswith(PREFIX):
             data = custom_id.removeprefix(PREFIX)
             button = decode(data)
-            responder = InteractionResponder(interaction, private=button is None or is_private(button.ask))
+            responder = InteractionResponder(
+                interaction, self.tree.mentions, private=button is None or is_private(button.ask)
+            )
             await self._respond(interaction.id, responder, self._core.press(data, where_of(interaction)))
 
     async def on_message(self, message: discord.Message) -> None:
@@ -93,10 +95,13 @@ class Client(discord.AutoShardedClient):
         theirs = [owner for owner, _ in continuing(replied)]
         if not (private or mentioned or user in theirs or (theirs and text.strip())):
             return
-        ask, where = parse_message(text, user, replied), Where(PLATFORM, str(message.channel.id), user)
+        locale = str(message.guild.preferred_locale) if message.guild else ""
+        where = Where(PLATFORM, str(message.channel.id), user, locale, has_fields=True)
+        ask = parse_message(text, user, replied)
         if not private and is_for_operators(ask):
             return  # all would see what only an operator should
-        responder = MessageResponder(message, lambda: private or self._refused.is_first((where.chat, user)))
+        may_refuse = lambda: private or self._refused.is_first((where.chat, user))  # noqa: E731
+        responder = MessageResponder(message, self.tree.mentions, may_refuse)
         if not responder.may_write:
             log.info("discord.mention_ignored reason=missing_permission")
         elif text.strip() or mentioned or theirs:
@@ -117,7 +122,8 @@ class Client(discord.AutoShardedClient):
         """Says how the bot works in a server that it is added to, where the server has such messages."""
         channel = guild.system_channel
         if channel is not None and channel.permissions_for(guild.me).send_messages:
-            [message] = messages_of(self._core.welcome(str(guild.preferred_locale)), with_notice=False)
+            welcome = self._core.welcome(str(guild.preferred_locale))
+            [message] = messages_of(welcome, with_notice=False, mentions=self.tree.mentions)
             try:
                 await channel.send(suppress_embeds=True, **message.arguments())
             except discord.HTTPException as error:
@@ -125,7 +131,7 @@ class Client(discord.AutoShardedClient):
 
     async def _handle(self, interaction: Interaction, ask: Ask) -> None:
         self.tree.suggestions.pop(interaction.user.id, None)
-        responder = InteractionResponder(interaction, private=is_private(ask))
+        responder = InteractionResponder(interaction, self.tree.mentions, private=is_private(ask))
         await self._respond(interaction.id, responder, self._core.handle(ask, where_of(interaction)))
 
     async def _respond(self, event: int, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:

@@ -7,19 +7,23 @@ as it is (https://support.discord.com/hc/en-us/articles/210298617). What is esca
     < > @             mentions, custom emoji, timestamps (<t:…>), block quotes, @everyone
     [ :  /            masked links, bare addresses and invitations, :emoji: names
     # - and 1.        headings, small print (-#) and lists, where a word begins with them
+
+Discord has no other way to send a text as it is. People copy what they see, without the backslashes.
 """
 
 from __future__ import annotations
 
 import io
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import Any, Final
 
 import discord
 
-from bot.core.reply import Action, Kind, Picture, Reply, with_echoes
+from bot.core.reply import Action, Kind, Picture, Reply, echoed
 from bot.platforms.text import packed, split
 
 MAX_MESSAGE: Final = 2000
@@ -34,7 +38,14 @@ PREFIX: Final = "lstmega:"
 up to 60 (https://discord.com/developers/docs/components/reference#anatomy-of-a-component)."""
 _SMALL: Final = "-# "
 """Small print, where a line begins with it."""
-_MARKUP: Final = re.compile(r"[\\*_~`|<>@\[:/]|(?<!\S)[#-]|(?<=\d)\.(?!\S)")
+_LINK: Final = "\ue000"
+"""Stands for the slash of a command to click, until the text is escaped. Private use, so no echo or prompt has it."""
+_COMMAND: Final = re.compile(r"(?<![\w/])/(?=[a-z]+\b)")
+_MARKUP: Final = re.compile(_LINK + r"[a-z]+|[\\*_~`|<>@\[:/]|(?<!\S)[#-]|(?<=\d)\.(?!\S)")
+Mentions = Mapping[str, str]
+"""For the name of each command what Discord shows as a command to click, `</name:id>`
+(https://discord.com/developers/docs/reference#message-formatting)."""
+NONE: Final[Mentions] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +67,9 @@ class Message:
         return arguments
 
 
-def messages_of(reply: Reply, *, with_notice: bool) -> list[Message]:
+def messages_of(reply: Reply, *, with_notice: bool, mentions: Mentions = NONE) -> list[Message]:
     """Returns the messages in order. The last has the buttons, and the picture or what `MAX_MESSAGES` cannot hold."""
-    texts = contents(reply, with_notice=with_notice)
+    texts = contents(reply, with_notice=with_notice, mentions=mentions)
     file = reply.picture
     if len(texts) > MAX_MESSAGES:
         texts[MAX_MESSAGES - 1 :] = [reply.say("whole-text-in-file")]
@@ -75,35 +86,44 @@ def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
     return view
 
 
-def contents(reply: Reply, *, with_notice: bool) -> list[str]:
+def contents(reply: Reply, *, with_notice: bool, mentions: Mentions = NONE) -> list[str]:
     """Returns the messages in order: at least one, each of at most `MAX_MESSAGE` characters.
 
-    A new message begins between two texts where possible. `with_notice`: the notice follows in small print.
+    A new message begins between two texts where possible. `with_notice`: the notice follows in small print. Commands
+    that the bot names are there to click, if they have `mentions`.
     """
+    pieces = partial(_pieces, mentions=mentions)
     if reply.kind is Kind.TEXT:
         blocks = [
-            ("\n\n", _pieces(text.text, text.prompt, f"{_SMALL}{escaped(text.label)}\n" if text.label else ""))
+            ("\n\n", pieces(text.text, text.prompt, f"{_SMALL}{escaped(text.label)}\n" if text.label else ""))
             for text in reply.passages
         ]
     else:
-        blocks = [("", _pieces(with_echoes(reply.text)))]
+        parts = (part if is_typed else _COMMAND.sub(_LINK, part) for part, is_typed in echoed(reply.text))
+        blocks = [("", pieces("".join(parts)))]
     if with_notice and reply.notice:
-        blocks.append(("\n", _pieces(reply.notice, prefix=_SMALL)))
+        blocks.append(("\n", pieces(_COMMAND.sub(_LINK, reply.notice), prefix=_SMALL)))
     return packed(blocks, MAX_MESSAGE)
 
 
-def escaped(text: str) -> str:
+def escaped(text: str, mentions: Mentions = NONE) -> str:
     """Returns `text` such that Discord shows it as it is, wherever a line may begin or end in it."""
-    return _MARKUP.sub(r"\\\g<0>", text)
+
+    def escape(match: re.Match[str]) -> str:
+        found = match[0]
+        return mentions.get(found[1:], f"\\/{found[1:]}") if found.startswith(_LINK) else f"\\{found}"
+
+    return _MARKUP.sub(escape, text)
 
 
-def _pieces(text: str, prompt: str = "", prefix: str = "") -> list[str]:
+def _pieces(text: str, prompt: str = "", prefix: str = "", *, mentions: Mentions) -> list[str]:
     """Returns a text in pieces that fit into a message. The first begins with `prefix`, and has the prompt in bold."""
-    return split(text, MAX_MESSAGE, partial(_marked, bold=len(prompt), prefix=prefix), escaped)
+    plain = partial(escaped, mentions=mentions)
+    return split(text, MAX_MESSAGE, partial(_marked, bold=len(prompt), prefix=prefix, plain=plain), plain)
 
 
-def _marked(piece: str, bold: int, prefix: str) -> str:
+def _marked(piece: str, bold: int, prefix: str, plain: Callable[[str], str]) -> str:
     """Returns the escaped piece with its first `bold` characters in bold. The marks stand close to words."""
     prompt = piece[:bold].rstrip()
     mark = "**" if prompt else ""
-    return f"{prefix}{mark}{escaped(prompt)}{mark}{escaped(piece[len(prompt) :])}"
+    return f"{prefix}{mark}{plain(prompt)}{mark}{plain(piece[len(prompt) :])}"

@@ -14,7 +14,7 @@ import discord
 
 from bot.core import language
 from bot.core.reply import Kind, Reply
-from bot.platforms.discord.render import Message, escaped, messages_of
+from bot.platforms.discord.render import Mentions, Message, contents, messages_of
 from bot.platforms.text import EMPTY
 
 DEFER_AFTER_SECONDS: Final = 1.0
@@ -50,7 +50,8 @@ async def _retried(request: Callable[[], Awaitable[Any]]) -> None:
 class InteractionResponder:
     """Answers a slash command or a button. `private`: only the user sees the reply, so also that it is deferred."""
 
-    def __init__(self, interaction: discord.Interaction[Any], *, private: bool) -> None:
+    def __init__(self, interaction: discord.Interaction[Any], mentions: Mentions, *, private: bool) -> None:
+        self._mentions = mentions
         self._interaction = interaction
         self.locale = str(interaction.locale)
         self._private = private
@@ -67,10 +68,11 @@ class InteractionResponder:
         if reply.outdated and not self._deferred:
             await _retried(lambda: self._interaction.response.edit_message(view=None))
             self._answered = True
-        for message in messages_of(reply, with_notice=reply.private):
+        for message in messages_of(reply, with_notice=reply.private, mentions=self._mentions):
             await self._send(message, private=reply.private)
         if reply.notice and not reply.private:
-            await self._send(Message(escaped(reply.notice)), private=True)
+            [notice] = contents(Reply(reply.notice), with_notice=False, mentions=self._mentions)
+            await self._send(Message(notice), private=True)
 
     async def _send(self, message: Message, *, private: bool) -> None:
         if self._answered:
@@ -108,7 +110,8 @@ class InteractionResponder:
 class MessageResponder:
     """Answers a message. Every reply is public here; a refusal is sent only if `may_refuse` allows it."""
 
-    def __init__(self, message: discord.Message, may_refuse: Callable[[], bool]) -> None:
+    def __init__(self, message: discord.Message, mentions: Mentions, may_refuse: Callable[[], bool]) -> None:
+        self._mentions = mentions
         self._message = message
         self._may_refuse = may_refuse
         guild = message.guild
@@ -130,7 +133,7 @@ class MessageResponder:
         """Replies to the message, or posts into the channel if the message is deleted."""
         if reply.kind is Kind.REFUSAL and not self._may_refuse():
             return
-        for number, message in enumerate(messages_of(reply, with_notice=True), 1):
+        for number, message in enumerate(messages_of(reply, with_notice=True, mentions=self._mentions), 1):
             await _retried(partial(self._post, message, number))
 
     async def _post(self, message: Message, number: int) -> None:

@@ -55,6 +55,8 @@ class CommandTree(app_commands.CommandTree[Any]):
         self.suggestions: dict[int, tuple[Where, dict[float, str]]] = {}
         """Of each user: where they type, with their language, and temperatures to choose from, with their labels."""
         self._suggestions_expire = 0.0
+        self.mentions: dict[str, str] = {}
+        """See `render.Mentions`; those of the commands that Discord knows."""
         made = self._with_options()
         for name in USER_COMMANDS:
             self.add_command(made.get(name) or self._plain(name))
@@ -71,12 +73,15 @@ class CommandTree(app_commands.CommandTree[Any]):
         translator = _Translator()
         await self.set_translator(translator)
         told = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
-        key = f"discord.commands.{self.client.application_id}"
+        key, ids = (f"discord.{kind}.{self.client.application_id}" for kind in ("commands", "command_ids"))
         now = hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
         if force or await self._core.store.setting(key) != now:
             registered = await self.sync()
+            await self._core.store.set_setting(ids, json.dumps({command.name: command.id for command in registered}))
             await self._core.store.set_setting(key, now)
             log.info("discord.commands_synced count=%d", len(registered))
+        known = json.loads(await self._core.store.setting(ids) or "{}")
+        self.mentions = {name: f"</{name}:{number}>" for name, number in known.items()}
 
     async def _call(self, interaction: Interaction) -> None:
         try:
@@ -157,7 +162,7 @@ class CommandTree(app_commands.CommandTree[Any]):
 def where_of(interaction: Interaction) -> Where:
     """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
     user = str(interaction.user.id)
-    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale))
+    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale), has_fields=True)
 
 
 class _Translator(app_commands.Translator):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from bot.config.schema import DiscordSection
 from bot.core import messages
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
 from bot.core.commands.command import Command
-from bot.core.reply import with_echoes
+from bot.core.reply import Passage, Reply, with_echoes
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.inspection import PERMISSIONS, invite_link
 
@@ -41,6 +42,33 @@ async def test_commands_are_registered_once_and_again_when_they_change(
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 2
     await here.client.tree.register(force=True)
     assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 3
+
+
+async def test_help_names_commands_to_click_and_their_options(here: World) -> None:
+    for _ in range(2):  # the second time, the commands have not changed
+        result = await here.alice.slash(here.channel, "help")
+        assert result.response is not None
+        content = result.response.content
+        assert all(re.search(rf"^</{name}:\d+> — ", content, re.MULTILINE) for name in USER_COMMANDS)
+        help_lines = shown(result).split("\n")
+        assert help_lines[:4] == [
+            "/nietzsche — a text",
+            "· temperature: how daring: 0.1 is careful, 2.0 is wild",
+            "· prompt: how the text begins",
+            "· length: about how many characters; it ends with a sentence, below 60 with the first one",
+        ]
+        await here.env.restart_bot(Client(here.core, DiscordSection()))
+    assert len(here.sent("PUT", GLOBAL_COMMANDS)) == 1
+
+
+async def test_an_answer_names_commands_to_click_and_a_text_none(here: World) -> None:
+    result = await here.alice.slash(here.channel, "continue")
+    assert result.response is not None
+    assert re.search(r"Begin one with </nietzsche:\d+>\\?\.$", result.response.content)
+    here.core.reply = Reply.of_passages(Passage("/nietzsche </nietzsche:1>"))
+    result = await here.alice.slash(here.channel, "nietzsche")
+    assert result.response is not None
+    assert result.response.content == r"\/nietzsche \<\/nietzsche\:1\>"
 
 
 async def test_when_registering_fails_the_bot_serves_and_retries_at_the_next_start(

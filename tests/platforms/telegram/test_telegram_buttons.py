@@ -71,6 +71,24 @@ async def test_a_forged_press_removes_no_buttons(server: TelegramServer, group: 
 
 
 @pytest.mark.usefixtures("telegram")
+async def test_out_of_range_offers_the_nearest_temperature(chat: Chat, alice: User) -> None:
+    await chat.send("/nietzsche 77 The sea: a song")
+    refusal = await chat.next_message()
+    assert "from 0.1 (careful) to 2.0 (wild), so the nearest is 2.0." in refusal.text
+    await (await alice.press(refusal, "Write at 2")).answer()
+    assert (await chat.next_message()).text.startswith("The sea: a song")
+    await chat.send("/temperature 0,01")
+    refusal = await chat.next_message()
+    await (await alice.press(refusal, "Always 0.1")).answer()
+    await chat.send("/temperature")
+    assert (await chat.next_message()).text.startswith("Your temperature is 0.1")
+    await chat.send("/nietzsche 77 " + "a" * 60)
+    assert (await chat.next_message()).labels == []
+    await chat.send("/temperature hot")
+    assert (await chat.next_message()).labels == []
+
+
+@pytest.mark.usefixtures("telegram")
 async def test_no_other_user_may_press(group: Chat, alice: User, bob: User) -> None:
     message = await first_text(group, bob)
     press = await alice.press(message, "Again")

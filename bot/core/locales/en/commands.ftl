@@ -3,7 +3,7 @@
 # .<option> and .<option>-name: what an option of Discord does, and its name: lower case, no space, at most 32 characters.
 # Discord takes at most 100 characters, Telegram 256.
 
-command-nietzsche = a text; /nietzsche 0.7 The philosopher
+command-nietzsche = a text
     .arguments = [temperature] [prompt]
     .temperature = how daring: { $min } is careful, { $max } is wild
     .temperature-name = temperature
@@ -35,3 +35,6 @@ command-start = a greeting
 command-reload = loads the weights that CURRENT names
 command-stats = what the generator is doing
 help-line = { $usage } — { $purpose }
+help-option = · { $name }: { $purpose }
+help-example = For example: /nietzsche 0.7 The philosopher
+help-talk = Or mention me and say how a text should begin.

@@ -10,6 +10,7 @@ unknown-command-nearest = I know no command /{ $command }. Did you mean /{ $near
 words-only = I can only read words: send me how a text should begin, or /help.
 unknown-language = I do not speak { $typed }. I know: { $known }. Type /language and one of these, or /language auto.
 not-a-temperature = { $typed } is no temperature of mine: they are numbers from { $min } (careful) to { $max } (wild). Type /temperature 0.7, or /temperature default; a text that begins with it is /nietzsche 0.7 { $typed } …
+out-of-range = { $typed } is no temperature of mine: they are numbers from { $min } (careful) to { $max } (wild), so the nearest is { $nearest }. Type /temperature 0.7, or /temperature default; a text that begins with it is /nietzsche 0.7 { $typed } …
 invalid-request = I cannot write that: { $reason }. Try /nietzsche 0.7.
 outdated-form = I do not understand that form of /{ $command }. Wait a minute for Discord to learn the new one, then try again.
 queue-full = You have asked for too much at once, so I leave this out. Ask again when the rest is answered.

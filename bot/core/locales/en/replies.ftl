@@ -39,6 +39,7 @@ prompt-changed = I { $change ->
 }.
 prompt-replacement = { $plain } for { $typed }
 and-more = { $items } and { $more } more
+button-nearest = Write at { $temperature }
 button-again = Again
 button-continue = Continue
 button-hotter = Hotter ({ $temperature })

@@ -1,6 +1,6 @@
 # Os comandos: o que cada um faz, em poucas palavras, para os menus e o /help. O nome de um comando não se traduz.
 
-command-nietzsche = um texto; /nietzsche 0,7 The philosopher
+command-nietzsche = um texto
     .arguments = [temperatura] [abertura]
     .temperature = a ousadia: { $min } é prudente, { $max } é selvagem
     .temperature-name = temperatura
@@ -32,3 +32,6 @@ command-start = uma saudação
 command-reload = carrega os pesos que CURRENT nomeia
 command-stats = o que o gerador está fazendo
 help-line = { $usage } — { $purpose }
+help-option = · { $name }: { $purpose }
+help-example = Por exemplo: /nietzsche 0,7 The philosopher
+help-talk = Ou mencione-me e diga como um texto deve começar.

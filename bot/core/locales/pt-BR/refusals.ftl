@@ -10,6 +10,7 @@ unknown-command-nearest = Não conheço o comando /{ $command }. Você quis dize
 words-only = Só sei ler palavras: mande o começo de um texto, ou /help.
 unknown-language = Não falo { $typed }. Conheço: { $known }. Digite /language e um destes, ou /language auto.
 not-a-temperature = { $typed } não é uma temperatura que eu conheça: são números de { $min } (prudente) a { $max } (selvagem). Digite /temperature 0,7 ou /temperature default; para um texto que comece assim, digite /nietzsche 0,7 { $typed } …
+out-of-range = { $typed } não é uma temperatura que eu conheça: são números de { $min } (prudente) a { $max } (selvagem), e o mais próximo é { $nearest }. Digite /temperature 0,7 ou /temperature default; para um texto que comece assim, digite /nietzsche 0,7 { $typed } …
 invalid-request = Não posso escrever isso: { $reason }. Tente /nietzsche 0,7.
 outdated-form = Não entendo essa forma de /{ $command }. Espere um minuto até o Discord conhecer a nova e tente de novo.
 queue-full = Você pediu coisas demais de uma vez, então deixo esta de fora. Peça de novo quando o resto estiver respondido.

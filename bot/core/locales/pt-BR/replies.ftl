@@ -36,6 +36,7 @@ prompt-changed = { $change ->
 }.
 prompt-replacement = { $plain } em vez de { $typed }
 and-more = { $items } e mais { $more }
+button-nearest = Escrever a { $temperature }
 button-again = De novo
 button-continue = Continuar
 button-hotter = Mais quente ({ $temperature })
