@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import os
 import secrets
 import sys
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ import msgspec
 
 from bot import logs
 from bot.cli.errors import FAILURE, UsageError
+from bot.config.loader import load
 from bot.config.schema import Config, GeneratorSection, Secret, redact_url
 from bot.core import language, messages
 from bot.core.parsing import fit_prompt
@@ -128,8 +130,8 @@ async def check(options: argparse.Namespace, config: Config) -> int:
 async def run(options: argparse.Namespace, config: Config) -> None:
     """The bot on every platform whose token is set.
 
-    SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP, or a change of
-    CURRENT, reloads the weights.
+    SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP reads [bot] and
+    [access] of the configuration again and reloads the weights; a change of CURRENT reloads the weights.
     """
     if not config.discord.token and not config.telegram.token:
         variables = "LSTMEGA_DISCORD__TOKEN or LSTMEGA_TELEGRAM__TOKEN"
@@ -137,7 +139,9 @@ async def run(options: argparse.Namespace, config: Config) -> None:
     from bot.service import app  # noqa: PLC0415
 
     _set_up_log(options, config)
-    await app.run(config, end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS)
+    await app.run(
+        config, read=lambda: load(options.config, os.environ), end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS
+    )
 
 
 async def sync(options: argparse.Namespace, config: Config) -> None:
@@ -193,7 +197,7 @@ async def import_(options: argparse.Namespace, config: Config) -> None:
 
 
 async def reload(options: argparse.Namespace, config: Config) -> int:
-    """Asks the running service to load the weights that CURRENT names.
+    """Asks the running service to load the weights that CURRENT names, and [bot] and [access] as they are now.
 
     Finds it by the folder of [store] path and [http] port. Exit status: 0 they serve now, 1 they
     are refused, and the old ones continue to serve, 2 no service answers there.

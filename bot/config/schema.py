@@ -41,6 +41,12 @@ def _whole(low: int, high: int) -> Meta:
 
 
 Operator = Annotated[str, Meta(pattern=r"^((discord|telegram):-?\d+|(?!discord:|telegram:)[a-z]+:\S+)$")]
+Place = Annotated[str, Meta(pattern=r"^(discord|telegram):(-?\d+|\*)$")]
+_Places = Annotated[
+    tuple[Place, ...],
+    Meta(description='a list such as ["discord:1234", "telegram:-1005678", "telegram:*"], of numbers, not names'),
+]
+_ADay: Final = _whole(0, 1_000_000_000)
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://\S+$", description="an address that begins http:// or https://")]
 SocketUrl = Annotated[str, Meta(pattern=r"^wss?://\S+$", description="an address that begins ws:// or wss://")]
 Host = Annotated[str, Meta(description="a host name or address in quotes")]
@@ -76,6 +82,18 @@ class BotSection(Struct, frozen=True, kw_only=True):
             " Telegram the number of the account, not a name"
         ),
     ] = ("console:local",)
+
+
+class AccessSection(Struct, frozen=True, kw_only=True):
+    """`[access]`: who may use the bot, and how many texts and characters a day; 0: any number. Operators always may."""
+
+    allow: _Places = ()
+    deny: _Places = ()
+    silent: Annotated[bool, Meta(description="true or false")] = False
+    user_texts: Annotated[int, _ADay] = 0
+    user_characters: Annotated[int, _ADay] = 0
+    chat_texts: Annotated[int, _ADay] = 0
+    chat_characters: Annotated[int, _ADay] = 0
 
 
 class NetworkSection(Struct, frozen=True, kw_only=True):
@@ -168,6 +186,7 @@ class Config(Struct, frozen=True, kw_only=True):
     """The whole configuration, every value in its range."""
 
     bot: BotSection = BotSection()
+    access: AccessSection = AccessSection()
     network: NetworkSection = NetworkSection()
     discord: DiscordSection = DiscordSection()
     telegram: TelegramSection = TelegramSection()

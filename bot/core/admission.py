@@ -76,9 +76,7 @@ class Admission:
         clock: Clock = MONOTONIC,
     ) -> None:
         self._rows = rows
-        self._max_waiting = max_waiting
-        self._cooldown = cooldown
-        self._typical = typical
+        self.configure(max_waiting, cooldown, typical=typical)
         self._speed = speed
         self._clock = clock
         self._locks: dict[str, asyncio.Lock] = {}
@@ -90,6 +88,12 @@ class Admission:
         """The jobs of each chat; the chat whose turn is next comes first."""
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
+
+    def configure(self, max_waiting: int, cooldown: float, *, typical: float) -> None:
+        """Changes what the constructor took; cooldowns that run end when they would have ended."""
+        self._max_waiting = max_waiting
+        self._cooldown = cooldown
+        self._typical = typical
 
     @property
     def texts_per_second(self) -> float:

@@ -20,8 +20,9 @@ class Where:
     `locale`: the user's language as the platform names it, or empty. `language`: the tag of one that the user has set.
     `queue`: whose requests share a turn, where that is not the chat. `has_fields`: each option has a field there.
     `in_place`: a text takes the place of the one whose button was pressed. `public`: others see every reply, also one
-    that is meant for the user alone. `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the
-    request comes, even if the request has to wait.
+    that is meant for the user alone. `within`: of what the chat or the user is part of, such as a server.
+    `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request comes, even if the
+    request has to wait.
     """
 
     platform: str
@@ -33,6 +34,7 @@ class Where:
     has_fields: bool = False
     in_place: bool = False
     public: bool = False
+    within: tuple[str, ...] = ()
     asked_at: float = field(default_factory=time.monotonic, compare=False)
 
     @property

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.config.schema import Config, platform_problems
+from bot.config.schema import SECTIONS, Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
@@ -54,17 +54,23 @@ def platforms_of(config: Config, commands: Commands) -> list[Platform]:
     return platforms
 
 
-async def run(config: Config, platforms: Platforms = platforms_of, *, end_within: float | None = None) -> None:
+async def run(
+    config: Config,
+    platforms: Platforms = platforms_of,
+    *,
+    read: Callable[[], Config] | None = None,
+    end_within: float | None = None,
+) -> None:
     """Serves until SIGTERM or SIGINT; then sends the replies that are due, within `DRAIN_SECONDS`.
 
-    `end_within`: seconds after the signal in which the process ends, whatever hangs (None: no limit). Raises
-    `ConfigError` (also when no platform accepts its token, or the port is in use), `WeightsError` or `StoreError` when
-    the service cannot start.
+    `read`: reads the configuration again; a reload takes over what it says in `[bot]` and `[access]`. `end_within`:
+    seconds after the signal in which the process ends, whatever hangs (None: no limit). Raises `ConfigError` (also when
+    no platform accepts its token, or the port is in use), `WeightsError` or `StoreError` when the service cannot start.
     """
     if problems := platform_problems(config):
         raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
     with _signals(end_within) as reload_asked:
-        await _serve(config, platforms, reload_asked)
+        await _serve(config, platforms, read, reload_asked)
     log.info("service.stopped")
 
 
@@ -113,7 +119,9 @@ def _signals(end_within: float | None) -> Iterator[asyncio.Event]:
             signal.signal(number, handler)
 
 
-async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Event) -> None:
+async def _serve(
+    config: Config, platforms: Platforms, read: Callable[[], Config] | None, reload_asked: asyncio.Event
+) -> None:
     """Serves until it is cancelled. Raises `ConfigError` when every platform has rejected its token."""
     metrics, redact = Metrics(), Redaction.of(config)
     folder, pinned = config.generator.location
@@ -121,8 +129,23 @@ async def _serve(config: Config, platforms: Platforms, reload_asked: asyncio.Eve
         Store.open(config.database, keep_days=config.store.keep_days) as store,
         open_generator(config.generator, child=True) as generator,
     ):
-        reloading = Reloading(generator, metrics.reloaded)
-        commands = Commands(generator, store, config.bot, observer=metrics, reload=lambda: reloading.reload("/reload"))
+
+        def configure() -> None:
+            now = config if read is None else read()
+            changed = [name for name in SECTIONS if getattr(now, name) != getattr(config, name)]
+            later = [name for name in changed if name not in ("bot", "access")]
+            commands.configure(now.bot, now.access)
+            log.info("config.read differs=%s needs_restart=%s", ",".join(changed) or "-", ",".join(later) or "-")
+
+        reloading = Reloading(generator, metrics.reloaded, configure)
+        commands = Commands(
+            generator,
+            store,
+            config.bot,
+            observer=metrics,
+            reload=lambda: reloading.reload("/reload"),
+            access=config.access,
+        )
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands)]
         metrics.registry.register(status := Status(commands, supervised, reloading))
         async with (

@@ -16,6 +16,7 @@ from typing import Final
 
 import msgspec
 
+from bot.config.loader import ConfigError
 from bot.config.schema import Config
 from bot.core import language, messages
 from bot.logs import Redaction
@@ -31,25 +32,31 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Reloading:
-    """Reloads one generator. `on_outcome` is called with "loaded", "unchanged" or "refused" each time."""
+    """Reloads one generator. `on_outcome` is called with "loaded", "unchanged" or "refused" each time.
+
+    `configure` reads the configuration first, when someone asks for a reload; it may raise `ConfigError`.
+    """
 
     generator: Generator
     on_outcome: Callable[[str], None] = lambda _outcome: None
+    configure: Callable[[], None] = lambda: None
     refusal: str = ""
     """Why the last attempt was refused; empty if it was not."""
 
     async def reload(self, trigger: str) -> str:
         """Loads what CURRENT names, then switches to it; returns a sentence about it. `trigger` is for the log.
 
-        Raises `WeightsError`; every error is logged, and the old weights stay.
+        Raises `ConfigError` or `WeightsError`; every error is logged, and what was loaded before stays.
         """
         before = self._serving
         try:
+            if trigger != CURRENT:
+                self.configure()
             await self.generator.reload()
         except Exception as error:
             self.refusal = str(error) or type(error).__name__
             self.on_outcome("refused")
-            defect = None if isinstance(error, WeightsError) else error
+            defect = None if isinstance(error, WeightsError | ConfigError) else error
             log.error("reload.refused trigger=%r serving=%s reason=%s", trigger, before, self.refusal, exc_info=defect)
             raise
         self.refusal = ""
@@ -116,7 +123,7 @@ async def listening(config: Config, reload: Callable[[], Awaitable[str]], redact
             if await reader.read(len(REQUEST)) == REQUEST:
                 try:
                     answer = Answer(reloaded=True, message=await reload())
-                except WeightsError as error:
+                except (WeightsError, ConfigError) as error:
                     answer = Answer(reloaded=False, message=redact(str(error)))
                 writer.write(msgspec.json.encode(answer))
 

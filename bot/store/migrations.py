@@ -117,6 +117,17 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         "DROP TABLE preferences",
         "ALTER TABLE settings RENAME TO preferences",
     ),
+    (
+        # What was written on a day, in days since 1970. `key`: a hash of the day and a user or chat.
+        """
+        CREATE TABLE usage (
+            key TEXT PRIMARY KEY,
+            day INTEGER NOT NULL,
+            texts INTEGER NOT NULL,
+            characters INTEGER NOT NULL
+        )
+        """,
+    ),
 )
 
 

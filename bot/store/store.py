@@ -262,9 +262,24 @@ class Store:
             deleted = 0
             try:
                 deleted = await self.expire(time.time() - keep_days * 86_400) if keep_days else 0
+                await self._database.change("DELETE FROM usage WHERE day < $1", int(time.time() // 86_400))
             except Exception as error:  # noqa: BLE001 - the next search may succeed
                 log.error("store.expiry_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
             await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else MAINTENANCE_SECONDS)
+
+    async def usage(self, *keys: str) -> dict[str, tuple[int, int]]:
+        """The texts and characters that were counted today under two keys, where there are any."""
+        rows = await self._database.read("SELECT key, texts, characters FROM usage WHERE key IN ($1, $2)", *keys)
+        return {key: (texts, characters) for key, texts, characters in rows}
+
+    async def add_usage(self, day: int, texts: int, characters: int, *keys: str) -> None:
+        """Counts texts and characters under two keys. `day`: since 1970; after it, the rows are deleted."""
+        await self._database.change(
+            "INSERT INTO usage (key, day, texts, characters) VALUES ($4, $1, $2, $3), ($5, $1, $2, $3)"
+            " ON CONFLICT (key) DO UPDATE SET texts = usage.texts + excluded.texts,"
+            " characters = usage.characters + excluded.characters",
+            *(day, texts, characters, *keys),
+        )
 
     async def setting(self, key: str) -> str | None:
         """A value that the service saved, or `None`."""

@@ -353,3 +353,31 @@ def test_systemd_finds_nothing_wrong_with_the_unit() -> None:
     command = ["systemd-analyze", "verify", "--man=no", str(ROOT / "contrib" / "lstmega.service")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+async def test_a_reload_takes_over_who_may_use_the_bot(environment: dict[str, str], tmp_path: Path, told: Told) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("")
+    config = load(file, environment)
+    platform = ScriptedPlatform("telegram")
+    platforms = Platforms(platform)
+    async with asyncio.timeout(30):
+        service = asyncio.create_task(app.run(config, platforms, read=lambda: load(file, environment)))
+        await platform.up.wait()
+        assert (await platform.type("nietzsche", person="7")).kind is Kind.TEXT
+        file.write_text('[access]\nallow = ["telegram:8"]\n[telegram]\nwebhook_port = 1\n[log]\nlevel = "debug"\n')
+        tell(signal.SIGHUP)
+        line = await told.line("config.read")
+        assert line == "config.read differs=access,telegram,log needs_restart=telegram,log"
+        assert (await platform.type("nietzsche", person="7")).text == english("not-allowed")
+        file.write_text('[bot]\noperators = ["telegram:7"]\n[access]\nallow = ["telegram:8"]\n')
+        assert (await request_reload(config)).reloaded
+        assert (await platform.type("stats", person="7")).kind is Kind.ANSWER
+        file.write_text('[access]\nallow = ["telegram:ada"]\n')
+        answer = await request_reload(config)
+        assert not answer.reloaded
+        assert "[access] allow: must be a list such as" in answer.message
+        assert "[access] allow: must be" in (await platform.type("reload", person="7")).text
+        assert (await platform.type("nietzsche", person="9")).text == english("not-allowed"), "the old rules hold"
+        tell(signal.SIGTERM)
+        await service

@@ -27,7 +27,7 @@ from bot.store.migrations import MIGRATIONS, statements
 from bot.store.store import Conversation, Store
 from generator.types import MAX_SEED, ScoringRequest
 
-TABLES = ("people", "preferences", "conversations", "moved_chats", "notes")
+TABLES = ("people", "preferences", "conversations", "moved_chats", "usage", "notes")
 ODD = "a\"b'c\\d\te\nf\x01g\x7f é 😀 \u202e $1 %s \\N NULL ,;"
 SECRET = "SECRET"  # noqa: S105 - what a person typed
 Rows = dict[str, list[tuple[object, ...]]]
@@ -145,6 +145,7 @@ def fill(path: Path, people: int) -> None:
             "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL, 1, 1)",
             ((i, ODD, text(), draw.randbytes(40), text(), i) for i in known),
         )
+        file.execute("INSERT INTO usage VALUES ('0a', 40000, 3, 900)")  # of a day to come, or it would be deleted
 
 
 def test_import_and_backup_copy_everything(capsys: pytest.CaptureFixture[str], address: Secret, tmp_path: Path) -> None:
@@ -195,10 +196,12 @@ def test_a_file_of_an_older_version(
         for statement in statements(0, schema):
             file.execute(statement)
         file.execute("INSERT INTO people VALUES (7, 'telegram', 'ada')")
-        file.execute("INSERT INTO preferences VALUES (7, 0.4)")
+        file.execute("INSERT INTO preferences (person_id, temperature) VALUES (7, 0.4)")
+        columns, values = (", number, slot", ", 1, 1") if schema > 5 else ("", "")
         file.execute(
-            "INSERT INTO conversations (person_id, chat, opening, temperature, version, state, tail, updated_at)"
-            " VALUES (7, 'c', 'The', 0.6, 'v', x'0001', 'tail', 5)"
+            "INSERT INTO conversations"
+            f" (person_id, chat, opening, temperature, version, state, tail, updated_at{columns})"
+            f" VALUES (7, 'c', 'The', 0.6, 'v', x'0001', 'tail', 5{values})"
         )
     before = path.read_bytes()
     status, _ = run(capsys, "import", str(path))
@@ -221,6 +224,7 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
     for column in ("length", "language", "access"):
         postgres.run(f"ALTER TABLE lstmega.preferences DROP {column}", database(address))
     postgres.run("DROP INDEX lstmega.conversations_by_age", database(address))
+    postgres.run("DROP TABLE lstmega.usage", database(address))
     postgres.run("UPDATE lstmega.schema_version SET number = 3", database(address))
     assert run(capsys, "backup", "copy.sqlite3")[0] == 0
     assert postgres.run("SELECT number FROM lstmega.schema_version", database(address)) == "3"
@@ -355,7 +359,7 @@ def test_a_value_that_postgres_rejects_ends_the_import_and_is_not_logged(
     spoil(path)
     refused(capsys, path, because)
     found = in_postgres(address)
-    assert [found[table] for table in TABLES[:-1]] == [[], [], [], []]
+    assert [found[table] for table in TABLES[:-1]] == [[], [], [], [], []]
     assert SECRET not in postgres.log()
 
 
@@ -416,7 +420,7 @@ async def assert_no_users(address: Secret) -> None:
         await store.move_chat("telegram", "-1", "-100")
         await store.forget("telegram", "-100")
     found = await _in_postgres(address)
-    assert [found[table] for table in TABLES[:-1]] == [[], [], [], []]
+    assert [found[table] for table in TABLES[:-1]] == [[], [], [], [], []]
 
 
 async def test_a_killed_import_copies_nothing_and_can_be_repeated(

@@ -418,7 +418,7 @@ async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: P
         await Store.inspect(place)
 
 
-@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("schema", [1, 2, 3, 4, 5, 6])
 async def test_a_database_of_an_older_version_opens_silently(
     path: Path, schema: int, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from bot.config.schema import BotSection
+from bot.config.schema import AccessSection, BotSection
+from bot.core.access import Quotas, allows
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
 from bot.core.messages import RANGE, Say
@@ -46,6 +47,7 @@ class Context:
     settings: BotSection
     observer: Observer = field(default_factory=Observer)
     reload: Callable[[], Awaitable[object]] | None = None
+    access: AccessSection = field(default_factory=AccessSection)
 
     def __post_init__(self) -> None:
         self._writing: dict[tuple[str, str], set[asyncio.Timeout]] = {}
@@ -92,6 +94,24 @@ class Context:
         for scope in stopped:
             scope.reschedule(0)
         return len(stopped)
+
+    def configure(self, settings: BotSection, access: AccessSection) -> None:
+        """Changes the settings for the requests that come from now on."""
+        self.settings, self.access = settings, access
+        self.admission.configure(settings.queue, settings.cooldown, typical=settings.length * OVERSHOOT)
+
+    def allows(self, where: Where) -> bool:
+        """Returns whether the user may use the bot there."""
+        return self.is_operator(where) or allows(self.access, where)
+
+    def ignores(self, where: Where) -> bool:
+        """Returns whether nothing at all is answered there."""
+        return self.access.silent and not self.allows(where)
+
+    def quotas(self, where: Where) -> Quotas:
+        """Returns the quotas of a request; operators have none."""
+        rules = AccessSection() if self.is_operator(where) else self.access
+        return Quotas(rules, self.store, where)
 
     def is_operator(self, where: Where) -> bool:
         """Returns whether the user operates the bot."""

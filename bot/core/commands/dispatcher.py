@@ -6,13 +6,15 @@ import asyncio
 import difflib
 import logging
 import time
-from collections.abc import Awaitable, Iterable, Iterator, Mapping
+from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Any, Final
 
 from bot import logs
+from bot.config.loader import ConfigError
 from bot.core import buttons, language, messages
+from bot.core.access import NotAllowed
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
@@ -152,7 +154,12 @@ class Commands(Context):
         return await self._answer("button", where, self._press(data, where))
 
     async def suggest(self, where: Where, *, default: bool = True) -> dict[float, str]:
-        """Returns temperatures to offer, with their labels: the user's own, the `default`, and a few others."""
+        """Returns temperatures to offer, with their labels: the user's own, the `default`, and a few others.
+
+        None where they may not use the bot.
+        """
+        if not self.allows(where):
+            return {}
         try:
             own = (await self.store.preferences(where.platform, where.user)).temperature
         except StoreError as error:
@@ -187,10 +194,13 @@ class Commands(Context):
             return replace(where, language=preferences.language or "")
         return where
 
-    async def _answer(self, label: str, where: Where, work: Awaitable[Reply]) -> Reply:
+    async def _answer(self, label: str, where: Where, work: Coroutine[Any, Any, Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
         with logs.request():
             try:
+                if not self.allows(where):
+                    work.close()
+                    raise NotAllowed
                 reply = await work
                 outcome = reply.kind.value
             except Exception as error:
@@ -200,11 +210,13 @@ class Commands(Context):
                 elif isinstance(error, ShuttingDown):
                     outcome = "restarting"
                 else:
-                    reported = isinstance(error, StoreError | Unavailable | WeightsError)  # any other may be a defect
+                    # Any other may be a defect.
+                    reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError)
                     log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
                 where = await self.localized(where)
-                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
-                reply = Reply.refusal(messages.explain(error, where.say), where.spoken.tag, passing=passing)
+                passing = isinstance(error, NotAllowed | CooldownActive | TooManyRequests | Overloaded)
+                text = "" if self.ignores(where) else messages.explain(error, where.say)
+                reply = Reply.refusal(text, where.spoken.tag, passing=passing)
                 reply = replace(reply, outdated=isinstance(error, Outdated))
             finally:
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)

@@ -161,12 +161,15 @@ async def _write(
             raise failures.exceptions[0] from failures
         return prompt, [task.result() for task in tasks]
 
+    quotas = context.quotas(where)
+    await quotas.check(len(samplings), characters * len(samplings))
     fed = characters + min(len(typed), MAX_PROMPT)
     async with _slot(context, where, user_id, len(samplings), fed) as (known_id, waited):
         try:
             prompt, generations = await generate()
         except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
             prompt, generations = await generate()
+    await quotas.count(len(generations), sum(len(each.text) for each in generations))
     for generation in generations:
         context.observer.text_written(generation, waited)
     last = generations[-1]

@@ -22,7 +22,7 @@ from bot.core.reply import Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.discord.render import PREFIX, messages_of
 from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, respond
-from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of
+from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of, within_of
 from bot.store.errors import StoreError
 from generator.connector import Connector
 
@@ -96,7 +96,10 @@ class Client(discord.AutoShardedClient):
         if not (private or mentioned or user in theirs or (theirs and text.strip())):
             return
         locale = str(message.guild.preferred_locale) if message.guild else ""
-        where = Where(PLATFORM, str(message.channel.id), user, locale, has_fields=True)
+        within = within_of(message.channel, message.guild.id if message.guild else None)
+        where = Where(PLATFORM, str(message.channel.id), user, locale, has_fields=True, within=within)
+        if self._core.ignores(where):
+            return
         ask = parse_message(text, user, replied)
         if not private and is_for_operators(ask):
             return  # all would see what only an operator should
@@ -120,8 +123,8 @@ class Client(discord.AutoShardedClient):
 
     async def on_guild_join(self, guild: discord.Guild) -> None:
         """Says how the bot works in a server that it is added to, where the server has such messages."""
-        channel = guild.system_channel
-        if channel is not None and channel.permissions_for(guild.me).send_messages:
+        channel, where = guild.system_channel, Where(PLATFORM, str(guild.id), str(guild.owner_id))
+        if channel is not None and self._core.allows(where) and channel.permissions_for(guild.me).send_messages:
             welcome = self._core.welcome(str(guild.preferred_locale))
             [message] = messages_of(welcome, with_notice=False, mentions=self.tree.mentions)
             try:

@@ -64,7 +64,9 @@ class InteractionResponder:
         self._deferred = True
 
     async def send(self, reply: Reply) -> None:
-        """Sends the reply; the notice of a public one goes to the user alone."""
+        """Sends the reply, unless it has no words; the notice of a public one goes to the user alone."""
+        if not reply.text:
+            return
         if reply.outdated and not self._deferred:
             await _retried(lambda: self._interaction.response.edit_message(view=None))
             self._answered = True
@@ -131,7 +133,7 @@ class MessageResponder:
 
     async def send(self, reply: Reply) -> None:
         """Replies to the message, or posts into the channel if the message is deleted."""
-        if reply.kind is Kind.REFUSAL and not self._may_refuse():
+        if not reply.text or (reply.kind is Kind.REFUSAL and not self._may_refuse()):
             return
         for number, message in enumerate(messages_of(reply, with_notice=True, mentions=self._mentions), 1):
             await _retried(partial(self._post, message, number))

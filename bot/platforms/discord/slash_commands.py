@@ -161,8 +161,15 @@ class CommandTree(app_commands.CommandTree[Any]):
 
 def where_of(interaction: Interaction) -> Where:
     """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
-    user = str(interaction.user.id)
-    return Where(PLATFORM, str(interaction.channel_id or user), user, str(interaction.locale), has_fields=True)
+    user, locale = str(interaction.user.id), str(interaction.locale)
+    within = within_of(interaction.channel, interaction.guild_id)
+    return Where(PLATFORM, str(interaction.channel_id or user), user, locale, has_fields=True, within=within)
+
+
+def within_of(channel: object, guild: int | None) -> tuple[str, ...]:
+    """Returns the identifiers of a thread's channel, and of a server."""
+    parent = channel.parent_id if isinstance(channel, discord.Thread) else None
+    return tuple(str(number) for number in (parent, guild) if number)
 
 
 class _Translator(app_commands.Translator):

@@ -82,8 +82,10 @@ class Sender:
 
         In a group it answers the message that asked for it; what is meant for one user notifies no one else. If
         Telegram may have accepted a message or not, the user, who can see which, gets a note: sent again it might
-        stand there twice, left alone not at all.
+        stand there twice, left alone not at all. A reply without words is not sent.
         """
+        if not reply.text:
+            return
         try:
             await self._send(place, reply)
         except ChatMigrated as moved:
@@ -100,6 +102,8 @@ class Sender:
 
     async def edit_inline(self, inline_message_id: str, reply: Reply) -> None:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
+        if not reply.text:
+            return
         text, entities = only_message_of(reply)
         request = partial(
             self.bot.edit_message_text,
@@ -122,7 +126,7 @@ class Sender:
             button = InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat
         else:
             known = await self.commands.suggest(where, default=False)
-            if typed is not None:
+            if typed is not None and known:  # nothing where the user may not use the bot
                 offered[typed] = known.get(typed) or where.say("inline-typed", temperature=typed)
             offered |= {value: label for value, label in known.items() if value not in SUGGESTED or value in INLINE}
         results = list(offers(offered, prompt, where.say)) if offered else []
@@ -131,8 +135,8 @@ class Sender:
 
     async def answer_press(self, query: CallbackQuery, reply: Reply | None = None, *, alert: bool = True) -> None:
         """Ends the wait of a pressed button, with a reply for that user alone. `alert`: which the user has to close."""
-        text = None if reply is None else shorten(render(reply), MAX_ALERT)
-        await self._request(None, partial(query.answer, text, show_alert=alert and reply is not None))
+        text = shorten(render(reply), MAX_ALERT) if reply is not None and reply.text else None
+        await self._request(None, partial(query.answer, text, show_alert=alert and text is not None))
 
     async def remove_buttons(self, query: CallbackQuery) -> None:
         """Removes the buttons under the message of which one was pressed, unless Telegram refuses that."""

@@ -108,6 +108,8 @@ class UpdateHandler:
             return None
         place, typed = _place(message), message.text or message.caption or ""
         where = _where(place, user, message.from_user)
+        if self._commands.ignores(where):
+            return None
         refuse = partial(self._refuse, where, partial(self._sender.send, place))
         text, replied = self._mention.sub("", typed, count=1), self._replied_to(message)
         requester: Hashable = user
@@ -153,6 +155,8 @@ class UpdateHandler:
         if chat.type not in _GROUPS or was not in _ABSENT or now in _ABSENT:
             return None
         place = Place(chat.id, None, None, private=False)
+        if not self._commands.allows(_where(place, str(change.from_user.id), change.from_user)):
+            return None
         work = partial(self._sender.send, place, self._commands.welcome(change.from_user.language_code or ""))
         return Request(str(change.from_user.id), place.key, work, chat.id)
 
@@ -215,10 +219,10 @@ class UpdateHandler:
 
 def _where(place: Place | None, user: str, author: User | None) -> Where:
     """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
-    locale = "" if author is None else author.language_code or ""
+    locale, person = ("", ()) if author is None else (author.language_code or "", (str(author.id),))
     if place is None:
-        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True)
-    return Where(PLATFORM, place.key, user, locale, public=not place.private)
+        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True, within=person)
+    return Where(PLATFORM, place.key, user, locale, public=not place.private, within=(str(place.chat), *person))
 
 
 def _sender(message: Message) -> str | None:

@@ -32,3 +32,32 @@ store-failed = I cannot reach my memory just now, and I need it for that. Try ag
 unconfirmed = My last message may not have reached you. If it is not here, ask again.
 unexpected = Something broke on my side. The people who run me can see it in the log. Please try again.
 only-in-private = /{ $command } shows what is not for everyone here. Send it to me in a private chat.
+not-allowed = I do not answer here: the people who run me decide who may use me, and where.
+# $left: what is left of the day's $limit. $hours, $minutes: until the next day.
+quota = { $left ->
+    [0] { $scope ->
+        [chat] This chat has had
+       *[user] You have had
+    }
+   *[other] { $scope ->
+        [chat] This chat has
+       *[user] You have
+    } { $left } left of
+} today’s { $limit } { $unit ->
+    [texts] { $limit ->
+        [one] text
+       *[other] texts
+    }
+   *[characters] characters
+}{ $left ->
+    [0] {""}
+   *[other] , and that would take more
+}. I can write more in { $hours ->
+    [0] { $minutes ->
+        [one] a minute
+       *[other] { $minutes } minutes
+    }
+    [one] an hour
+   *[other] { $hours } hours
+}.
+config-refused = The configuration stays as it was: { $reason }

@@ -32,3 +32,38 @@ store-failed = Não consigo acessar a minha memória agora, e preciso dela para 
 unconfirmed = Minha última mensagem talvez não tenha chegado até você. Se ela não estiver aqui, peça de novo.
 unexpected = Algo quebrou do meu lado. Quem me opera pode ver no registro. Por favor, tente de novo.
 only-in-private = /{ $command } mostra o que não é para todos aqui. Envie-o para mim em uma conversa privada.
+not-allowed = Não respondo aqui: quem cuida de mim decide quem pode me usar, e onde.
+# $left: what is left of the day's $limit. $hours, $minutes: until the next day.
+quota = { $left ->
+    [0] { $scope ->
+        [chat] Este chat já usou { $unit ->
+            [texts] { $limit ->
+                [one] o texto
+               *[other] os { $limit } textos
+            }
+           *[characters] os { $limit } caracteres
+        }
+       *[user] Você já usou { $unit ->
+            [texts] { $limit ->
+                [one] o seu texto
+               *[other] os seus { $limit } textos
+            }
+           *[characters] os seus { $limit } caracteres
+        }
+    } de hoje.
+   *[other] { $scope ->
+        [chat] Restam a este chat
+       *[user] Restam a você
+    } hoje { $left } de { $limit } { $unit ->
+        [texts] textos
+       *[characters] caracteres
+    }, e isso pediria mais.
+} Posso escrever mais daqui a { $hours ->
+    [0] { $minutes ->
+        [one] um minuto
+       *[other] { $minutes } minutos
+    }
+    [one] uma hora
+   *[other] { $hours } horas
+}.
+config-refused = A configuração continua como estava: { $reason }

@@ -1,0 +1,83 @@
+"""Who may use the bot, and how many texts in a day: the rules of `[access]`.
+
+A day is one of UTC. What is counted is stored under a hash of the day and the user or chat, so that no row names one,
+and is deleted after the day; /forgetme therefore does not start the day anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+from typing import Final
+
+from bot.config.schema import AccessSection
+from bot.core.ask import Where
+from bot.store.errors import StoreError
+from bot.store.store import Store
+
+_DAY_SECONDS: Final = 86_400
+log = logging.getLogger(__name__)
+
+
+class NotAllowed(Exception):
+    """The operator does not let this user, or this place, use the bot."""
+
+
+class QuotaExceeded(Exception):
+    """More was asked for than is `left` of the day's `limit`. `scope`: "user" or "chat"; `unit`: "texts", "characters".
+
+    `retry_after`: seconds until the next day.
+    """
+
+    def __init__(self, scope: str, unit: str, limit: int, left: int, retry_after: float) -> None:
+        super().__init__(f"{scope} has {left} of {limit} {unit} left today")
+        self.scope, self.unit, self.limit, self.left, self.retry_after = scope, unit, limit, left, retry_after
+
+
+def allows(rules: AccessSection, where: Where) -> bool:
+    """Returns whether the lists allow a request: nothing of it is denied, and something is allowed if anything is."""
+    names = {f"{where.platform}:{name}" for name in (where.user, where.chat, *where.within, "*")}
+    return not names.intersection(rules.deny) and (not rules.allow or bool(names.intersection(rules.allow)))
+
+
+class Quotas:
+    """The quotas of one request: `check` before it is done, `count` afterwards. `rules` without any cost nothing.
+
+    Texts that run at the same time are each checked before any of them is counted.
+    """
+
+    def __init__(self, rules: AccessSection, store: Store, where: Where) -> None:
+        self._rules = rules
+        self._store = store
+        self._day, passed = divmod(time.time(), _DAY_SECONDS)
+        self._left = _DAY_SECONDS - passed
+        self._keys = {scope: self._key(name) for scope, name in (("user", where.user_key), ("chat", where.queue_key))}
+        self._limited = any((rules.user_texts, rules.user_characters, rules.chat_texts, rules.chat_characters))
+
+    def _key(self, name: str) -> str:
+        return hashlib.sha256(f"{self._day:.0f} {name}".encode()).hexdigest()[:32]
+
+    async def check(self, texts: int, characters: int) -> None:
+        """Raises `QuotaExceeded`. Without the database nobody is refused, as nothing else needs it to write a text."""
+        if not self._limited:
+            return
+        try:
+            used = await self._store.usage(*self._keys.values())
+        except StoreError as error:
+            log.error("quota.not_checked reason=%s", error)
+            return
+        for scope, key in self._keys.items():
+            amounts = zip(("texts", "characters"), (texts, characters), used.get(key, (0, 0)), strict=True)
+            for unit, asked, before in amounts:
+                limit = getattr(self._rules, f"{scope}_{unit}")
+                if limit and before + asked > limit:
+                    raise QuotaExceeded(scope, unit, limit, max(0, limit - before), self._left)
+
+    async def count(self, texts: int, characters: int) -> None:
+        """Counts what was written."""
+        if self._limited:
+            try:
+                await self._store.add_usage(int(self._day), texts, characters, *self._keys.values())
+            except StoreError as error:
+                log.error("quota.not_counted reason=%s", error)
