@@ -86,7 +86,7 @@ class WritingRules:
         if (found := self._biases.get(situation)) is None:
 
             def is_forbidden(c: str) -> bool:
-                if c in _MARKS and not _allowed(c, opened, before, may_open=may_open):
+                if c in _MARKS and not self.ends_at_lines and not _allowed(c, opened, before, may_open=may_open):
                     return True
                 return self._classes[forbidden](c) or (c.isspace() and not may_space)
 
@@ -212,6 +212,8 @@ class Constraints:
         return word
 
     def _mark(self, character: str, before: str) -> None:
+        if self._rules.ends_at_lines:  # the brackets of code nest, those of chats smile
+            return
         if self.opened and character == (_PAIRS.get(self.opened[-1]) or self.opened[-1]):
             self.opened = self.opened[:-1]
             self._opened_at.pop()

@@ -163,4 +163,6 @@ def _opened(path: Path, limit: int) -> Iterator[io.BufferedReader]:
             yield file
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else files.reason(error)
-        raise WeightsError(f"{path}: {what}; copy the version again") from error
+        missing = error.errno == errno.ENOENT and not path.parent.exists()
+        advice = f"there is no folder {path.parent}" if missing else "copy the version again"
+        raise WeightsError(f"{path}: {what}; {advice}") from error
