@@ -24,10 +24,13 @@ from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
 """To send all that is pending for a chat, at the pace that Telegram allows: a group has 20 messages a minute."""
-MAX_OVERALL_DELAY_SECONDS: Final = 2.0
-"""For the next message because of all chats together: sixty users may ask at once. Else answers come ever later."""
+MAX_OVERALL_DELAY_SECONDS: Final = 0.5
+"""For the next message because of all chats together, so that a text is there within a second: 45 users may ask at
+once."""
+_WRITING_SECONDS: Final = 2.0
+"""Within which an answer is written. A user who asked earlier waits for their own chat."""
 MAX_REFUSALS: Final = 20
-"""That wait to be sent. Each takes the place of an answer when the bot is at its limit, and sixty answers wait then."""
+"""That wait to be sent. Each takes the place of an answer when the bot is at its limit."""
 QUEUE_FULL: Final = "queue-full"
 CHAT_FULL: Final = "chat-full"
 OVERLOADED: Final = "overloaded"
@@ -93,9 +96,9 @@ class Dispatcher:
 
     def _reason_to_refuse(self, request: Request) -> str:
         # The users who asked before that wait for the generator, or for their own chat.
-        just_now = self._limiter.clock.time() - MAX_OVERALL_DELAY_SECONDS
+        just_now = self._limiter.clock.time() - _WRITING_SECONDS
         active = len(list(itertools.takewhile(just_now.__lt__, reversed(self._asked_at.values()))))
-        if request.refuse is not None and self._limiter.delay(None, active) >= MAX_OVERALL_DELAY_SECONDS:
+        if request.refuse is not None and self._limiter.overall_delay(active) >= MAX_OVERALL_DELAY_SECONDS:
             if self._refused.is_first(OVERLOADED):
                 log.warning("requests.overloaded active_users=%d", active)
             return OVERLOADED

@@ -87,13 +87,20 @@ class RateLimiter:
         self._refused: set[int | str] = set()
         """Chats that got a 429 since a message was last accepted."""
 
-    def delay(self, chat: int | None, ahead: int) -> float:
-        """Returns about how many seconds a message to the chat would have to wait for `ahead` others.
+    def delay(self, chat: int, ahead: int) -> float:
+        """Returns about how many seconds a message to the chat would have to wait for `ahead` others to it."""
+        rate = self._rates(chat)[-1]
+        return ahead // rate.count * rate.seconds
 
-        `None`: for messages to any chat, those that wait already included.
+    def overall_delay(self, ahead: int) -> float:
+        """Returns about how many seconds a message would have to wait because of all chats together.
+
+        `ahead`: the messages that will be sent before it, without those that wait already.
         """
-        rate = self._rates(chat)[-1] if chat is not None else self._limits.overall
-        return (ahead if chat is not None else ahead + self._waiting) // rate.count * rate.seconds
+        [(rate, times)], now = self._overall.windows, self.clock.time()
+        recent = sum(sent > now - rate.seconds for sent in times)
+        excess = max(0, ahead + self._waiting + recent + 1 - rate.count)
+        return max(self._overall.blocked_until - now, 0.0) + excess / rate.count * rate.seconds
 
     async def send(
         self, chat: int | str | None, request: Callable[[], Awaitable[object]], *, idempotent: bool = False

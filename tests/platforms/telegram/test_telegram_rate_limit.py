@@ -138,16 +138,18 @@ async def test_how_long_a_chat_would_have_to_wait_is_known_beforehand() -> None:
     limiter = RateLimiter(Limits(chat=Rate(2, 10.0), group=Rate(3, 60.0)), ManualClock())
     assert [limiter.delay(1, ahead) for ahead in range(5)] == [0, 0, 10, 10, 20]
     assert [limiter.delay(-1, ahead) for ahead in (0, 2, 3, 5, 6)] == [0, 0, 60, 60, 120]
-    assert [limiter.delay(None, ahead) for ahead in (0, 29, 30, 59, 60)] == [0, 0, 1, 1, 2]
+    assert [limiter.overall_delay(ahead) for ahead in (0, 29, 32, 44, 59)] == [0, 0, 0.1, 0.5, 1]
 
 
 async def test_messages_that_wait_because_of_all_chats_count_for_the_next() -> None:
     sends = Sends(Limits(overall=Rate(2, 10.0)))
     sending = asyncio.create_task(sends.together(1, 2, 3, 4))
     await settle()
-    assert sends.limiter.delay(None, 0) == 10
+    assert sends.limiter.overall_delay(0) == 15  # two were sent just now, and two wait
     await sends.clock.run(sending)
-    assert sends.limiter.delay(None, 0) == 0
+    assert sends.limiter.overall_delay(0) == 5
+    await sends.clock.advance(10)
+    assert sends.limiter.overall_delay(0) == 0
 
 
 async def test_messages_that_were_next_wait_for_a_429_too() -> None:
