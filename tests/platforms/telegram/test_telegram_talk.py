@@ -79,7 +79,7 @@ async def test_a_reply_to_a_text_continues_it(scripted: ScriptedCommands, group:
     answer = await group.next_message()
     assert scripted.asked[-1] == Continue(slot_of(text), "and the sea", Temperature(0.9))
     assert answer.text.startswith("and the sea")
-    assert (answer.labels, answer.reply_to) == (BUTTONS, typed)
+    assert (answer.labels, answer.reply_to) == (["Again", "Continue", "Hotter (1)", "Colder (0.8)", "Surprise"], typed)
     await group.reply(answer, "/continue", by=bob)
     assert (await group.next_message()).labels == BUTTONS
     assert scripted.asked[-1] == Continue(slot_of(answer))
