@@ -115,9 +115,10 @@ class User:
     id: int
     name: str
     is_bot: bool = False
+    language: str = "en"
 
     def json(self) -> Json:
-        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.name, "language_code": "en"}
+        return {"id": self.id, "is_bot": self.is_bot, "first_name": self.name, "language_code": self.language}
 
     async def inline(self, text: str) -> InlineQuery:
         """Types "@bot text" in some chat, and pauses."""

@@ -167,6 +167,15 @@ class Commands(Context):
             own = None
         return messages.suggestions(own, self.settings.sampling.temperature if default else None, where.say)
 
+    async def values(self, command: str, where: Where) -> dict[str, str]:
+        """Returns what may follow a typed command that sets something: each value with its label."""
+        if command == "/language":
+            names = {tag: each.name for tag, each in language.languages().items()}
+            return names | {"auto": where.say("button-automatic")}
+        if command in {"/temperature", "/nietzsche"}:
+            return {f"{value:g}": label for value, label in (await self.suggest(where)).items()}
+        return {}
+
     async def refusal(self, message: str, where: Where) -> Reply:
         """Returns a message that says why something is not done, in the user's language."""
         where = await self.localized(where)

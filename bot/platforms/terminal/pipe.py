@@ -53,13 +53,17 @@ class Session:
         self.asked: Ask | None = None
         """By the last line."""
 
+    def where(self) -> Where:
+        """Returns where a line comes from that is typed now."""
+        return Where(PLATFORM, CHAT, USER, terminal_locale())
+
     async def respond(self, line: str) -> Reply:
         """Returns the reply to a line that is not blank."""
         before, ask = self.asked, parse_message(line)
         if ask == before == ForgetMe():
             ask = ForgetMe(confirmed=True)
         self.asked = ask
-        reply = await self._commands.handle(ask, Where(PLATFORM, CHAT, USER, terminal_locale()))
+        reply = await self._commands.handle(ask, self.where())
         self.locale = reply.locale
         if ask == ForgetMe() and reply.actions:
             return replace(reply, text=f"{reply.text} {reply.say('forget-repeat')}")

@@ -10,12 +10,14 @@ import logging
 import re
 import shutil
 import signal
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
-from prompt_toolkit.completion import WordCompleter
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.styles import Style
@@ -38,24 +40,22 @@ log = logging.getLogger(__name__)
 
 async def talk(commands: Commands, history: Path) -> None:
     """Prompts and answers until the user leaves. `history`: the file that keeps what was typed."""
-    known = {f"/{name}": spec for name, spec in commands.known_to(PLATFORM, USER).items()}
     session = Session(commands)
-    say = language.of(session.locale).say
+    session.locale = (await commands.localized(session.where())).spoken.tag
     prompt: PromptSession[str] = PromptSession(
         [(_ACCENT, "› ")],
         history=_history(history),
-        completer=WordCompleter(
-            [*known],
-            ignore_case=True,
-            sentence=True,
-            display_dict={name: spec.usage(say) for name, spec in known.items()},
-            meta_dict={name: spec.purpose(say) for name, spec in known.items()},
-        ),
+        completer=_Completer(commands, session),
         bottom_toolbar=lambda: printable(commands.summary(session.locale)),
         enable_suspend=True,  # Ctrl-Z
         style=Style([("bottom-toolbar", "noreverse ansibrightblack")]),
     )
-    _show([("", f"LSTMega: {commands.summary(session.locale)}\n"), (NOTICE, say("how-to-leave"))])
+    _show(
+        [
+            ("", f"LSTMega: {commands.summary(session.locale)}\n"),
+            (NOTICE, language.of(session.locale).say("how-to-leave")),
+        ]
+    )
     while True:
         try:
             line = await prompt.prompt_async()
@@ -68,6 +68,31 @@ async def talk(commands: Commands, history: Path) -> None:
             return
         if line.strip() and await _answer(session, line) and session.asked == ForgetMe(confirmed=True):
             prompt.default_buffer.history = _history(history, empty=True)
+
+
+class _Completer(Completer):
+    """Completes commands and the values of those that set something, explained in the user's language."""
+
+    def __init__(self, commands: Commands, session: Session) -> None:
+        self._commands = commands
+        self._session = session
+
+    def get_completions(self, _document: Document, _event: CompleteEvent) -> Iterable[Completion]:
+        """See `Completer`; they come from `get_completions_async`."""
+        return ()
+
+    async def get_completions_async(self, document: Document, _: CompleteEvent) -> AsyncGenerator[Completion, None]:
+        """See `Completer`."""
+        command, space, typed = document.text_before_cursor.lower().partition(" ")
+        where = replace(self._session.where(), language=self._session.locale)
+        if not space:
+            for name, spec in self._commands.known_to(PLATFORM, USER).items():
+                if f"/{name}".startswith(command):
+                    usage, purpose = spec.usage(where.say), spec.purpose(where.say)
+                    yield Completion(f"/{name}", -len(command), display=usage, display_meta=purpose)
+        for value, label in (await self._commands.values(command, where)).items() if space else ():
+            if value.startswith(typed):
+                yield Completion(value, -len(typed), display=label)
 
 
 async def _answer(session: Session, line: str) -> bool:
