@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from msgspec import Struct
 
 from bot.core.language import Language
 from bot.core.language import of as language_of
+from bot.store.store import Preferences
 from generator.sampling_params import Temperature
+
+
+async def _no() -> bool:
+    return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +26,13 @@ class Where:
     `locale`: the user's language as the platform names it, or empty. `language`: the tag of one that the user has set.
     `queue`: whose requests share a turn, where that is not the chat. `has_fields`: each option has a field there.
     `in_place`: a text takes the place of the one whose button was pressed. `public`: others see every reply, also one
-    that is meant for the user alone. `within`: of what the chat or the user is part of, such as a server.
+    that is meant for the user alone. `within`: of what the chat or the user is part of, such as a server. `group`: what
+    has settings of its own there, or empty, and `administers`: returns whether the user is an administrator of it.
     `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request comes, even if the
     request has to wait.
+
+    The core fills in what is stored: the user's `preferences` (`None`: the store failed), and the `defaults` of the
+    group, else of the configuration.
     """
 
     platform: str
@@ -35,7 +45,16 @@ class Where:
     in_place: bool = False
     public: bool = False
     within: tuple[str, ...] = ()
+    group: str = ""
+    administers: Callable[[], Awaitable[bool]] = field(default=_no, compare=False)
     asked_at: float = field(default_factory=time.monotonic, compare=False)
+    preferences: Preferences | None = None
+    defaults: Preferences = field(default_factory=Preferences)
+
+    @property
+    def chosen(self) -> Preferences:
+        """What the user has set, else the defaults."""
+        return (self.preferences or Preferences()).over(self.defaults)
 
     @property
     def spoken(self) -> Language:
@@ -123,6 +142,21 @@ class SetLanguage(Ask, frozen=True):
     """A language of the user's own, by its tag; None goes back to the platform's."""
 
     tag: str | None
+
+
+class SetLength(Ask, frozen=True):
+    """A length of the user's own, in characters; None removes it."""
+
+    value: int | None
+
+
+class Settings(Ask, frozen=True):
+    """The user's settings, or the `group`'s, after that of a `name` is set (None: cleared), or all are `reset`."""
+
+    group: bool = False
+    name: str = ""
+    value: float | str | None = None
+    reset: bool = False
 
 
 class ForgetMe(Ask, frozen=True):

@@ -2,25 +2,36 @@
 
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
-the user's own, `l:OWNER:TAG` sets the language, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
+the user's own, `l:OWNER:TAG` sets the language, `p:OWNER:NAME:VALUE` a setting of the user and `g:OWNER:NAME:VALUE` of
+the group, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bot.core import language
-from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Surprise, Where, Write
+from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Settings, Surprise, Where, Write
 from bot.core.parsing import TemperatureError
 from bot.core.reply import Action
-from bot.store.store import Conversation
-from generator import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
+from bot.store.store import ADMINISTRATORS, Conversation, Preferences
+from generator import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
 MAX_DATA: Final = 60
 """Characters of `Action.data`."""
 STEP: Final = 0.1
 """How much Hotter and Colder change the temperature."""
+LENGTHS: Final = (100, 200, 300, 400, 600, 800, 1200, 2000, MAX_LENGTH)
+"""Characters: what Shorter and Longer choose from."""
+_VALUES: Final[dict[str, Callable[[str], float | str]]] = {
+    "temperature": lambda value: Temperature(float(value)),
+    "length": lambda value: LENGTHS[LENGTHS.index(int(value))],
+    "language": lambda value: language.languages()[value].tag,
+    "access": {ADMINISTRATORS: ADMINISTRATORS}.__getitem__,
+}
+"""The values of the settings, from the data of a button."""
 
 
 class Button(NamedTuple):
@@ -80,6 +91,33 @@ def speaking(where: Where) -> tuple[Action, ...]:
     return tuple(Action(name, f"l:{where.user}:{tag}") for tag, name in (others | automatic).items())
 
 
+def adjusting(where: Where, now: Preferences, *, group: bool, changed: bool, switch: bool) -> tuple[Action, ...]:
+    """Returns the actions that change the settings of the user, or of the `group`, from what they are `now`.
+
+    `changed`: not all are the defaults. `switch`: there is one that shows the settings of the other of the two.
+    """
+    mine, other = ("g", "p") if group else ("p", "g")
+    found: list[tuple[str, str, object]] = []
+    degrees, characters = now.temperature or MIN_TEMPERATURE, now.length or 1
+    for label, value in (("colder", round(degrees - STEP, 4)), ("hotter", round(degrees + STEP, 4))):
+        if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE:
+            found.append((where.say(f"button-{label}", temperature=value), "temperature", f"{value:g}"))
+    if shorter := [step for step in LENGTHS if step < characters]:
+        found.append((where.say("button-shorter", length=shorter[-1]), "length", shorter[-1]))
+    if longer := [step for step in LENGTHS if step > characters]:
+        found.append((where.say("button-longer", length=longer[0]), "length", longer[0]))
+    found += [(each.name, "language", tag) for tag, each in language.languages().items() if tag != now.language]
+    if group:
+        access = "" if now.access else ADMINISTRATORS
+        found.append((where.say("button-administrators" if access else "button-everyone"), "access", access))
+    if changed:
+        found.append((where.say("button-defaults"), "all", ""))
+    actions = [Action(label, f"{mine}:{where.user}:{name}:{value}") for label, name, value in found]
+    if switch:
+        actions.append(Action(where.say("button-own" if group else "button-group"), f"{other}:{where.user}::"))
+    return tuple(actions)
+
+
 def decode(data: str) -> Button | None:
     """Returns the button whose data this is; None when no button has that data: modified clients send anything."""
     try:
@@ -96,11 +134,15 @@ def decode(data: str) -> Button | None:
                 ask = SetTemperature(Temperature(float(temperature)))
             case "l", owner, tag if not tag or tag in language.languages():
                 ask = SetLanguage(tag or None)
+            case "p" | "g" as scope, owner, "" | "all" as name, "":
+                ask = Settings(scope == "g", reset=bool(name))
+            case "p" | "g" as scope, owner, name, value:
+                ask = Settings(scope == "g", name, _VALUES[name](value) if value else None)
             case "f", owner:
                 ask = ForgetMe(confirmed=True)
             case _:
                 return None
-    except ValueError:
+    except (ValueError, LookupError):
         return None
     return Button(owner, ask)
 

@@ -18,13 +18,13 @@ from bot.core.reply import ECHO, Refused
 from bot.store.errors import StoreError
 from generator import GeneratorStatus, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
-from generator.types import MAX_PROMPT, Surprisal
+from generator.types import MAX_LENGTH, MAX_PROMPT, Surprisal
 from generator.weights.manifest import Manifest
 
 Say = Callable[..., str]
 """`Language.say`, of the user's language."""
 _one_digit = partial(fluent_number, minimumFractionDigits=1)
-RANGE: Final = {"min": _one_digit(MIN_TEMPERATURE), "max": _one_digit(MAX_TEMPERATURE)}
+RANGE: Final = {"min": _one_digit(MIN_TEMPERATURE), "max": _one_digit(MAX_TEMPERATURE), "longest": MAX_LENGTH}
 """The variables of every message that names the range of temperatures."""
 SUGGESTED: Final = {0.3: "careful", 0.5: "calm", 0.7: "balanced", 0.9: "lively", 1.2: "wild"}
 """Temperatures, and what each does."""

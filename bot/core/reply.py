@@ -83,7 +83,7 @@ class Reply:
     the person alone should know beside the text. `picture`: an image to show with it. `shaded`: the text that
     the picture shows, for platforms that cannot show one but have colours. `outdated`: the buttons under the message
     that was pressed do nothing any more, so that they can be removed. `locale`: the user's, for what a platform adds.
-    `passing`: a refusal that holds for seconds.
+    `in_place`: it takes the place of the message whose button was pressed. `passing`: a refusal that holds for seconds.
     """
 
     text: str
@@ -94,6 +94,7 @@ class Reply:
     picture: Picture | None = None
     shaded: tuple[Cell, ...] = ()
     actions: tuple[Action, ...] = ()
+    in_place: bool = False
     outdated: bool = False
     locale: str = ""
     passing: bool = False

@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import astuple, dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from bot.store import postgres
 
 BUSY_TIMEOUT_SECONDS: Final = 5.0  # for which a statement waits for another process that holds the database
+ADMINISTRATORS: Final = "administrators"  # who may have texts written in a group, where it is not everyone
 KEPT_TEXTS: Final = 10  # of a user in a chat; the next one takes the place of the oldest
 EXPIRY_BATCH: Final = 50  # users whose texts expire in one transaction, which takes about 0.01 s
 EXPIRY_PAUSE_SECONDS: Final = 1.0  # between two batches
@@ -58,14 +59,19 @@ _SAVE: Final = (
 class Preferences:
     """What a user has set, or a group for its members: `None` where they have not.
 
-    `length` in characters. `language`: the name of its folder of messages. `access`: who may use the bot in the group,
-    "administrators" or everyone.
+    `length` in characters. `language`: the name of its folder of messages. `access`: who may have texts written in the
+    group, `ADMINISTRATORS` or everyone.
     """
 
     temperature: float | None = None
     length: int | None = None
     language: str | None = None
     access: str | None = None
+
+    def over(self, defaults: Preferences) -> Preferences:
+        """Returns these, and the defaults for those that are not set."""
+        pairs = zip(astuple(self), astuple(defaults), strict=True)
+        return Preferences(*(default if own is None else own for own, default in pairs))
 
 
 _PREFERENCES: Final = ", ".join(field.name for field in fields(Preferences))

@@ -80,6 +80,10 @@ class Methods(World):
             raise ApiError(403, chat.barred)
         return chat
 
+    async def _get_chat_administrators(self, params: Params) -> list[Json]:
+        administrators = self._chat(params).administrators
+        return [{"status": "creator", "user": user.json(), "is_anonymous": False} for user in administrators]
+
     async def _send_message(self, params: Params) -> Json:
         chat = self._chat(params)
         return self._post(chat, params, checked_text(params, "text", MAX_TEXT, "message is too long"))

@@ -153,6 +153,7 @@ class Chat:
     owner: User | None = None
     forum: bool = False
     topics: set[int] = field(default_factory=set)
+    administrators: list[User] = field(default_factory=list)
     barred: str = ""
     """Why the bot may not write here: the words of a 403; empty when it may."""
     upgraded_to: int = 0

@@ -44,6 +44,7 @@ class TelegramServer(Methods, Faults):
                 "getMyShortDescription": self._get_my_short_description,
                 "sendMessage": self._send_message,
                 "sendPhoto": self._send_photo,
+                "getChatAdministrators": self._get_chat_administrators,
                 "sendDocument": self._send_document,
                 "sendChatAction": self._send_chat_action,
                 "editMessageText": self._edit_message_text,

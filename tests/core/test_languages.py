@@ -53,6 +53,8 @@ def messages_of(tag: str) -> dict[str, set[str]]:
     return found
 
 
+MADE: Final = ("command-", "suggestion-", "button-", "settings-", "temperature-", "length-")
+"""Beginnings of the messages whose names are put together."""
 OTHERS: Final = [tag for tag in language.languages() if tag != language.ENGLISH]
 
 
@@ -86,7 +88,7 @@ def test_every_message_that_the_program_says_is_there_and_no_other() -> None:
     program = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "bot").rglob("*.py"))
     known = {message for message in messages_of(language.ENGLISH) if "." not in message}
     assert set(SAID.findall(program)) <= known
-    made = {message for message in known if message.startswith(("command-", "suggestion-", "button-"))}
+    made = {message for message in known if message.startswith(MADE)}
     assert {message for message in known - made if not re.search(f"[\"']{message}[\"']", program)} == set()
 
 

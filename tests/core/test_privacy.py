@@ -103,7 +103,7 @@ async def test_forgetme_leaves_nothing_in_any_file_of_the_running_service(bot: I
             kept = [row[0][-40:] for row in rows if (row[0],) not in staying]
             kept += [text[:40].encode() for row in rows if (row[0],) not in staying for text in row[1:] if text]
             needles = [*traces(WORD, GROUP_TEXT, NAME, numbers=(TELEGRAM_PERSON, DISCORD_PERSON)), *kept]
-            assert len(rows) == 10
+            assert len(rows) == 11
             assert len(found(state, *needles)) >= len(kept), "otherwise this test looks for the wrong things"
             # A text that is being written meanwhile is done first, and goes with the rest.
             await group.send(f"/nietzsche 0.7 {GROUP_TEXT}", by=marked)

@@ -6,7 +6,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from bot.config.schema import AccessSection, BotSection
@@ -15,7 +15,7 @@ from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
 from bot.core.messages import RANGE, Say
 from bot.core.reply import Refused, Reply
-from bot.store.store import Store
+from bot.store.store import Preferences, Store
 from generator import Generation, Generator
 
 OVERSHOOT: Final = 1.15
@@ -112,6 +112,19 @@ class Context:
         """Returns the quotas of a request; operators have none."""
         rules = AccessSection() if self.is_operator(where) else self.access
         return Quotas(rules, self.store, where)
+
+    async def informed(self, where: Where) -> Where:
+        """Returns `where` with what is stored about the user and the group. Raises `StoreError`."""
+        own, group = await self.store.preferences(where.platform, where.user), Preferences()
+        if where.group:
+            group = await self.store.preferences(where.platform, where.group)
+        defaults = group.over(self.defaults)
+        return replace(where, preferences=own, defaults=defaults, language=own.over(group).language or "")
+
+    @property
+    def defaults(self) -> Preferences:
+        """The configuration's."""
+        return Preferences(self.settings.sampling.temperature, self.settings.length)
 
     def is_operator(self, where: Where) -> bool:
         """Returns whether the user operates the bot."""

@@ -18,22 +18,13 @@ from bot.core.access import NotAllowed
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
-from bot.core.commands.info import (
-    about,
-    cancel,
-    forgetme,
-    language_,
-    privacy,
-    reload,
-    start,
-    stats,
-    surprise,
-    temperature,
-)
+from bot.core.commands.info import about, cancel, forgetme, privacy, reload, start, stats, surprise
+from bot.core.commands.settings import language_, length, settings, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche
 from bot.core.parsing import Line, TemperatureError, parse_line
 from bot.core.reply import Outdated, Refused, Reply
 from bot.store.errors import StoreError
+from bot.store.store import ADMINISTRATORS
 from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
 
 LANGUAGE_TIMEOUT_SECONDS: Final = 1.0
@@ -57,8 +48,8 @@ async def help_(context: Context, _: Ask, where: Where) -> Reply:
 USER_COMMANDS: Final = {
     command.name: command
     for command in (
-        *(nietzsche, continue_, again, temperature, ladder, surprise, cancel, about),
-        *(language_, forgetme, privacy, help_, start),
+        *(nietzsche, continue_, again, ladder, surprise, cancel, settings, temperature, length, language_),
+        *(about, privacy, forgetme, help_, start),
     )
 }
 """The commands that every user has, by name, in the order of menus."""
@@ -196,12 +187,11 @@ class Commands(Context):
             log.info("chat.migrated platform=%s", platform)
 
     async def localized(self, where: Where) -> Where:
-        """Returns `where` with the language that the user has set; without one if the store cannot say."""
+        """Returns `where` with what is stored about the user and the group; with the defaults if the store fails."""
         with suppress(StoreError, TimeoutError):  # the reply comes in the platform's language then
             async with asyncio.timeout(LANGUAGE_TIMEOUT_SECONDS):
-                preferences = await self.store.preferences(where.platform, where.user)
-            return replace(where, language=preferences.language or "")
-        return where
+                return await self.informed(where)
+        return replace(where, defaults=self.defaults)
 
     async def _answer(self, label: str, where: Where, work: Coroutine[Any, Any, Reply]) -> Reply:
         began, outcome = time.perf_counter(), "cancelled"
@@ -262,5 +252,7 @@ class Commands(Context):
             self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
         ):
             where = await self.localized(where)  # when it is the user's turn: not before what they asked for earlier
+            if command.writes and where.chosen.access == ADMINISTRATORS and not await where.administers():
+                raise Refused("administrators-write")
             reply = await command.run(self, ask, where)
         return replace(reply, private=reply.private or command.private, locale=reply.locale or where.spoken.tag)

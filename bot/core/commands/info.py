@@ -6,11 +6,10 @@ import asyncio
 import logging
 from dataclasses import replace
 
-from bot.core import buttons, language, messages
-from bot.core.ask import Ask, ForgetMe, Invalid, Plain, SetLanguage, SetTemperature, Surprise, Where
+from bot.core import buttons, messages
+from bot.core.ask import Ask, ForgetMe, Surprise, Where
 from bot.core.commands.command import Command, Context
 from bot.core.commands.writing import find_text
-from bot.core.parsing import parse_temperature
 from bot.core.reply import Picture, Refused, Reply
 from generator import Surprisal, WeightsError
 from generator.scoring.palette import cells
@@ -18,59 +17,13 @@ from generator.scoring.palette import cells
 log = logging.getLogger(__name__)
 
 
-def _parse_temperature(arguments: str) -> Ask:
-    if not arguments:
-        return Plain("temperature")
-    return SetTemperature(None if arguments.lower() == "default" else parse_temperature(arguments))
-
-
-@Command(
-    "temperature",
-    options=("value",),
-    ask=SetTemperature,
-    parse=_parse_temperature,
-    exclusive=True,
-    private=True,
-)
-async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
-    """Shows the user's own temperature, after setting or clearing it if that was asked."""
-    if isinstance(ask, SetTemperature):
-        await context.store.set_preference(where.platform, where.user, "temperature", ask.value)
-        own: float | None = ask.value
-    else:
-        own = (await context.store.preferences(where.platform, where.user)).temperature
-    default = context.settings.sampling.temperature
-    if own is None:
-        return Reply(where.say("temperature-none", default=default))
-    return Reply(where.say("temperature-own", own=own, default=default))
-
-
-def _parse_language(arguments: str) -> Ask:
-    if not arguments:
-        return Plain("language")
-    if arguments.lower() == "auto":
-        return SetLanguage(None)
-    if found := language.named(arguments):
-        return SetLanguage(found.tag)
-    known = ", ".join(each.name for each in language.languages().values())
-    return Invalid("language", Refused("unknown-language", typed=messages.echo(arguments), known=known))
-
-
-@Command("language", options=("name",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
-async def language_(context: Context, ask: Plain | SetLanguage, where: Where) -> Reply:
-    """Shows the language that the user reads, after setting it if that was asked."""
-    if isinstance(ask, SetLanguage):
-        await context.store.set_preference(where.platform, where.user, "language", ask.tag)
-        where = replace(where, language=ask.tag or "")
-    said = where.say("language-own" if where.language else "language-automatic", name=where.spoken.name)
-    return Reply(said, actions=buttons.speaking(where), locale=where.spoken.tag)
-
-
 @Command("forgetme", ask=ForgetMe, exclusive=True, private=True)
 async def forgetme(context: Context, ask: ForgetMe, where: Where) -> Reply:
     """Deletes everything about the user, or asks whether they mean it."""
     if not ask.confirmed:
         return Reply(where.say("forget-confirm"), actions=(buttons.forgetting(where),))
+    if where.user == where.group and not await where.administers():
+        raise Refused("administrators-only")
     rows = await context.store.forget(where.platform, where.user)
     return Reply(where.say("forget-done", rows=rows) if rows else where.say("forget-nothing"))
 

@@ -58,8 +58,9 @@ def _parse_ladder(arguments: str) -> Ask:
 )
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
-    temperature = ask.temperature or (await context.store.preferences(where.platform, where.user)).temperature
-    temperature = temperature or context.settings.sampling.temperature
+    if ask.temperature is None and where.preferences is None:  # the store failed, so this raises why, or succeeds now
+        where = await context.informed(where)
+    temperature = ask.temperature or where.chosen.temperature or context.settings.sampling.temperature
     return await _write(context, where, ask.prompt, [temperature], length=ask.length)
 
 
@@ -93,9 +94,8 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
     user_id, text = await find_text(context, where, ask.slot)
     temperature = ask.temperature or text.temperature
-    own = (await context.store.preferences(where.platform, where.user)).temperature
     reply = await _write(context, where, text.prompt, [temperature], user_id=user_id, source=text)
-    if ask.temperature in (None, own or context.settings.sampling.temperature):
+    if ask.temperature in (None, where.chosen.temperature):
         return reply
     return replace(reply, actions=(*reply.actions, buttons.keeping(where, temperature)))
 
@@ -145,7 +145,7 @@ async def _write(
     already. `source`: the text that they begin like or, with `continues`, where that ended.
     """
     seed = secrets.randbelow(MAX_SEED + 1)
-    characters = length or context.settings.length
+    characters = length or where.chosen.length or context.settings.length
     samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
     continued = source if continues else None
     continuation = None if continued is None else Continuation(continued.state, continued.tail)

@@ -7,6 +7,8 @@ import logging
 import re
 from collections import deque
 from collections.abc import Coroutine
+from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 import aiohttp
@@ -22,7 +24,7 @@ from bot.core.reply import Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.discord.render import PREFIX, messages_of
 from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, respond
-from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, where_of, within_of
+from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, manages, where_of, within_of
 from bot.store.errors import StoreError
 from generator.connector import Connector
 
@@ -98,6 +100,9 @@ class Client(discord.AutoShardedClient):
         locale = str(message.guild.preferred_locale) if message.guild else ""
         within = within_of(message.channel, message.guild.id if message.guild else None)
         where = Where(PLATFORM, str(message.channel.id), user, locale, has_fields=True, within=within)
+        if message.guild is not None and isinstance(message.author, discord.Member):
+            administers = partial(manages, message.author.guild_permissions)
+            where = replace(where, group=str(message.guild.id), administers=administers)
         if self._core.ignores(where):
             return
         ask = parse_message(text, user, replied)

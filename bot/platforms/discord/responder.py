@@ -70,8 +70,13 @@ class InteractionResponder:
         if reply.outdated and not self._deferred:
             await _retried(lambda: self._interaction.response.edit_message(view=None))
             self._answered = True
+        pressed = self._interaction.type is discord.InteractionType.component
         for message in messages_of(reply, with_notice=reply.private, mentions=self._mentions):
-            await self._send(message, private=reply.private)
+            if reply.in_place and pressed and not self._deferred:
+                edit = partial(self._interaction.response.edit_message, **message.arguments())
+                await _retried(edit)
+            else:
+                await self._send(message, private=reply.private)
         if reply.notice and not reply.private:
             [notice] = contents(Reply(reply.notice), with_notice=False, mentions=self._mentions)
             await self._send(Message(notice), private=True)

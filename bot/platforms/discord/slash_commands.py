@@ -120,11 +120,14 @@ class CommandTree(app_commands.CommandTree[Any]):
         async def temperature(interaction: discord.Interaction, value: str = "") -> None:  # "default" is a value too
             await self._handle(interaction, parse("temperature", value))
 
+        async def length(interaction: discord.Interaction, value: str = "") -> None:
+            await self._handle(interaction, parse("length", value))
+
         @app_commands.choices(name=_languages())
         async def language_(interaction: discord.Interaction, name: str = "") -> None:
             await self._handle(interaction, parse("language", name))
 
-        runs = {run.__name__.rstrip("_"): run for run in (nietzsche, ladder, temperature, language_)}
+        runs = {run.__name__.rstrip("_"): run for run in (nietzsche, ladder, temperature, length, language_)}
         made = {name: _command(name, run) for name, run in runs.items()}
         made["nietzsche"].autocomplete("temperature")(self._completion(float))
         made["temperature"].autocomplete("value")(self._completion("{:g}".format))
@@ -161,9 +164,22 @@ class CommandTree(app_commands.CommandTree[Any]):
 
 def where_of(interaction: Interaction) -> Where:
     """Returns where an interaction comes from. The chat is the channel or, where discord.py knows none, the user."""
-    user, locale = str(interaction.user.id), str(interaction.locale)
-    within = within_of(interaction.channel, interaction.guild_id)
-    return Where(PLATFORM, str(interaction.channel_id or user), user, locale, has_fields=True, within=within)
+    user = str(interaction.user.id)
+    return Where(
+        PLATFORM,
+        str(interaction.channel_id or user),
+        user,
+        str(interaction.locale),
+        has_fields=True,
+        within=within_of(interaction.channel, interaction.guild_id),
+        group=str(interaction.guild_id or ""),
+        administers=partial(manages, interaction.permissions),
+    )
+
+
+async def manages(permissions: discord.Permissions) -> bool:
+    """Returns whether they allow to change the settings of a server."""
+    return permissions.manage_guild
 
 
 def within_of(channel: object, guild: int | None) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any, Final
 
 from telegram import Bot, CallbackQuery, InlineQuery, InlineQueryResultsButton, InputFile, ReplyParameters
-from telegram.constants import ChatAction
+from telegram.constants import ChatAction, ChatID
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
 from bot.core.ask import Where
@@ -115,6 +115,34 @@ class Sender:
         )
         await self._request(inline_message_id, request)
 
+    async def edit(self, place: Place, reply: Reply) -> None:
+        """Puts a reply in place of the message whose button was pressed, or below it if that is too old."""
+        text, entities = only_message_of(reply)
+        request = partial(
+            self.bot.edit_message_text,
+            text,
+            entities=entities,
+            chat_id=place.chat,
+            message_id=place.answers,
+            reply_markup=keyboard(reply.actions),
+            link_preview_options=NO_PREVIEW,
+        )
+        try:
+            await self._request(place.chat, request)
+        except BadRequest:
+            await self.send(place, reply)
+
+    async def is_administrator(self, chat: int, user: int) -> bool:
+        """Returns whether a user is an administrator of a group, also one who writes in its name; not if that fails."""
+        if user == ChatID.ANONYMOUS_ADMIN:
+            return True
+        try:
+            members = await self.bot.get_chat_administrators(chat)
+        except TelegramError as error:
+            log.warning("administrators.unknown error=%s", type(error).__name__)
+            return False
+        return user in [member.user.id for member in members]
+
     async def answer_inline(self, query: InlineQuery, where: Where) -> None:
         """Offers texts at several temperatures. For one that does not exist, a button above says which do."""
         offered: dict[float, str] = {}
@@ -199,7 +227,7 @@ class Sender:
             return partial(self.bot.send_document, document=InputFile(picture.content, picture.name))
         return partial(self.bot.send_photo, photo=picture.content)
 
-    async def _request(self, chat: str | None, request: Callable[[], Awaitable[object]]) -> None:
+    async def _request(self, chat: int | str | None, request: Callable[[], Awaitable[object]]) -> None:
         try:
             await self.limiter.send(chat, request, idempotent=True)
         except BadRequest as error:

@@ -107,7 +107,7 @@ class UpdateHandler:
         if user is None:
             return None
         place, typed = _place(message), message.text or message.caption or ""
-        where = _where(place, user, message.from_user)
+        where = self._where(place, user, message.from_user)
         if self._commands.ignores(where):
             return None
         refuse = partial(self._refuse, where, partial(self._sender.send, place))
@@ -155,14 +155,14 @@ class UpdateHandler:
         if chat.type not in _GROUPS or was not in _ABSENT or now in _ABSENT:
             return None
         place = Place(chat.id, None, None, private=False)
-        if not self._commands.allows(_where(place, str(change.from_user.id), change.from_user)):
+        if not self._commands.allows(self._where(place, str(change.from_user.id), change.from_user)):
             return None
         work = partial(self._sender.send, place, self._commands.welcome(change.from_user.language_code or ""))
         return Request(str(change.from_user.id), place.key, work, chat.id)
 
     def _press(self, query: CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
-        where = _where(place, _presser(query), query.from_user)
+        where = self._where(place, _presser(query), query.from_user)
         work = partial(self._answer_press, query, where, place)
         refuse = partial(self._refuse, where, partial(self._sender.answer_press, query))
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
@@ -177,14 +177,14 @@ class UpdateHandler:
         reply, is_late = await self._sender.wait_for(self._commands.press(data, where), place, query)
         refused = reply.kind is Kind.REFUSAL
         if not is_late:
-            is_alert = refused or (reply.private and utf16_length(render(reply)) <= MAX_ALERT)
+            is_alert = refused or (reply.private and not reply.in_place and utf16_length(render(reply)) <= MAX_ALERT)
             await self._sender.answer_press(query, reply if is_alert else None, alert=not reply.passing)
             if reply.outdated and (data if inline_id is not None else data in _buttons_under(query.message)):
                 await self._sender.remove_buttons(query)
             if is_alert:
                 return
         if place is not None:
-            await self._sender.send(place, reply)
+            await (self._sender.edit if reply.in_place else self._sender.send)(place, reply)
         elif inline_id is not None and not (refused or reply.private):
             await self._sender.edit_inline(inline_id, reply)
 
@@ -195,18 +195,34 @@ class UpdateHandler:
 
         async def work() -> None:
             newest = self._typing.pop(user)
-            where = await self._commands.localized(_where(None, str(user), newest.from_user))
+            where = await self._commands.localized(self._where(None, str(user), newest.from_user))
             await self._sender.answer_inline(newest, where)
 
         # Counted apart from what the user asks for: typing must not fill their queue.
         return None if waiting else Request(("typing", user), INLINE, work)
+
+    def _where(self, place: Place | None, user: str, author: User | None) -> Where:
+        """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
+        locale, person = ("", ()) if author is None else (author.language_code or "", (str(author.id),))
+        if place is None:
+            return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True, within=person)
+        return Where(
+            PLATFORM,
+            place.key,
+            user,
+            locale,
+            public=not place.private,
+            within=(str(place.chat), *person),
+            group="" if place.private else str(place.chat),
+            administers=partial(self._sender.is_administrator, place.chat, 0 if author is None else author.id),
+        )
 
     def _chosen(self, chosen: ChosenInlineResult) -> Request | None:
         if chosen.inline_message_id is None:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
         user, edit = str(chosen.from_user.id), partial(self._sender.edit_inline, chosen.inline_message_id)
-        ask, where = parse("nietzsche", chosen.query), _where(None, user, chosen.from_user)
+        ask, where = parse("nietzsche", chosen.query), self._where(None, user, chosen.from_user)
         if isinstance(ask, Write):
             with contextlib.suppress(TemperatureError):  # a placeholder of an earlier version, which did not name one
                 ask = replace(ask, temperature=parse_temperature(chosen.result_id))
@@ -215,14 +231,6 @@ class UpdateHandler:
             await edit(await self._commands.handle(ask, where))
 
         return Request(user, INLINE, work, refuse=partial(self._refuse, where, edit))
-
-
-def _where(place: Place | None, user: str, author: User | None) -> Where:
-    """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
-    locale, person = ("", ()) if author is None else (author.language_code or "", (str(author.id),))
-    if place is None:
-        return Where(PLATFORM, INLINE, user, locale, queue=f"{INLINE}/{user}", in_place=True, within=person)
-    return Where(PLATFORM, place.key, user, locale, public=not place.private, within=(str(place.chat), *person))
 
 
 def _sender(message: Message) -> str | None:

@@ -71,6 +71,30 @@ async def test_a_temperature_becomes_the_persons_own_by_one_press(here: World) -
     assert shown(result) == english("temperature-own", own=0.8, default=0.7)
 
 
+async def test_settings_are_edited_in_place(here: World) -> None:
+    first = await here.alice.slash(here.channel, "settings")
+    assert first.ephemeral
+    assert first.response is not None
+    result = await here.alice.click(first.response, label="Hotter (0.8)")
+    assert shown(result).splitlines()[1] == "Temperature: 0.8"
+    assert result.response is not None
+    assert result.response.id == first.response.id
+    assert labels(result)[:2] == ["Colder (0.7)", "Hotter (0.9)"]
+    result = await here.alice.slash(here.channel, "length", value="800")
+    assert "800" in shown(result)
+
+
+async def test_an_administrator_reserves_a_server(here: World) -> None:
+    operator = here.operator(administrator=True)
+    first = await operator.slash(here.channel, "settings")
+    assert first.response is not None
+    second = await operator.click(first.response, label="Defaults of this group")
+    assert second.response is not None
+    await operator.click(second.response, label="Administrators only")
+    assert shown(await here.alice.slash(here.channel, "nietzsche")) == english("administrators-write")
+    assert shown(await operator.slash(here.channel, "nietzsche")) != english("administrators-write")
+
+
 async def test_a_text_is_shaded_by_its_button(here: World) -> None:
     first = await here.alice.slash(here.channel, "nietzsche")
     assert first.response is not None

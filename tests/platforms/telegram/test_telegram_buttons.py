@@ -89,6 +89,49 @@ async def test_out_of_range_offers_the_nearest_temperature(chat: Chat, alice: Us
 
 
 @pytest.mark.usefixtures("telegram")
+async def test_settings_are_edited_in_place(chat: Chat, alice: User) -> None:
+    await chat.send("/settings")
+    message = await chat.next_message()
+    for label, line in (("Hotter (0.8)", "Temperature: 0.8"), ("Hotter (0.9)", "Temperature: 0.9")):
+        press = await alice.press(message, label)
+        assert await press.answer() == ("", False)
+        assert line in await message.next_edit()
+    assert "Colder (0.8)" in message.labels
+    assert chat.messages.unread == 0
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_an_administrator_reserves_a_group(group: Chat, alice: User, bob: User) -> None:
+    group.administrators.append(alice)
+    await group.send("/settings", by=bob)
+    assert "Defaults of this group" not in (await group.next_message()).labels
+    await group.send("/settings", by=alice)
+    message = await group.next_message()
+    for label in ("Defaults of this group", "Administrators only"):
+        await (await alice.press(message, label)).answer()
+        await message.next_edit()
+    await group.send("/nietzsche", by=bob)
+    assert (await group.next_message()).text == english("administrators-write")
+    await group.send("/nietzsche 0.7", by=alice)
+    assert (await group.next_message()).labels == BUTTONS
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_under_an_anonymous_administrators_settings_members_change_nothing(
+    group: Chat, alice: User, bob: User, store: Store
+) -> None:
+    anonymous = User(group.server, 1087968824, "Group", is_bot=True)
+    group.administrators.append(alice)
+    await group.send("/settings", by=anonymous, sender_chat=group.json())
+    message = await group.next_message()
+    press = await bob.press(message, "Hotter (0.8)")
+    assert await press.answer() == (english("administrators-only"), True)
+    await (await alice.press(message, "Hotter (0.8)")).answer()
+    await message.next_edit()
+    assert (await store.preferences("telegram", str(group.id))).temperature == 0.8
+
+
+@pytest.mark.usefixtures("telegram")
 async def test_no_other_user_may_press(group: Chat, alice: User, bob: User) -> None:
     message = await first_text(group, bob)
     press = await alice.press(message, "Again")

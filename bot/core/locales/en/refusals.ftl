@@ -3,7 +3,7 @@
 no-argument = /{ $command } takes nothing behind it. For another prompt or temperature, type /nietzsche.
 no-text = You have no text here yet. Begin one with /nietzsche.
 old-text = I keep your last ten texts here, and this is none of them. Begin a new one with /nietzsche.
-not-your-text = That text was written for someone else. Ask for your own with /nietzsche.
+not-your-text = That belongs to someone else. Ask for your own, for example with /nietzsche.
 no-such-button = That button does nothing any more. Begin a new text with /nietzsche.
 unknown-command = I know no command /{ $command }. /help lists what I know.
 unknown-command-nearest = I know no command /{ $command }. Did you mean /{ $nearest }?
@@ -61,3 +61,6 @@ quota = { $left ->
    *[other] { $hours } hours
 }.
 config-refused = The configuration stays as it was: { $reason }
+not-a-length = { $typed } is no length of mine: they are whole numbers from 1 to { $longest } characters. Type /length 800, or /length default.
+administrators-only = Only administrators of this group may change that.
+administrators-write = In this group I write for its administrators alone. You can write to me in private.

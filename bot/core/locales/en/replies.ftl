@@ -83,7 +83,7 @@ button-automatic = Automatic
 
 ## /forgetme
 
-forget-confirm = This deletes everything I keep about you: your temperature and your last texts. It cannot be undone.
+forget-confirm = This deletes everything I keep about you: what you have set and your last texts. It cannot be undone.
 forget-repeat = To do it, type /forgetme again.
 forget-nothing = I kept nothing about you.
 forget-done = Gone: { $rows ->
@@ -119,3 +119,33 @@ privacy-days = { $days ->
 privacy-log = My log has no word of what you write. /forgetme deletes everything about you at once.
 privacy-operator = I am run by { $contact }
 privacy-no-operator = Who runs me has left no address here. Ask the person who added me.
+
+## /length and /settings
+
+length-own = Your texts have about { $own } characters. /length default goes back to { $default }.
+length-none = You have set no length, so your texts have about { $default } characters. Set one: /length 800
+settings-own = Your settings
+settings-group = The defaults of this group
+# $source: default, where it is not set.
+settings-temperature = Temperature: { $value }{ $source ->
+    [default] {" "}(default)
+   *[own] {""}
+}
+settings-length = Length: about { $value } characters{ $source ->
+    [default] {" "}(default)
+   *[own] {""}
+}
+settings-language = Language: { $value }
+settings-language-automatic = that of the app
+settings-access = Who may have texts written here: { $value ->
+    [administrators] administrators
+   *[everyone] everyone
+}
+settings-how = Any other value: /temperature 0.65, /length 1000, /language
+button-shorter = Shorter ({ $length })
+button-longer = Longer ({ $length })
+button-administrators = Administrators only
+button-everyone = Everyone may write
+button-defaults = Back to the defaults
+button-group = Defaults of this group
+button-own = Your settings

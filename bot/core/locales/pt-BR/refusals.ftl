@@ -3,7 +3,7 @@
 no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /nietzsche.
 no-text = Você ainda não tem um texto aqui. Comece um com /nietzsche.
 old-text = Guardo os seus dez últimos textos daqui, e este não está entre eles. Comece um novo com /nietzsche.
-not-your-text = Esse texto foi escrito para outra pessoa. Peça o seu com /nietzsche.
+not-your-text = Isso é de outra pessoa. Peça o seu, por exemplo com /nietzsche.
 no-such-button = Esse botão não faz mais nada. Comece um texto novo com /nietzsche.
 unknown-command = Não conheço o comando /{ $command }. O /help lista os que conheço.
 unknown-command-nearest = Não conheço o comando /{ $command }. Você quis dizer /{ $nearest }?
@@ -67,3 +67,6 @@ quota = { $left ->
    *[other] { $hours } horas
 }.
 config-refused = A configuração continua como estava: { $reason }
+not-a-length = { $typed } não é um tamanho meu: são números inteiros de 1 a { $longest } caracteres. Digite /length 800, ou /length default.
+administrators-only = Só administradores deste grupo podem mudar isso.
+administrators-write = Neste grupo escrevo só para os administradores. Você pode escrever para mim em uma conversa privada.

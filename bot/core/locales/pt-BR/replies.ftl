@@ -78,7 +78,7 @@ button-automatic = Automático
 
 ## /forgetme
 
-forget-confirm = Isto apaga tudo o que guardo sobre você: a sua temperatura e os seus últimos textos. Não dá para desfazer.
+forget-confirm = Isto apaga tudo o que guardo sobre você: o que você definiu e os seus últimos textos. Não dá para desfazer.
 forget-repeat = Para confirmar, digite /forgetme outra vez.
 forget-nothing = Eu não guardava nada sobre você.
 forget-done = Pronto: { $rows ->
@@ -114,3 +114,32 @@ privacy-days = { $days ->
 privacy-log = O meu registro não tem nenhuma palavra do que você escreve. /forgetme apaga tudo sobre você de uma vez.
 privacy-operator = Quem me mantém: { $contact }
 privacy-no-operator = Quem me mantém não deixou um contato aqui. Pergunte a quem me adicionou.
+
+## /length e /settings
+
+length-own = Os seus textos têm cerca de { $own } caracteres. /length default volta a { $default }.
+length-none = Você não definiu um tamanho, então os seus textos têm cerca de { $default } caracteres. Defina um: /length 800
+settings-own = As suas configurações
+settings-group = Os padrões deste grupo
+settings-temperature = Temperatura: { $value }{ $source ->
+    [default] {" "}(padrão)
+   *[own] {""}
+}
+settings-length = Tamanho: cerca de { $value } caracteres{ $source ->
+    [default] {" "}(padrão)
+   *[own] {""}
+}
+settings-language = Idioma: { $value }
+settings-language-automatic = o do aplicativo
+settings-access = Quem pode pedir textos aqui: { $value ->
+    [administrators] administradores
+   *[everyone] todos
+}
+settings-how = Qualquer outro valor: /temperature 0,65, /length 1000, /language
+button-shorter = Mais curto ({ $length })
+button-longer = Mais longo ({ $length })
+button-administrators = Só administradores
+button-everyone = Todos podem pedir
+button-defaults = Voltar aos padrões
+button-group = Padrões deste grupo
+button-own = As suas configurações

@@ -1,0 +1,125 @@
+"""What a user sets for themselves, or an administrator for a group: /temperature, /length, /language, /settings."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from bot.core import buttons, language, messages
+from bot.core.ask import Ask, Invalid, Plain, SetLanguage, SetLength, SetTemperature, Settings, Where
+from bot.core.commands.command import Command, Context
+from bot.core.parsing import parse_temperature
+from bot.core.reply import Refused, Reply
+from bot.store.store import Preferences
+from generator import MAX_LENGTH
+
+OF_EVERYONE: Final = ("temperature", "length", "language")
+"""What users and groups set; a group also says who may use the bot there."""
+OF_GROUPS: Final = (*OF_EVERYONE, "access")
+
+
+def _parse_temperature(arguments: str) -> Ask:
+    if not arguments:
+        return Plain("temperature")
+    return SetTemperature(None if arguments.lower() == "default" else parse_temperature(arguments))
+
+
+@Command(
+    "temperature",
+    options=("value",),
+    ask=SetTemperature,
+    parse=_parse_temperature,
+    exclusive=True,
+    private=True,
+)
+async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
+    """Shows the user's own temperature, after setting or clearing it if that was asked."""
+    if isinstance(ask, SetTemperature):
+        await _set(context, where, "temperature", ask.value)
+    return _shown("temperature", await context.informed(where))
+
+
+def _parse_length(arguments: str) -> Ask:
+    if not arguments:
+        return Plain("length")
+    if arguments.lower() == "default":
+        return SetLength(None)
+    try:
+        length = int(re.sub(r"(?<=\d)[.,](?=\d{3}\b)", "", arguments))  # 1,200 and 1.200
+    except ValueError:
+        length = 0
+    if not 1 <= length <= MAX_LENGTH:
+        return Invalid("length", Refused("not-a-length", typed=messages.echo(arguments), **messages.RANGE))
+    return SetLength(length)
+
+
+@Command("length", options=("value",), ask=SetLength, parse=_parse_length, exclusive=True, private=True)
+async def length(context: Context, ask: Plain | SetLength, where: Where) -> Reply:
+    """Shows the length of the user's texts, after setting or clearing it if that was asked."""
+    if isinstance(ask, SetLength):
+        await _set(context, where, "length", ask.value)
+    return _shown("length", await context.informed(where))
+
+
+def _shown(name: str, where: Where) -> Reply:
+    own, default = getattr(where.preferences, name), getattr(where.defaults, name)
+    if own is None:
+        return Reply(where.say(f"{name}-none", default=default))
+    return Reply(where.say(f"{name}-own", own=own, default=default))
+
+
+def _parse_language(arguments: str) -> Ask:
+    if not arguments:
+        return Plain("language")
+    if arguments.lower() == "auto":
+        return SetLanguage(None)
+    if found := language.named(arguments):
+        return SetLanguage(found.tag)
+    known = ", ".join(each.name for each in language.languages().values())
+    return Invalid("language", Refused("unknown-language", typed=messages.echo(arguments), known=known))
+
+
+@Command("language", options=("name",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
+async def language_(context: Context, ask: Plain | SetLanguage, where: Where) -> Reply:
+    """Shows the language that the user reads, after setting it if that was asked."""
+    if isinstance(ask, SetLanguage):
+        await _set(context, where, "language", ask.tag)
+        where = await context.informed(where)
+    said = where.say("language-own" if where.language else "language-automatic", name=where.spoken.name)
+    return Reply(said, actions=buttons.speaking(where), in_place=True, locale=where.spoken.tag)
+
+
+@Command("settings", ask=Settings, exclusive=True, private=True)
+async def settings(context: Context, ask: Settings, where: Where) -> Reply:
+    """Shows what the user has set, or the group to its administrators, with a button for each change."""
+    names = OF_GROUPS if ask.group else OF_EVERYONE
+    for name in names if ask.reset else filter(None, [ask.name]):
+        await _set(context, where, name, ask.value, group=ask.group)
+    where = await context.informed(where)
+    own, shown = where.preferences or Preferences(), where.chosen
+    if ask.group:
+        await _refuse_others(where)
+        own, shown = await context.store.preferences(where.platform, where.group), where.defaults
+    lines = [where.say("settings-group" if ask.group else "settings-own")]
+    for name in names:
+        value = getattr(shown, name)
+        if name == "language":
+            value = language.of(value).name if value else where.say("settings-language-automatic")
+        source = "default" if getattr(own, name) is None else "own"
+        lines.append(where.say(f"settings-{name}", value=value or "everyone", source=source))
+    lines.append(where.say("settings-how"))
+    switch = bool(where.group) and (ask.group or await where.administers())
+    actions = buttons.adjusting(where, shown, group=ask.group, changed=own != Preferences(), switch=switch)
+    return Reply("\n".join(lines), actions=actions, in_place=True, locale=where.spoken.tag)
+
+
+async def _set(context: Context, where: Where, name: str, value: float | str | None, *, group: bool = False) -> None:
+    """Sets a preference of the user or of the group. An anonymous administrator of a group is the group."""
+    if group or where.user == where.group:
+        await _refuse_others(where)
+    await context.store.set_preference(where.platform, where.group if group else where.user, name, value)
+
+
+async def _refuse_others(where: Where) -> None:
+    if not (where.group and await where.administers()):
+        raise Refused("administrators-only")
