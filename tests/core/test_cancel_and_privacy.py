@@ -14,7 +14,10 @@ from bot.core.reply import Kind, Reply
 from bot.store.store import Store
 from generator import MAX_LENGTH, Generator, ThreadedGenerator, WeightsError
 
-HERE = Where("discord", "here", "ada")
+
+def here() -> Where:
+    """A request that is made now."""
+    return Where("discord", "here", "ada")
 
 
 async def until_it_writes(generator: Generator, texts: int) -> None:
@@ -28,7 +31,7 @@ async def test_cancel_stops_what_is_written_and_what_waits_and_the_generator_wor
 ) -> None:
     ask = command if isinstance(command, Write) else parse("ladder", "")
     commands.settings = replace(SETTINGS, length=MAX_LENGTH)
-    writing = [asyncio.create_task(commands.handle(ask, HERE)) for _ in range(3)]
+    writing = [asyncio.create_task(commands.handle(ask, here())) for _ in range(3)]
     elsewhere = asyncio.create_task(commands.handle(Write(length=1), Where("discord", "elsewhere", "bob")))
     await until_it_writes(generator, 1)
     said = await commands.handle(Plain("cancel"), Where("discord", "here", "ada"))
@@ -56,7 +59,7 @@ async def test_what_was_asked_for_before_cancel_and_comes_late_does_not_start(co
 async def test_cancel_stops_nothing_in_another_chat_or_of_another_user(
     commands: Commands, generator: ThreadedGenerator
 ) -> None:
-    writing = asyncio.create_task(commands.handle(Write(length=1000), HERE))
+    writing = asyncio.create_task(commands.handle(Write(length=1000), here()))
     await until_it_writes(generator, 1)
     for where in (Where("discord", "there", "ada"), Where("discord", "here", "bob"), Where("telegram", "here", "ada")):
         assert (await commands.handle(Plain("cancel"), where)).text == english("cancel-nothing")
@@ -64,7 +67,7 @@ async def test_cancel_stops_nothing_in_another_chat_or_of_another_user(
 
 
 async def test_a_cancelled_task_is_no_cancelled_text(commands: Commands, generator: ThreadedGenerator) -> None:
-    writing = asyncio.create_task(commands.handle(Write(length=MAX_LENGTH), HERE))
+    writing = asyncio.create_task(commands.handle(Write(length=MAX_LENGTH), here()))
     await until_it_writes(generator, 1)
     writing.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -85,7 +88,7 @@ async def test_privacy_says_what_is_kept_how_long_how_to_delete_it_and_who_opera
 ) -> None:
     store.keep_days = days
     commands = Commands(generator, store, replace(SETTINGS, contact=contact))
-    reply = await commands.handle(Plain("privacy"), HERE)
+    reply = await commands.handle(Plain("privacy"), here())
     assert reply.private
     for words in [*expected, "last ten texts", "/forgetme"]:
         assert words in reply.text
