@@ -30,6 +30,7 @@ SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), 
 Batch = tuple[NDArray[np.int32], NDArray[np.int32]]
 """Inputs `[batch, steps]`, and as targets the characters that follow each of them: the inputs shifted by one, or for
 windows `[batch]`, the one character that follows."""
+_MANY: Final = 200
 _RARE: Final = 10
 """Occurrences under which a network hardly learns where a character stands."""
 
@@ -93,18 +94,16 @@ def read_corpus(
             f"{paths[0]}: {length:,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
             "and a few hundred thousand make a readable text"
         )
-    counts = Counter(text)
-    if len(counts) > MAX_SYMBOLS:
+    symbols = len(set(text))
+    if symbols > MAX_SYMBOLS:
         raise TrainingError(
-            f"{paths[0]}: {len(counts):,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
+            f"{paths[0]}: {symbols:,} different characters are more than a network here may know ({MAX_SYMBOLS:,})"
         )
-    if len(counts) == 1:
-        raise TrainingError(f"{paths[0]}: {next(iter(counts))!r} is its only character; there is nothing to learn")
+    if symbols == 1:
+        raise TrainingError(f"{paths[0]}: {text[0]!r} is its only character; there is nothing to learn")
     notes = list(read.notes)
-    if (rare := sum(count < _RARE for count in counts.values())) > max(100, len(counts) // 2):
-        notes.append(
-            f"{rare:,} of its {len(counts):,} characters occur less than {_RARE} times: little is learnt of them"
-        )
+    if symbols > _MANY and (rare := sum(count < _RARE for count in Counter(text).values())) > symbols // 2:
+        notes.append(f"{rare:,} of its {symbols:,} characters occur less than {_RARE} times: little is learnt of them")
     found = look_at(text)
     decided = Lines(False, "a chat export", short=True) if read.is_chat else found
     if lines != "auto":

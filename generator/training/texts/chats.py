@@ -79,9 +79,9 @@ def parse(text: str) -> Chat | None:
 
 
 def _whatsapp(text: str) -> Chat | None:
-    lines = text.replace("\r\n", "\n").split("\n")
-    if not _STAMP.match(lines[0].lstrip("\ufeff")):
+    if not _STAMP.match(text.lstrip("\ufeff")):
         return None
+    lines = text.replace("\r\n", "\n").split("\n")
     entries: list[str] = []
     for line in lines:
         if stamp := _STAMP.match(line.lstrip("\ufeff")):

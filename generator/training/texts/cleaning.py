@@ -24,21 +24,23 @@ _STRAY: Final = re.compile(
 def clean(text: str, found: Counter[str]) -> str:
     """Returns the text in NFC, with `\\n` as its only line break, and counts in `found` what was changed."""
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
-    is_terminal = "\x1b" in text
-    text = _counted(_ESCAPE, "", text, found, "escape sequences dropped")
-    if is_terminal:  # of a line that was drawn over, the last state stays
-        text = _counted(_REDRAWN, "", text, found, "redrawn lines dropped")
-    while "\b" in text and (shorter := _counted(_OVERSTRUCK, "", text, found, "overstruck characters dropped")) != text:
+    there = set(text)  # most texts hold none of these, and a library is long
+    if not there.isdisjoint("\x1b\x9b"):
+        text = _dropped(_ESCAPE, text, found, "escape sequences")
+        text = _dropped(_REDRAWN, text, found, "redrawn lines")  # the last state of the line stays
+    while "\b" in there and (shorter := _dropped(_OVERSTRUCK, text, found, "overstruck characters")) != text:
         text = shorter
-    for character, name in _BREAKS.items():
-        found[f"{name} → line break"] += text.count(character)
+    for character in there & _BREAKS.keys():
+        found[f"{_BREAKS[character]} → line break"] += text.count(character)
         text = text.replace(character, "\n")
     text = text.replace("\r", "\n")
-    found["soft hyphens dropped"] += text.count("\xad")
-    text = _BROKEN_WORD.sub(r"\1\n", text).replace("\xad", "")
-    for character in _STRAY.findall(text):
-        found[f"U+{ord(character):04X} dropped"] += 1
-    text = _STRAY.sub("", text)
+    if "\xad" in there:
+        found["soft hyphens dropped"] += text.count("\xad")
+        text = _BROKEN_WORD.sub(r"\1\n", text)
+    for character in sorted(filter(_STRAY.match, there)):
+        if character not in "\b\x1b\xad":
+            found[f"U+{ord(character):04X} dropped"] += text.count(character)
+        text = text.replace(character, "")
     if not unicodedata.is_normalized("NFC", text):
         composed = unicodedata.normalize("NFC", text)
         changed = len(text) - len(composed) or sum(a != b for a, b in zip(text, composed, strict=True))
@@ -47,7 +49,7 @@ def clean(text: str, found: Counter[str]) -> str:
     return text
 
 
-def _counted(pattern: re.Pattern[str], put: str, text: str, found: Counter[str], name: str) -> str:
-    text, count = pattern.subn(put, text)
-    found[name] += count
+def _dropped(pattern: re.Pattern[str], text: str, found: Counter[str], name: str) -> str:
+    text, count = pattern.subn("", text)
+    found[f"{name} dropped"] += count
     return text

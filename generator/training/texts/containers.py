@@ -61,8 +61,9 @@ def unpack(name: str, content: bytes) -> Iterator[Part]:
             elif "META-INF/container.xml" in members:
                 yield _epub(name, archive)
             else:
+                names = (each for each in members if not re.search(r"(?:^|/)(?:\.|__MACOSX/)", each))
                 texts = sorted(
-                    (each for each in members if PurePath(each).suffix.lower() in TEXT_SUFFIXES), key=by_number
+                    (each for each in names if PurePath(each).suffix.lower() in TEXT_SUFFIXES), key=by_number
                 )
                 if not texts:
                     raise TrainingError(f"{name}: no .txt in this zip archive")

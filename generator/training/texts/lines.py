@@ -13,6 +13,8 @@ from generator.prose import CLOSING, OTHER_TERMINALS
 LinesOption = Literal["auto", "wrapped", "kept"]
 _WIDEST: Final = 160
 """Characters of the longest line that prose is wrapped at."""
+_ENOUGH: Final = 1_000_000
+"""Characters that decide; a library has many more."""
 _SHORT: Final = 200
 _FEW_SENTENCES: Final = 1.5
 """Kept lines with fewer characters and sentences are verses, messages, rows or code; others are paragraphs."""
@@ -21,7 +23,7 @@ _OPENING: Final = "\"“‘'«„‚(—–-_¿¡[*"
 _ENDED: Final = tuple('.!?…"”»。！？।۔؟')
 _SCRIPTS_WITHOUT_SPACES: Final = "[\u2e80-\u9fff\uf900-\ufaff\uff00-\uffef\U00020000-\U0003ffff]"
 _WRAPPED_WORD: Final = re.compile(rf"(?<={_SCRIPTS_WITHOUT_SPACES})\n(?={_SCRIPTS_WITHOUT_SPACES})(?!\u3000)")
-_INDENT: Final = re.compile(r"(?<=\S)[ \t]*\n[ \t\u3000]+(?=\S)")
+_INDENT: Final = re.compile(r"\n(?<=\S\n)[ \t\u3000]+(?=\S)")
 _SENTENCE: Final = re.compile(rf"[.!?…][{re.escape(CLOSING)}]*(?=\s|$)|[{OTHER_TERMINALS}]")
 _MOST_LISTED: Final = 0.1
 _MOST_ROOM: Final = 0.8
@@ -44,6 +46,7 @@ class Lines:
 
 def look_at(text: str) -> Lines:
     """Decides from how lines end and begin: where one is full, in mid-sentence, the text is wrapped."""
+    text = text[:_ENOUGH]
     lines = [line.rstrip() for line in text.split("\n")]
     lengths = sorted(len(line) for line in lines if line)
     if not lengths:
@@ -91,4 +94,4 @@ def join_wrapped(text: str) -> str:
     ends inside words of Chinese or Japanese."""
     if len(_INDENT.findall(text)) > text.count("\n\n"):
         text = _INDENT.sub("\n\n", text).lstrip()
-    return _WRAPPED_WORD.sub("", text)
+    return text if text.isascii() else _WRAPPED_WORD.sub("", text)

@@ -209,7 +209,9 @@ def test_files_folders_and_archives_are_one_text_in_the_order_of_their_names(tmp
     paths = [folder / f"chapter {i}.txt" for i in range(1, 11)]
     assert read_corpus(*paths).text == together
     assert read_corpus(*paths).name == "chapter 1.txt and 9 more"
-    packed = archive({path.name: path.read_text() for path in reversed(paths)} | {"a.png": "-"})
+    packed = archive(
+        {path.name: path.read_text() for path in reversed(paths)} | {"a.png": "-", "__MACOSX/._chapter 1.txt": "-"}
+    )
     corpus = read(tmp_path, packed, "book.zip")
     assert corpus.text == together
     assert corpus.notes == ("book.zip: an archive of 10 texts",)
