@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final, NamedTuple
 
 PARAGRAPH_BREAK: Final = 2
@@ -67,6 +67,16 @@ def _tail(text: str) -> str:
 def is_mark(character: str) -> bool:
     """Returns whether the character is a vowel sign or an accent: it belongs to the letter before it."""
     return not character.isascii() and unicodedata.category(character)[0] == "M"
+
+
+def printable(text: str, *, dropped: Container[str] = ("Cc", "Cf", "Cs"), kept: str = "\n") -> str:
+    """Returns `text` without what a terminal would obey or turn round: characters of these Unicode categories."""
+    return "".join(c for c in text if c in kept or unicodedata.category(c) not in dropped)
+
+
+def wrapped(text: str, width: int) -> str:
+    """Turns spaces into line ends so that no line is longer than `width`, unless a word is. Moves no character."""
+    return re.sub(rf"(?=.{{{width + 1}}})(.{{1,{width}}}) ", r"\1\n", text)
 
 
 def presentable(text: str, *, hard_wrapped: bool) -> str:

@@ -40,15 +40,15 @@ def pipe(environment: dict[str, str], typed: bytes) -> str:
 class Terminal:
     """A process on a pseudo-terminal, with a user before it."""
 
-    def __init__(self, command: list[str], environment: dict[str, str]) -> None:
+    def __init__(self, command: list[str], environment: dict[str, str], columns: int) -> None:
         self.process = pexpect.spawn(
             command[0],
             command[1:],
             cwd=str(ROOT),
-            env=environment | {"TERM": "xterm-256color"},
+            env={"TERM": "xterm-256color"} | environment,
             encoding="utf-8",
             timeout=30,
-            dimensions=(30, 100),
+            dimensions=(30, columns),
         )
 
     def close(self) -> None:
@@ -82,8 +82,8 @@ def open_terminal(chat_environment: dict[str, str]) -> Iterator[Callable[..., Te
     """Starts a command (default: the chat) in a terminal; named arguments are variables of its environment."""
     terminals: list[Terminal] = []
 
-    def start(command: list[str] = CHAT, **variables: str) -> Terminal:
-        terminals.append(Terminal(command, chat_environment | variables))
+    def start(command: list[str] = CHAT, columns: int = 100, **variables: str) -> Terminal:
+        terminals.append(Terminal(command, chat_environment | variables, columns))
         return terminals[-1]
 
     yield start

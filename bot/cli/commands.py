@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import secrets
+import shutil
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -27,9 +28,11 @@ from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
 from bot.service.reload import REQUEST, Answer, Reloading, socket_path
 from generator import MAX_SEED, GenerationRequest, Generator
-from generator.prose import presentable
+from generator.prose import presentable, printable, wrapped
 from generator.sampling_params import SETTINGS
 
+DUMB: Final = ("dumb", "unknown")
+"""Values of TERM for a terminal that knows no escape sequences."""
 RELOAD_SECONDS: Final = 120.0
 """Weights load in a second or two; large ones on a small, busy machine take longer."""
 
@@ -51,14 +54,16 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
         _following(generator, section),
     ):
         commands = Commands(generator, store, config.bot)
-        if sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty():
+        at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
+        if at_terminal and os.environ.get("TERM") not in DUMB:
             from bot.platforms.terminal import prompt  # noqa: PLC0415
 
             await prompt.talk(commands, config.folder / "history")
         elif sys.stdin is not None:  # which is None if the process was started with it closed
             from bot.platforms.terminal import pipe  # noqa: PLC0415
 
-            await pipe.talk(commands, pipe.lines_of(sys.stdin.fileno()), sys.stdout)
+            width = shutil.get_terminal_size().columns if at_terminal else 0
+            await pipe.talk(commands, pipe.lines_of(sys.stdin.fileno()), sys.stdout, width=width)
 
 
 async def generate(options: argparse.Namespace, config: Config) -> None:
@@ -88,7 +93,11 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
         if notice := messages.fitted(prompt, language.of("").say):
             print(notice, file=sys.stderr)
         generation = await generator.generate(replace(request, prompt=prompt.text))
-    print(presentable(prompt.text + generation.text, hard_wrapped=manifest.hard_wrapped))
+    shown = presentable(prompt.text + generation.text, hard_wrapped=manifest.hard_wrapped)
+    if sys.stdout is not None and sys.stdout.isatty():
+        print(wrapped(printable(shown), shutil.get_terminal_size().columns))
+    else:  # for a program, but none of them obeys a control character that the network learnt
+        print(printable(shown, dropped=("Cc",), kept="\n\t"))
 
 
 def _weights_of(options: argparse.Namespace, config: Config) -> GeneratorSection:

@@ -9,6 +9,7 @@ from rich.progress import Progress
 from rich.table import Table
 from rich.text import Text
 
+from generator.prose import printable
 from generator.training.checkpoint import TrainingState
 from generator.types import Surprisal
 from generator.weights.manifest import Manifest
@@ -51,7 +52,7 @@ class TrainingBar(Progress):
         lines = Text(f"      {' '.join(prompt.split())}\n", style="dim")
         for temperature, sample in texts.items():
             lines.append(f"{temperature:<5} ", style="not dim bold")
-            lines.append(f"{' '.join(sample.text.split())}\n", style="not dim")
+            lines.append(f"{' '.join(printable(sample.text).split())}\n", style="not dim")
         console.print(lines)
         self._epoch = row.epoch + 1
 

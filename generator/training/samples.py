@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from generator.prose import ends_sentence, presentable
+from generator.prose import ends_sentence, presentable, printable
 from generator.sampling_params import SamplingParams
 from generator.serving.batch import Batch, Job
 from generator.serving.model import Model
@@ -67,7 +67,7 @@ def bot_text(model: Model, seed: int) -> str:
     while batch.jobs:
         for done, outcome in batch.step():
             done.resolve(outcome)
-    return presentable(job.future.result().text, hard_wrapped=model.weights.manifest.hard_wrapped)
+    return printable(presentable(job.future.result().text, hard_wrapped=model.weights.manifest.hard_wrapped))
 
 
 def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:

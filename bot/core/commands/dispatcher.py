@@ -109,11 +109,6 @@ def name_of(ask: Ask) -> str:
     return next(name for name, command in COMMANDS.items() if isinstance(ask, command.ask))
 
 
-def is_for_operators(ask: Ask) -> bool:
-    """Returns whether it is a command of operators alone."""
-    return name_of(ask) in OPERATOR_COMMANDS
-
-
 def is_private(ask: Ask) -> bool:
     """Returns whether only the user sees the reply, whatever it says."""
     command = COMMANDS.get(name_of(ask))

@@ -19,7 +19,7 @@ from discord.gateway import DiscordWebSocket
 from bot.config.schema import DiscordSection
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
-from bot.core.commands import Commands, continuing, is_for_operators, is_private, parse_message
+from bot.core.commands import Commands, continuing, is_private, parse_message
 from bot.core.reply import Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.discord.render import PREFIX, messages_of
@@ -98,16 +98,14 @@ class Client(discord.AutoShardedClient):
         if not (private or mentioned or user in theirs or (theirs and text.strip())):
             return
         locale = str(message.guild.preferred_locale) if message.guild else ""
-        within = within_of(message.channel, message.guild.id if message.guild else None)
-        where = Where(PLATFORM, str(message.channel.id), user, locale, has_fields=True, within=within)
+        within, chat = within_of(message.channel, message.guild.id if message.guild else None), str(message.channel.id)
+        where = Where(PLATFORM, chat, user, locale, has_fields=True, public=not private, within=within)
         if message.guild is not None and isinstance(message.author, discord.Member):
             administers = partial(manages, message.author.guild_permissions)
             where = replace(where, group=str(message.guild.id), administers=administers)
         if self._core.ignores(where):
             return
         ask = parse_message(text, user, replied)
-        if not private and is_for_operators(ask):
-            return  # all would see what only an operator should
         may_refuse = lambda: private or self._refused.is_first((where.chat, user))  # noqa: E731
         responder = MessageResponder(message, self.tree.mentions, may_refuse)
         if not responder.may_write:

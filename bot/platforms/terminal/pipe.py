@@ -9,7 +9,6 @@ import io
 import itertools
 import os
 import threading
-import unicodedata
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import replace
 from typing import Final, TextIO
@@ -17,6 +16,7 @@ from typing import Final, TextIO
 from bot.core.ask import Ask, ForgetMe, Where
 from bot.core.commands import Commands, parse_message
 from bot.core.reply import Reply
+from generator.prose import printable, wrapped
 
 PLATFORM: Final = "console"
 CHAT: Final = "local"
@@ -30,17 +30,22 @@ _MAX_LINE: Final = 1 << 20
 """Characters of a line; the rest counts as further lines, so that a line without end cannot fill the memory."""
 
 
-async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO) -> None:
-    """Answers each line in order, as plain text, a blank line between the replies, until one says to leave."""
-    session, separator = Session(commands), ""
+async def talk(commands: Commands, lines: AsyncIterator[str], output: TextIO, *, width: int = 0) -> None:
+    """Answers each line in order, as plain text, a blank line between the replies, until one says to leave.
+
+    `width`: columns of a terminal that knows no escape sequences, for which lines are wrapped; 0 in a pipe.
+    """
+    session, separator, prompt = Session(commands), "", "› " if width else ""
+    print(prompt, end="", file=output, flush=True)
     async for line in lines:
         if line.strip().lower() in LEAVE:
             return
         if line.strip():
             reply = await session.respond(line)
-            output.write(f"{separator}{plain(reply)}\n")
-            output.flush()
-            separator = "\n"
+            said = plain(reply)
+            output.write(f"{separator}{wrapped(said, width) if width else said}\n")
+            separator = "" if width else "\n"
+        print(prompt, end="", file=output, flush=True)
 
 
 class Session:
@@ -78,11 +83,6 @@ def plain(reply: Reply) -> str:
     if reply.notice:
         lines.append(f"({reply.notice})")
     return printable("\n".join(lines))
-
-
-def printable(text: str) -> str:
-    """Returns `text` without what a terminal would obey: control, format and surrogate characters but the line end."""
-    return "".join(c for c in text if c == "\n" or unicodedata.category(c) not in {"Cc", "Cf", "Cs"})
 
 
 def terminal_locale() -> str:

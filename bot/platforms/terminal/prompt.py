@@ -7,10 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import shutil
 import signal
-from collections.abc import AsyncGenerator, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,13 +19,16 @@ from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.output import ColorDepth
 from prompt_toolkit.styles import Style
 
 from bot.core import language
 from bot.core.ask import ForgetMe
 from bot.core.commands import Commands
 from bot.core.reply import Kind, Reply
-from bot.platforms.terminal.pipe import LEAVE, PLATFORM, USER, Session, printable
+from bot.platforms.terminal.pipe import LEAVE, PLATFORM, USER, Session
+from bot.platforms.text import shorten
+from generator.prose import printable, wrapped
 from generator.scoring.palette import DARKEST, INK, Cell, colour
 
 _WIDEST_LINE: Final = 100
@@ -35,6 +37,8 @@ NOTICE: Final = "italic ansibrightblack"
 PROMPT: Final = "bold"
 _ACCENT: Final = "bold ansicyan"
 _REFUSAL: Final = "ansiyellow"
+_MARKS: Final = ((2.0, "underline", "surprise-underlined"), (3.0, "bold underline", "surprise-bold"))
+"""Bits per character from which a word is marked so where there are no colours, and the message that explains it."""
 log = logging.getLogger(__name__)
 
 
@@ -46,16 +50,12 @@ async def talk(commands: Commands, history: Path) -> None:
         [(_ACCENT, "› ")],
         history=_history(history),
         completer=_Completer(commands, session),
-        bottom_toolbar=lambda: printable(commands.summary(session.locale)),
+        bottom_toolbar=lambda: shorten(printable(commands.summary(session.locale)), _columns()),
         enable_suspend=True,  # Ctrl-Z
         style=Style([("bottom-toolbar", "noreverse ansibrightblack")]),
     )
-    _show(
-        [
-            ("", f"LSTMega: {commands.summary(session.locale)}\n"),
-            (NOTICE, language.of(session.locale).say("how-to-leave")),
-        ]
-    )
+    banner, say = printable(f"LSTMega: {commands.summary(session.locale)}"), language.of(session.locale).say
+    _show([("", wrapped(banner, _columns()) + "\n"), (NOTICE, wrapped(say("how-to-leave"), _columns()))])
     while True:
         try:
             line = await prompt.prompt_async()
@@ -109,11 +109,15 @@ async def _answer(session: Session, line: str) -> bool:
         _show([(NOTICE, language.of(session.locale).say("cancelled"))])
         return False
     reply = writing.result()
-    _show(fragments(reply, min(shutil.get_terminal_size().columns, _WIDEST_LINE)))
+    _show(fragments(reply, _columns(), coloured=ColorDepth.from_env() is not ColorDepth.DEPTH_1_BIT))
     return reply.kind is not Kind.REFUSAL
 
 
-def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
+def _columns() -> int:
+    return min(shutil.get_terminal_size().columns, _WIDEST_LINE)
+
+
+def fragments(reply: Reply, width: int, *, coloured: bool = True) -> StyleAndTextTuples:
     """Returns a reply as styled text, wrapped to `width` columns. Nothing in it is read as markup."""
     parts: StyleAndTextTuples = []
     if reply.kind is Kind.TEXT:
@@ -127,7 +131,8 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
             parts += [(PROMPT, text[: len(prompt)]), ("", text[len(prompt) :])]
     else:
         if reply.shaded:
-            parts += [*_shaded(reply.shaded, width), ("", "\n\n"), *_scale(reply), ("", "\n\n")]
+            shade, scale = (_background, _scale(reply)) if coloured else (_mark, _marks(reply))
+            parts += [*_shaded(reply.shaded, width, shade), ("", "\n\n"), *scale, ("", "\n\n")]
         style = _REFUSAL if reply.kind is Kind.REFUSAL else ""
         parts.append((style, wrapped(printable(reply.text), width)))
     if reply.picture is not None and reply.picture.path is not None:
@@ -137,11 +142,11 @@ def fragments(reply: Reply, width: int) -> StyleAndTextTuples:
     return parts
 
 
-def _shaded(cells: Sequence[Cell], width: int) -> StyleAndTextTuples:
+def _shaded(cells: Sequence[Cell], width: int, style: Callable[[float], str]) -> StyleAndTextTuples:
     visible = [cell for cell in cells if printable(cell.character)]
     text = wrapped("".join(cell.character for cell in visible), width)
     return [
-        (NOTICE if cell.given else _background(0 if character == "\n" else cell.shade), character)
+        (NOTICE if cell.given else style(0.0 if character == "\n" else cell.bits), character)
         for cell, character in zip(visible, text, strict=True)
     ]
 
@@ -150,18 +155,27 @@ def _scale(reply: Reply) -> StyleAndTextTuples:
     bits = range(int(DARKEST) + 1)
     return [
         (NOTICE, reply.say("surprise-scale") + " "),
-        *((_background(Cell("", bit).shade), f" {bit} ") for bit in bits),
+        *((_background(bit), f" {bit} ") for bit in bits),
     ]
 
 
-def _background(shade: int) -> str:
-    """Returns the style of a shade; what surprises least stands on the terminal's own background."""
+def _marks(reply: Reply) -> StyleAndTextTuples:
+    """Explains the marks where there are no colours."""
+    marks: StyleAndTextTuples = [(NOTICE, reply.say("surprise-scale"))]
+    for bits, style, message in _MARKS:
+        marks += [("", "  "), (style, reply.say(message, bits=bits))]
+    return marks
+
+
+def _mark(bits: float) -> str:
+    """Returns the style of so many bits without a colour."""
+    return next((style for least, style, _ in reversed(_MARKS) if bits >= least), "")
+
+
+def _background(bits: float) -> str:
+    """Returns the style of so many bits; what surprises least stands on the terminal's own background."""
+    shade = Cell("", bits).shade
     return f"noinherit bg:#{bytes(colour(shade)).hex()} fg:#{bytes(INK).hex()}" if shade else ""
-
-
-def wrapped(text: str, width: int) -> str:
-    """Turns spaces into line ends so that no line is longer than `width`, unless a word is. Moves no character."""
-    return re.sub(rf"(?=.{{{width + 1}}})(.{{1,{width}}}) ", r"\1\n", text)
 
 
 def _history(path: Path, *, empty: bool = False) -> History:

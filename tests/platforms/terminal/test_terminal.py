@@ -13,14 +13,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from conftest import english
+from conftest import TINY_VOCABULARY, add_random_version, english
 from hypothesis import given
 from hypothesis import strategies as st
 from terminal_support import CHAT, ESCAPE, ROOT, Terminal, pipe
 
 from bot.core.reply import Passage, Reply
-from bot.platforms.terminal.pipe import lines_of, plain, printable
-from bot.platforms.terminal.prompt import PROMPT, fragments, wrapped
+from bot.platforms.terminal.pipe import lines_of, plain
+from bot.platforms.terminal.prompt import PROMPT, fragments
+from generator.prose import printable, wrapped
+from generator.vocabulary import Vocabulary
+from generator.weights.versions import activate
 
 NEVER_ENDING = """
 import asyncio, sys
@@ -195,6 +198,38 @@ def test_a_person_sits_down_at_the_terminal(open_terminal: Callable[..., Termina
     assert history.stat().st_mode & 0o077 == 0
 
 
+def test_a_narrow_window_breaks_lines_between_words(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(columns=40)
+    terminal.sees("LSTMega: weights tiny-1 · 6.00 bits per\r\r\ncharacter · trained on none")
+    terminal.sees("Ctrl-D leaves", "›", "weights tiny-1 · 6.00 bits per…")
+    assert terminal.leaves() == 0
+
+
+def test_temperatures_are_completed(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal()
+    terminal.sees("›")
+    terminal.types("/temperature 0.9\r")
+    terminal.sees("Your temperature is 0.9", "›")
+    terminal.types("/temperature \t")
+    terminal.sees("0.9 — your own", "0.7 — default", "0.5 — calm")
+    terminal.types("\x15\r")  # so that the next menu is drawn anew
+    terminal.sees("›")
+    terminal.types("/nietzsche 0.\t")
+    terminal.sees("0.9 — your own", "0.5 — calm")
+    terminal.types("\x15")
+    assert terminal.leaves() == 0
+
+
+def test_a_dumb_terminal_gets_no_escape_sequences(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(TERM="dumb", columns=40)
+    terminal.sees("› ")
+    terminal.types("/temperature\r")
+    terminal.sees("You have no temperature of your own, so\r\nI use 0.7.", "› ")
+    terminal.types("quit\r")
+    assert terminal.ends() == 0
+    assert ESCAPE not in str(terminal.process.before)
+
+
 def test_forgetme_deletes_the_prompt_history_too(open_terminal: Callable[..., Terminal], tmp_path: Path) -> None:
     terminal = open_terminal()
     terminal.sees("›")
@@ -266,6 +301,22 @@ def test_nothing_that_a_terminal_obeys_is_printed() -> None:
     parts = fragments(Reply.of_passages(Passage(f"{evil} and on", prompt=evil), notice=evil), 80)
     assert "".join(part[1] for part in parts) == f"{printable(evil)} and on\n{printable(evil)}"
     assert (PROMPT, printable(evil)) in parts
+
+
+@pytest.mark.parametrize("command", ["generate", "chat"])
+def test_a_control_character_that_the_network_learnt_reaches_no_terminal(
+    chat_environment: dict[str, str], tmp_path: Path, command: str
+) -> None:
+    learnt = Vocabulary(TINY_VOCABULARY.characters.replace("a", "\x1b").replace("b", "\x07"))
+    add_random_version(tmp_path / "odd", "odd-1", seed=1, likelier={"a": 5.0, "b": 5.0}, vocabulary=learnt)
+    activate(tmp_path / "odd", "odd-1")
+    environment = chat_environment | {"LSTMEGA_GENERATOR__WEIGHTS": str(tmp_path / "odd")}
+    run = [sys.executable, "-m", "bot", command]
+    done = subprocess.run(
+        run, cwd=ROOT, env=environment, input="/nietzsche 1.5\n", capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.strip()
+    assert not set("\x1b\x07") & set(done.stdout + done.stderr)
 
 
 def test_a_ladder_on_the_screen_has_a_label_over_each_text() -> None:

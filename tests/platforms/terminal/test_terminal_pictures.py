@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from terminal_support import ESCAPE, Terminal, pipe
 
 from bot.core.reply import Picture, Reply
-from bot.platforms.terminal.pipe import plain, printable
+from bot.platforms.terminal.pipe import plain
 from bot.platforms.terminal.prompt import NOTICE, fragments
+from generator.prose import printable
 from generator.scoring.palette import Cell, colour
 
 
@@ -41,6 +42,17 @@ def test_on_a_terminal_the_text_has_coloured_grounds(open_terminal: Callable[...
     terminal.sees("The philosopher", "›")
     terminal.types("/surprise\r")
     terminal.sees("48;5;", english("surprise-scale"), "Your text surprises me by", "›")
+    assert terminal.leaves() == 0
+
+
+def test_without_colours_words_are_marked(open_terminal: Callable[..., Terminal]) -> None:
+    terminal = open_terminal(NO_COLOR="1")
+    terminal.sees("›")
+    terminal.types("/nietzsche 0.7 The philosopher\r")
+    terminal.sees("The philosopher", "›")
+    terminal.types("/surprise\r")
+    terminal.sees("\x1b[0;1;4m", "bits per character:", "underlined: 2 and more", "bold too: 3 and more", "›")
+    assert "48;5;" not in str(terminal.process.before)
     assert terminal.leaves() == 0
 
 

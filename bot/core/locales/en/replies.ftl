@@ -74,6 +74,9 @@ surprise-word = “{ $word }” ({ $bits ->
 surprise-written-by = { $author } wrote it; the surprise is that of { $version }, which serves now.
 surprise-picture = A text of { $characters } characters, each on a ground that is the darker the less it was expected, from 0 bits (certain) to 6 (one chance in 64) and more; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } on average. The first letters of words are the darkest as a rule.
 surprise-scale = bits per character:
+# Where a terminal has no colours.
+surprise-underlined = underlined: { $bits } and more
+surprise-bold = bold too: { $bits } and more
 
 ## /language
 

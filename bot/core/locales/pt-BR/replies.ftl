@@ -69,6 +69,9 @@ surprise-word = “{ $word }” ({ $bits ->
 surprise-written-by = Quem o escreveu foi { $author }; a surpresa é a de { $version }, a versão em uso agora.
 surprise-picture = Um texto de { $characters } caracteres, cada um sobre um fundo tanto mais escuro quanto menos era esperado, de 0 bits (certeza) a 6 (uma chance em 64) ou mais; { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } em média. As primeiras letras das palavras costumam ser as mais escuras.
 surprise-scale = bits por caractere:
+# Onde o terminal não tem cores.
+surprise-underlined = sublinhado: { $bits } ou mais
+surprise-bold = também em negrito: { $bits } ou mais
 
 ## /language
 
