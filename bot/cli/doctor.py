@@ -7,7 +7,7 @@ import os
 import re
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from http import HTTPStatus
 from pathlib import Path
@@ -27,7 +27,7 @@ from bot.store import sqlite
 from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError
-from generator.connector import Connector
+from generator.connector import Connector, ProxyError
 from generator.prose import presentable
 
 _TRIAL_LENGTH: Final = 200
@@ -61,8 +61,7 @@ async def findings(config: Config, source: Path | None, *, online: bool = False)
         yield _finding("proxy", problems["proxy"], right=False)
     else:
         connector = Connector(config.network.proxy.reveal())
-        behind = [address for address in addresses(config) if connector.proxy_of(URL(address))]
-        if behind:
+        if behind := [url for url in map(URL, addresses(config)) if connector.proxy_of(url)]:
             yield await _checked("proxy", _proxy(connector, behind))
     yield await _checked("weights", _weights(config))
     yield await _checked("database", _database(config.database))
@@ -134,24 +133,18 @@ async def _port(ports: AsyncExitStack, host: str, port: int, *, running: bool) -
     return f"{host}, port {port}: open to {who}{'; the service is running' if running else ''}"
 
 
-async def _proxy(connector: Connector, behind: list[str]) -> str:
+async def _proxy(connector: Connector, behind: Sequence[URL]) -> str:
     """Sends a request without a token to each of these addresses."""
-    hosts = []
-    async with ClientSession(connector=connector, timeout=ClientTimeout(_PROXY_SECONDS)) as session:
-        for address in behind:
-            url = URL(address)
-            try:
+    shown = ", ".join(f"{url.host} through {connector.proxy_of(url)}" for url in behind)
+    try:
+        async with ClientSession(connector=connector, timeout=ClientTimeout(_PROXY_SECONDS)) as session:
+            for url in behind:
                 async with session.get(url.with_scheme(url.scheme.replace("ws", "http")), allow_redirects=False) as got:
                     if got.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or got.status >= HTTPStatus.BAD_GATEWAY:
-                        problem = f"the proxy {connector.proxy_of(url)} answers {got.status} {got.reason}"
-                        raise UsageError(f"{url.host}: {problem}")
-            except TimeoutError:
-                problem = f"the proxy {connector.proxy_of(url)} gives no answer in {_PROXY_SECONDS:g} s"
-                raise UsageError(f"{url.host}: {problem}") from None
-            except ClientError as error:
-                raise UsageError(f"{url.host}: {error}; change [network] proxy, or HTTPS_PROXY") from None
-            hosts.append(f"{url.host} through {connector.proxy_of(url)}")
-    return f"{', '.join(hosts)}: answers"
+                        raise ProxyError(f"answers {got.status} {got.reason}")
+    except (TimeoutError, ClientError) as error:
+        raise UsageError(f"{shown}: {str(error) or f'no answer in {_PROXY_SECONDS:g} s'}") from None
+    return f"{shown}: answers"
 
 
 async def _weights(config: Config) -> str:

@@ -8,31 +8,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import time
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bot.config.schema import AccessSection
 from bot.core.ask import Where
+from bot.core.reply import Refused
 from bot.store.errors import StoreError
-from bot.store.store import Store
+
+if TYPE_CHECKING:
+    from bot.store.store import Store  # loads SQLite
 
 _DAY_SECONDS: Final = 86_400
 log = logging.getLogger(__name__)
-
-
-class NotAllowed(Exception):
-    """The operator does not let this user, or this place, use the bot."""
-
-
-class QuotaExceeded(Exception):
-    """More was asked for than is `left` of the day's `limit`. `scope`: "user" or "chat"; `unit`: "texts", "characters".
-
-    `retry_after`: seconds until the next day.
-    """
-
-    def __init__(self, scope: str, unit: str, limit: int, left: int, retry_after: float) -> None:
-        super().__init__(f"{scope} has {left} of {limit} {unit} left today")
-        self.scope, self.unit, self.limit, self.left, self.retry_after = scope, unit, limit, left, retry_after
 
 
 def allows(rules: AccessSection, where: Where) -> bool:
@@ -59,7 +48,7 @@ class Quotas:
         return hashlib.sha256(f"{self._day:.0f} {name}".encode()).hexdigest()[:32]
 
     async def check(self, texts: int, characters: int) -> None:
-        """Raises `QuotaExceeded`. Without the database nobody is refused, as nothing else needs it to write a text."""
+        """Raises `Refused`. Without the database nobody is refused, as nothing else needs it to write a text."""
         if not self._limited:
             return
         try:
@@ -72,7 +61,9 @@ class Quotas:
             for unit, asked, before in amounts:
                 limit = getattr(self._rules, f"{scope}_{unit}")
                 if limit and before + asked > limit:
-                    raise QuotaExceeded(scope, unit, limit, max(0, limit - before), self._left)
+                    left, hours, minutes = max(0, limit - before), round(self._left / 3600), math.ceil(self._left / 60)
+                    values = {"limit": limit, "left": left, "hours": hours, "minutes": minutes}
+                    raise Refused("quota", scope=scope, unit=unit, **values)
 
     async def count(self, texts: int, characters: int) -> None:
         """Counts what was written."""

@@ -11,7 +11,6 @@ from typing import Any, Final
 from fluent.runtime.types import fluent_number
 
 from bot.config.loader import ConfigError
-from bot.core.access import NotAllowed, QuotaExceeded
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.parsing import Prompt, TemperatureError
 from bot.core.reply import ECHO, Refused
@@ -164,16 +163,6 @@ _REFUSALS: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
     InvalidRequest: lambda error: Refused("invalid-request", reason=str(error)),
     TooManyRequests: lambda _: Refused("queue-full"),
     Overloaded: lambda error: Refused("overloaded-texts", seconds=_whole_seconds(error.retry_after)),
-    NotAllowed: lambda _: Refused("not-allowed"),
-    QuotaExceeded: lambda error: Refused(
-        "quota",
-        scope=error.scope,
-        unit=error.unit,
-        limit=error.limit,
-        left=error.left,
-        hours=round(error.retry_after / 3600),
-        minutes=math.ceil(error.retry_after / 60),
-    ),
     CooldownActive: lambda error: Refused("cooldown", seconds=_whole_seconds(error.retry_after)),
 }
 _FAILURES: Final[dict[type[Exception], Callable[[Any], Refused]]] = {

@@ -292,7 +292,9 @@ def test_a_proxy_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypat
     monkeypatch.setenv("LSTMEGA_NETWORK__PROXY", f"http://ada:hush-hush@127.0.0.1:{port}")
     right, detail = check(capsys, 1, "proxy")["proxy"]
     assert not right
-    assert detail.startswith(f"api.telegram.org: the proxy http://127.0.0.1:{port} cannot be reached: ")
+    assert detail.startswith(
+        f"api.telegram.org through http://127.0.0.1:{port}: the proxy http://127.0.0.1:{port} cannot be"
+    )
 
 
 @pytest.mark.usefixtures("no_proxy")

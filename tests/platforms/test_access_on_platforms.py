@@ -28,7 +28,7 @@ async def test_telegram_says_one_line(
         await server.private(bob).send(typed, by=bob)
         assert (await server.private(bob).next_message()).text == ONE_LINE
     press = await bob.press(text, "Again")
-    assert await press.answer() == (ONE_LINE, False)
+    assert await press.answer() == (ONE_LINE, True)
     query = await bob.inline("0.7 The sea")
     assert await query.answer() == []
 

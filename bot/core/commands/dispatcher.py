@@ -14,7 +14,6 @@ from typing import Any, Final
 from bot import logs
 from bot.config.loader import ConfigError
 from bot.core import buttons, language, messages
-from bot.core.access import NotAllowed
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
 from bot.core.commands.command import Command, Context
@@ -194,7 +193,7 @@ class Commands(Context):
             try:
                 if not self.allows(where):
                     work.close()
-                    raise NotAllowed
+                    raise Refused("not-allowed")
                 reply = await work
                 outcome = reply.kind.value
             except Exception as error:
@@ -208,7 +207,7 @@ class Commands(Context):
                     reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError)
                     log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
                 where = await self.localized(where)
-                passing = isinstance(error, NotAllowed | CooldownActive | TooManyRequests | Overloaded)
+                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
                 text = "" if self.ignores(where) else messages.explain(error, where.say)
                 reply = Reply.refusal(text, where.spoken.tag, passing=passing)
                 reply = replace(reply, outdated=isinstance(error, Outdated))
