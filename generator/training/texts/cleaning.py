@@ -30,7 +30,7 @@ def clean(text: str, found: Counter[str]) -> str:
         text = _dropped(_REDRAWN, text, found, "redrawn lines")  # the last state of the line stays
     while "\b" in there and (shorter := _dropped(_OVERSTRUCK, text, found, "overstruck characters")) != text:
         text = shorter
-    for character in there & _BREAKS.keys():
+    for character in filter(there.__contains__, _BREAKS):
         found[f"{_BREAKS[character]} → line break"] += text.count(character)
         text = text.replace(character, "\n")
     text = text.replace("\r", "\n")
