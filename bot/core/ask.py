@@ -94,11 +94,15 @@ class Invalid(Ask, frozen=True):
 
 
 class Write(Ask, frozen=True):
-    """A text. Without a temperature: the user's own, else the default. `length`: characters, 1 to `MAX_LENGTH`."""
+    """A text. Without a temperature: the user's own, else the default. `length`: characters, 1 to `MAX_LENGTH`.
+
+    `is_unclear`: the prompt begins with what may be meant as a temperature.
+    """
 
     temperature: Temperature | None = None
     prompt: str = ""
     length: int | None = None
+    is_unclear: bool = False
 
 
 class Continue(Ask, frozen=True):

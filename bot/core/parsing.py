@@ -23,6 +23,8 @@ _TEMPERATURE: Final = re.compile(
 )
 """A number, of decimal digits of any script (`\\d`, which `float` reads too), or what is meant as one beyond doubt:
 `0.7,` `0.7The` `t=0.7` `temperature 0.7` `"0.7"` `70%`. "1. Of prejudices" and "1: Of" are prompts."""
+_UNCLEAR: Final = re.compile(r"""["'“”„«(]?(?:(?:temperature|temp|t)\s*[=:]?\s*\d|\d*\.\d|\d+\s*%)""", re.IGNORECASE)
+"""What may be meant as a temperature: `0.7mm` `70% of` `t 1`."""
 _PLAIN: Final = str.maketrans({",": ".", "٫": ".", "，": ".", "．": ".", "−": "-", "﹣": "-", "－": "-", "＋": "+"})
 """Decimal separators: comma, U+066B (Arabic), U+FF0C and U+FF0E (full width). Signs: U+2212, U+FE63, U+FF0D, U+FF0B."""
 
@@ -76,6 +78,11 @@ def split_temperature(arguments: str) -> tuple[Temperature | None, str]:
         nearest = Temperature(MIN_TEMPERATURE if value < MIN_TEMPERATURE else MAX_TEMPERATURE)
         raise TemperatureError(typed[: match.end()], nearest, rest)
     return Temperature(value), rest
+
+
+def is_unclear(prompt: str) -> bool:
+    """Returns whether a prompt begins with what may be meant as a temperature."""
+    return _UNCLEAR.match(prompt.translate(_PLAIN)) is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -157,6 +157,20 @@ async def test_of_a_prompt_that_is_too_long_the_end_is_read_and_that_is_said(com
     assert "its last 1,000 characters" in (await say(commands, "/ladder " + "…" * 400)).notice
 
 
+@pytest.mark.parametrize("prompt", ["0.7mm of rain", "70% of them", "t 1 was", "0,7.1 is"])
+async def test_what_may_be_meant_as_a_temperature_is_a_prompt_and_the_reply_says_how_to_give_one(
+    commands: Commands, prompt: str
+) -> None:
+    reply = await say(commands, f"/nietzsche {prompt}")
+    assert reply.passages[0].text[0] == prompt[0]
+    assert english("temperature-hint") in reply.notice
+
+
+@pytest.mark.parametrize("typed", ["1. Of prejudices", "The 0.7", "0.7 0.8 is", "Temperature", "today 5 men"])
+async def test_a_prompt_that_is_one_beyond_doubt_gets_no_hint(commands: Commands, typed: str) -> None:
+    assert english("temperature-hint") not in (await say(commands, f"/nietzsche {typed}")).notice
+
+
 async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one(
     commands: Commands, store: Store
 ) -> None:

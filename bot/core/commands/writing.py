@@ -16,7 +16,7 @@ import msgspec
 from bot.core import buttons, messages
 from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
 from bot.core.commands.command import OVERSHOOT, Command, Context
-from bot.core.parsing import Prompt, TemperatureError, fit_prompt, split_temperature
+from bot.core.parsing import Prompt, TemperatureError, fit_prompt, is_unclear, split_temperature
 from bot.core.reply import Outdated, Passage, Refused, Reply
 from bot.store.errors import StoreError
 from bot.store.store import KEPT_TEXTS, Conversation
@@ -40,6 +40,11 @@ stored: a slow database must not fill the slots with texts that are not being wr
 log = logging.getLogger(__name__)
 
 
+def _parse_write(arguments: str) -> Ask:
+    temperature, prompt = split_temperature(arguments)
+    return Write(temperature, prompt, is_unclear=temperature is None and is_unclear(prompt))
+
+
 def _parse_ladder(arguments: str) -> Ask:
     try:
         temperature, prompt = split_temperature(arguments)
@@ -52,7 +57,7 @@ def _parse_ladder(arguments: str) -> Ask:
     "nietzsche",
     options=("temperature", "prompt", "length"),
     ask=Write,
-    parse=lambda arguments: Write(*split_temperature(arguments)),
+    parse=_parse_write,
     exclusive=True,
     writes=True,
 )
@@ -61,7 +66,9 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     if ask.temperature is None and where.preferences is None:  # the store failed, so this raises why, or succeeds now
         where = await context.informed(where)
     temperature = ask.temperature or where.chosen.temperature or context.settings.sampling.temperature
-    return await _write(context, where, ask.prompt, [temperature], length=ask.length)
+    reply = await _write(context, where, ask.prompt, [temperature], length=ask.length)
+    hint = where.say("temperature-hint") if ask.is_unclear else ""
+    return replace(reply, notice=" ".join(filter(None, (reply.notice, hint))))
 
 
 @Command(

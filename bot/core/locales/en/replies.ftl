@@ -37,6 +37,7 @@ prompt-changed = I { $change ->
     [one] my network never saw it
    *[other] my network never saw them
 }.
+temperature-hint = For a temperature, begin with a number and a space: /nietzsche 0.7 …
 prompt-replacement = { $plain } for { $typed }
 and-more = { $items } and { $more } more
 button-nearest = Write at { $temperature }

@@ -34,6 +34,7 @@ prompt-changed = { $change ->
     [one] minha rede nunca viu esse caractere
    *[other] minha rede nunca viu esses caracteres
 }.
+temperature-hint = Para escolher a temperatura, comece com um número e um espaço: /nietzsche 0,7 …
 prompt-replacement = { $plain } em vez de { $typed }
 and-more = { $items } e mais { $more }
 button-nearest = Escrever a { $temperature }
