@@ -25,7 +25,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from bot.config.schema import Config, Secret
+from bot.config.schema import SECTIONS, Config, Secret
 
 Format = Literal["human", "json"]
 OURS: Final = ("bot", "generator")
@@ -85,7 +85,8 @@ class Redaction:
     @classmethod
     def of(cls, config: Config) -> Redaction:
         """Returns a redaction of every secret of a configuration that is not too short."""
-        values = [value for section in msgspec.structs.astuple(config) for value in msgspec.structs.astuple(section)]
+        sections = [getattr(config, name) for name in SECTIONS]
+        values = [value for section in sections for value in msgspec.structs.astuple(section)]
         urls = (config.store.url, config.network.proxy)  # of these only the passwords
         secrets = [value.reveal() for value in values if isinstance(value, Secret) and value not in urls]
         passwords = [match[1] for url in urls if (match := _PASSWORD.search(url.reveal()))]

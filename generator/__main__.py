@@ -7,7 +7,7 @@ import signal
 
 from generator.cluster import require_ray
 from generator.errors import GeneratorError
-from generator.weights.versions import shipped_folder
+from generator.weights.versions import NIETZSCHE, shipped_folder
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -18,6 +18,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog="If no cluster runs, one is started on this machine and runs until Ctrl-C.",
     )
     parser.add_argument("command", nargs="?", choices=["serve"], help="without it, this help is shown")
+    parser.add_argument("--voice", default=NIETZSCHE, metavar="NAME", help="for [voices.NAME] of the bots")
     parser.add_argument("--address", default="auto", help='"auto" (default), "host:6379" or "ray://host:10001"')
     parser.add_argument("--replicas", type=_count, default=1, metavar="N", help="how many at least (default: 1)")
     parser.add_argument("--most", type=_count, metavar="N", help="how many at most, under load")
@@ -53,7 +54,8 @@ def main() -> None:
         from generator.cluster.deploy import connect, deploy  # noqa: PLC0415 - it imports Ray
 
         started = connect(options.address, or_start=True)
-        version = deploy(options.weights, options.version, options.replicas, options.most, options.threads)
+        scale = options.replicas, options.most, options.threads
+        version = deploy(options.weights, options.version, *scale, voice=options.voice)
     except GeneratorError as error:
         parser.exit(1, f"python -m generator serve: {error}\n")
     except KeyboardInterrupt:

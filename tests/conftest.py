@@ -22,6 +22,7 @@ from postgres_server import PostgresServer, running
 from service_process import Installation
 from telegram_support import log_lines, scripted, telegram  # noqa: F401 - fixtures of tests/platforms/test_telegram_*
 from terminal_support import chat_environment, open_terminal  # noqa: F401 - fixtures of tests/platforms/test_terminal*
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, Secret
 from bot.core import language
@@ -200,7 +201,7 @@ async def generator(tiny_folder: Path) -> AsyncIterator[ThreadedGenerator]:
 @pytest.fixture
 def commands(generator: ThreadedGenerator, store: Store) -> Commands:
     """The commands on both, with `SETTINGS`."""
-    return Commands(generator, store, SETTINGS)
+    return Commands(voices_of(generator), store, SETTINGS)
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from simcord.actors import MemberActor
 from simcord.builders import ChannelHandle, GuildHandle, UserHandle
 from simcord.interactions import base_payload
 from simcord.results import InteractionResult
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, DiscordSection, Secret
 from bot.core.ask import Ask, Where
@@ -159,7 +160,7 @@ class World:
 async def core_on(folder: Path, database: Path, **settings: Any) -> AsyncIterator[tuple[Core, Store]]:
     """The core and its store."""
     async with Store.open(database) as store, ThreadedGenerator.open(folder) as generator:
-        yield Core(generator, store, BotSection(**({"cooldown": 0.0, "length": 80} | settings))), store
+        yield Core(voices_of(generator), store, BotSection(**({"cooldown": 0.0, "length": 80} | settings))), store
 
 
 @asynccontextmanager

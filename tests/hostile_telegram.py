@@ -16,6 +16,7 @@ import hostile
 from conftest import english
 from hostile import Journal
 from prometheus_client import generate_latest
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core.commands import USER_COMMANDS, Commands
@@ -281,9 +282,11 @@ async def strangers(folder: Path, draw: random.Random) -> AsyncIterator[Stranger
         ThreadedGenerator.open(folder, threads=1) as generator,
     ):
         settings = BotSection(length=30, cooldown=0.0, operators=("telegram:1",))
-        reloading = Reloading(generator, metrics.reloaded)
-        commands = Commands(generator, store, settings, observer=metrics, reload=lambda: reloading.reload("/reload"))
-        metrics.registry.register(Status(commands, (), reloading))
+        reloading = Reloading(generator)
+        commands = Commands(
+            voices_of(generator), store, settings, observer=metrics, reload=lambda: reloading.reload("/reload")
+        )
+        metrics.registry.register(Status(commands, (), lambda _: reloading.refusal))
         async with connected(server, commands) as telegram:
             server.unwatch()
             yield Strangers(server, telegram, journal, metrics, draw)

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from typing import Any, Final
 
 import pytest
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core.ask import Ask, Ladder, Where, Write
@@ -99,7 +100,7 @@ def log_lines() -> Iterator[LogLines]:
 @pytest.fixture
 def scripted(generator: ThreadedGenerator, store: Store, alice: User) -> ScriptedCommands:
     settings = BotSection(length=LENGTH, cooldown=0.0, operators=(f"telegram:{alice.id}",))
-    return ScriptedCommands(generator, store, settings)
+    return ScriptedCommands(voices_of(generator), store, settings)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from benchmarks import machine
 from benchmarks.service.parts import PARTS, Run
 from benchmarks.service.process import Bench
 from benchmarks.service.table import Table
-from bot.config.schema import GeneratorSection
+from bot.config.schema import VoiceSection
 from generator.weights.versions import load_weights, shipped_folder
 
 LENGTH: Final = 275
@@ -53,7 +53,7 @@ def main() -> int:
     if unknown := [name for name in names if name not in PARTS]:
         parser.error(f"no part is called {', '.join(unknown)}; there are {', '.join(PARTS)}")
 
-    folder, version = GeneratorSection(weights=_weights(arguments.weights)).location
+    folder, version = VoiceSection(weights=_weights(arguments.weights)).location
     weights = load_weights(folder, version)
     print(
         f"weights {weights.manifest.version}, {machine.describe()}, {arguments.seconds:g} s of each load\n", flush=True

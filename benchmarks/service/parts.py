@@ -195,7 +195,7 @@ async def reloads(run: Run) -> None:
         await measure(run, service, "reloads", "the same, a reload every second", "", crowd)
         reloading.cancel()
         await asyncio.wait({reloading})
-        count = await service.metric('lstmega_weights_reloads_total{outcome="loaded"}')
+        count = await service.metric('lstmega_weights_reloads_total{outcome="loaded",voice="nietzsche"}')
         run.table.add("  reloads", "", f"{count:.0f}")
 
 

@@ -12,8 +12,7 @@ import os
 import secrets
 import shutil
 import sys
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import closing
 from dataclasses import replace
 from typing import Final
 
@@ -21,15 +20,16 @@ import msgspec
 
 from bot import logs
 from bot.cli.errors import FAILURE, UsageError
-from bot.config.loader import load
-from bot.config.schema import Config, GeneratorSection, Secret, redact_url
+from bot.config.loader import default_file, load
+from bot.config.schema import Config, GeneratorSection, Secret, VoiceSection, redact_url
 from bot.core import language, messages
 from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
-from bot.service.reload import REQUEST, Answer, Reloading, socket_path
-from generator import MAX_SEED, GenerationRequest, Generator
+from bot.service.reload import REQUEST, Answer, socket_path
+from generator import MAX_SEED, GenerationRequest
 from generator.prose import presentable, printable, wrapped
 from generator.sampling_params import SETTINGS
+from generator.weights.versions import NIETZSCHE
 
 DUMB: Final = ("dumb", "unknown")
 """Values of TERM for a terminal that knows no escape sequences."""
@@ -45,15 +45,15 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
       echo '/nietzsche 0.7 The philosopher' | {prog} chat
     """
     from bot.core.commands import Commands  # noqa: PLC0415
+    from bot.service.voices import VoiceManager  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
-    section = _weights_of(options, config)
+    config = _with_weights(options, config)
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
-        open_generator(section) as generator,
-        _following(generator, section),
+        VoiceManager.open(config, lambda: _with_weights(options, _read(options))) as voices,
     ):
-        commands = Commands(generator, store, config.bot)
+        commands = Commands(voices.by_name, store, config.bot, reload=lambda: voices.reload("/reload"))
         at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
         if at_terminal and os.environ.get("TERM") not in DUMB:
             from bot.platforms.terminal import prompt  # noqa: PLC0415
@@ -84,10 +84,11 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
         seed=secrets.randbelow(MAX_SEED + 1) if options.seed is None else options.seed,
         sampling=msgspec.structs.replace(config.bot.sampling, **given),
     )
-    section = _weights_of(options, config)
+    config = _with_weights(options, config)
+    name, voice = next(iter(config.voices.items()))
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
         print(f"seed {request.seed}, temperature {request.sampling.temperature:g}", file=sys.stderr)
-    async with open_generator(section) as generator:
+    async with open_generator(config.generator, name, voice) as generator:
         manifest = generator.weights.manifest
         prompt = fit_prompt(options.prompt or " ".join(options.text), manifest)
         if notice := messages.fitted(prompt, language.of("").say):
@@ -100,23 +101,12 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
         print(printable(shown, dropped=("Cc",), kept="\n\t"))
 
 
-def _weights_of(options: argparse.Namespace, config: Config) -> GeneratorSection:
-    """The section of the configuration, with the weights that --weights names."""
+def _with_weights(options: argparse.Namespace, config: Config) -> Config:
+    """Returns the configuration with one voice, on the weights that --weights names, if it names any."""
     if options.weights is None:
-        return config.generator
-    return msgspec.structs.replace(config.generator, weights=options.weights, address="")
-
-
-@asynccontextmanager
-async def _following(generator: Generator, section: GeneratorSection) -> AsyncIterator[None]:
-    """Reloads the weights during the block whenever their CURRENT changes."""
-    folder, pinned = section.location
-    watch = Reloading(generator).watch(None if pinned or section.address else folder, asyncio.Event())
-    watching = asyncio.create_task(watch)
-    try:
-        yield
-    finally:
-        watching.cancel()
+        return config
+    voices = {NIETZSCHE: VoiceSection(weights=options.weights, command=NIETZSCHE)}
+    return msgspec.structs.replace(config, voices=voices, generator=GeneratorSection(threads=config.generator.threads))
 
 
 async def check(options: argparse.Namespace, config: Config) -> int:
@@ -139,8 +129,8 @@ async def check(options: argparse.Namespace, config: Config) -> int:
 async def run(options: argparse.Namespace, config: Config) -> None:
     """The bot on every platform whose token is set.
 
-    SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP reads [bot] and
-    [access] of the configuration again and reloads the weights; a change of CURRENT reloads the weights.
+    SIGTERM or Ctrl-C stops it after the running texts; a second signal stops it at once. SIGHUP reads [voices], [bot]
+    and [access] of the configuration again and reloads the weights; a change of CURRENT reloads the weights.
     """
     if not config.discord.token and not config.telegram.token:
         variables = "LSTMEGA_DISCORD__TOKEN or LSTMEGA_TELEGRAM__TOKEN"
@@ -148,9 +138,12 @@ async def run(options: argparse.Namespace, config: Config) -> None:
     from bot.service import app  # noqa: PLC0415
 
     _set_up_log(options, config)
-    await app.run(
-        config, read=lambda: load(options.config, os.environ), end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS
-    )
+    await app.run(config, read=lambda: _read(options), end_within=app.DRAIN_SECONDS + app.CLOSE_SECONDS)
+
+
+def _read(options: argparse.Namespace) -> Config:
+    """Reads the configuration again; its file may be new."""
+    return load(options.config or default_file(), os.environ)
 
 
 async def sync(options: argparse.Namespace, config: Config) -> None:
@@ -206,7 +199,7 @@ async def import_(options: argparse.Namespace, config: Config) -> None:
 
 
 async def reload(options: argparse.Namespace, config: Config) -> int:
-    """Asks the running service to load the weights that CURRENT names, and [bot] and [access] as they are now.
+    """Asks the running service to load the weights that CURRENT names, and [voices], [bot] and [access] as they are.
 
     Finds it by the folder of [store] path and [http] port. Exit status: 0 they serve now, 1 they
     are refused, and the old ones continue to serve, 2 no service answers there.

@@ -18,7 +18,16 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from yarl import URL
 
 from bot.cli.errors import UsageError
-from bot.config.schema import Config, HttpSection, Secret, addresses, platform_problems, redact_url
+from bot.config.schema import (
+    Config,
+    GeneratorSection,
+    HttpSection,
+    Secret,
+    VoiceSection,
+    addresses,
+    platform_problems,
+    redact_url,
+)
 from bot.http_server import CannotListen, listening
 from bot.platforms.base import BadToken, Finding
 from bot.service.generator_factory import open_generator
@@ -29,6 +38,7 @@ from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError
 from generator.connector import Connector, ProxyError
 from generator.prose import presentable
+from generator.weights.versions import NIETZSCHE
 
 _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
@@ -63,7 +73,9 @@ async def findings(config: Config, source: Path | None, *, online: bool = False)
         connector = Connector(config.network.proxy.reveal())
         if behind := [url for url in map(URL, addresses(config)) if connector.proxy_of(url)]:
             yield await _checked("proxy", _proxy(connector, behind))
-    yield await _checked("weights", _weights(config))
+    for name, voice in config.voices.items():
+        label = "weights" if len(config.voices) == 1 else f"voice {name}"
+        yield await _checked(label, _weights(config.generator, name, voice))
     yield await _checked("database", _database(config.database))
     if online:
         async for name, detail, right in _online(config, problems, running=running):
@@ -100,7 +112,8 @@ async def _readiness(section: HttpSection) -> AsyncIterator[Finding]:
     async with ClientSession() as session, session.get(url) as response:
         for line in (await response.text()).splitlines():
             part = msgspec.json.decode(line)
-            yield Finding(f"run: {part['part']}", part["detail"], part["ready"])
+            name = f"run: {part['part']} {part.get('voice', '')}".rstrip()
+            yield Finding(name, part["detail"], part["ready"])
 
 
 def is_running(config: Config) -> bool:
@@ -147,16 +160,18 @@ async def _proxy(connector: Connector, behind: Sequence[URL]) -> str:
     return f"{shown}: answers"
 
 
-async def _weights(config: Config) -> str:
+async def _weights(section: GeneratorSection, name: str, voice: VoiceSection) -> str:
     try:
-        async with open_generator(config.generator, child=True) as generator:
+        async with open_generator(section, name, voice, child=True) as generator:
             manifest = generator.weights.manifest
             began = time.perf_counter()
             generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))
             took = time.perf_counter() - began
     except GeneratorError as error:
-        key = "address names the pool" if config.generator.address else "weights names their folder"
-        raise UsageError(f"{error}; [generator] {key}") from error
+        key = f"[{'generator' if name == NIETZSCHE else f'voices.{name}'}] weights names their folder"
+        if section.address:
+            key = "[generator] address names the pool"
+        raise UsageError(f"{error}; {key}") from error
     if not presentable(generation.text, hard_wrapped=manifest.hard_wrapped):
         raise UsageError(f"{manifest.version} loads, but writes nothing; take other weights")
     return (

@@ -18,7 +18,7 @@ from typing import Final, NoReturn
 
 from bot.cli import commands
 from bot.cli.errors import BROKEN_PIPE, FAILURE, INTERRUPTED, PERMANENT, TEMPORARY, USAGE
-from bot.config.loader import load
+from bot.config.loader import default_file, load
 from bot.config.schema import Config
 from generator.dependencies import how_to_install
 from generator.sampling_params import SETTINGS
@@ -83,7 +83,6 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         epilog=f"Begin with: {prog} chat",
     )
     parser.add_argument("--version", action="version", version=f"lstmega {_version()}")
-    default = Path("config.toml") if Path("config.toml").is_file() else None
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(run: Callable[[argparse.Namespace, Config], object]) -> Callable[..., argparse.Action]:
@@ -97,7 +96,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         )
         added.set_defaults(run=run, parser=added, redact=str)
         help_text = "configuration (default: config.toml, if there is one here)"
-        added.add_argument("--config", type=Path, default=default, metavar="FILE", help=help_text)
+        added.add_argument("--config", type=Path, default=default_file(), metavar="FILE", help=help_text)
         return added.add_argument
 
     weights = "a weights folder, or one version's folder in it"

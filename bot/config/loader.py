@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bot.config.schema import (
+    BUILT_IN,
+    COMMAND_NAME,
     DATABASE_URL,
     KEYS,
     SECTIONS,
@@ -20,18 +22,23 @@ from bot.config.schema import (
     DatabaseUrl,
     File,
     Folder,
+    GeneratorSection,
     HttpUrl,
     ProxyUrl,
     Secret,
     SocketUrl,
+    VoiceSection,
 )
 from generator.files import reason
 from generator.proxies import parse
 from generator.sampling_params import SETTINGS, SamplingParams
+from generator.weights.versions import NIETZSCHE, SHIPPED_VOICES, shipped_folder
 
 PREFIX: Final = "LSTMEGA_"
 FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
 """Keys of older versions, which are still accepted."""
+_VOICE: Final = re.compile(r"voices\..*", re.DOTALL)
+"""The section of a voice. It counts if it is empty as well, which is said by a key without a name."""
 _Given = tuple[str, str, str, Any, Path | None]
 """A value as it was given: the file and key, or the variable; section; key; value; the folder of the file."""
 
@@ -42,6 +49,12 @@ class ConfigError(Exception):
     def __init__(self, problems: Iterable[str]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(self.problems))
+
+
+def default_file() -> Path | None:
+    """Returns the configuration of this folder, if there is one."""
+    path = Path("config.toml")
+    return path if path.is_file() else None
 
 
 def load(path: Path | None, environment: Mapping[str, str]) -> Config:
@@ -56,18 +69,21 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     given: dict[tuple[str, str], tuple[str, Any, Path | None]] = {}
     for place, section, key, value, base in (*(_from_file(path) if path else ()), *_from_variables(environment)):
         name = (section, FORMER_KEYS.get((section, key), key))
-        if name in KEYS:
+        if _as_documented(name) in KEYS or (_VOICE.fullmatch(section) and not key):
             given[name] = place, value, base
         else:
             problems.append(f"{place}: unknown key; {_hint(key)}")
 
     values: dict[str, dict[str, Any]] = {section: {} for section in SECTIONS}
     for (section, key), (place, value, base) in given.items():
+        if not key:
+            values.setdefault(section, {})
         if value == "":
             continue
-        plain, meta = get_args(KEYS[section, key])
+        kind = KEYS[_as_documented((section, key))]
+        plain, meta = get_args(kind)
         try:
-            values[section][key] = _converted(KEYS[section, key], value, base)
+            values.setdefault(section, {})[key] = _converted(kind, value, base)
         except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
             shown = "that" if plain is Secret else _shown(repr(value), 40)
             problems.append(f"{place}: must be {meta.description}, not {shown}")
@@ -80,10 +96,45 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     bot = values["bot"]
     bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
     try:
-        return Config(**{section: kind(**values[section]) for section, kind in SECTIONS.items()})
+        config = Config(**{section: kind(**values.pop(section)) for section, kind in SECTIONS.items()})
+        return msgspec.structs.replace(config, voices=_voices(values, config.generator))
     except ValueError as error:  # of keys that are right, each alone
         section, key, problem = error.args
-        raise ConfigError([f"{given[section, key][0]}: {problem}"]) from None
+        place, *_ = given.get((section, key)) or next(given[name] for name in given if name[0] == section)
+        raise ConfigError([f"{place}: {problem}"]) from None
+
+
+def _as_documented(name: tuple[str, str]) -> tuple[str, str]:
+    return _VOICE.sub("voices.NAME", name[0]), name[1]
+
+
+def _voices(given: dict[str, dict[str, Any]], generator: GeneratorSection) -> dict[str, VoiceSection]:
+    """Returns the voices that are on, by name. `given`: their sections.
+
+    Raises `ValueError(section, key, problem)`.
+    """
+    standard = f"voices.{NIETZSCHE}"
+    found: dict[str, VoiceSection] = {}
+    for section, keys in (given if standard in given else {standard: {}} | given).items():
+        name = section.partition(".")[2]
+        voice = VoiceSection(**{"command": name} | keys)
+        if not re.fullmatch(COMMAND_NAME, name):
+            raise ValueError(section, "", "the name of a voice must be 1 to 32 of the characters a-z, 0-9 and _")
+        if not voice.enabled:
+            continue
+        if voice.command in BUILT_IN:
+            raise ValueError(section, "command", f"/{voice.command} is a command of the bot; set another command")
+        if other := next((other for other in found if found[other].command == voice.command), None):
+            raise ValueError(section, "command", f"/{voice.command} is the command of [voices.{other}] already")
+        weights = voice.weights or (generator.weights if name == NIETZSCHE else None)
+        if weights is None and not generator.address:
+            if name not in SHIPPED_VOICES:
+                raise ValueError(section, "weights", "needs weights, the folder that train.py wrote")
+            weights = shipped_folder() / SHIPPED_VOICES[name]
+        found[name] = msgspec.structs.replace(voice, weights=weights)
+    if not found:
+        raise ValueError(standard, "enabled", "no voice is enabled; enable one")
+    return found
 
 
 def _from_file(path: Path) -> Iterator[_Given]:
@@ -93,8 +144,14 @@ def _from_file(path: Path) -> Iterator[_Given]:
         raise ConfigError([f"{path}: cannot be read: {reason(error)}"]) from None
     except ValueError as error:
         raise ConfigError([f"{path}: is not TOML in UTF-8: {error}; text values stand in quotes"]) from None
+    voices = content.get("voices")
+    if isinstance(voices, dict):
+        del content["voices"]
+        content |= {f"voices.{name}": table for name, table in voices.items()}
     for section, table in content.items():
         if isinstance(table, dict):
+            if _VOICE.fullmatch(section):
+                yield f"{path}: [{_shown(section, 40)}]", section, "", "", path.parent
             for key, value in table.items():
                 yield f"{path}: [{_shown(section)}] {_shown(key)}", section, key, value, path.parent
         else:
@@ -104,7 +161,8 @@ def _from_file(path: Path) -> Iterator[_Given]:
 def _from_variables(environment: Mapping[str, str]) -> Iterator[_Given]:
     for variable, text in sorted(environment.items()):
         if variable.startswith(PREFIX):
-            section, _, key = variable.removeprefix(PREFIX).lower().partition("__")
+            section, _, key = variable.removeprefix(PREFIX).lower().rpartition("__")
+            section = section.replace("__", ".", 1)  # of voices, which have two parts
             plain = key.removesuffix("_file")
             if plain != key and (section, plain) in KEYS and get_args(KEYS[section, plain])[0] is Secret:
                 if path := _unquoted(text):

@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, field
 from msgspec.structs import fields
 
 from generator import proxies
 from generator.sampling_params import SamplingParams
 from generator.types import MAX_LENGTH
-from generator.weights.versions import locate, shipped_folder
+from generator.weights.versions import NIETZSCHE, locate, shipped_folder
+
+BUILT_IN: Final = frozenset(
+    (
+        *("about", "again", "cancel", "continue", "forgetme", "help", "ladder", "language", "length", "privacy"),
+        *("reload", "settings", "start", "stats", "surprise", "temperature", "voices"),
+    )
+)
+"""Commands that no voice can have."""
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -50,6 +58,10 @@ _ADay: Final = _whole(0, 1_000_000_000)
 HttpUrl = Annotated[str, Meta(pattern=r"^https?://\S+$", description="an address that begins http:// or https://")]
 SocketUrl = Annotated[str, Meta(pattern=r"^wss?://\S+$", description="an address that begins ws:// or wss://")]
 Host = Annotated[str, Meta(description="a host name or address in quotes")]
+COMMAND_NAME: Final = r"^[a-z0-9_]{1,32}\Z"
+"""https://core.telegram.org/bots/api#botcommand; Discord allows these and more."""
+CommandName = Annotated[str, Meta(pattern=COMMAND_NAME, description="1 to 32 of the characters a-z, 0-9 and _")]
+Title = Annotated[str, Meta(pattern=r"^.{1,100}\Z", description="a line of at most 100 characters")]
 Port = Annotated[int, _whole(0, 65535)]
 Cluster = Annotated[str, Meta(pattern=r"^(auto|ray://\S+)$", description='"auto", or an address that begins ray://')]
 Token = Annotated[Secret, Meta(description="one word of text, without spaces")]
@@ -147,11 +159,23 @@ class TelegramSection(Struct, frozen=True, kw_only=True):
 
 
 class GeneratorSection(Struct, frozen=True, kw_only=True):
-    """`[generator]`: the weights (`None`: the shipped ones) and threads (0: one per core), or the address of a pool."""
+    """`[generator]`: threads (0: one per core), or the address of a pool. `weights`: those of the voice `nietzsche`."""
 
     weights: Folder = None
     threads: Annotated[int, _whole(0, 256)] = 0
     address: Cluster = ""
+
+
+class VoiceSection(Struct, frozen=True, kw_only=True):
+    """`[voices.NAME]`: a network with a command. `title` empty: the corpus that the manifest names.
+
+    `load` fills in `command`, by default the name, and `weights`, by default those of `SHIPPED_VOICES`.
+    """
+
+    weights: Folder = None
+    command: CommandName = ""
+    title: Title = ""
+    enabled: Annotated[bool, Meta(description="true or false")] = True
 
     @property
     def location(self) -> tuple[Path, str | None]:
@@ -194,6 +218,8 @@ class Config(Struct, frozen=True, kw_only=True):
     store: StoreSection = StoreSection()
     http: HttpSection = HttpSection()
     log: LogSection = LogSection()
+    voices: dict[str, VoiceSection] = field(default_factory=lambda: {NIETZSCHE: VoiceSection(command=NIETZSCHE)})
+    """By name; at least one, and the first is the default."""
 
     @property
     def database(self) -> Path | Secret:
@@ -206,15 +232,15 @@ class Config(Struct, frozen=True, kw_only=True):
         return self.store.path.parent
 
 
-SECTIONS: Final[dict[str, Any]] = {field.name: field.type for field in fields(Config)}
+SECTIONS: Final[dict[str, Any]] = {each.name: each.type for each in fields(Config) if each.name != "voices"}
 """The classes of the sections, by name."""
 KEYS: Final[dict[tuple[str, str], Any]] = {
-    (name, field.name): field.type
-    for name, section in SECTIONS.items()
-    for field in (*fields(section), *(fields(SamplingParams) if section is BotSection else ()))
-    if field.name != "sampling"
+    (name, key.name): key.type
+    for name, section in {**SECTIONS, "voices.NAME": VoiceSection}.items()
+    for key in (*fields(section), *(fields(SamplingParams) if section is BotSection else ()))
+    if key.name != "sampling"
 }
-"""The types of all keys, by section and name."""
+"""The types of all keys, by section and name. All voices have the same keys."""
 
 
 def platform_problems(config: Config) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -87,9 +87,14 @@ def suggestions(own: float | None, default: float | None, say: Say) -> dict[floa
     }
 
 
-def reloaded(before: str, now: str, say: Say) -> str:
-    """For /reload; the two versions."""
-    return say("reload-unchanged" if before == now else "reload-done", before=before, now=now)
+def reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str:
+    """For /reload; the versions before and after it, by command."""
+    lines = []
+    for command in dict.fromkeys([*now, *before]):
+        was, is_now = before.get(command, ""), now.get(command, "")
+        event = "unchanged" if was == is_now else "done" if was and is_now else "added" if is_now else "removed"
+        lines.append(say(f"reload-{event}", command=command, before=was, now=is_now))
+    return "\n".join(lines)
 
 
 def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: int, say: Say) -> str:

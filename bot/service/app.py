@@ -19,13 +19,11 @@ from bot.core.commands import Commands
 from bot.logs import Redaction
 from bot.platforms.base import BadToken, Platform
 from bot.service import monitoring, reload, supervisor
-from bot.service.generator_factory import open_generator
 from bot.service.monitoring import Metrics, Status
-from bot.service.reload import Reloading
 from bot.service.supervisor import Supervised
+from bot.service.voices import VoiceManager
 from bot.store.store import Store
 from generator.backoff import Backoff
-from generator.process.generator import ProcessGenerator
 
 DRAIN_SECONDS: Final = 10.0
 """How long stopping waits for texts in progress and for their answers to be sent."""
@@ -63,9 +61,10 @@ async def run(
 ) -> None:
     """Serves until SIGTERM or SIGINT; then sends the replies that are due, within `DRAIN_SECONDS`.
 
-    `read`: reads the configuration again; a reload takes over what it says in `[bot]` and `[access]`. `end_within`:
-    seconds after the signal in which the process ends, whatever hangs (None: no limit). Raises `ConfigError` (also when
-    no platform accepts its token, or the port is in use), `WeightsError` or `StoreError` when the service cannot start.
+    `read`: reads the configuration again; a reload takes over what it says in `[voices]`, `[bot]` and `[access]`.
+    `end_within`: seconds after the signal in which the process ends, whatever hangs (None: no limit). Raises
+    `ConfigError` (also when no platform accepts its token, or the port is in use), `WeightsError` or `StoreError` when
+    the service cannot start.
     """
     if problems := platform_problems(config):
         raise ConfigError(f"{name}: {problem}" for name, problem in problems.items())
@@ -124,34 +123,33 @@ async def _serve(
 ) -> None:
     """Serves until it is cancelled. Raises `ConfigError` when every platform has rejected its token."""
     metrics, redact = Metrics(), Redaction.of(config)
-    folder, pinned = config.generator.location
     async with (
         Store.open(config.database, keep_days=config.store.keep_days) as store,
-        open_generator(config.generator, child=True) as generator,
+        VoiceManager.open(config, read, metrics.reloaded, child=True) as voices,
     ):
-
-        def configure() -> None:
-            now = config if read is None else read()
-            changed = [name for name in SECTIONS if getattr(now, name) != getattr(config, name)]
-            later = [name for name in changed if name not in ("bot", "access")]
-            commands.configure(now.bot, now.access)
-            log.info("config.read differs=%s needs_restart=%s", ",".join(changed) or "-", ",".join(later) or "-")
-
-        reloading = Reloading(generator, metrics.reloaded, configure)
         commands = Commands(
-            generator,
+            voices.by_name,
             store,
             config.bot,
             observer=metrics,
-            reload=lambda: reloading.reload("/reload"),
+            reload=lambda: voices.reload("/reload"),
             access=config.access,
         )
+
+        def configure(now: Config) -> None:
+            names = (*SECTIONS, "voices")
+            changed = [name for name in names if getattr(now, name) != getattr(config, name)]
+            later = [name for name in changed if name not in ("bot", "access", "voices")]
+            commands.configure(now.bot, now.access)
+            log.info("config.read differs=%s needs_restart=%s", ",".join(changed) or "-", ",".join(later) or "-")
+
+        voices.configure = configure
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands)]
-        metrics.registry.register(status := Status(commands, supervised, reloading))
+        metrics.registry.register(status := Status(commands, supervised, voices.refusal))
         async with (
             monitoring.serving(config.http, status, metrics, redact) as address,
-            reload.listening(config, lambda: reloading.reload("reload"), redact),
-            _in_background(reloading.watch(None if pinned or config.generator.address else folder, reload_asked)),
+            reload.listening(config, lambda: voices.reload("reload"), redact),
+            _in_background(voices.watch(reload_asked)),
             _in_background(supervisor.serve(supervised)) as serving,
             _draining(commands, supervised),
             _in_background(supervisor.heartbeat(metrics.loop_lag.observe, *(each.poll for each in supervised))),
@@ -203,10 +201,9 @@ async def sync(config: Config) -> None:
     """
     from bot.platforms.discord.platform import Discord  # noqa: PLC0415
 
-    async with Store.open(config.database) as store:
-        generator = ProcessGenerator(*config.generator.location, threads=1, queue=0)  # never opened
+    async with Store.open(config.database) as store, VoiceManager.open(config) as voices:
         try:
-            commands = Commands(generator, store, config.bot)
+            commands = Commands(voices.by_name, store, config.bot)
             await Discord(config.discord, commands, proxy=config.network.proxy.reveal()).sync()
         except BadToken as error:
             raise ConfigError([str(error)]) from error

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,9 +25,9 @@ from prometheus_client.registry import Collector
 from bot.config.loader import ConfigError
 from bot.config.schema import HttpSection
 from bot.core.commands import Commands, Observer
+from bot.core.voice import Voice
 from bot.http_server import CannotListen, listening
 from bot.logs import Redaction, dropped_lines
-from bot.service.reload import Reloading
 from bot.service.supervisor import Supervised
 from bot.store.errors import StoreError
 from generator import Generation
@@ -53,10 +53,13 @@ class Metrics(Observer):
         self._requests = counter("requests", "Requests, and how they ended.", ["platform", "command", "outcome"])
         self._request_seconds = histogram("request_seconds", "From a command to its reply, not sent yet.", ["command"])
         self._queue_wait = histogram("queue_wait_seconds", "From the request to the start of the text.")
-        self._first_character = histogram("time_to_first_character_seconds", "From the request to the first character.")
-        self._per_character = histogram("time_per_character_seconds", "Of whole texts.", buckets=_PER_CHARACTER)
+        first = "From the request to the first character."
+        self._first_character = histogram("time_to_first_character_seconds", first, ["voice"])
+        self._per_character = histogram(
+            "time_per_character_seconds", "Of whole texts.", ["voice"], buckets=_PER_CHARACTER
+        )
         self._platform_errors = counter("platform_errors", "Failures to connect or to send an answer.", ["platform"])
-        self._reloads = counter("weights_reloads", "Reloads of the weights, by outcome.", ["outcome"])
+        self._reloads = counter("weights_reloads", "Reloads of the weights, by outcome.", ["voice", "outcome"])
         self.loop_lag = histogram("event_loop_lag_seconds", "Lag of the event loop.", buckets=_LAG)
         ProcessCollector(registry=self.registry)
 
@@ -67,29 +70,43 @@ class Metrics(Observer):
         line = "request.answered platform=%s command=%s outcome=%s seconds=%.3f"
         log.info(line, platform, command, outcome, seconds)
 
-    def text_written(self, generation: Generation, waited: float) -> None:
+    def text_written(self, voice: str, generation: Generation, waited: float) -> None:
         """See `Observer`."""
         timing, characters = generation.timing, len(generation.text)
         self._queue_wait.observe(waited + timing.queue_wait)
-        self._first_character.observe(waited + timing.first_character)
+        self._first_character.labels(voice).observe(waited + timing.first_character)
         if characters:
-            self._per_character.observe(timing.writing / characters)
+            self._per_character.labels(voice).observe(timing.writing / characters)
 
     def platform_failed(self, platform: str) -> None:
         """Counts a lost connection, a failed attempt to connect, or an answer that was not delivered."""
         self._platform_errors.labels(platform).inc()
 
-    def reloaded(self, outcome: str) -> None:
-        """Counts a reload of the weights: "loaded", "unchanged" or "refused"."""
-        self._reloads.labels(outcome).inc()
+    def reloaded(self, voice: str, outcome: str) -> None:
+        """Counts a reload of a voice's weights: "loaded", "unchanged" or "refused"."""
+        self._reloads.labels(voice, outcome).inc()
 
 
 class Part(NamedTuple):
-    """One part of the service: whether it is ready, and what its state is."""
+    """One part of the service: whether it is ready, and what its state is. `voice`: whose part it is, if one's."""
 
     part: str
     ready: bool
     detail: str
+    voice: str = ""
+
+
+_OF_A_VOICE: Final = (
+    (CounterMetricFamily, "texts", "texts", "Texts generated."),
+    (CounterMetricFamily, "texts_failed", "failed", "Texts that failed."),
+    (CounterMetricFamily, "characters", "characters", "Characters processed, those of prompts included."),
+    (CounterMetricFamily, "generator_faults", "faults", "Worker processes that failed or hung."),
+    (CounterMetricFamily, "worker_restarts", "restarts", "Restarts of the worker process after it ended."),
+    (GaugeMetricFamily, "generator_threads", "threads", "Generator threads that work."),
+    (GaugeMetricFamily, "batch_size", "running", "Texts in the running batch."),
+    (GaugeMetricFamily, "characters_per_second", "characters_per_second", "Speed of a full batch, a running mean."),
+)
+"""What is shown of each voice: the kind and name of the metric, the field of `GeneratorStatus`, the documentation."""
 
 
 @dataclass(eq=False)
@@ -98,20 +115,15 @@ class Status(Collector):
 
     commands: Commands
     platforms: Sequence[Supervised]
-    reloading: Reloading
+    refusal: Callable[[str], str]
+    """Returns why the last reload of a voice was refused; empty if it was not."""
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _database: Part = field(init=False)
     _check_again: float = 0.0
 
     async def parts(self) -> list[Part]:
         """Returns the state of every part. A refused reload is no fault: the old weights still serve."""
-        stopping, generator = self.commands.closing, self.commands.generator
-        weights, status = generator.weights.manifest.version, generator.status()
-        if self.reloading.refusal:
-            weights += f"; the last reload was refused: {self.reloading.refusal}"
-        threads = f"unavailable: {status.unavailable}" if status.unavailable else f"threads: {status.threads} work"
-        if status.faults:
-            threads += f"; faults since the start: {status.faults}, the last: {status.last_fault}"
+        stopping = self.commands.closing
         async with self._checking:
             now = asyncio.get_running_loop().time()
             if now >= self._check_again:
@@ -119,10 +131,21 @@ class Status(Collector):
         return [
             Part("service", not stopping, "stopping" if stopping else "running"),
             *(Part(each.platform.name, each.platform.connected, each.state) for each in self.platforms),
-            Part("weights", ready=True, detail=weights),
-            Part("generator", not status.unavailable, threads),
+            *(part for voice in self.commands.voices.values() for part in self._parts_of(voice)),
             self._database,
         ]
+
+    def _parts_of(self, voice: Voice) -> tuple[Part, Part]:
+        weights, status = voice.manifest.version, voice.generator.status()
+        if refusal := self.refusal(voice.name):
+            weights += f"; the last reload was refused: {refusal}"
+        threads = f"unavailable: {status.unavailable}" if status.unavailable else f"threads: {status.threads} work"
+        if status.faults:
+            threads += f"; faults since the start: {status.faults}, the last: {status.last_fault}"
+        return (
+            Part("weights", True, weights, voice.name),
+            Part("generator", not status.unavailable, threads, voice.name),
+        )
 
     async def _check_database(self) -> Part:
         try:
@@ -135,27 +158,26 @@ class Status(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """Yields what the parts count themselves, and their state."""
-        generator, admission = self.commands.generator, self.commands.admission
-        status, manifest = generator.status(), generator.weights.manifest
-        for name, documentation, count in (
-            ("texts", "Texts generated.", status.texts),
-            ("texts_refused", "Texts refused because there were too many.", status.refused + admission.refused),
-            ("texts_failed", "Texts that failed.", status.failed),
-            ("characters", "Characters processed, those of prompts included.", status.characters),
-            ("generator_faults", "Worker processes that failed or hung.", status.faults),
-            ("worker_restarts", "Restarts of the worker process after it ended.", status.restarts),
-            ("log_lines_dropped", "Log lines dropped because standard error was not read.", dropped_lines()),
-        ):
-            yield CounterMetricFamily(f"{NAMESPACE}_{name}", documentation, count)
-        for name, documentation, value in (
-            ("generator_threads", "Generator threads that work.", 0 if status.unavailable else status.threads),
-            ("queue_length", "Texts in the queue.", status.queued + admission.waiting),
-            ("batch_size", "Texts in the running batch.", status.running),
-            ("characters_per_second", "Speed of a full batch, a running mean.", status.characters_per_second),
-        ):
-            yield GaugeMetricFamily(f"{NAMESPACE}_{name}", documentation, value)
-        weights = {"version": manifest.version, "preset": manifest.preset, "corpus": manifest.corpus.name}
-        yield InfoMetricFamily(f"{NAMESPACE}_weights", "1, and the weights that serve.", weights)
+        admission = self.commands.admission
+        voices = {voice.name: (voice.generator.status(), voice.manifest) for voice in self.commands.voices.values()}
+        refused = admission.refused + sum(status.refused for status, _ in voices.values())
+        waiting = admission.waiting + sum(status.queued for status, _ in voices.values())
+        dropped = "Log lines dropped because standard error was not read."
+        yield CounterMetricFamily(f"{NAMESPACE}_texts_refused", "Texts refused because there were too many.", refused)
+        yield CounterMetricFamily(f"{NAMESPACE}_log_lines_dropped", dropped, dropped_lines())
+        yield GaugeMetricFamily(f"{NAMESPACE}_queue_length", "Texts in the queue.", waiting)
+        for kind, name, value, documentation in _OF_A_VOICE:
+            family: CounterMetricFamily | GaugeMetricFamily = kind(
+                f"{NAMESPACE}_{name}", documentation, labels=["voice"]
+            )
+            for voice, (status, _) in voices.items():
+                family.add_metric([voice], getattr(status, value))
+            yield family
+        weights = InfoMetricFamily(f"{NAMESPACE}_weights", "1, and the weights that serve.", labels=["voice"])
+        for voice, (_, manifest) in voices.items():
+            shown = {"version": manifest.version, "preset": manifest.preset, "corpus": manifest.corpus.name}
+            weights.add_metric([voice], shown)
+        yield weights
         documentation = "1 when the platform is connected."
         connected = GaugeMetricFamily(f"{NAMESPACE}_platform_connected", documentation, labels=["platform"])
         for supervised in self.platforms:
@@ -173,7 +195,8 @@ async def serving(section: HttpSection, status: Status, metrics: Metrics, redact
 
     async def readyz(_: web.Request) -> web.Response:
         parts = await status.parts()
-        lines = "".join(redact(json.dumps(part._asdict(), ensure_ascii=False)) + "\n" for part in parts)
+        fields = ({name: value for name, value in part._asdict().items() if value != ""} for part in parts)
+        lines = "".join(redact(json.dumps(each, ensure_ascii=False)) + "\n" for each in fields)
         code = 200 if all(part.ready for part in parts) else 503
         return web.Response(text=lines, status=code, content_type="application/x-ndjson")
 

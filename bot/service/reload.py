@@ -1,4 +1,4 @@
-"""Hot reload: on SIGHUP, when CURRENT or a refused version changes, and on request over a Unix socket.
+"""Hot reload of one generator, also when CURRENT or a refused version changes, and requests for it over a Unix socket.
 
 `python -m bot reload` uses the socket. Its file's permissions decide who may: no port, on which a proxy or a page in a
 browser may forward another user's request.
@@ -32,61 +32,46 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Reloading:
-    """Reloads one generator. `on_outcome` is called with "loaded", "unchanged" or "refused" each time.
-
-    `configure` reads the configuration first, when someone asks for a reload; it may raise `ConfigError`.
-    """
+    """Reloads the generator of a voice. `on_outcome` is called with "loaded", "unchanged" or "refused" each time."""
 
     generator: Generator
     on_outcome: Callable[[str], None] = lambda _outcome: None
-    configure: Callable[[], None] = lambda: None
     refusal: str = ""
     """Why the last attempt was refused; empty if it was not."""
 
     async def reload(self, trigger: str) -> str:
         """Loads what CURRENT names, then switches to it; returns a sentence about it. `trigger` is for the log.
 
-        Raises `ConfigError` or `WeightsError`; every error is logged, and what was loaded before stays.
+        Raises `WeightsError`; every error is logged, and the old weights stay.
         """
         before = self._serving
         try:
-            if trigger != CURRENT:
-                self.configure()
             await self.generator.reload()
         except Exception as error:
             self.refusal = str(error) or type(error).__name__
             self.on_outcome("refused")
-            defect = None if isinstance(error, WeightsError | ConfigError) else error
+            defect = None if isinstance(error, WeightsError) else error
             log.error("reload.refused trigger=%r serving=%s reason=%s", trigger, before, self.refusal, exc_info=defect)
             raise
         self.refusal = ""
         self.on_outcome("unchanged" if before == self._serving else "loaded")
         log.info("reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
-        return messages.reloaded(before, self._serving, language.of("").say)
+        return messages.reloaded({"": before}, {"": self._serving}, language.of("").say)
 
-    async def watch(self, folder: Path | None, asked: asyncio.Event) -> None:
-        """Reloads whenever SIGHUP sets `asked`; several signals make one reload.
-
-        Also when CURRENT in `folder` (None: nowhere) names another version, or when the files of one that was refused
-        have changed and are at rest: it may still have been copied.
-        """
+    async def watch(self, folder: Path) -> None:
+        """Reloads whenever CURRENT in `folder` names another version, or when the files of one that was refused have
+        changed and are at rest: it may still have been copied."""
         tried: _Seen = (self._serving, {})
         last = tried
         while True:
-            trigger = "SIGHUP" if asked.is_set() else ""
-            asked.clear()
-            if folder is not None and not trigger:
-                seen = await asyncio.to_thread(_look, folder)
-                at_rest, last = seen == last, seen
-                if seen[0] != tried[0] or (self.refusal and seen != tried and at_rest):
-                    tried = seen
-                    trigger = CURRENT if seen[0] != self._serving else ""
-            if trigger:
-                with suppress(Exception):  # `reload` has logged it
-                    await self.reload(trigger)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(POLL_SECONDS if folder else None):
-                    await asked.wait()
+            seen = await asyncio.to_thread(_look, folder)
+            at_rest, last = seen == last, seen
+            if seen[0] != tried[0] or (self.refusal and seen != tried and at_rest):
+                tried = seen
+                if seen[0] != self._serving:
+                    with suppress(Exception):  # `reload` has logged it
+                        await self.reload(CURRENT)
+            await asyncio.sleep(POLL_SECONDS)
 
     @property
     def _serving(self) -> str:

@@ -7,6 +7,12 @@ from importlib.util import find_spec
 
 from generator.dependencies import how_to_install
 from generator.errors import Unavailable
+from generator.weights.versions import NIETZSCHE
+
+
+def application(voice: str) -> str:
+    """Returns the name of a voice's application on the cluster."""
+    return "lstmega" if voice == NIETZSCHE else f"lstmega-{voice}"
 
 
 def require_ray() -> None:

@@ -14,7 +14,7 @@ from generator.errors import Overloaded, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.generator import RemoteGenerator
 from generator.process.protocol import Result, Work
-from generator.weights.versions import Weights
+from generator.weights.versions import NIETZSCHE, Weights
 
 REQUEST_SECONDS: Final = 30.0
 """After so long a text is given up: as long as a user waits in the queue."""
@@ -25,22 +25,28 @@ _LATE_SECONDS: Final = 5.0
 
 
 class Pool(RemoteGenerator):
-    """Texts from the pool at an address, by way of a side-car process (`generator.cluster.sidecar`).
+    """Texts from a voice's pool at an address, by way of a side-car process (`generator.cluster.sidecar`).
 
     Open it by `async with Pool.open(address) as pool`. The counts are of this bot's requests; what runs, and how fast,
     is that of all replicas, for all bots.
     """
 
-    def __init__(self, address: str, folder: Path, request_seconds: float) -> None:
+    def __init__(self, address: str, voice: str, folder: Path, request_seconds: float) -> None:
         super().__init__()
         self._address = address
+        self._voice = voice
         self._folder = folder
         self._request_seconds = request_seconds
 
     @classmethod
     @asynccontextmanager
     async def open(
-        cls, address: str, *, request_seconds: float = REQUEST_SECONDS, start_seconds: float = START_SECONDS
+        cls,
+        address: str,
+        voice: str = NIETZSCHE,
+        *,
+        request_seconds: float = REQUEST_SECONDS,
+        start_seconds: float = START_SECONDS,
     ) -> AsyncIterator[Pool]:
         """Connects: "auto" finds a cluster on this machine (or by `RAY_ADDRESS`), "ray://host:10001" one elsewhere.
 
@@ -48,7 +54,7 @@ class Pool(RemoteGenerator):
         `Unavailable`.
         """
         with tempfile.TemporaryDirectory(prefix="lstmega-pool-") as folder:
-            pool = cls(address, Path(folder), request_seconds)
+            pool = cls(address, voice, Path(folder), request_seconds)
             async with pool._serving(drain=0.0):
                 try:
                     async with asyncio.timeout(start_seconds):
@@ -75,4 +81,5 @@ class Pool(RemoteGenerator):
 
     async def _start_worker(self, version: str) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
         require_ray()
-        return await WorkerClient.start(self._folder, "generator.cluster.sidecar", self._address, str(self._folder))
+        arguments = self._address, self._voice, str(self._folder)
+        return await WorkerClient.start(self._folder, "generator.cluster.sidecar", *arguments)

@@ -13,12 +13,12 @@ from typing import Final
 import ray
 from ray import serve
 
+from generator.cluster import application
 from generator.cluster.replica import DRAIN_SECONDS, QUEUE, Replica, find_version, preflight
 from generator.errors import Unavailable, WeightsError
 from generator.serving.scheduler import MAX_BATCH_SIZE
+from generator.weights.versions import NIETZSCHE
 
-APPLICATION: Final = "lstmega"
-"""The name of the application on the cluster."""
 MAX_QUEUED: Final = 160
 """Requests that wait with each bot while all replicas are full; beyond that Serve refuses."""
 TARGET_CONCURRENCY: Final = MAX_BATCH_SIZE // 2
@@ -59,8 +59,10 @@ def _check_port(address: str) -> None:
         socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
-def deploy(weights: str, version: str | None, replicas: int, most: int | None, threads: int) -> str:
-    """Deploys to the cluster that this process is connected to, and waits until it is done; returns the version.
+def deploy(
+    weights: str, version: str | None, replicas: int, most: int | None, threads: int, *, voice: str = NIETZSCHE
+) -> str:
+    """Deploys a voice to the cluster that this process is connected to, waits until it is done; returns the version.
 
     `weights` and `version`: as `find_version` takes them, where every node reaches them; `replicas` of `threads`
     threads each, up to `most` of them under load. The version is loaded and tested on the cluster first. Raises
@@ -89,14 +91,14 @@ def deploy(weights: str, version: str | None, replicas: int, most: int | None, t
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
     try:
-        serve.run(deployment.bind(threads), name=APPLICATION, route_prefix=None)
+        serve.run(deployment.bind(threads), name=application(voice), route_prefix=None)
     except RuntimeError as error:
-        raise WeightsError(f"{version}: the roll-out stopped: {_why() or error}") from error
+        raise WeightsError(f"{version}: the roll-out stopped: {_why(voice) or error}") from error
     return version
 
 
-def _why() -> str:
+def _why(voice: str) -> str:
     """What a replica said that did not take the weights, from the traceback in Serve's account."""
-    account: str = serve.status().applications[APPLICATION].deployments[Replica.__name__].message
+    account: str = serve.status().applications[application(voice)].deployments[Replica.__name__].message
     told = [line.partition("WeightsError: ")[2] for line in account.splitlines() if "WeightsError: " in line]
     return told[-1] if told else ""

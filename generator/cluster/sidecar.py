@@ -18,7 +18,8 @@ from ray import serve
 from ray.exceptions import RayActorError, WorkerCrashedError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError
 
-from generator.cluster.deploy import APPLICATION, connect
+from generator.cluster import application
+from generator.cluster.deploy import connect
 from generator.cluster.replica import CURVE
 from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 from generator.process import server
@@ -113,12 +114,13 @@ class Sidecar:
         return str(description.manifest)
 
 
-async def _connect(address: str, folder: str) -> Sidecar:
+async def _connect(address: str, voice: str, folder: str) -> Sidecar:
     connect(address)
     try:
-        return Sidecar(serve.get_app_handle(APPLICATION), Path(folder))
+        return Sidecar(serve.get_app_handle(application(voice)), Path(folder))
     except Exception as error:
-        raise Unavailable("the cluster has no pool: python -m generator serve deploys one") from error
+        problem = f"the cluster has no pool of {voice}: python -m generator serve --voice {voice} deploys one"
+        raise Unavailable(problem) from error
 
 
 def main(descriptor: str, parent: str, *arguments: str) -> None:

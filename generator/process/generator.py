@@ -170,7 +170,7 @@ class RemoteGenerator(ABC):
             self._unavailable_since = asyncio.get_running_loop().time()
             self._faults += 1
             self._last_fault = str(worker.ended)
-            log.critical("worker.ended reason=%s", worker.ended)
+            log.critical("worker.ended reason=%s; it served %s", worker.ended, self.weights.manifest.version)
             if self._unavailable_since - worker.began >= STEADY_SECONDS:
                 self._failures = 0
             self._restarting = asyncio.create_task(self._restart())

@@ -28,6 +28,10 @@ from generator.errors import WeightsError
 from generator.weights.manifest import MANIFEST, Manifest
 
 CURRENT: Final = "CURRENT"
+NIETZSCHE: Final = "nietzsche"
+"""The voice that there is when none is named."""
+SHIPPED_VOICES: Final = {NIETZSCHE: "", "classic": "nietzsche-lstm"}
+"""Voices whose weights came with the program, and their versions (empty: the current one)."""
 VERSION_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 """What a version may be called: a plain folder name, so that `CURRENT` cannot point out of the weights folder."""
 _MAX_TEXT_BYTES: Final = 1 << 20

@@ -12,8 +12,10 @@ import pytest
 
 from bot.cli.main import main
 from bot.config.loader import PREFIX, ConfigError, load
-from bot.config.schema import KEYS, Secret, platform_problems, redact_url
+from bot.config.schema import BUILT_IN, KEYS, Secret, platform_problems, redact_url
+from bot.core.commands import COMMANDS
 from generator.sampling_params import SamplingParams
+from generator.weights.versions import NIETZSCHE, shipped_folder
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "config.example.toml"
 HOME = {"HOME": "/home/ada"}
@@ -49,7 +51,9 @@ def test_without_a_file_everything_has_a_default() -> None:
 def test_the_example_documents_every_key_at_its_default(file: Path) -> None:
     text = EXAMPLE.read_text(encoding="utf-8")
     file.write_text(re.sub(r"^#(?=\w+ = )", "", text, flags=re.MULTILINE), encoding="utf-8")
-    documented = {(section, key) for section, table in tomllib.loads(file.read_text()).items() for key in table}
+    content = tomllib.loads(file.read_text())
+    content["voices.NAME"] = content.pop("voices")["nietzsche"]
+    documented = {(section, key) for section, table in content.items() for key in table}
     assert documented == KEYS.keys()
     assert load(file, HOME) == load(None, HOME) == load(EXAMPLE, HOME)
 
@@ -74,6 +78,51 @@ def test_the_file_is_used_and_the_environment_wins(file: Path) -> None:
     assert config.telegram.api_url == "http://127.0.0.1:8081"
     assert config.generator.threads == 2
     assert config.log.level == "info"
+
+
+def test_a_voice_has_a_section(file: Path) -> None:
+    file.write_text("""
+        [generator]
+        weights = "/books/zarathustra"
+        [voices.classic]
+        [voices.melville]
+        weights = "weights-moby"
+        command = "moby"
+        title = "Moby-Dick"
+        """)
+    voices = load(file, HOME).voices
+    assert {name: voice.command for name, voice in voices.items()} == {
+        "nietzsche": "nietzsche",
+        "classic": "classic",
+        "melville": "moby",
+    }
+    assert voices["nietzsche"].location == (Path("/books/zarathustra"), None)
+    assert voices["classic"].location == (shipped_folder(), "nietzsche-lstm")
+    assert voices["melville"].location == (file.parent / "weights-moby", None)
+    assert voices["melville"].title == "Moby-Dick"
+
+
+def test_a_voice_of_the_file_comes_first_and_nietzsche_can_be_off(file: Path) -> None:
+    file.write_text("[voices.melville]\nweights = 'x'\n[voices.nietzsche]\ntitle = 'Beyond'\n")
+    assert [*load(file, HOME).voices] == ["melville", "nietzsche"]
+    assert [*load(file, HOME | {"LSTMEGA_VOICES__NIETZSCHE__ENABLED": "false"}).voices] == ["melville"]
+
+
+def test_the_environment_makes_a_voice_and_names_weights_for_the_standard_one() -> None:
+    variables = {"LSTMEGA_GENERATOR__WEIGHTS": "/old", "LSTMEGA_VOICES__MOBY__WEIGHTS": "/moby"}
+    voices = load(None, HOME | variables).voices
+    assert {name: voice.weights for name, voice in voices.items()} == {
+        "nietzsche": Path("/old"),
+        "moby": Path("/moby"),
+    }
+    newer = variables | {"LSTMEGA_VOICES__NIETZSCHE__WEIGHTS": "/new"}
+    assert load(None, HOME | newer).voices["nietzsche"].weights == Path("/new")
+    place = "LSTMEGA_VOICES__MOBY__COMMAND: "
+    assert problem(None, HOME | variables | {place[:-2]: "help"}).startswith(f"{place}/help is a command of the bot")
+
+
+def test_no_voice_can_have_a_command_of_the_bot() -> None:
+    assert COMMANDS.keys() - {NIETZSCHE} <= BUILT_IN
 
 
 def test_paths_count_from_the_file_and_know_the_home_folder(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -211,6 +260,21 @@ def test_an_address_replaces_the_file(file: Path) -> None:
         ("temperature = 0.7", "temperature: unknown key", "did you mean temperature in [bot]?"),
         ("bot = 3", "bot: unknown key", "config.example.toml lists every key"),
         ("[bot]\ntemperature = 0,7", "is not TOML", "line 2"),
+        ("[voices.Melville]\nweights = 'x'", "[voices.Melville]", "must be 1 to 32 of the characters a-z, 0-9 and _"),
+        ("[voices.melville]\nweights = 'x'\ncommand = '/moby'", "[voices.melville] command", "must be 1 to 32 of"),
+        ("[voices.about]\nweights = 'x'", "[voices.about]", "/about is a command of the bot"),
+        ("[voices.moby]\nweights = 'x'\ncommand = 'help'", "[voices.moby] command", "/help is a command of the bot"),
+        (
+            "[voices.moby]\nweights = 'x'\ncommand = 'nietzsche'",
+            "[voices.moby] command",
+            "of [voices.nietzsche] already",
+        ),
+        ("[voices.moby]", "[voices.moby]", "needs weights, the folder that train.py wrote"),
+        ("[voices.moby]\ntitel = 'x'", "[voices.moby] titel: unknown key", "did you mean title in [voices.NAME]?"),
+        ('[voices.moby]\ntitle = "a\\nb"\nweights = "x"', "[voices.moby] title", "a line of at most 100"),
+        ("[voices.nietzsche]\nenabled = false", "[voices.nietzsche] enabled", "no voice is enabled"),
+        ("[voices]\nmoby = 'x'", "voices.moby: unknown key", "config.example.toml lists every key"),
+        ("voices = 3", "voices: unknown key", "config.example.toml lists every key"),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_what_is_allowed(file: Path, text: str, wrong: str, allowed: str) -> None:

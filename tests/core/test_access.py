@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conftest import SETTINGS
+from voice_support import voices_of
 
 from bot.config.schema import AccessSection, BotSection, Secret
 from bot.core.ask import Where
@@ -38,7 +39,7 @@ def today(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def commands_with(generator: ThreadedGenerator, store: Store, **rules: Any) -> Commands:
     settings = BotSection(length=60, cooldown=0.0, operators=("discord:1", "telegram:1"))
-    return Commands(generator, store, settings, access=AccessSection(**rules))
+    return Commands(voices_of(generator), store, settings, access=AccessSection(**rules))
 
 
 async def ask(commands: Commands, line: str = "nietzsche", user: str = "7", chat: str = "5", **where: Any) -> Reply:

@@ -7,6 +7,7 @@ import asyncio
 import pytest
 from conftest import SETTINGS, english
 from msgspec.structs import replace
+from voice_support import voices_of
 
 from bot.core.ask import Plain, Where, Write
 from bot.core.commands import Commands, parse
@@ -87,7 +88,7 @@ async def test_privacy_says_what_is_kept_how_long_how_to_delete_it_and_who_opera
     generator: ThreadedGenerator, store: Store, days: int, contact: str, expected: list[str]
 ) -> None:
     store.keep_days = days
-    commands = Commands(generator, store, replace(SETTINGS, contact=contact))
+    commands = Commands(voices_of(generator), store, replace(SETTINGS, contact=contact))
     reply = await commands.handle(Plain("privacy"), here())
     assert reply.private
     for words in [*expected, "last ten texts", "/forgetme"]:
@@ -110,7 +111,7 @@ async def test_a_refused_reload_is_logged_once(
         raise WeightsError("/srv/weights/bad: damaged")
 
     operator = Where("discord", "here", "boss")
-    logged = Commands(generator, store, SETTINGS, reload=refuse)  # which logs it, as `Reloading` does
+    logged = Commands(voices_of(generator), store, SETTINGS, reload=refuse)  # which logs it, as `Reloading` does
     said = await logged.handle(Plain("reload"), operator)
     assert (said.private, "/srv/weights/bad: damaged" in said.text) == (True, True)
     assert not caplog.records

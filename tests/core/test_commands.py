@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from conftest import SETTINGS, TINY_VOCABULARY, add_random_version, english
+from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core.admission import MAX_USER_REQUESTS
@@ -119,7 +120,7 @@ async def test_the_settings_reach_the_generator(
     generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 5)
-    commands = Commands(generator, store, BotSection(length=300, sampling=SamplingParams(1.5, 0.6, 0.2)))
+    commands = Commands(voices_of(generator), store, BotSection(length=300, sampling=SamplingParams(1.5, 0.6, 0.2)))
     reply = await say(commands, "/nietzsche The")
     alone = await generator.generate(GenerationRequest(300, 5, SamplingParams(1.5, 0.6, 0.2), prompt="The"))
     assert reply.text == presentable("The" + alone.text, hard_wrapped=True)
@@ -216,7 +217,7 @@ async def test_a_ladder_has_temperatures_of_its_own(commands: Commands) -> None:
 
 
 async def test_a_ladder_is_written_in_one_batch(generator: ThreadedGenerator, store: Store) -> None:
-    commands = Commands(generator, store, BotSection(length=4000))
+    commands = Commands(voices_of(generator), store, BotSection(length=4000))
     ladder = asyncio.create_task(say(commands, "/ladder"))
     most = 0
     while not ladder.done():
@@ -285,7 +286,7 @@ async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path)
     replies = []
     for line in ("/nietzsche 0.6 The philosopher", "/continue"):
         async with Store.open(tmp_path / "kept.sqlite3") as store, ThreadedGenerator.open(tiny_folder) as generator:
-            replies.append(await say(Commands(generator, store, SETTINGS), line))
+            replies.append(await say(Commands(voices_of(generator), store, SETTINGS), line))
             conversation = await store.conversation("discord", "here", "ada")
     assert conversation is not None
     assert letters(conversation.tail) == letters(replies[0].text + replies[1].text)
@@ -405,7 +406,7 @@ async def test_forgetme_asks_first_whatever_is_typed_behind_it(commands: Command
 
 
 async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGenerator, store: Store) -> None:
-    commands = Commands(generator, store, BotSection(length=2000))
+    commands = Commands(voices_of(generator), store, BotSection(length=2000))
     text = asyncio.create_task(say(commands, "/nietzsche", chat="elsewhere"))
     while not generator.status().running:
         await asyncio.sleep(0.001)
@@ -526,7 +527,9 @@ async def test_stats_counts_what_was_written(commands: Commands) -> None:
 
 
 async def test_stats_counts_what_was_refused_and_what_waits(generator: ThreadedGenerator, store: Store) -> None:
-    commands = Commands(generator, store, BotSection(length=400, queue=1, operators=(f"discord:{OPERATOR}",)))
+    commands = Commands(
+        voices_of(generator), store, BotSection(length=400, queue=1, operators=(f"discord:{OPERATOR}",))
+    )
     texts = [asyncio.create_task(say(commands, "/nietzsche 0.7", person=str(i))) for i in range(8)]
     while not commands.admission.waiting:
         assert not all(text.done() for text in texts)
@@ -576,7 +579,7 @@ async def test_reload_keeps_the_old_weights_when_the_new_ones_are_broken(
 
 async def test_when_too_many_want_a_text_the_rest_are_told_when_to_come_back(tiny_folder: Path, store: Store) -> None:
     async with ThreadedGenerator.open(tiny_folder) as generator:
-        commands = Commands(generator, store, BotSection(length=400, queue=1))
+        commands = Commands(voices_of(generator), store, BotSection(length=400, queue=1))
         replies = await asyncio.gather(*(say(commands, "/nietzsche 0.7", person=str(i)) for i in range(120)))
         texts = [reply for reply in replies if reply.kind is Kind.TEXT]
         refusals = [reply for reply in replies if reply.kind is Kind.REFUSAL]
@@ -588,14 +591,14 @@ async def test_when_too_many_want_a_text_the_rest_are_told_when_to_come_back(tin
 
 async def test_while_it_is_being_restarted(tiny_folder: Path, store: Store) -> None:
     async with ThreadedGenerator.open(tiny_folder) as generator:
-        commands = Commands(generator, store, SETTINGS)
+        commands = Commands(voices_of(generator), store, SETTINGS)
     assert "Try again in a minute" in refused(await say(commands, "/nietzsche 0.7"))
 
 
 async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(
     generator: ThreadedGenerator, store: Store
 ) -> None:
-    commands = Commands(generator, store, BotSection(length=4000))
+    commands = Commands(voices_of(generator), store, BotSection(length=4000))
     text = asyncio.create_task(say(commands, "/ladder"))
     while not generator.status().running:
         await asyncio.sleep(0.001)

@@ -19,6 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 from simcord.interactions import base_payload
+from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core import buttons, messages
@@ -243,7 +244,7 @@ async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
 
     for method in ("generate", "reload", "status", "score"):
         monkeypatch.setattr(generator, method, refuse)
-    commands = Commands(generator, Untouched(), BotSection(operators=("telegram:1", "discord:1")))
+    commands = Commands(voices_of(generator), Untouched(), BotSection(operators=("telegram:1", "discord:1")))
     said = [
         await commands.handle(parse(command.lower(), arguments), Where(platform, "2", "2"))
         for platform in ("telegram", "discord")
@@ -268,7 +269,7 @@ async def test_on_telegram_nobody_else_can_tell(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     chat, group = server.private(bob), server.supergroup()
-    commands = Commands(generator, store, BotSection(cooldown=0.0))
+    commands = Commands(voices_of(generator), store, BotSection(cooldown=0.0))
     async with hostile_telegram.connected(server, commands):
 
         async def answers() -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from conftest import english
 from service_process import PATIENCE, Installation, asked, forget_me
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, Secret
 from bot.core.ask import ForgetMe, Where
@@ -147,7 +148,7 @@ async def _ready(url: str) -> str:
 
 async def test_nothing_that_is_under_way_comes_back_after_forgetme(generator: ThreadedGenerator, store: Store) -> None:
     """Whatever was asked before, in any chat and in any way, is over when /forgetme is answered."""
-    commands = Commands(generator, store, BotSection(length=40, cooldown=0.0))
+    commands = Commands(voices_of(generator), store, BotSection(length=40, cooldown=0.0))
     draw = random.Random(7)
     for _ in range(12):
         first = await commands.handle(parse("nietzsche", ""), Where("telegram", "here", "5"))

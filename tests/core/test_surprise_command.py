@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from conftest import english, keep
 from PIL import Image
+from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core.ask import ForgetMe, Where
@@ -111,7 +112,7 @@ async def test_a_text_of_older_weights_is_shaded_by_those_that_serve_and_that_is
 
 
 async def test_it_needs_no_rest_after_a_text_but_one_of_its_own(generator: ThreadedGenerator, store: Store) -> None:
-    commands = Commands(generator, store, BotSection(length=60, cooldown=30.0))
+    commands = Commands(voices_of(generator), store, BotSection(length=60, cooldown=30.0))
     text = await say(commands, "/nietzsche 0.7 Man")
     assert shaded(await say(commands, "/surprise")) == text.text
     again = await say(commands, "/surprise")
@@ -179,7 +180,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
     async with Store.open(path) as store:
         kept = await store.conversation("telegram", "here", "ada")
         assert kept == Conversation("Man", 0.7, "v0", b"\0", "Man is", None)
-        commands = Commands(generator, store, SETTINGS)
+        commands = Commands(voices_of(generator), store, SETTINGS)
         assert (await say(commands, "/surprise")).text == english("no-text")
         assert (await say(commands, "/continue")).kind is Kind.TEXT
         shaded(await say(commands, "/surprise"))
@@ -190,7 +191,7 @@ async def test_the_shipped_weights_are_less_surprised_by_what_they_wrote_cooler(
     weights_folder: Path, store: Store
 ) -> None:
     async with ThreadedGenerator.open(weights_folder) as generator:
-        commands = Commands(generator, store, BotSection(length=200, cooldown=0.0))
+        commands = Commands(voices_of(generator), store, BotSection(length=200, cooldown=0.0))
         hard_wrapped = generator.weights.manifest.hard_wrapped
         means = []
         for temperature in (0.3, 1.2):

@@ -72,7 +72,7 @@ async def test_a_process_that_was_stopped_and_goes_on_works_at_once_and_blames_n
         assert 15 < float(line.split("seconds=")[1].split()[0]) < PATIENCE
         status, parts = await service.ready()
         assert status == 200, parts
-        assert "lstmega_generator_faults_total 0.0" in await service.get("/metrics")
+        assert 'lstmega_generator_faults_total{voice="nietzsche"} 0.0' in await service.get("/metrics")
         polls = len(bot.server.calls_of("getUpdates"))
         await asyncio.sleep(2)
         assert len(bot.server.calls_of("getUpdates")) - polls < 3  # no storm

@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from hostile_http import survives
 from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from scripted_platform import ScriptedPlatform, refused
+from voice_support import voices_of
 
 from bot.config.loader import ConfigError
 from bot.config.schema import BotSection, HttpSection
@@ -86,14 +88,16 @@ async def served(
         ThreadedGenerator.open(tiny_folder, threads=1) as generator,
     ):
         metrics = Metrics()
-        reloading = Reloading(generator, metrics.reloaded)
+        reloading = Reloading(generator, partial(metrics.reloaded, "nietzsche"))
         settings = BotSection(length=40, cooldown=0.0, operators=("telegram:boss",))
-        commands = Commands(generator, store, settings, observer=metrics, reload=lambda: reloading.reload("/reload"))
+        commands = Commands(
+            voices_of(generator), store, settings, observer=metrics, reload=lambda: reloading.reload("/reload")
+        )
         platform = ScriptedPlatform("telegram", commands=commands)
         always = platforms or (platform,)
         backoff = Backoff(first=0.001, longest=0.001)
         supervised = [Supervised(each, backoff, metrics.platform_failed) for each in always]
-        status = Status(commands, supervised, reloading)
+        status = Status(commands, supervised, lambda _: reloading.refusal)
         metrics.registry.register(status)
         section = HttpSection(host=host, port=0)
         async with (
@@ -266,14 +270,15 @@ async def test_requests_are_counted(site: Site) -> None:
         "button refused telegram": 1,
     }
     assert figures["lstmega_request_seconds_count nietzsche"] == 3
-    assert figures["lstmega_texts_total"] == 1
-    for name in ("queue_wait", "time_to_first_character", "time_per_character"):
-        assert figures[f"lstmega_{name}_seconds_count"] == 1
-    waited, first = (figures[f"lstmega_{name}_seconds_sum"] for name in ("queue_wait", "time_to_first_character"))
-    assert 0 < waited < first
-    assert figures["lstmega_characters_total"] > 20
-    assert figures["lstmega_queue_length"] == figures["lstmega_batch_size"] == 0
-    assert figures["lstmega_weights_info none lstm tiny-1"] == 1
+    assert figures["lstmega_texts_total nietzsche"] == 1
+    for name in ("queue_wait_seconds{}", "time_to_first_character_seconds{} nietzsche"):
+        assert figures["lstmega_" + name.format("_count")] == 1
+    assert figures["lstmega_time_per_character_seconds_count nietzsche"] == 1
+    waited = figures["lstmega_queue_wait_seconds_sum"]
+    assert 0 < waited < figures["lstmega_time_to_first_character_seconds_sum nietzsche"]
+    assert figures["lstmega_characters_total nietzsche"] > 20
+    assert figures["lstmega_queue_length"] == figures["lstmega_batch_size nietzsche"] == 0
+    assert figures["lstmega_weights_info none lstm tiny-1 nietzsche"] == 1
     assert figures["lstmega_platform_connected telegram"] == 1
     assert figures["process_resident_memory_bytes"] > 1e6
 
@@ -314,7 +319,8 @@ async def test_a_reload_by_command_is_counted_as_any_other(site: Site, tiny_fold
     (tiny_folder / "CURRENT").write_text("gone\n")
     assert "stay as they were" in (await site.platform.type("reload", person="boss")).text
     figures = await site.figures()
-    assert figures["lstmega_weights_reloads_total unchanged"] == figures["lstmega_weights_reloads_total refused"] == 1
+    reloads = "lstmega_weights_reloads_total"
+    assert figures[f"{reloads} unchanged nietzsche"] == figures[f"{reloads} refused nietzsche"] == 1
 
 
 async def test_an_undelivered_answer_is_counted(site: Site) -> None:
@@ -335,14 +341,14 @@ async def test_a_cancelled_text_is_counted_as_cancelled(site: Site) -> None:
 async def test_durations_are_shown_in_seconds(site: Site) -> None:
     timing = Timing(queue_wait=0.125, first_character=0.25, writing=2.0)
     for text in ("x" * 400, ""):
-        site.metrics.text_written(Generation(text, b"", "tiny-1", 7, timing), waited=0.125)
+        site.metrics.text_written("melville", Generation(text, b"", "tiny-1", 7, timing), waited=0.125)
     site.metrics.loop_lag.observe(0.125)
     site.metrics.platform_failed("discord")
     figures = await site.figures()
     assert figures["lstmega_queue_wait_seconds_sum"] == 0.5
-    assert figures["lstmega_time_to_first_character_seconds_sum"] == 0.75
-    assert figures["lstmega_time_per_character_seconds_sum"] == 0.005
-    assert figures["lstmega_time_per_character_seconds_count"] == 1
+    assert figures["lstmega_time_to_first_character_seconds_sum melville"] == 0.75
+    assert figures["lstmega_time_per_character_seconds_sum melville"] == 0.005
+    assert figures["lstmega_time_per_character_seconds_count melville"] == 1
     assert figures["lstmega_event_loop_lag_seconds_sum"] == 0.125
     assert figures["lstmega_platform_errors_total discord"] == 1
 

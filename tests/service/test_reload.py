@@ -45,10 +45,8 @@ class Outcomes:
 
 
 @asynccontextmanager
-async def watching(
-    reloading: Reloading, folder: Path | None, asked: asyncio.Event | None = None
-) -> AsyncIterator[None]:
-    task = asyncio.create_task(reloading.watch(folder, asked or asyncio.Event()))
+async def watching(reloading: Reloading, folder: Path) -> AsyncIterator[None]:
+    task = asyncio.create_task(reloading.watch(folder))
     yield
     task.cancel()
     await asyncio.wait({task})
@@ -138,22 +136,6 @@ async def test_a_change_just_before_the_watching_is_seen(tiny_folder: Path, add_
             assert serving(generator) == "tiny-2"
 
 
-async def test_asking_several_times_at_once_loads_once_and_logs_why_not(
-    tiny_folder: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked = asyncio.Event()
-    async with reloadable(tiny_folder) as (reloading, _, outcomes), watching(reloading, None, asked):
-        for _ in range(5):
-            asked.set()
-        assert await outcomes.next() == "unchanged"
-        assert not outcomes.more
-        (tiny_folder / "CURRENT").write_text("../../etc\n")
-        asked.set()
-        assert await outcomes.next() == "refused"
-    assert "reload.done trigger='SIGHUP' version=tiny-1 before=tiny-1" in caplog.text
-    assert "is not the name of a version" in caplog.text
-
-
 async def test_texts_in_progress_finish_on_the_old_weights(tiny_folder: Path, add_tiny_version: Add) -> None:
     add_tiny_version(tiny_folder, "tiny-2", 2)
     activate(tiny_folder, "tiny-2")
@@ -167,24 +149,3 @@ async def test_texts_in_progress_finish_on_the_old_weights(tiny_folder: Path, ad
         assert await reloading.reload("test") == "tiny-2 serves now, in place of tiny-1."
         assert (await generator.generate(GenerationRequest(10, seed=0))).version == "tiny-2"
         assert [await text for text in texts] == expected
-
-
-async def test_a_defect_while_loading_leaves_the_service_as_it_is(
-    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    asked = asyncio.Event()
-    async with reloadable(tiny_folder) as (reloading, generator, outcomes), watching(reloading, None, asked):
-        tried = asyncio.Event()
-
-        async def broken() -> None:
-            tried.set()
-            raise MemoryError
-
-        with monkeypatch.context() as patched:
-            patched.setattr(generator, "reload", broken)
-            asked.set()
-            await tried.wait()
-            assert await outcomes.next() == "refused"
-        asked.set()
-        assert await outcomes.next() == "unchanged"
-    assert "reload.refused trigger='SIGHUP' serving=tiny-1 reason=MemoryError" in caplog.text

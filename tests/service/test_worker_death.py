@@ -70,7 +70,7 @@ async def test_a_worker_that_is_killed_while_it_generates_is_replaced(bot: Insta
             for chat in chats:
                 await chat.send(f"/ladder {TYPED}")
         async with asyncio.timeout(PATIENCE):
-            while await figure(service, "lstmega_batch_size") < 8:  # noqa: ASYNC110 - likewise
+            while await figure(service, 'lstmega_batch_size{voice="nietzsche"}') < 8:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         os.kill(worker_of(service), signal.SIGSEGV)
         await service.log.next("worker.ended reason=the worker process was killed by SIGSEGV")
@@ -85,10 +85,10 @@ async def test_a_worker_that_is_killed_while_it_generates_is_replaced(bot: Insta
             await chat.send(f"/nietzsche Again {TYPED}")
             while not (await answer(chat)).startswith(f"Again {TYPED}"):
                 pass  # the rest of a ladder
-        assert await figure(service, "lstmega_generator_faults_total") == 1
-        assert await figure(service, "lstmega_worker_restarts_total") == 1
-        assert await figure(service, "lstmega_texts_total") >= 9  # of both workers
-        assert await figure(service, "lstmega_batch_size") == 0
+        assert await figure(service, 'lstmega_generator_faults_total{voice="nietzsche"}') == 1
+        assert await figure(service, 'lstmega_worker_restarts_total{voice="nietzsche"}') == 1
+        assert await figure(service, 'lstmega_texts_total{voice="nietzsche"}') >= 9  # of both workers
+        assert await figure(service, 'lstmega_batch_size{voice="nietzsche"}') == 0
         await service.stop()
 
 
@@ -133,8 +133,8 @@ async def test_a_step_at_which_onnxruntime_fails_ends_its_texts_and_later_ones_a
             await chat.send(f"/nietzsche Again {TYPED}")
             assert (await answer(chat)).startswith(f"Again {TYPED}")
         assert (await service.ready())[0] == 200
-        assert await figure(service, "lstmega_texts_failed_total") == 1 + answers.count(WENT_WRONG)
-        assert await figure(service, "lstmega_generator_faults_total") == 0
+        assert await figure(service, 'lstmega_texts_failed_total{voice="nietzsche"}') == 1 + answers.count(WENT_WRONG)
+        assert await figure(service, 'lstmega_generator_faults_total{voice="nietzsche"}') == 0
         await service.stop()
 
 
@@ -166,7 +166,7 @@ async def test_a_step_that_never_ends_is_ended_and_the_next_text_is_generated(bo
         assert await answer(unlucky) == WENT_WRONG
         await alice.send(f"/nietzsche {TYPED}")
         assert (await answer(alice)).startswith(TYPED)
-        assert await figure(service, "lstmega_generator_faults_total") == 1
+        assert await figure(service, 'lstmega_generator_faults_total{voice="nietzsche"}') == 1
         await until_ready(service)
         await service.stop()
 
@@ -178,7 +178,7 @@ async def test_a_step_that_hangs_does_not_keep_the_service_from_ending(bot: Inst
     async with bot.service() as service:
         await unlucky.send(f"/nietzsche {TRAP}")
         async with asyncio.timeout(PATIENCE):
-            while await figure(service, "lstmega_batch_size") < 1:  # noqa: ASYNC110 - likewise
+            while await figure(service, 'lstmega_batch_size{voice="nietzsche"}') < 1:  # noqa: ASYNC110 - likewise
                 await asyncio.sleep(0.01)
         worker, began = worker_of(service), time.monotonic()
         await service.stop()

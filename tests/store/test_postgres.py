@@ -18,6 +18,7 @@ import pytest
 from conftest import english, keep
 from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, forget_me, unused_port
+from voice_support import voices_of
 
 from bot.cli.main import main
 from bot.config.schema import BotSection, Secret
@@ -345,7 +346,7 @@ async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
     settings = BotSection(length=60, cooldown=0.0)
     slow = SlowGenerator(generator)
     async with Store.open(address) as one, Store.open(address) as other:
-        first, second = Commands(slow, one, settings), Commands(generator, other, settings)
+        first, second = Commands(voices_of(slow), one, settings), Commands(voices_of(generator), other, settings)
         if before:
             await say(second, before)
         text = asyncio.create_task(say(first, line))

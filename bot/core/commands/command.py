@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
@@ -15,6 +15,7 @@ from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
 from bot.core.messages import RANGE, Say
 from bot.core.reply import Refused, Reply
+from bot.core.voice import Voice
 from bot.store.store import Preferences, Store
 from generator import Generation, Generator
 
@@ -31,8 +32,8 @@ class Observer:
     def answered(self, platform: str, command: str, outcome: str, seconds: float) -> None:
         """A request got its reply after so many seconds. `outcome`: the kind of reply, or why it was refused."""
 
-    def text_written(self, generation: Generation, waited: float) -> None:
-        """A text is finished. `waited`: seconds in the core's queue, before the generator was called."""
+    def text_written(self, voice: str, generation: Generation, waited: float) -> None:
+        """A voice has finished a text. `waited`: seconds in the core's queue, before the generator was called."""
 
     def platform_failed(self, platform: str) -> None:
         """A reply could not be sent, through no fault of the user."""
@@ -40,9 +41,12 @@ class Observer:
 
 @dataclass(eq=False)
 class Context:
-    """What the handlers work with. `reload` loads the current weights and returns what to say about it."""
+    """What the handlers work with. `reload` loads the current weights and returns what to say about it.
 
-    generator: Generator
+    `voices`: by name, at least one. The first is the default; they change when the configuration does.
+    """
+
+    voices: Mapping[str, Voice]
     store: Store
     settings: BotSection
     observer: Observer = field(default_factory=Observer)
@@ -55,6 +59,7 @@ class Context:
         self._stopped_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         """When each user last stopped their texts in a chat: those that were asked for before, which an adapter may
         still hold back, do not start."""
+        # One queue for all voices, since they share the processor. It counts in characters of the default one.
         self.admission = Admission(
             lambda: self.generator.status().slots,
             self.settings.queue,
@@ -62,6 +67,16 @@ class Context:
             typical=self.settings.length * OVERSHOOT,
             speed=lambda: self.generator.status().characters_per_second,
         )
+
+    @property
+    def voice(self) -> Voice:
+        """The default voice."""
+        return next(iter(self.voices.values()))
+
+    @property
+    def generator(self) -> Generator:
+        """That of the default voice."""
+        return self.voice.generator
 
     @asynccontextmanager
     async def stoppable(self, where: Where) -> AsyncIterator[None]:

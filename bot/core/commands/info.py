@@ -11,6 +11,7 @@ from bot.core.ask import Ask, ForgetMe, Surprise, Where
 from bot.core.commands.command import Command, Context
 from bot.core.commands.writing import find_text
 from bot.core.reply import Picture, Refused, Reply
+from bot.core.voice import versions_of
 from generator import Surprisal, WeightsError
 from generator.scoring.palette import cells
 
@@ -102,14 +103,14 @@ async def start(context: Context, _: Ask, where: Where) -> Reply:
 @Command("reload", private=True)
 async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
-    before = context.generator.weights.manifest.version
+    before = versions_of(context.voices)
     try:
         await (context.reload or context.generator.reload)()
     except WeightsError as error:
         if context.reload is None:
-            log.error("reload.refused serving=%s reason=%s", before, error)
+            log.error("reload.refused serving=%s reason=%s", context.voice.manifest.version, error)
         raise Refused("weights-refused", reason=str(error)) from error
-    return Reply(messages.reloaded(before, context.generator.weights.manifest.version, where.say))
+    return Reply(messages.reloaded(before, versions_of(context.voices), where.say))
 
 
 @Command("stats", private=True)

@@ -178,7 +178,7 @@ async def _write(
             prompt, generations = await generate()
     await quotas.count(len(generations), sum(len(each.text) for each in generations))
     for generation in generations:
-        context.observer.text_written(generation, waited)
+        context.observer.text_written(context.voice.name, generation, waited)
     last = generations[-1]
     if continued is None:
         first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)

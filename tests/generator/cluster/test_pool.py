@@ -516,7 +516,7 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
             assert status == 503
             assert not parts["generator"]
             assert "cannot be reached" in await asked(chat, "/nietzsche 0.7 Abc")
-            assert "lstmega_generator_threads 0.0" in await service.get("/metrics")
+            assert 'lstmega_generator_threads{voice="nietzsche"} 0.0' in await service.get("/metrics")
             await asyncio.to_thread(other.start)
             served = await asyncio.to_thread(other.serve, "--weights", str(folder), "--version", "tiny-1")
             assert served.returncode == 0, served.stderr

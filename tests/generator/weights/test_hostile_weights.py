@@ -525,7 +525,7 @@ async def test_the_old_weights_serve_through_every_attack(bot: Installation) -> 
             attack(bot.weights)
             line = await service.log.next("reload.refused trigger='CURRENT' serving=tiny-1 reason=")
             assert f"{bot.weights}/{reason}" in line
-        refused = f'lstmega_weights_reloads_total{{outcome="refused"}} {len(ATTACKS)}.0'
+        refused = f'lstmega_weights_reloads_total{{outcome="refused",voice="nietzsche"}} {len(ATTACKS)}.0'
         assert refused in await service.get("/metrics")
         status, out, why = await bot.command("reload")
         assert (status, out) == (1, "")

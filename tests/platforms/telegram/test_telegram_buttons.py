@@ -16,6 +16,7 @@ from telegram_support import (
     serving,
     timed,
 )
+from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core.commands import Commands
@@ -143,7 +144,7 @@ async def test_a_double_press_is_answered_by_a_toast(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:
     settings = BotSection(length=LENGTH, cooldown=1000.0)
-    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+    async with serving(Telegram(section(server), Commands(voices_of(generator), store, settings))):
         message = await first_text(chat, alice)
         text, alert = await (await alice.press(message, "Again")).answer()
         assert text.startswith("Give me a moment")
@@ -154,10 +155,10 @@ async def test_old_buttons_work_after_a_restart(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:
     settings = BotSection(length=LENGTH, cooldown=0.0)
-    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+    async with serving(Telegram(section(server), Commands(voices_of(generator), store, settings))):
         message = await first_text(chat, alice)
     press = await alice.press(message, "Continue")
-    async with serving(Telegram(section(server), Commands(generator, store, settings))):
+    async with serving(Telegram(section(server), Commands(voices_of(generator), store, settings))):
         assert await press.answer() == ("", False)
         assert (await chat.next_message()).labels == BUTTONS
 

@@ -20,6 +20,7 @@ from telegram_support import (
     section,
     serving,
 )
+from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core import messages
@@ -180,7 +181,7 @@ async def test_cancel_overtakes_what_it_stops(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, chat: Chat, alice: User
 ) -> None:
     """Also what waits for its turn: requests of a user in a chat are done one after the other."""
-    commands = Commands(generator, store, BotSection(length=4000, cooldown=0.0))
+    commands = Commands(voices_of(generator), store, BotSection(length=4000, cooldown=0.0))
     async with serving(Telegram(section(server), commands, limits=FAST)):
         with server.gathered():
             for _ in range(3):
@@ -239,7 +240,7 @@ async def test_an_anonymous_administrator_is_the_group(group: Chat, store: Store
 async def test_a_long_text_is_split_over_messages(
     server: TelegramServer, generator: ThreadedGenerator, store: Store, group: Chat, bob: User
 ) -> None:
-    commands = Commands(generator, store, BotSection(length=3000, cooldown=0.0))
+    commands = Commands(voices_of(generator), store, BotSection(length=3000, cooldown=0.0))
     async with serving(Telegram(section(server), commands, limits=FAST)):
         typed = await group.send("/ladder The", by=bob)
         while "Continue" not in (await group.next_message()).labels:

@@ -98,7 +98,9 @@ button-forget = Delete everything
 
 ## For operators
 
+reload-added = /{ $command } is here now; { $now } serves it.
 reload-done = { $now } serves now, in place of { $before }.
+reload-removed = /{ $command } is gone.
 reload-unchanged = { $now } serves already; CURRENT names no other.
 statistics =
     weights: { $version }

@@ -93,7 +93,9 @@ button-forget = Apagar tudo
 
 ## Para quem opera o bot
 
+reload-added = /{ $command } agora existe, com { $now }.
 reload-done = Agora { $now } está em uso, no lugar de { $before }.
+reload-removed = /{ $command } não existe mais.
 reload-unchanged = { $now } já está em uso; CURRENT não nomeia outra versão.
 statistics =
     pesos: { $version }

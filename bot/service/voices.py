@@ -1,0 +1,141 @@
+"""The voices of the configuration: opens, reloads and closes each of them on its own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
+
+from bot.config.loader import ConfigError
+from bot.config.schema import Config, VoiceSection
+from bot.core import language, messages
+from bot.core.voice import Voice, versions_of
+from bot.service.generator_factory import open_generator
+from bot.service.reload import Reloading
+from generator import Generator, GeneratorError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Open:
+    section: VoiceSection
+    generator: Generator
+    reloading: Reloading
+    closing: AsyncExitStack
+
+
+class VoiceManager:
+    """Keeps the voices of the configuration open. Make one with `VoiceManager.open`."""
+
+    def __init__(self, read: Callable[[], Config], on_outcome: Callable[[str, str], None], *, child: bool) -> None:
+        self.by_name: dict[str, Voice] = {}
+        """The voices; the first is the default. Changes when a reload finds another configuration."""
+        self.configure: Callable[[Config], None] = lambda _config: None
+        """Called with the configuration that a reload has read, and that can be used."""
+        self.on_change: Callable[[], Awaitable[None]] | None = None
+        """Called when a reload has changed the commands."""
+        self._read = read
+        self._on_outcome = on_outcome
+        self._child = child
+        self._open: dict[str, _Open] = {}
+        self._changing = asyncio.Lock()
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        config: Config,
+        read: Callable[[], Config] | None = None,
+        on_outcome: Callable[[str, str], None] = lambda _voice, _outcome: None,
+        *,
+        child: bool = False,
+    ) -> AsyncIterator[VoiceManager]:
+        """Opens every voice, each in a `child` process or all in this one; from then on each follows its CURRENT.
+
+        `read` returns the configuration anew. `on_outcome` is called with the voice and how a reload ended, as
+        `Reloading.on_outcome`. Raises `WeightsError` or `Unavailable` when one of them cannot be opened.
+        """
+        manager = cls(read or (lambda: config), on_outcome, child=child)
+        try:
+            await manager._apply(config)
+            yield manager
+        finally:
+            await asyncio.gather(*(each.closing.aclose() for each in manager._open.values()))
+
+    def refusal(self, name: str) -> str:
+        """Returns why the last reload of a voice was refused; empty if it was not."""
+        return self._open[name].reloading.refusal
+
+    async def reload(self, trigger: str) -> str:
+        """Opens and closes voices as the configuration says now, and loads what CURRENT names for the others.
+
+        Returns sentences about it. `trigger` is for the log. Raises `ConfigError`, and then nothing has changed, or
+        `WeightsError`, `Unavailable`: then that voice stays as it was.
+        """
+        async with self._changing:
+            before, commands, versions = self._open, self._commands(), versions_of(self.by_name)
+            try:
+                config = await asyncio.to_thread(self._read)
+                await self._apply(config)
+            except (ConfigError, GeneratorError) as error:
+                log.error("voices.refused trigger=%r reason=%s", trigger, error)
+                raise
+            self.configure(config)
+            if self._commands() != commands and self.on_change is not None:
+                await self.on_change()
+            failures = []
+            for each in [each for name, each in self._open.items() if each is before.get(name)]:
+                try:
+                    await each.reloading.reload(trigger)
+                except Exception as error:  # noqa: BLE001 - the others are reloaded all the same
+                    failures.append(error)
+            if failures:
+                raise failures[0]
+            return messages.reloaded(versions, versions_of(self.by_name), language.of("").say)
+
+    async def watch(self, asked: asyncio.Event) -> None:
+        """Reloads whenever SIGHUP sets `asked`; several signals make one reload."""
+        while True:
+            await asked.wait()
+            asked.clear()
+            with suppress(Exception):  # it is logged
+                await self.reload("SIGHUP")
+
+    def _commands(self) -> list[tuple[str, str]]:
+        return [(voice.command, voice.title) for voice in self.by_name.values()]
+
+    async def _apply(self, config: Config) -> None:
+        """Opens, renames and closes voices, so that there are those of the configuration. Changes all or nothing."""
+        wanted = {
+            name: section
+            for name, section in config.voices.items()
+            if name not in self._open or self._open[name].section.weights != section.weights
+        }
+        opening = (self._open_voice(config, name, section) for name, section in wanted.items())
+        opened = await asyncio.gather(*opening, return_exceptions=True)
+        fresh = {name: each for name, each in zip(wanted, opened, strict=True) if isinstance(each, _Open)}
+        if failures := [each for each in opened if isinstance(each, BaseException)]:
+            await asyncio.gather(*(each.closing.aclose() for each in fresh.values()))
+            raise failures[0]
+        before, self._open = self._open, {name: fresh.get(name) or self._open[name] for name in config.voices}
+        self.by_name.clear()
+        for name, section in config.voices.items():
+            self.by_name[name] = Voice(name, section.command, section.title, self._open[name].generator)
+        closed = [name for name, each in before.items() if self._open.get(name) is not each]
+        await asyncio.gather(*(before[name].closing.aclose() for name in closed))
+        if before and (fresh or closed):
+            log.info("voices.changed opened=%s closed=%s", ",".join(fresh), ",".join(closed))
+
+    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open:
+        closing = AsyncExitStack()
+        opening = open_generator(config.generator, name, section, child=self._child)
+        generator = await closing.enter_async_context(opening)
+        reloading = Reloading(generator, partial(self._on_outcome, name))
+        folder, pinned = section.location
+        if not pinned and not config.generator.address:
+            closing.callback(asyncio.create_task(reloading.watch(folder)).cancel)
+        return _Open(section, generator, reloading, closing)
