@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final
@@ -33,8 +34,10 @@ _MAX_LISTED: Final = 8
 """Odd characters of a prompt that a notice lists."""
 _SHIPPED_CORPUS: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 """The sha256 of the corpus whose title the messages know."""
-_FILE_NAME: Final = re.compile(r"^(\d+-)?(?P<title>.+?)(-pg\d+)?(\.\w+)?$")
+_FILE_NAME: Final = re.compile(r"(\d+-)?(?P<title>.+?)(-pg\d+)?\.\w+")
 """Of a text: a number that orders it, and Project Gutenberg's, are no part of its title."""
+_SMALL_WORD: Final = re.compile(r"(?<= )(A|An|And|In|Of|Or|The|To)\b")
+"""In a title, unless it begins with one."""
 
 
 def book(manifest: Manifest, say: Say) -> str:
@@ -43,14 +46,13 @@ def book(manifest: Manifest, say: Say) -> str:
     return say("book", name="nietzsche" if shipped else _title(manifest.corpus.name))
 
 
-def _title(file_name: str) -> str:
-    return _FILE_NAME.sub(r"\g<title>", file_name).replace("--", ": ").replace("-", " ")
-
-
-def summary(manifest: Manifest, say: Say) -> str:
-    """What the bot is, in one line."""
-    bits = float(manifest.metrics["valid_bits_per_character"])
-    return say("summary", version=manifest.version, bits=bits, corpus=manifest.corpus.name)
+def _title(name: str) -> str:
+    """The title of a text, from the name of its file; any other name is one."""
+    file = _FILE_NAME.fullmatch(name)
+    if file is None:
+        return name
+    title = string.capwords(file["title"].replace("--", ": ").replace("-", " ").replace("_", " "))
+    return _SMALL_WORD.sub(lambda word: word[0].lower(), title)
 
 
 def about(manifest: Manifest, say: Say) -> str:
@@ -68,11 +70,6 @@ def about(manifest: Manifest, say: Say) -> str:
         say("about-license", license=manifest.license),
     ]
     return "\n".join(filter(None, lines))
-
-
-def curve(manifest: Manifest, say: Say) -> str:
-    """The training curve, for those who cannot see it."""
-    return say("curve", version=manifest.version, bits=float(manifest.metrics["valid_bits_per_character"]))
 
 
 def suggestions(own: float | None, default: float | None, say: Say) -> dict[float, str]:

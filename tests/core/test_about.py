@@ -20,7 +20,7 @@ def test_about_names_the_texts_of_pretraining_and_the_weights_it_started_from(we
     }
     changed = msgspec.structs.replace(manifest, training=training)
     said = messages.about(changed, english)
-    assert "other texts: fiction, moby dick: or the whale." in said
+    assert "other texts: Fiction, Moby Dick: or the Whale." in said
     assert "started from the weights an-earlier-version." in said
 
 

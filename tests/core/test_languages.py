@@ -18,6 +18,8 @@ from bot.core import language
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import COMMANDS, Commands, parse
 from bot.core.reply import Refused, with_echoes
+from bot.platforms.telegram.render import MAX_ALERT
+from bot.platforms.text import utf16_length
 from bot.store.errors import StoreError
 from bot.store.store import Store
 
@@ -92,6 +94,13 @@ def test_every_message_that_the_program_says_is_there_and_no_other() -> None:
     assert {message for message in known - made if not re.search(f"[\"']{message}[\"']", program)} == set()
 
 
+@pytest.mark.parametrize("tag", language.languages())
+def test_what_telegram_shows_as_an_alert_fits_there(tag: str) -> None:
+    refusals = ("queue-full", "chat-full", "overloaded", "not-your-text", "no-such-button", "old-text", "no-text")
+    for message in (*refusals, "inline-wait"):
+        assert utf16_length(language.languages()[tag].say(message)) <= MAX_ALERT
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("tag", language.languages())
 def test_a_command_has_its_help_in_every_language(tag: str, name: str) -> None:
@@ -134,7 +143,7 @@ async def test_a_conversation_in_portuguese(commands: Commands) -> None:
     assert "Você quis dizer /nietzsche?" in await say("/nietsche")
     assert "/nietzsche [temperatura] [abertura] — um texto" in await say("/help")
     reply = await commands.handle(parse("nietzsche", "0,7 50% caf\u00e9"), where)
-    assert reply.notice == ("Deixei de fora % e escrevi e em vez de é: minha rede nunca viu esses caracteres.")
+    assert reply.notice == ("Deixei de fora % e escrevi “e” em vez de “é”: minha rede nunca viu esses caracteres.")
     assert [action.label for action in reply.actions] == [
         "De novo", "Continuar", "Mais quente (0,8)", "Mais frio (0,6)", "Surpresa",
     ]  # fmt: skip
@@ -204,6 +213,20 @@ async def test_the_users_own_language_is_kept_and_goes_back(commands: Commands, 
     await restarted.handle(parse("language", "en"), where)
     assert (await restarted.handle(ForgetMe(confirmed=True), where)).text == english("forget-done", rows=2)
     assert (await restarted.handle(parse("continue", ""), where)).text == portuguese("no-text")
+
+
+async def test_every_refusal_is_in_the_language_that_the_user_has_set(commands: Commands) -> None:
+    where = Where("telegram", "5", "5", "en")
+    await commands.handle(parse("language", "pt"), where)
+    for name, arguments, refusal in (
+        ("nietzsche", "9 The sea", "não é uma temperatura que eu conheça"),
+        ("continue", "now", "Não se escreve nada depois de /continue"),
+        ("nietsche", "", "Você quis dizer /nietzsche?"),
+    ):
+        told = await commands.handle(parse(name, arguments), where)
+        assert refusal in told.text
+        assert told.locale == "pt-BR"
+    assert (await commands.refusal("words-only", where)).text == portuguese("words-only")
 
 
 async def test_the_buttons_set_the_language_of_their_user(commands: Commands) -> None:

@@ -122,7 +122,10 @@ class Commands(Context):
 
     def summary(self, locale: str = "") -> str:
         """Returns what the bot is at this moment, in one line."""
-        return messages.summary(self.generator.weights.manifest, language.of(locale).say)
+        manifest = self.generator.weights.manifest
+        bits = float(manifest.metrics["valid_bits_per_character"])
+        say = language.of(locale).say
+        return say("summary", version=manifest.version, bits=bits, corpus=manifest.corpus.name)
 
     def known_to(self, platform: str, user: str) -> Mapping[str, Command]:
         """Returns the commands that exist for this user, by name."""
@@ -236,8 +239,9 @@ class Commands(Context):
             raise ShuttingDown
         if isinstance(ask, Invalid):
             if isinstance(ask.error, TemperatureError):
-                offered = buttons.nearest(where, name, ask.error)
-                return replace(Reply.refusal(messages.explain(ask.error, where.say)), actions=offered)
+                where = await self.localized(where)
+                told = Reply.refusal(messages.explain(ask.error, where.say), where.spoken.tag)
+                return replace(told, actions=buttons.nearest(where, name, ask.error))
             raise ask.error
         if where.public and name in OPERATOR_COMMANDS:
             raise Refused("only-in-private", command=name)

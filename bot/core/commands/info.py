@@ -87,7 +87,10 @@ async def about(context: Context, _: Ask, where: Where) -> Reply:
     weights, name, picture = context.generator.weights, "curve.png", None
     try:
         if (content := await asyncio.to_thread(weights.beside, name)) is not None:
-            picture = Picture(content, name, messages.curve(weights.manifest, where.say), weights.folder / name)
+            manifest = weights.manifest
+            bits = float(manifest.metrics["valid_bits_per_character"])
+            described = where.say("curve", version=manifest.version, bits=bits)
+            picture = Picture(content, name, described, weights.folder / name)
     except WeightsError as error:
         log.warning("curve.unreadable reason=%s", error)
     return Reply(messages.about(weights.manifest, where.say), picture=picture)

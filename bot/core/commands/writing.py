@@ -71,13 +71,7 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     return replace(reply, notice=" ".join(filter(None, (reply.notice, hint))))
 
 
-@Command(
-    "continue",
-    ask=Continue,
-    bare=True,
-    exclusive=True,
-    writes=True,
-)
+@Command("continue", ask=Continue, bare=True, exclusive=True, writes=True)
 async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     """Continues the last text from its saved state."""
     try:
@@ -90,13 +84,7 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     return await _write(context, where, ask.prompt, [temperature], user_id=user_id, source=text, continues=True)
 
 
-@Command(
-    "again",
-    ask=Again,
-    bare=True,
-    exclusive=True,
-    writes=True,
-)
+@Command("again", ask=Again, bare=True, exclusive=True, writes=True)
 async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
     user_id, text = await find_text(context, where, ask.slot)
@@ -107,14 +95,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     return replace(reply, actions=(*reply.actions, buttons.keeping(where, temperature)))
 
 
-@Command(
-    "ladder",
-    options=("prompt",),
-    ask=Ladder,
-    parse=_parse_ladder,
-    exclusive=True,
-    writes=True,
-)
+@Command("ladder", options=("prompt",), ask=Ladder, parse=_parse_ladder, exclusive=True, writes=True)
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
     reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES)

@@ -30,9 +30,9 @@ unavailable = Não consigo falar agora com as máquinas que escrevem por mim. Te
 weights-refused = Os pesos continuam como estavam: { $reason }
 store-failed = Não consigo acessar a minha memória agora, e preciso dela para isso. Tente de novo daqui a um minuto.
 unconfirmed = Minha última mensagem talvez não tenha chegado até você. Se ela não estiver aqui, peça de novo.
-unexpected = Algo quebrou do meu lado. Quem me opera pode ver no registro. Por favor, tente de novo.
+unexpected = Algo quebrou do meu lado. Quem me mantém pode ver o erro no registro. Por favor, tente de novo.
 only-in-private = /{ $command } mostra o que não é para todos aqui. Envie-o para mim em uma conversa privada.
-not-allowed = Não respondo aqui: quem cuida de mim decide quem pode me usar, e onde.
+not-allowed = Não respondo aqui: quem me mantém decide quem pode me usar, e onde.
 # $left: what is left of the day's $limit. $hours, $minutes: until the next day.
 quota = { $left ->
     [0] { $scope ->

@@ -21,7 +21,7 @@ curve = Curva de treinamento de { $version }: bits por caractere no treinamento 
 ## Textos
 
 rung = Temperatura { $temperature }
-ladder-ignores = O /ladder tem as suas próprias temperaturas, por isso ignorei o { $temperature }.
+ladder-ignores = O /ladder tem as suas próprias temperaturas, por isso ignorei a temperatura { $temperature }.
 ladder-end = O /continue continua o último destes textos.
 not-saved = Não consegui guardar este texto; por isso, o /continue e o /again não o conhecem.
 prompt-shortened = Essa abertura é longa, por isso li os últimos { $characters } caracteres dela.
@@ -35,7 +35,7 @@ prompt-changed = { $change ->
    *[other] minha rede nunca viu esses caracteres
 }.
 temperature-hint = Para escolher a temperatura, comece com um número e um espaço: /nietzsche 0,7 …
-prompt-replacement = { $plain } em vez de { $typed }
+prompt-replacement = “{ $plain }” em vez de “{ $typed }”
 and-more = { $items } e mais { $more }
 button-nearest = Escrever a { $temperature }
 button-again = De novo
