@@ -163,6 +163,12 @@ class Settings(Ask, frozen=True):
     reset: bool = False
 
 
+class About(Ask, frozen=True):
+    """What the bot is; the training `curve` alone for those who ask for it."""
+
+    curve: bool = False
+
+
 class ForgetMe(Ask, frozen=True):
     """Everything about the user deleted, once it is `confirmed`."""
 

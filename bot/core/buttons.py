@@ -3,7 +3,7 @@
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
 the user's own, `l:OWNER:TAG` sets the language, `p:OWNER:NAME:VALUE` a setting of the user and `g:OWNER:NAME:VALUE` of
-the group, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
+the group, `b:OWNER` shows the training curve, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
@@ -13,7 +13,19 @@ from collections.abc import Callable
 from typing import Final, NamedTuple
 
 from bot.core import language
-from bot.core.ask import Again, Ask, Continue, ForgetMe, SetLanguage, SetTemperature, Settings, Surprise, Where, Write
+from bot.core.ask import (
+    About,
+    Again,
+    Ask,
+    Continue,
+    ForgetMe,
+    SetLanguage,
+    SetTemperature,
+    Settings,
+    Surprise,
+    Where,
+    Write,
+)
 from bot.core.parsing import TemperatureError
 from bot.core.reply import Action
 from bot.store.store import ADMINISTRATORS, Conversation, Preferences
@@ -84,6 +96,11 @@ def forgetting(where: Where) -> Action:
     return Action(where.say("button-forget"), f"f:{where.user}")
 
 
+def curve(where: Where) -> Action:
+    """Returns the action that shows the training curve."""
+    return Action(where.say("button-curve"), f"b:{where.user}")
+
+
 def speaking(where: Where) -> tuple[Action, ...]:
     """Returns the actions that set another language; the empty tag goes back to the platform's."""
     others = {tag: each.name for tag, each in language.languages().items() if tag != where.language}
@@ -138,6 +155,8 @@ def decode(data: str) -> Button | None:
                 ask = Settings(scope == "g", reset=bool(name))
             case "p" | "g" as scope, owner, name, value:
                 ask = Settings(scope == "g", name, _VALUES[name](value) if value else None)
+            case "b", owner:
+                ask = About(curve=True)
             case "f", owner:
                 ask = ForgetMe(confirmed=True)
             case _:

@@ -58,9 +58,10 @@ def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image
     Shaded by the mean surprisal of each word.
     """
     type_ = Typeface(_SIZE)
-    blocks = [
-        (label, surprisal.mean, type_.lines(cells(surprisal, hard_wrapped=hard_wrapped))) for label, surprisal in texts
-    ]
+    shown = [type_.lines(cells(surprisal, hard_wrapped=hard_wrapped)) for _, surprisal in texts]
+    # The mean of a single text stands at the scale.
+    means = [surprisal.mean if len(texts) > 1 else math.nan for _, surprisal in texts]
+    blocks = [(label, mean, lines) for (label, _), mean, lines in zip(texts, means, shown, strict=True)]
     notes = _LINE + _GAP if type_.missing else 0
     picture = _Picture(_MARGIN + sum(_height(label, lines) for label, _, lines in blocks) + notes + SCALE_HEIGHT)
     top = _MARGIN
@@ -69,7 +70,7 @@ def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image
         top += _height(label, lines)
     if notes:
         picture.write(_MARGIN, top, f"{MISSING} stands for what no font here has", pale=True)
-    picture.scale(top + notes, blocks[0][1] if len(blocks) == 1 else math.nan)
+    picture.scale(top + notes, texts[0][1].mean if len(texts) == 1 else math.nan)
     return picture.image()
 
 
@@ -96,7 +97,10 @@ class _Picture:
     def block(self, top: int, label: str, mean: float, lines: list[Line], type_: Typeface) -> None:
         """Draws a text below its label."""
         if label:
-            self.write(_MARGIN, top, label, pale=True)
+            font = self._small
+            while font.getlength(label) > WIDTH - 2 * _MARGIN and font.size > 1:
+                font = font.font_variant(size=font.size - 1)
+            self._draw.text((_MARGIN, top + _ASCENT), label, GIVEN, font, "ls")
             if not math.isnan(mean):
                 self.write(WIDTH - _MARGIN, top, f"{mean:.2f} bits per character", "rs", pale=True)
             top += _LINE

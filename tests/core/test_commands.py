@@ -458,13 +458,37 @@ async def test_about_says_what_it_is_and_shows_the_curve(commands: Commands, tin
     reply = await say(commands, "/about")
     for part in ("tiny-1", "6.000 bits per character", "learnt from: none"):
         assert part in reply.text
-    assert reply.picture is None
+    assert reply.picture is not None
+    assert reply.picture.content.startswith(b"\x89PNG")
+    sentence = "".join(cell.character for cell in reply.shaded)
+    assert 20 < len(sentence) < 200
+    assert " ".join(sentence.split()) in reply.picture.description, "for those who cannot see it"
+    assert reply.actions == ()
+    refused(await say(commands, "/about curve"))
     curve = tiny_folder / "tiny-1" / "curve.png"
     curve.write_bytes(b"picture")
-    picture = (await say(commands, "/about")).picture
+    reply = await say(commands, "/about")
+    assert reply.picture is not None
+    assert reply.picture.name == "about.png", "the curve is for those who ask"
+    [action] = reply.actions
+    shown = await commands.press(action.data, Where("discord", "here", "ada"))
+    assert shown == await say(commands, "/about curve")
+    picture = shown.picture
     assert picture is not None
     assert (picture.content, picture.name, picture.path) == (b"picture", "curve.png", curve)
     assert "epoch by epoch" in picture.description
+
+
+async def test_the_card_of_about_is_drawn_once_for_a_version(
+    commands: Commands, generator: ThreadedGenerator, tiny_folder: Path
+) -> None:
+    pictures = {(await say(commands, "/about")).picture for _ in range(3)}
+    assert len({picture.content for picture in pictures if picture}) == 1
+    assert generator.status().texts == 1
+    add_random_version(tiny_folder, "tiny-2", seed=2)
+    activate(tiny_folder, "tiny-2")
+    await generator.reload()
+    assert (await say(commands, "/about")).picture not in pictures
 
 
 async def test_help_lists_what_the_person_has(commands: Commands) -> None:

@@ -208,7 +208,7 @@ async def test_a_curve_that_cannot_be_read_is_left_out_and_told(
 ) -> None:
     (tiny_folder / "tiny-1" / "curve.png").mkdir()
     reply = await say(commands, "/about")
-    assert (reply.kind, reply.picture) == (Kind.ANSWER, None)
+    assert (reply.kind, reply.actions) == (Kind.ANSWER, ())
     assert "curve.png: is a directory" in caplog.text
 
 

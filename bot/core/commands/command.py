@@ -17,7 +17,7 @@ from bot.core.messages import RANGE, Say
 from bot.core.reply import Refused, Reply
 from bot.core.voice import Voice
 from bot.store.store import Preferences, Store
-from generator import Generation, Generator
+from generator import Generation, Generator, Surprisal
 
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
@@ -56,6 +56,8 @@ class Context:
     def __post_init__(self) -> None:
         self._writing: dict[tuple[str, str], set[asyncio.Timeout]] = {}
         """Of each user in each chat, what is running or waits."""
+        self.card: tuple[tuple[str, str], Surprisal, bytes] | None = None
+        """What /about showed last: of which version with which title, its sentence, and the picture."""
         self._stopped_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         """When each user last stopped their texts in a chat: those that were asked for before, which an adapter may
         still hold back, do not start."""

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from typing import Final
 
 from bot.core import buttons, messages
-from bot.core.ask import Ask, ForgetMe, Surprise, Where
+from bot.core.ask import About, Ask, ForgetMe, Surprise, Where
 from bot.core.commands.command import Command, Context
 from bot.core.commands.writing import find_text
 from bot.core.reply import Picture, Refused, Reply
 from bot.core.voice import versions_of
-from generator import Surprisal, WeightsError
+from generator import GenerationRequest, GeneratorError, ScoringRequest, Surprisal, WeightsError
 from generator.scoring.palette import cells
 
+CARD_LENGTH: Final = 80
+"""Characters of the sentence that /about shows."""
 log = logging.getLogger(__name__)
 
 
@@ -75,25 +78,56 @@ async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
     )
 
 
-def _heatmap(surprisal: Surprisal, *, hard_wrapped: bool) -> bytes:
+def _heatmap(surprisal: Surprisal, title: str = "", *, hard_wrapped: bool) -> bytes:
     from generator.scoring import heatmap  # noqa: PLC0415 - Pillow, for this alone: 4 MB that most processes never need
 
-    return heatmap.png(heatmap.draw([("", surprisal)], hard_wrapped=hard_wrapped))
+    return heatmap.png(heatmap.draw([(title, surprisal)], hard_wrapped=hard_wrapped))
 
 
-@Command("about")
-async def about(context: Context, _: Ask, where: Where) -> Reply:
-    """Describes the weights, with their training curve if it can be read."""
-    weights, name, picture = context.generator.weights, "curve.png", None
+@Command("about", ask=About, parse=lambda arguments: About(arguments.lower() == "curve"))
+async def about(context: Context, ask: About, where: Where) -> Reply:
+    """Describes the weights, with a sentence of theirs as a picture; their training curve for those who ask."""
+    manifest, curve = context.generator.weights.manifest, await _curve(context, where)
+    if ask.curve:
+        if curve is None:
+            raise Refused("no-curve")
+        return Reply(curve.description, picture=curve)
+    said = messages.about(manifest, where.say)
+    actions = () if curve is None else (buttons.curve(where),)
+    if curve is not None:
+        said += f"\n{where.say('about-curve')}"
     try:
-        if (content := await asyncio.to_thread(weights.beside, name)) is not None:
-            manifest = weights.manifest
-            bits = float(manifest.metrics["valid_bits_per_character"])
-            described = where.say("curve", version=manifest.version, bits=bits)
-            picture = Picture(content, name, described, weights.folder / name)
+        surprisal, content = await _card(context, messages.book(manifest, where.say))
+    except GeneratorError as error:  # there is no room just now, say; the words are what matters
+        log.info("about.no_card reason=%s", error)
+        return Reply(said, actions=actions)
+    picture = Picture(content, "about.png", where.say("about-card", text=" ".join(surprisal.text.split())))
+    shaded = tuple(cells(surprisal, hard_wrapped=manifest.hard_wrapped))
+    return Reply(said, picture=picture, shaded=shaded, actions=actions)
+
+
+async def _curve(context: Context, where: Where) -> Picture | None:
+    weights, name = context.generator.weights, "curve.png"
+    try:
+        content = await asyncio.to_thread(weights.beside, name)
     except WeightsError as error:
         log.warning("curve.unreadable reason=%s", error)
-    return Reply(messages.about(weights.manifest, where.say), picture=picture)
+        return None
+    manifest = weights.manifest
+    bits = float(manifest.metrics["valid_bits_per_character"])
+    described = where.say("curve", version=manifest.version, bits=bits)
+    return None if content is None else Picture(content, name, described, weights.folder / name)
+
+
+async def _card(context: Context, title: str) -> tuple[Surprisal, bytes]:
+    """Returns a sentence of the weights, the same each time, and its picture. Raises `GeneratorError`."""
+    manifest = context.generator.weights.manifest
+    if context.card is None or context.card[0] != (manifest.version, title):
+        text = await context.generator.generate(GenerationRequest(CARD_LENGTH, 0, context.settings.sampling))
+        surprisal = await context.generator.score(ScoringRequest("", text.text, 0))
+        content = await asyncio.to_thread(_heatmap, surprisal, title, hard_wrapped=manifest.hard_wrapped)
+        context.card = (manifest.version, title), surprisal, content
+    return context.card[1:]
 
 
 @Command("start")

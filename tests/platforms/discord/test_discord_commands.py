@@ -55,6 +55,12 @@ async def test_every_command_answers(here: World) -> None:
         ("temperature", {"value": "0,8"}, True, english("temperature-own", own=0.8, default=0.7)),
         ("temperature", {"value": "default"}, True, english("temperature-none", default=0.7)),
         ("language", {}, True, english("language-automatic", name="English")),
+        ("length", {}, True, english("length-none", default=60)),
+        ("length", {"value": "800"}, True, english("length-own", own=800, default=60)),
+        ("length", {"value": "default"}, True, english("length-none", default=60)),
+        ("settings", {}, True, english("settings-own")),
+        ("cancel", {}, True, english("cancel-nothing")),
+        ("privacy", {}, True, english("privacy-kept")),
         ("surprise", {}, False, "Your text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche [temperature] [prompt]"),
@@ -95,10 +101,13 @@ async def test_what_became_of_a_prompt_is_for_the_person_alone(here: World) -> N
     assert "😀" in notice.content
 
 
-async def test_about_brings_the_training_curve(tiny_folder: Path) -> None:
+async def test_about_brings_a_card_and_the_training_curve_for_those_who_ask(tiny_folder: Path) -> None:
     (tiny_folder / "tiny-1" / "curve.png").write_bytes(b"\x89PNG")
     async with world(tiny_folder) as here:
         result = await here.alice.slash(here.channel, "about")
+        assert result.response is not None
+        assert [attachment.filename for attachment in result.response.attachments] == ["about.png"]
+        result = await here.alice.click(result.response, label="Training curve")
         assert result.response is not None
         assert [attachment.filename for attachment in result.response.attachments] == ["curve.png"]
 

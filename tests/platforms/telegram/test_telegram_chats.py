@@ -297,18 +297,23 @@ async def test_labels_are_bold(chat: Chat) -> None:
     assert (await chat.next_message()).marked("bold")[0] == "Temperature 0.5\nThe sea"
 
 
-async def test_about_comes_with_the_curve(
+async def test_about_comes_with_a_card_and_the_curve_for_those_who_ask(
     chat: Chat, generator: ThreadedGenerator, server: TelegramServer, telegram: Telegram
 ) -> None:
     (generator.weights.folder / "curve.png").write_bytes(PNG)
     await chat.send("/about")
     message = await chat.next_message()
-    assert (message.photo, message.text[:22]) == (PNG, "I write in the manner ")
-    (generator.weights.folder / "curve.png").write_bytes(b"not a picture")
-    await chat.send("/about")
+    assert message.text.startswith("I write in the manner ")
+    assert message.photo
+    assert message.photo != PNG
+    await chat.owner.press(message, "Training curve")
     message = await chat.next_message()
-    assert (message.photo, message.text[:22]) == (None, "I write in the manner ")
-    assert len(server.calls_of("sendPhoto")) == 2
+    assert (message.photo, message.text[:14]) == (PNG, "Training curve")
+    (generator.weights.folder / "curve.png").write_bytes(b"not a picture")
+    await chat.send("/about curve")
+    message = await chat.next_message()
+    assert (message.photo, message.text[:14]) == (None, "Training curve")
+    assert len(server.calls_of("sendPhoto")) == 3
     assert connected(telegram)
 
 

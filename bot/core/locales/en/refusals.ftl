@@ -64,3 +64,4 @@ config-refused = The configuration stays as it was: { $reason }
 not-a-length = { $typed } is no length of mine: they are whole numbers from 1 to { $longest } characters. Type /length 800, or /length default.
 administrators-only = Only administrators of this group may change that.
 administrators-write = In this group I write for its administrators alone. You can write to me in private.
+no-curve = These weights have no training curve. /about says what they are.

@@ -18,6 +18,9 @@ about-weights = Weights: { $version } ({ $preset }, { $parameters } parameters).
 about-quality = In a text that I never saw, I am as unsure of the next character as if I had to choose among { NUMBER($choices, minimumFractionDigits: 1, maximumFractionDigits: 1) }; a blind guess chooses among { $symbols }.
 about-figures = In figures: { NUMBER($valid, minimumFractionDigits: 3, maximumFractionDigits: 3) } bits per character (validation; test: { NUMBER($test, minimumFractionDigits: 3, maximumFractionDigits: 3) }; a blind guess: { NUMBER($blind, minimumFractionDigits: 1, maximumFractionDigits: 1) }). Less is better.
 about-license = The text that I learnt from: { $license }
+about-curve = How I learnt: /about curve
+about-card = A sentence of mine, shaded: { $text }
+button-curve = Training curve
 curve = Training curve of { $version }: bits per character of training and validation, epoch by epoch. The epoch that was kept reaches { NUMBER($bits, minimumFractionDigits: 3, maximumFractionDigits: 3) } on text that it never saw.
 
 ## Texts

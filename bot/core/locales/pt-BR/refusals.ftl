@@ -70,3 +70,4 @@ config-refused = A configuração continua como estava: { $reason }
 not-a-length = { $typed } não é um tamanho meu: são números inteiros de 1 a { $longest } caracteres. Digite /length 800, ou /length default.
 administrators-only = Só administradores deste grupo podem mudar isso.
 administrators-write = Neste grupo escrevo só para os administradores. Você pode escrever para mim em uma conversa privada.
+no-curve = Estes pesos não têm curva de treino. /about diz o que eles são.

@@ -16,6 +16,9 @@ about-weights = Pesos: { $version } ({ $preset }, { $parameters } parâmetros).
 about-quality = Num texto que nunca vi, fico tão em dúvida sobre o próximo caractere como se tivesse de escolher entre { NUMBER($choices, minimumFractionDigits: 1, maximumFractionDigits: 1) }; quem adivinha às cegas escolhe entre { $symbols }.
 about-figures = Em números: { NUMBER($valid, minimumFractionDigits: 3, maximumFractionDigits: 3) } bits por caractere (validação; teste: { NUMBER($test, minimumFractionDigits: 3, maximumFractionDigits: 3) }; às cegas: { NUMBER($blind, minimumFractionDigits: 1, maximumFractionDigits: 1) }). Quanto menos, melhor.
 about-license = O texto com que aprendi: { $license }
+about-curve = Como aprendi: /about curve
+about-card = Uma frase minha, sombreada: { $text }
+button-curve = Curva de treino
 curve = Curva de treinamento de { $version }: bits por caractere no treinamento e na validação, época por época. A época escolhida chega a { NUMBER($bits, minimumFractionDigits: 3, maximumFractionDigits: 3) } num texto que ela nunca viu.
 
 ## Textos
