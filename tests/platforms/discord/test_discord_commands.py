@@ -63,7 +63,7 @@ async def test_every_command_answers(here: World) -> None:
         ("privacy", {}, True, english("privacy-kept")),
         ("surprise", {}, False, "Your text surprises me by"),
         ("about", {}, False, "I write in the manner of none"),
-        ("help", {}, True, "/nietzsche [temperature] [prompt]"),
+        ("help", {}, True, "/nietzsche — a text"),
         ("start", {}, False, "I write in the manner of none"),
     ]
     assert {name for name, *_ in expected} == USER_COMMANDS.keys()
