@@ -103,8 +103,9 @@ def curve(where: Where) -> Action:
 
 def speaking(where: Where) -> tuple[Action, ...]:
     """Returns the actions that set another language; the empty tag goes back to the platform's."""
-    others = {tag: each.name for tag, each in language.languages().items() if tag != where.language}
-    automatic = {"": where.say("button-automatic")} if where.language else {}
+    own = where.preferences.language if where.preferences else None
+    others = {tag: each.name for tag, each in language.languages().items() if tag != own}
+    automatic = {"": where.say("button-automatic")} if own else {}
     return tuple(Action(name, f"l:{where.user}:{tag}") for tag, name in (others | automatic).items())
 
 

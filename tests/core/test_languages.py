@@ -55,7 +55,7 @@ def messages_of(tag: str) -> dict[str, set[str]]:
     return found
 
 
-MADE: Final = ("command-", "suggestion-", "button-", "settings-", "temperature-", "length-")
+MADE: Final = ("command-", "language-", "reload-", "suggestion-", "button-", "settings-", "temperature-", "length-")
 """Beginnings of the messages whose names are put together."""
 OTHERS: Final = [tag for tag in language.languages() if tag != language.ENGLISH]
 
@@ -227,6 +227,16 @@ async def test_every_refusal_is_in_the_language_that_the_user_has_set(commands: 
         assert refusal in told.text
         assert told.locale == "pt-BR"
     assert (await commands.refusal("words-only", where)).text == portuguese("words-only")
+
+
+async def test_a_group_has_a_language_for_those_who_have_set_none(commands: Commands, store: Store) -> None:
+    await store.set_preference("telegram", "-7", "language", "pt-BR")
+    where = Where("telegram", "-7", "5", "en", group="-7")
+    said = await commands.handle(parse("language", ""), where)
+    assert said.text == portuguese("language-group", name="português (Brasil)")
+    assert [action.label for action in said.actions] == ["English", "português (Brasil)"]
+    await commands.press(said.actions[0].data, where)
+    assert (await commands.handle(parse("continue", ""), where)).text == english("no-text")
 
 
 async def test_the_buttons_set_the_language_of_their_user(commands: Commands) -> None:

@@ -85,7 +85,8 @@ async def language_(context: Context, ask: Plain | SetLanguage, where: Where) ->
     if isinstance(ask, SetLanguage):
         await _set(context, where, "language", ask.tag)
         where = await context.informed(where)
-    said = where.say("language-own" if where.language else "language-automatic", name=where.spoken.name)
+    own, group = (where.preferences or Preferences()).language, where.defaults.language
+    said = where.say(f"language-{'own' if own else 'group' if group else 'automatic'}", name=where.spoken.name)
     return Reply(said, actions=buttons.speaking(where), in_place=True, locale=where.spoken.tag)
 
 

@@ -85,6 +85,7 @@ surprise-bold = bold too: { $bits } and more
 ## /language
 
 language-own = I speak { $name } with you. /language auto goes back to the language of your app.
+language-group = I speak { $name } here, the language of this group. Set another one for yourself: /language português
 language-automatic = I speak { $name } with you, the language of your app. Set another one: /language português
 button-automatic = Automatic
 

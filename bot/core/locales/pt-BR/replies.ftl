@@ -80,6 +80,7 @@ surprise-bold = também em negrito: { $bits } ou mais
 ## /language
 
 language-own = Falo { $name } com você. /language auto volta para o idioma do seu aplicativo.
+language-group = Aqui falo { $name }, o idioma deste grupo. Para definir outro só para você: /language english
 language-automatic = Falo { $name } com você, o idioma do seu aplicativo. Para definir outro: /language english
 button-automatic = Automático
 
