@@ -23,13 +23,12 @@ class Where:
     """Where a request came from, and when.
 
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
-    `locale`: the user's language as the platform names it, or empty. `language`: the tag of one that the user has set.
-    `queue`: whose requests share a turn, where that is not the chat. `has_fields`: each option has a field there.
-    `in_place`: a text takes the place of the one whose button was pressed. `public`: others see every reply, also one
-    that is meant for the user alone. `within`: of what the chat or the user is part of, such as a server. `group`: what
-    has settings of its own there, or empty, and `administers`: returns whether the user is an administrator of it.
-    `asked_at`: on the clock of `time.monotonic`; an adapter makes this value when the request comes, even if the
-    request has to wait.
+    `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
+    is not the chat. `has_fields`: each option has a field there. `in_place`: a text takes the place of the one whose
+    button was pressed. `public`: others see every reply, also one that is meant for the user alone. `within`: of what
+    the chat or the user is part of, such as a server. `group`: what has settings of its own there, or empty, and
+    `administers`: returns whether the user is an administrator of it. `asked_at`: on the clock of `time.monotonic`; an
+    adapter makes this value when the request comes, even if the request has to wait.
 
     The core fills in what is stored: the user's `preferences` (`None`: the store failed), and the `defaults` of the
     group, else of the configuration.
@@ -39,7 +38,6 @@ class Where:
     chat: str
     user: str
     locale: str = ""
-    language: str = ""
     queue: str = ""
     has_fields: bool = False
     in_place: bool = False
@@ -59,7 +57,7 @@ class Where:
     @property
     def spoken(self) -> Language:
         """The language in which the user reads replies."""
-        return language_of(self.language or self.locale)
+        return language_of(self.chosen.language or self.locale)
 
     def say(self, message: str, /, **values: object) -> str:
         """Returns a message in the user's language; see `Language.say`."""

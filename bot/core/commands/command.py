@@ -135,8 +135,7 @@ class Context:
         own, group = await self.store.preferences(where.platform, where.user), Preferences()
         if where.group:
             group = await self.store.preferences(where.platform, where.group)
-        defaults = group.over(self.defaults)
-        return replace(where, preferences=own, defaults=defaults, language=own.over(group).language or "")
+        return replace(where, preferences=own, defaults=group.over(self.defaults))
 
     @property
     def defaults(self) -> Preferences:

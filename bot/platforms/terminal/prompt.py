@@ -84,7 +84,7 @@ class _Completer(Completer):
     async def get_completions_async(self, document: Document, _: CompleteEvent) -> AsyncGenerator[Completion, None]:
         """See `Completer`."""
         command, space, typed = document.text_before_cursor.lower().partition(" ")
-        where = replace(self._session.where(), language=self._session.locale)
+        where = replace(self._session.where(), locale=self._session.locale)
         if not space:
             for name, spec in self._commands.known_to(PLATFORM, USER).items():
                 if f"/{name}".startswith(command):
