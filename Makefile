@@ -1,6 +1,7 @@
 # make chat          the bot in this terminal
 # make test          installs what the tests need and runs everything, WORKERS processes at a time (2)
 # make test-oldest   the same on the lowest versions that pyproject.toml allows
+# make test-wheel    builds sdist and wheel into dist/, and tries the wheel on each Python from 3.11 to 3.14 that is here
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
 # make small         what one core and 512 MB carry (as root); the load runs on the other cores
 # make faults        kills the service KILLS times while people use it
@@ -19,7 +20,7 @@ PYTEST := python -m pytest --numprocesses $(WORKERS) --dist worksteal
 KILLS ?= 200
 MINUTES ?= 30
 
-.PHONY: chat run test test-oldest test-cluster small faults fuzz fuzz-guided check format train clean
+.PHONY: chat run test test-oldest test-wheel test-cluster small faults fuzz fuzz-guided check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -32,6 +33,11 @@ test: .venv/.dev
 
 test-oldest: $(OLDEST)/.dev
 	$(OLDEST)/bin/$(PYTEST) $(TESTS)
+
+test-wheel: .venv/.dev
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist .
+	$(BIN)/python tests/wheel.py dist/*.whl
 
 test-cluster: .venv/.cluster
 	$(BIN)/python -m pytest tests/generator/cluster/test_pool.py
@@ -63,7 +69,7 @@ train: .venv/.dev
 	$(BIN)/python train.py
 
 clean:
-	rm -rf .venv $(OLDEST) build *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv $(OLDEST) build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 .venv/.bot: pyproject.toml | .venv/bin/python
 	@echo "Installing the bot into .venv (once) ..."
