@@ -165,17 +165,38 @@ def _set_up_log(options: argparse.Namespace, config: Config) -> None:
 async def backup(options: argparse.Namespace, config: Config) -> None:
     """Copies the database into a new file, while the service runs.
 
-    To restore it: stop the service, put the copy in the database's place, delete the files beside it that end in -wal
-    and -shm, start the service. Weights are copied as folders.
+    In a folder the file is named by date and time; --keep 7 then deletes all backups there but the newest 7.
+    `{prog} restore FILE` puts a backup in the database's place. Weights are copied as folders.
 
     The copy of a PostgreSQL ([store] url) is an SQLite file as well; `{prog} import` is its way back.
     """
-    from bot.store.backup import back_up  # noqa: PLC0415
+    from bot.store.backup import back_up, dated, keep_newest  # noqa: PLC0415
 
     source, target = config.database, options.file
+    if folder := target if target.is_dir() else None:
+        target = dated(folder)
+    elif options.keep:
+        raise UsageError(f"--keep is for a folder of backups, and {target} is none")
     await back_up(source, target)
+    if folder and options.keep:
+        keep_newest(folder, options.keep)
     place = redact_url(source) if isinstance(source, Secret) else source
     print(f"{target}: {target.stat().st_size:,} bytes, a copy of {place}")
+
+
+async def restore(options: argparse.Namespace, config: Config) -> None:
+    """Puts a backup in the place of the database. Stop the service first.
+
+    The database that was there is kept beside it for 30 days, or until the next /forgetme. For a PostgreSQL
+    ([store] url) use `{prog} import`.
+    """
+    from bot.store.backup import restore as restored  # noqa: PLC0415
+
+    target = config.database
+    if isinstance(target, Secret):
+        raise UsageError("[store] url names a PostgreSQL; `import` copies a backup there")
+    kept = restored(options.file, target)
+    print(f"{target}: restored from {options.file}" + (f"; what was there is in {kept}" if kept else ""))
 
 
 async def import_(options: argparse.Namespace, config: Config) -> None:

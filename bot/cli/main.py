@@ -114,7 +114,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     add("--weights", type=Path, metavar="FOLDER", help=weights)
     add("--verbose", action="store_true", help="print the seed on standard error")
     command(commands.check)("--online", action="store_true", help="ask the platforms too")
-    command(commands.backup)("file", type=Path, metavar="FILE", help="the copy; must not exist yet")
+    add = command(commands.backup)
+    add("file", type=Path, metavar="FILE", help="the copy, which must not exist yet; or a folder")
+    add("--keep", type=positive, metavar="N", help="in a folder, keep only the newest N backups")
+    command(commands.restore)("file", type=Path, metavar="FILE", help="a backup")
     imported = "an SQLite file of this bot, or an older version's"
     command(commands.import_)("file", type=Path, metavar="FILE", help=imported)
     command(commands.reload)
@@ -143,6 +146,13 @@ def text(typed: str) -> str:
         message = f"the byte 0x{byte:02x} is not {sys.getfilesystemencoding()} text"
         raise argparse.ArgumentTypeError(message) from None
     return typed
+
+
+def positive(typed: str) -> int:
+    """Reads a whole number from 1."""
+    if int(typed) < 1:
+        raise ValueError
+    return int(typed)
 
 
 def number(typed: str) -> float:

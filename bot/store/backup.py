@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 from bot.config.schema import Secret, redact_url
 from bot.store.errors import StoreError
 from bot.store.migrations import statements
-from bot.store.sqlite import opened, refuse_damage, schema_of, translated_errors
+from bot.store.sqlite import beside, copy_into, new_file, opened, refuse_damage, schema_of, translated_errors
 from bot.store.store import postgres_database
 
 COPY_TIMEOUT_SECONDS: Final = 30.0  # for one statement of a copy, longer than in service
@@ -25,16 +26,63 @@ async def back_up(source: Path | Secret, target: Path) -> None:
     The target appears when it is complete. Raises `StoreError`: nothing to copy, damage, target exists, a full disk;
     and what `postgres.Database.open` raises.
     """
-    with _new_file(target) as temporary, closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+    if target.exists():  # noqa: ASYNC240 - one look
+        raise StoreError(target, "is there already; choose another name")
+    with new_file(target) as temporary:
         if isinstance(source, Path):
             with opened(source, "mode=ro") as original:
-                original.execute("PRAGMA schema_version")  # an error of the source is reported as its own
+                refuse_damage(source, original)
                 with translated_errors(target):
-                    original.backup(copy)  # https://sqlite.org/backup.html
-                    copy.execute("PRAGMA journal_mode = DELETE")
-                refuse_damage(source, copy)
+                    copy_into(temporary, original)
         else:
-            await _copy_postgres(source, copy)
+            with closing(sqlite3.connect(temporary, isolation_level=None)) as copy:
+                await _copy_postgres(source, copy)
+
+
+def dated(folder: Path) -> Path:
+    """Returns the file of a backup that is made now in a folder of backups."""
+    return folder / f"lstmega-{datetime.now(UTC):%Y-%m-%dT%H%M%S}Z.sqlite3"
+
+
+def keep_newest(folder: Path, number: int) -> None:
+    """Deletes the backups in a folder but for so many."""
+    for old in sorted(folder.glob("lstmega-*Z.sqlite3"))[:-number]:
+        old.unlink()
+
+
+def restore(source: Path, target: Path) -> Path | None:
+    """Puts a backup in the place of the database; returns where that one is kept, if there was any.
+
+    The backup stays as it is. Raises `StoreError`: it is missing, damaged, another program's or of a newer version; the
+    database is open in a bot.
+    """
+    with opened(source, "mode=ro") as backup:
+        if not schema_of(source, backup):
+            raise StoreError(source, "holds nothing of the bot's, so there is nothing to restore")
+        refuse_damage(source, backup)
+        with translated_errors(target):
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with new_file(target) as temporary:
+            copy_into(temporary, backup)
+            owner = target.parent.stat()  # root restores for the user of the service
+            os.chown(temporary, owner.st_uid if os.geteuid() == 0 else -1, owner.st_gid if os.geteuid() == 0 else -1)
+            return _set_aside(target) if target.exists() else None
+
+
+def _set_aside(path: Path) -> Path:
+    """Renames a database, damaged or not. Raises `StoreError` when a bot has it open."""
+    try:
+        with opened(path, "mode=rw") as file:
+            _lock_alone(file)
+            file.execute("PRAGMA journal_mode = DELETE")  # moves the write-ahead log into the file
+    except StoreError as error:
+        if getattr(error.__cause__, "sqlite_errorcode", None) not in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            raise
+    kept = beside(path, "restore")
+    for end in ("", "-wal", "-shm"):
+        with suppress(FileNotFoundError):
+            path.with_name(path.name + end).replace(kept.with_name(kept.name + end))
+    return kept
 
 
 async def _copy_postgres(address: Secret, copy: sqlite3.Connection) -> None:
@@ -86,11 +134,8 @@ async def import_file(source: Path, address: Secret) -> dict[str, int]:
 def _migrated_copy(path: Path) -> Iterator[sqlite3.Connection]:
     """Yields a temporary copy in the present schema, while no other program can open the file. Raises `StoreError`."""
     with opened(path, "mode=rw") as file, closing(sqlite3.connect("", isolation_level=None)) as copy:
-        # With this, no other process may have the file open, not even to read it (https://sqlite.org/wal.html).
-        file.execute("PRAGMA locking_mode = EXCLUSIVE")
         schema = schema_of(path, file)
-        file.execute("BEGIN EXCLUSIVE")
-        file.execute("ROLLBACK")  # the lock stays until the file is closed
+        _lock_alone(file)
         file.backup(copy)
         for statement in statements(schema):
             copy.execute(statement)
@@ -98,23 +143,13 @@ def _migrated_copy(path: Path) -> Iterator[sqlite3.Connection]:
         yield copy
 
 
+def _lock_alone(file: sqlite3.Connection) -> None:
+    """Raises an `sqlite3.OperationalError` when another process has the file open, even to read it."""
+    file.execute("PRAGMA locking_mode = EXCLUSIVE")  # https://sqlite.org/wal.html
+    file.execute("BEGIN EXCLUSIVE")
+    file.execute("ROLLBACK")  # the lock stays until the file is closed
+
+
 def _tables(file: sqlite3.Connection) -> list[str]:
     """Returns the tables of a schema; one comes after those that its rows refer to."""
     return [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY rowid")]
-
-
-@contextmanager
-def _new_file(target: Path) -> Iterator[Path]:
-    """Yields an empty private file; it becomes `target` if the block succeeds. Raises `StoreError`."""
-    if target.exists():
-        raise StoreError(target, "is there already; choose another name")
-    temporary = target.with_name(f".{target.name}.{os.getpid()}")
-    try:
-        with translated_errors(target):
-            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-            yield temporary
-            with temporary.open("rb") as file:
-                os.fsync(file.fileno())
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -27,12 +27,13 @@ from typing import Any, Final
 import aiosqlite
 
 from bot.store.errors import StoreError
-from bot.store.migrations import APPLICATION_ID, refuse_newer, statements, summary
+from bot.store.migrations import APPLICATION_ID, MIGRATIONS, refuse_newer, statements, summary
 from generator.files import reason
 
 ERASE: Final = "scrub"
 """Key of the setting that says that bytes are to be erased. Its value is unique to the last deletion."""
 SMALL_BYTES: Final = 4 << 20  # a file of this size is vacuumed or checked in about 0.03 s
+COPY_SECONDS: Final = 30 * 86_400.0  # for which the copy stays that a migration or a restore makes
 SIZE: Final = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
 _CORRUPT: Final = "is damaged; move it away (users' temperatures and last texts are lost) or restore a backup"
 _EXPLANATIONS: Final[dict[int, str]] = {
@@ -118,7 +119,14 @@ class Database:
             return await self._writer.run(statement, *values)
 
     async def erase_deleted(self, *, at_night: bool) -> None:
-        """Erases the bytes of the deleted rows that the setting `ERASE` is about; of a large file, only `at_night`."""
+        """Erases the bytes of the deleted rows that the setting `ERASE` is about; of a large file, only `at_night`.
+
+        Discards old copies of the database, and all of them after a user's rows were deleted.
+        """
+        marks = await self.read("SELECT value FROM notes WHERE key = $1", ERASE)
+        forgotten = any(value.isdigit() for (value,) in marks)  # by a user, not by a migration
+        made_before = time.time() - (0 if forgotten else COPY_SECONDS)
+        await asyncio.to_thread(_discard_copies, self.path, made_before)
         [(size,)] = await self.read(SIZE)
         async with self._write_lock:
             marks = await self._writer.read("SELECT value FROM notes WHERE key = $1", ERASE)
@@ -173,9 +181,48 @@ def prepare(path: Path, busy_timeout: float) -> None:
             refuse_damage(path, file)
         _enable_write_ahead_log(file, busy_timeout)
         file.execute("BEGIN IMMEDIATE")  # even without a migration: it shows whether the file can be written
-        for statement in statements(schema_of(path, file)):  # again: another process may have just migrated
+        schema = schema_of(path, file)  # again: another process may have just migrated
+        if 0 < schema < len(MIGRATIONS):
+            # Read by another connection: SQLite copies from none that writes.
+            with new_file(beside(path, f"schema-{len(MIGRATIONS)}")) as copy, opened(path, "mode=ro") as before:
+                copy_into(copy, before)
+        for statement in statements(schema):
             file.execute(statement)
         file.execute("COMMIT")
+
+
+def beside(path: Path, change: str) -> Path:
+    """Returns where a copy of the database stays that was made before a change."""
+    return path.with_name(f"{path.name}.before-{change}")
+
+
+def _discard_copies(path: Path, made_before: float) -> None:
+    for copy in path.parent.glob(beside(path, "*").name):
+        if copy.stat().st_mtime < made_before:
+            copy.unlink()
+
+
+@contextmanager
+def new_file(target: Path) -> Iterator[Path]:
+    """Yields an empty private file; it becomes `target` if the block succeeds. Raises `StoreError`."""
+    temporary = target.with_name(f".{target.name}.{os.getpid()}")
+    try:
+        with translated_errors(target):
+            os.close(os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+            yield temporary
+            with temporary.open("rb") as file:
+                os.fsync(file.fileno())
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def copy_into(target: Path, original: sqlite3.Connection) -> None:
+    """Copies all of a database into an empty file, whole and intact (https://sqlite.org/backup.html)."""
+    with closing(sqlite3.connect(target, isolation_level=None)) as copy:
+        original.backup(copy)
+        copy.execute("PRAGMA journal_mode = DELETE")
+        refuse_damage(target, copy)
 
 
 def rehearse(path: Path, folder: Path) -> None:

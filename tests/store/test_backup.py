@@ -106,3 +106,39 @@ async def test_an_operator_returns_to_older_weights(
         assert "tiny-1" in await asked(ada, "/about")
         assert await asked(ada, "/continue") not in {english("no-text"), ""}
         await service.stop()
+
+
+async def test_restore_puts_a_backup_in_the_place_of_the_database(
+    tiny_folder: Path, tmp_path: Path, server: TelegramServer
+) -> None:
+    """Also in that of a damaged one, but not under a running bot."""
+    bot, backups = Installation(tiny_folder, tmp_path, server), tmp_path / "backups"
+    ada, database = server.private(server.user("Ada")), tmp_path / "db.sqlite3"
+    backups.mkdir()
+    for day in range(1, 10):
+        (backups / f"lstmega-2026-01-0{day}T050000Z.sqlite3").touch()
+    async with bot.service() as service:
+        await asked(ada, "/temperature 0.9")
+        assert (await bot.command("backup", str(backups), "--keep", "3"))[0] == 0
+        *older, backup = sorted(backups.iterdir())
+        assert [path.name[8:18] for path in older] == ["2026-01-08", "2026-01-09"]
+        await asked(ada, "/temperature 1.1")
+        status, _, err = await bot.command("restore", str(backup))
+        assert (status, "is locked by another program; stop that program" in err) == (2, True)
+        assert "1.1" in await asked(ada, "/temperature")
+        await service.stop()
+
+    status, out, _ = await bot.command("restore", str(backup))
+    assert (status, out) == (
+        0,
+        f"{database}: restored from {backup}; what was there is in {database}.before-restore\n",
+    )
+    database.write_bytes(b"no database at all" * 1000)
+    assert (await bot.command("restore", str(older[0])))[0] == 2  # an empty file
+    assert (await bot.command("restore", str(backup)))[0] == 0
+    async with bot.service() as service:
+        assert "0.9" in await asked(ada, "/temperature")
+        await service.stop()
+    assert stat.S_IMODE(database.stat().st_mode) == 0o600
+    status, _, err = await bot.command("backup", str(tmp_path / "new"), "--keep", "3")
+    assert (status, "--keep is for a folder" in err) == (2, True)
