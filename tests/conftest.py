@@ -3,6 +3,7 @@ the bot's commands on such a network and a real database; and people and chats i
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 import random
@@ -10,7 +11,9 @@ import secrets
 import signal
 import string
 import textwrap
+import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -229,3 +232,26 @@ def chat(server: TelegramServer, alice: User) -> Chat:
 @pytest.fixture
 def group(server: TelegramServer) -> Chat:
     return server.supergroup()
+
+
+@contextmanager
+def in_background(*servers: AbstractAsyncContextManager[object]) -> Iterator[None]:
+    """Serves in a thread, for what runs an event loop of its own."""
+    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+
+    async def serve() -> None:
+        async with AsyncExitStack() as stack:
+            for server in servers:
+                await stack.enter_async_context(server)
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        assert ready.wait(20)
+        yield
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()

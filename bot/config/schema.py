@@ -107,6 +107,11 @@ class AccessSection(Struct, frozen=True, kw_only=True):
     chat_texts: Annotated[int, _ADay] = 0
     chat_characters: Annotated[int, _ADay] = 0
 
+    @property
+    def has_quotas(self) -> bool:
+        """Whether anything is limited, so that it has to be counted."""
+        return any((self.user_texts, self.user_characters, self.chat_texts, self.chat_characters))
+
 
 class NetworkSection(Struct, frozen=True, kw_only=True):
     """`[network]`: the proxy through which the platforms are reached; without one, as the environment says."""

@@ -42,14 +42,13 @@ class Quotas:
         self._day, passed = divmod(time.time(), _DAY_SECONDS)
         self._left = _DAY_SECONDS - passed
         self._keys = {scope: self._key(name) for scope, name in (("user", where.user_key), ("chat", where.queue_key))}
-        self._limited = any((rules.user_texts, rules.user_characters, rules.chat_texts, rules.chat_characters))
 
     def _key(self, name: str) -> str:
         return hashlib.sha256(f"{self._day:.0f} {name}".encode()).hexdigest()[:32]
 
     async def check(self, texts: int, characters: int) -> None:
         """Raises `Refused`. Without the database nobody is refused, as nothing else needs it to write a text."""
-        if not self._limited:
+        if not self._rules.has_quotas:
             return
         try:
             used = await self._store.usage(*self._keys.values())
@@ -67,7 +66,7 @@ class Quotas:
 
     async def count(self, texts: int, characters: int) -> None:
         """Counts what was written."""
-        if self._limited:
+        if self._rules.has_quotas:
             try:
                 await self._store.add_usage(int(self._day), texts, characters, *self._keys.values())
             except StoreError as error:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import sqlite3
-import threading
-from collections.abc import Iterator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from conftest import in_background
 from discord.http import Route
 from service_process import unused_port
 from yarl import URL
@@ -332,29 +329,6 @@ def test_the_proxy_that_is_used_and_whether_it_answers(
     assert shown in detail
     assert "spoilt" not in detail
     assert "answers 407" in detail or "authentication failure" in detail
-
-
-@contextmanager
-def in_background(*servers: AbstractAsyncContextManager[object]) -> Iterator[None]:
-    """Serves in a thread, since `check` runs an event loop of its own."""
-    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-
-    async def serve() -> None:
-        async with AsyncExitStack() as stack:
-            for server in servers:
-                await stack.enter_async_context(server)
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        assert ready.wait(20)
-        yield
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
 
 
 # ---- asking the platforms ----------

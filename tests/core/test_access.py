@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import SETTINGS
+from conftest import SETTINGS, english
 from voice_support import voices_of
 
 from bot.config.schema import AccessSection, BotSection, Secret
@@ -166,6 +166,11 @@ async def test_what_was_counted_names_nobody_and_is_deleted_after_the_day(
     async with Store.open(path) as store:
         while await store._database.read("SELECT * FROM usage"):
             await store.check_writable()
+
+
+async def test_privacy_says_that_texts_are_counted_where_they_are(generator: ThreadedGenerator, store: Store) -> None:
+    assert english("privacy-quota") in (await ask(commands_with(generator, store, chat_texts=5), "privacy")).text
+    assert "daily limit" not in (await ask(commands_with(generator, store, deny=("discord:8",)), "privacy")).text
 
 
 async def test_without_the_database_nobody_is_refused(

@@ -45,7 +45,8 @@ async def privacy(context: Context, _: Ask, where: Where) -> Reply:
     contact = context.settings.contact
     operator = where.say("privacy-operator", contact=contact) if contact else where.say("privacy-no-operator")
     kept = where.say("privacy-kept"), where.say("privacy-days", days=context.store.keep_days)
-    return Reply("\n".join((*kept, where.say("privacy-log"), operator)))
+    counted = [where.say("privacy-quota")] if context.access.has_quotas else []
+    return Reply("\n".join((*kept, where.say("privacy-log"), *counted, operator)))
 
 
 @Command("surprise", ask=Surprise, bare=True, exclusive=True, writes=True)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import in_background
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
+from testing.proxy import ProxyServer
 
 TINY_CONFIG = TrainingConfig(epochs=1, learning_rate=1e-2)
 TINY = Preset("", 5, 7, TINY_CONFIG, layers=2, batch=3, steps=11)
@@ -206,6 +208,25 @@ def test_the_default_text_is_downloaded_once(archive: type[_Archive]) -> None:
     assert default_corpus().read_bytes() == archive.body
     assert default_corpus().read_bytes() == archive.body
     assert archive.requests == 1
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks5"])
+def test_the_default_text_is_downloaded_through_the_proxy_of_the_environment(
+    archive: type[_Archive], monkeypatch: pytest.MonkeyPatch, scheme: str
+) -> None:
+    port = int(corpus_module.DEFAULT_URL.rpartition(":")[2].partition("/")[0])
+    monkeypatch.setattr(corpus_module, "DEFAULT_URL", "http://archive.bot.example/nietzsche.txt")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    proxy = ProxyServer({"archive.bot.example": ("127.0.0.1", port)}, "ada:hush")
+    with in_background(proxy.running()):
+        monkeypatch.setenv("http_proxy", proxy.address(scheme).replace("hush", "wrong"))
+        with pytest.raises(TrainingError, match=r"archive\.bot\.example") as caught:
+            default_corpus()
+        assert "wrong" not in str(caught.value)
+        monkeypatch.setenv("http_proxy", proxy.address(scheme))
+        assert default_corpus().read_bytes() == archive.body
+    assert proxy.requests
 
 
 def test_a_download_that_breaks_off_leaves_nothing_behind(archive: type[_Archive], tmp_path: Path) -> None:

@@ -127,6 +127,8 @@ privacy-days = { $days ->
    *[other] Texts are deleted after { $days } days.
 } What you have set stays until you delete it.
 privacy-log = My log has no word of what you write. /forgetme deletes everything about you at once.
+# Where there are quotas.
+privacy-quota = I also count the texts of each day, for a daily limit: without your name or number, and only until midnight (UTC). /forgetme leaves that count.
 privacy-operator = I am run by { $contact }
 privacy-no-operator = Who runs me has left no address here. Ask the person who added me.
 

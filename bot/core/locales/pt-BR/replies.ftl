@@ -122,6 +122,8 @@ privacy-days = { $days ->
    *[other] Os textos são apagados depois de { $days } dias.
 } O que você definiu fica até você apagar.
 privacy-log = O meu registro não tem nenhuma palavra do que você escreve. /forgetme apaga tudo sobre você de uma vez.
+# Where there are quotas.
+privacy-quota = Também conto os textos de cada dia, para um limite diário: sem o seu nome nem o seu número, e só até a meia-noite (UTC). O /forgetme não apaga essa conta.
 privacy-operator = Quem me mantém: { $contact }
 privacy-no-operator = Quem me mantém não deixou um contato aqui. Pergunte a quem me adicionou.
 
