@@ -90,9 +90,8 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     if problems:
         raise ConfigError(problems)
 
-    home = Path(environment.get("HOME") or Path.home())
-    state = Path(environment.get("XDG_STATE_HOME") or home / ".local" / "state")
-    values["store"].setdefault("path", state / "lstmega" / "lstmega.sqlite3")
+    if "path" not in values["store"]:
+        values["store"]["path"] = _state_folder(environment) / "lstmega" / "lstmega.sqlite3"
     bot = values["bot"]
     bot["sampling"] = SamplingParams(**{key: bot.pop(key) for key in SETTINGS if key in bot})
     try:
@@ -135,6 +134,17 @@ def _voices(given: dict[str, dict[str, Any]], generator: GeneratorSection) -> di
     if not found:
         raise ValueError(standard, "enabled", "no voice is enabled; enable one")
     return found
+
+
+def _state_folder(environment: Mapping[str, str]) -> Path:
+    """Returns the folder for state of all programs (https://specifications.freedesktop.org/basedir-spec/latest/)."""
+    if state := environment.get("XDG_STATE_HOME"):
+        return Path(state)
+    try:
+        home = Path(environment.get("HOME") or Path.home())
+    except RuntimeError:  # a user without a name, as under systemd's DynamicUser
+        raise ConfigError(["this user has no home folder; set [store] path, or the variable XDG_STATE_HOME"]) from None
+    return home / ".local" / "state"
 
 
 def _from_file(path: Path) -> Iterator[_Given]:

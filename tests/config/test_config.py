@@ -307,6 +307,16 @@ def test_a_mistake_in_the_environment_is_named(variable: str, value: str, allowe
     assert allowed in line
 
 
+def test_a_user_without_a_home_folder_needs_a_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """As the user of the systemd unit is, which has neither HOME nor a line in /etc/passwd."""
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+    assert load(None, {"XDG_STATE_HOME": str(tmp_path)}).folder == tmp_path / "lstmega"
+    with pytest.raises(ConfigError, match=r"no home folder; set \[store\] path, or the variable XDG_STATE_HOME"):
+        load(None, {})
+    assert load(None, {"LSTMEGA_STORE__PATH": str(tmp_path / "db")}).folder == tmp_path
+
+
 @pytest.mark.parametrize("text", ["", "  ", '""', "''"])
 def test_an_empty_variable_unsets_its_key(file: Path, text: str) -> None:
     """As `${NAME:-}` in a compose file gives. The old code refused it for numbers."""
