@@ -5,6 +5,7 @@
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
 # make small         what one core and 512 MB carry (as root); the load runs on the other cores
 # make faults        kills the service KILLS times while people use it
+# make soak          HOURS of people on both platforms while weights, processes, platforms and the disk fail (as root)
 # make fuzz          strangers at the bot for MINUTES of the processor's time
 # make fuzz-guided   bytes that reach ever new lines of what reads their words and files, for MINUTES
 # make train         trains the default recipe on nietzsche.txt (an hour on two cores)
@@ -19,8 +20,9 @@ WORKERS ?= 2
 PYTEST := python -m pytest --numprocesses $(WORKERS) --dist worksteal
 KILLS ?= 200
 MINUTES ?= 30
+HOURS ?= 2
 
-.PHONY: chat run test test-oldest test-wheel test-cluster small faults fuzz fuzz-guided check format train clean
+.PHONY: chat run test test-oldest test-wheel test-cluster small faults soak fuzz fuzz-guided check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -48,6 +50,9 @@ small: .venv/.dev
 
 faults: .venv/.dev
 	LSTMEGA_KILLS=$(KILLS) $(BIN)/python -m pytest -s tests/service/test_kill.py
+
+soak: .venv/.dev
+	PYTHONPATH=. $(BIN)/python tests/soak.py --hours $(HOURS)
 
 fuzz: .venv/.dev
 	$(BIN)/python tests/fuzz.py --minutes $(MINUTES)

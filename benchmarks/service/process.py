@@ -78,6 +78,11 @@ class Service:
         return found
 
     @property
+    def workers(self) -> list[int]:
+        """The process IDs of its child processes."""
+        return [int(folder.name) for folder in self._folders[1:]]
+
+    @property
     def memory_mb(self) -> float:
         """Proportional set size of all its processes, in MB of 2^20 bytes."""
         rollups = [(folder / "smaps_rollup").read_text(encoding="ascii") for folder in self._folders]
