@@ -205,7 +205,7 @@ class Commands(Context):
                     outcome = "refused"
                 elif isinstance(error, ShuttingDown):
                     outcome = "restarting"
-                else:
+                elif not (isinstance(error, WeightsError) and self.reload is not None):  # which has logged it
                     # Any other may be a defect.
                     reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError)
                     log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)

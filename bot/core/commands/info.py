@@ -142,12 +142,7 @@ async def start(context: Context, _: Ask, where: Where) -> Reply:
 async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
     before = versions_of(context.voices)
-    try:
-        await (context.reload or context.generator.reload)()
-    except WeightsError as error:
-        if context.reload is None:
-            log.error("reload.refused serving=%s reason=%s", context.voice.manifest.version, error)
-        raise Refused("weights-refused", reason=str(error)) from error
+    await (context.reload or context.generator.reload)()
     return Reply(messages.reloaded(before, versions_of(context.voices), where.say))
 
 
