@@ -104,33 +104,21 @@ class Sender:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
         if not reply.text:
             return
-        text, entities = only_message_of(reply)
-        request = partial(
-            self.bot.edit_message_text,
-            text,
-            entities=entities,
-            inline_message_id=inline_message_id,
-            reply_markup=keyboard(reply.actions, partial(sign, self.bot.token, inline_message_id)),
-            link_preview_options=NO_PREVIEW,
-        )
-        await self._request(inline_message_id, request)
+        encode = partial(sign, self.bot.token, inline_message_id)
+        await self._request(inline_message_id, self._edit(reply, encode, inline_message_id=inline_message_id))
 
     async def edit(self, place: Place, reply: Reply) -> None:
         """Puts a reply in place of the message whose button was pressed, or below it if that is too old."""
-        text, entities = only_message_of(reply)
-        request = partial(
-            self.bot.edit_message_text,
-            text,
-            entities=entities,
-            chat_id=place.chat,
-            message_id=place.answers,
-            reply_markup=keyboard(reply.actions),
-            link_preview_options=NO_PREVIEW,
-        )
         try:
-            await self._request(place.chat, request)
+            await self._request(place.chat, self._edit(reply, chat_id=place.chat, message_id=place.answers))
         except BadRequest:
             await self.send(place, reply)
+
+    def _edit(self, reply: Reply, encode: Callable[[str], str] = str, **message: Any) -> partial[Any]:
+        text, entities = only_message_of(reply)
+        buttons = keyboard(reply.actions, encode)
+        options: dict[str, Any] = {"entities": entities, "reply_markup": buttons, "link_preview_options": NO_PREVIEW}
+        return partial(self.bot.edit_message_text, text, **options, **message)
 
     async def is_administrator(self, chat: int, user: int) -> bool:
         """Returns whether a user is an administrator of a group, also one who writes in its name; not if that fails."""
