@@ -203,7 +203,7 @@ async def test_the_users_own_language_is_kept_and_goes_back(commands: Commands, 
         "language-automatic", name="português (Brasil)"
     )
     assert (await commands.handle(parse("language", "inglês"), where)).text == english("language-own", name="English")
-    restarted = Commands(commands.generator, store, commands.settings)
+    restarted = Commands(commands.voices, store, commands.settings)
     for anywhere in (where, Where("discord", "elsewhere", "17", "fr")):
         assert (await restarted.handle(parse("continue", ""), anywhere)).text == english("no-text")
     assert (await restarted.handle(parse("continue", ""), others)).text == portuguese("no-text")

@@ -33,6 +33,7 @@ async def documented() -> AsyncIterator[TelegramServer]:
         alice = User(server, 1111111, "Alice")
         server.private(alice)
         forum = Chat(server, -1001234567890, "supergroup", forum=True, topics={7})
+        forum.administrators.append(alice)
         old = Chat(server, -4242, "group", upgraded_to=-1001234567891)
         server.chats |= {forum.id: forum, old.id: old}
         server.queries["4772338112961923840"] = Press("4772338112961923840")

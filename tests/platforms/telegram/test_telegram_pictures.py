@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conftest import english, portuguese
 from PIL import Image
+from voice_support import voices_of
 
 from bot.config.schema import BotSection, Secret, TelegramSection
 from bot.core.ask import Ask, Where
@@ -46,7 +47,7 @@ async def commands(tiny_folder: Path, tmp_path: Path) -> AsyncIterator[ScriptedR
         Store.open(tmp_path / "pictures.sqlite3") as store,
         ThreadedGenerator.open(tiny_folder, threads=1) as generator,
     ):
-        yield ScriptedReplies(generator, store, BotSection(length=60, cooldown=0.0))
+        yield ScriptedReplies(voices_of(generator), store, BotSection(length=60, cooldown=0.0))
 
 
 @pytest.fixture
