@@ -167,6 +167,7 @@ def _opened(path: Path, limit: int) -> Iterator[io.BufferedReader]:
             yield file
     except OSError as error:
         what = "is a link" if error.errno == errno.ELOOP else files.reason(error)
-        missing = error.errno == errno.ENOENT and not path.parent.exists()
-        advice = f"there is no folder {path.parent}" if missing else "copy the version again"
+        advice = "copy the version again"
+        if error.errno == errno.ENOENT and path.name == CURRENT:
+            advice = "a weights folder has it, and a training run's folder when its first epoch is finished"
         raise WeightsError(f"{path}: {what}; {advice}") from error
