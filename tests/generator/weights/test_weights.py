@@ -35,7 +35,7 @@ MANIFESTS = st.builds(
     architecture=TEXT,
     preset=TEXT,
     parameters=st.integers(0, 10**15),
-    vocabulary=st.builds(Vocabulary, st.lists(st.characters(), min_size=1, unique=True).map("".join)),
+    vocabulary=st.builds(Vocabulary, st.lists(st.characters(codec="utf-8"), min_size=1, unique=True).map("".join)),
     corpus=st.builds(CorpusNote, TEXT, st.integers(0, 10**15), TEXT),
     split=TEXT,
     training=st.dictionaries(TEXT, JSON, max_size=3),
@@ -46,6 +46,7 @@ MANIFESTS = st.builds(
     license=TEXT,
     lowercase=st.booleans(),
     hard_wrapped=st.booleans(),
+    ends_at_lines=st.booleans(),
 )
 
 
