@@ -3,6 +3,7 @@
 # make test-oldest   the same on the lowest versions that pyproject.toml allows
 # make test-wheel    builds sdist and wheel into dist/, and tries the wheel on each Python from 3.11 to 3.14 that is here
 # make test-cluster  the generator pool on a Ray cluster on this machine (350 MB more to install, six minutes)
+# make test-systemd  boots a systemd in namespaces, installs the service there and uses it (as root)
 # make small         what one core and 512 MB carry (as root); the load runs on the other cores
 # make faults        kills the service KILLS times while people use it
 # make soak          HOURS of people on both platforms while weights, processes, platforms and the disk fail (as root)
@@ -22,7 +23,7 @@ KILLS ?= 200
 MINUTES ?= 30
 HOURS ?= 2
 
-.PHONY: chat run test test-oldest test-wheel test-cluster small faults soak fuzz fuzz-guided check format train clean
+.PHONY: chat run test test-oldest test-wheel test-systemd test-cluster small faults soak fuzz fuzz-guided check format train clean
 
 chat: .venv/.bot
 	@$(BIN)/python -m bot chat
@@ -43,6 +44,9 @@ test-wheel: .venv/.dev
 
 test-cluster: .venv/.cluster
 	$(BIN)/python -m pytest tests/generator/cluster/test_pool.py
+
+test-systemd: .venv/.dev
+	tests/systemd
 
 small: .venv/.dev
 	taskset --cpu-list 1-$$(($$(nproc) - 1)) $(BIN)/python -m benchmarks.service --under $(CURDIR)/benchmarks/small \
