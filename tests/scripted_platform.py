@@ -29,7 +29,7 @@ class ScriptedPlatform:
         self.answers_due.set()
         self.cancelled = self.drained = False
         self.drain_error: Exception | None = None
-        self._count = 0
+        self._count = self.updates = 0
         self._breakdown: asyncio.Future[None] | None = None
 
     async def serve(self) -> None:
@@ -46,6 +46,9 @@ class ScriptedPlatform:
             raise
         finally:
             self.lose()
+
+    async def update_commands(self) -> None:
+        self.updates += 1
 
     async def drain(self) -> None:
         if self.drain_error is not None:

@@ -61,7 +61,7 @@ Host = Annotated[str, Meta(description="a host name or address in quotes")]
 COMMAND_NAME: Final = r"^[a-z0-9_]{1,32}\Z"
 """https://core.telegram.org/bots/api#botcommand; Discord allows these and more."""
 CommandName = Annotated[str, Meta(pattern=COMMAND_NAME, description="1 to 32 of the characters a-z, 0-9 and _")]
-Title = Annotated[str, Meta(pattern=r"^.{1,100}\Z", description="a line of at most 100 characters")]
+Title = Annotated[str, Meta(pattern=r"^.{1,60}\Z", description="a line of at most 60 characters")]
 Port = Annotated[int, _whole(0, 65535)]
 Cluster = Annotated[str, Meta(pattern=r"^(auto|ray://\S+)$", description='"auto", or an address that begins ray://')]
 Token = Annotated[Secret, Meta(description="one word of text, without spaces")]

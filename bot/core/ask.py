@@ -79,9 +79,13 @@ class Ask(Struct, frozen=True):
 
 
 class Plain(Ask, frozen=True):
-    """A command without arguments, such as /about. There may be none of that name."""
+    """A command without arguments, such as /about. There may be none of that name.
+
+    `arguments`: what follows a name that only the configuration may know, as that of a voice.
+    """
 
     command: str
+    arguments: str = ""
 
 
 class Invalid(Ask, frozen=True):
@@ -94,13 +98,14 @@ class Invalid(Ask, frozen=True):
 class Write(Ask, frozen=True):
     """A text. Without a temperature: the user's own, else the default. `length`: characters, 1 to `MAX_LENGTH`.
 
-    `is_unclear`: the prompt begins with what may be meant as a temperature.
+    `is_unclear`: the prompt begins with what may be meant as a temperature. `voice`: its name; empty: the default one.
     """
 
     temperature: Temperature | None = None
     prompt: str = ""
     length: int | None = None
     is_unclear: bool = False
+    voice: str = ""
 
 
 class Continue(Ask, frozen=True):
@@ -128,10 +133,14 @@ class Surprise(Ask, frozen=True):
 
 
 class Ladder(Ask, frozen=True):
-    """The same prompt at several temperatures. `ignored`: a temperature that was typed in front of it."""
+    """The same prompt at several temperatures. `ignored`: a temperature that was typed in front of it.
+
+    `voice`: as in `Write`.
+    """
 
     prompt: str = ""
     ignored: Temperature | None = None
+    voice: str = ""
 
 
 class SetTemperature(Ask, frozen=True):

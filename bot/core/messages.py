@@ -15,6 +15,7 @@ from bot.config.loader import ConfigError
 from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.parsing import Prompt, TemperatureError
 from bot.core.reply import ECHO, Refused
+from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from generator import GeneratorStatus, InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -28,6 +29,8 @@ RANGE: Final = {"min": _one_digit(MIN_TEMPERATURE), "max": _one_digit(MAX_TEMPER
 """The variables of every message that names the range of temperatures."""
 SUGGESTED: Final = {0.3: "careful", 0.5: "calm", 0.7: "balanced", 0.9: "lively", 1.2: "wild"}
 """Temperatures, and what each does."""
+_MAX_TITLE: Final = 60
+"""Characters, so that the purpose of a voice's command fits into Discord's 100."""
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""
 _MAX_LISTED: Final = 8
@@ -46,6 +49,12 @@ def book(manifest: Manifest, say: Say) -> str:
     return say("book", name="nietzsche" if shipped else _title(manifest.corpus.name))
 
 
+def title(voice: Voice, say: Say) -> str:
+    """Whose manner a voice has: as configured, else the book's title; at most 60 characters."""
+    found = voice.title or book(voice.manifest, say)
+    return found if len(found) <= _MAX_TITLE else f"{found[: _MAX_TITLE - 1].rstrip()}…"
+
+
 def _title(name: str) -> str:
     """The title of a text, from the name of its file; any other name is one."""
     file = _FILE_NAME.fullmatch(name)
@@ -55,13 +64,13 @@ def _title(name: str) -> str:
     return _SMALL_WORD.sub(lambda word: word[0].lower(), title)
 
 
-def about(manifest: Manifest, say: Say) -> str:
-    """For /about."""
+def about(manifest: Manifest, say: Say, title: str = "") -> str:
+    """For /about. `title`: of a voice; empty: the book's."""
     corpus, training, symbols = manifest.corpus, manifest.training, len(manifest.vocabulary)
     valid, test = (float(manifest.metrics[f"{split}_bits_per_character"]) for split in ("valid", "test"))
     texts, start = ", ".join(_title(str(name)) for name in training.get("pretrain") or ()), training.get("start_from")
     lines = [
-        say("about-book", book=book(manifest, say), characters=corpus.characters),
+        say("about-book", book=title or book(manifest, say), characters=corpus.characters),
         texts and say("about-pretraining", texts=texts),
         start and say("about-start", version=str(start)),
         say("about-weights", version=manifest.version, preset=manifest.preset, parameters=manifest.parameters),
@@ -89,8 +98,9 @@ def reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str
     lines = []
     for command in dict.fromkeys([*now, *before]):
         was, is_now = before.get(command, ""), now.get(command, "")
-        event = "unchanged" if was == is_now else "done" if was and is_now else "added" if is_now else "removed"
-        lines.append(say(f"reload-{event}", command=command, before=was, now=is_now))
+        changed = "reload-done" if was and is_now else "reload-added" if is_now else "reload-removed"
+        message = "reload-unchanged" if was == is_now else changed
+        lines.append(say(message, command=command, before=was, now=is_now))
     return "\n".join(lines)
 
 

@@ -10,22 +10,20 @@ from generator import Generator, Manifest
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """What `[voices.NAME]` in the configuration adds. Users type `command`; the store and the metrics have `name`."""
+    """What `[voices.NAME]` in the configuration adds. Users type `command`; the store and the metrics have `name`.
+
+    `title`: whose manner it is; empty where that is not configured.
+    """
 
     name: str
     command: str
-    configured_title: str
+    title: str
     generator: Generator
 
     @property
     def manifest(self) -> Manifest:
         """That of the weights that serve now."""
         return self.generator.weights.manifest
-
-    @property
-    def title(self) -> str:
-        """Whose manner it is: as configured, or the name of the text that the network learnt."""
-        return self.configured_title or self.manifest.corpus.name
 
 
 def versions_of(voices: Mapping[str, Voice]) -> dict[str, str]:

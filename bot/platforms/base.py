@@ -71,5 +71,8 @@ class Platform(Protocol):
     async def serve(self) -> None:
         """Connects and serves until it is cancelled. Raises `BadToken`, or anything else when a retry makes sense."""
 
+    async def update_commands(self) -> None:
+        """Tells the platform which commands there are now, if it is connected. Raises nothing; a failure is logged."""
+
     async def drain(self) -> None:
         """Returns when every event that was received is answered."""

@@ -145,6 +145,11 @@ async def _serve(
 
         voices.configure = configure
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands)]
+
+        async def update_commands() -> None:
+            await asyncio.gather(*(each.platform.update_commands() for each in supervised))
+
+        voices.on_change = update_commands
         metrics.registry.register(status := Status(commands, supervised, voices.refusal))
         async with (
             monitoring.serving(config.http, status, metrics, redact) as address,

@@ -106,7 +106,7 @@ class VoiceManager:
                 await self.reload("SIGHUP")
 
     def _commands(self) -> list[tuple[str, str]]:
-        return [(voice.command, voice.title) for voice in self.by_name.values()]
+        return [(voice.command, voice.title or voice.manifest.corpus.name) for voice in self.by_name.values()]
 
     async def _apply(self, config: Config) -> None:
         """Opens, renames and closes voices, so that there are those of the configuration. Changes all or nothing."""

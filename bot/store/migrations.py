@@ -127,6 +127,8 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
             characters INTEGER NOT NULL
         )
         """,
+        # The voice that wrote a text; there was only one before.
+        "ALTER TABLE conversations ADD COLUMN voice TEXT NOT NULL DEFAULT 'nietzsche'",
     ),
 )
 

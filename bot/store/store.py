@@ -20,6 +20,7 @@ from bot.store import sqlite
 from bot.store.errors import StoreError
 from generator.dependencies import how_to_install
 from generator.types import ScoringRequest
+from generator.weights.versions import NIETZSCHE
 
 if TYPE_CHECKING:
     from bot.store import postgres
@@ -42,16 +43,16 @@ def _current(chat: str) -> str:
 _USER: Final = f"platform = $1 AND person = {_current('$2')}"
 """SQL that finds a user. A chat may be one: an anonymous administrator writes in its name."""
 _USER_ID: Final = f"(SELECT id FROM people WHERE {_USER})"
-_TEXT: Final = "opening, temperature, version, state, tail, preceding, written, seed"  # of a `Conversation`
+_TEXT: Final = "opening, temperature, version, state, tail, preceding, written, seed, voice"  # of a `Conversation`
 _SET_SETTING: Final = "INSERT INTO notes (key, value) VALUES ($1, $2) ON CONFLICT (key) DO UPDATE SET value = $2"
 _SAVE: Final = (
     f"INSERT INTO conversations (person_id, chat, number, slot, {_TEXT}, updated_at)"
-    f" SELECT id, here, number, number % {KEPT_TEXTS}, $5, $6, $7, $8, $9, $10, $11, $12, $13 FROM"
-    f" (SELECT id, here, coalesce(nullif($14, 0), (SELECT max(number) + 1 FROM conversations"
+    f" SELECT id, here, number, number % {KEPT_TEXTS}, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14 FROM"
+    f" (SELECT id, here, coalesce(nullif($15, 0), (SELECT max(number) + 1 FROM conversations"
     f" WHERE person_id = id AND chat = here), 1) AS number FROM"
     f" (SELECT id, {_current('$3')} AS here FROM people WHERE {_USER} AND id = $4) AS place) AS numbered WHERE true"
     " ON CONFLICT (person_id, chat, slot) DO UPDATE SET opening = $5, temperature = $6, version = $7, state = $8,"
-    " tail = $9, preceding = $10, written = $11, seed = $12, updated_at = $13, number = excluded.number"
+    " tail = $9, preceding = $10, written = $11, seed = $12, voice = $13, updated_at = $14, number = excluded.number"
 )
 
 
@@ -83,7 +84,7 @@ class Conversation:
 
     `state` is `Generation.state`, opaque bytes of the weights `version`; `tail` the last characters of the raw text.
     `written` is the raw text itself, `None` in rows of older versions. `number` counts the user's texts in the chat; 0
-    for one that is not saved yet.
+    for one that is not saved yet. `voice`: the name of the one that wrote it.
     """
 
     prompt: str
@@ -93,6 +94,7 @@ class Conversation:
     tail: str
     written: ScoringRequest | None = None
     number: int = field(default=0, compare=False)
+    voice: str = NIETZSCHE
 
 
 class Store:
@@ -165,9 +167,9 @@ class Store:
         )
         rows = await self._database.read(statement, platform, user, chat)
         found = []
-        for number, prompt, temperature, version, state, tail, preceding, text, seed in rows:
+        for number, prompt, temperature, version, state, tail, preceding, text, seed, voice in rows:
             written = None if text is None else ScoringRequest(preceding, text, seed)
-            found.append(Conversation(prompt, temperature, version, state, tail, written, number))
+            found.append(Conversation(prompt, temperature, version, state, tail, written, number, voice))
         return found
 
     async def user_id(self, platform: str, user: str) -> int | None:
@@ -192,7 +194,16 @@ class Store:
         """
         kept, written = conversation, conversation.written
         text = (written.before, written.text, written.seed) if written else (None, None, None)
-        values = (kept.prompt, kept.temperature, kept.version, kept.state, kept.tail, *text, int(time.time()))
+        values = (
+            kept.prompt,
+            kept.temperature,
+            kept.version,
+            kept.state,
+            kept.tail,
+            *text,
+            kept.voice,
+            int(time.time()),
+        )
         values += (kept.number,)
         return await self._database.change(_SAVE, platform, user, chat, user_id, *values) > 0
 

@@ -80,7 +80,7 @@ async def until(condition: Callable[[], bool]) -> None:
 async def test_each_voice_has_its_weights_and_its_title(site: Site) -> None:
     async with site.open() as voices:
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
-        assert [voice.title for voice in voices.by_name.values()] == ["none", "Moby-Dick"]
+        assert [voice.title for voice in voices.by_name.values()] == ["", "Moby-Dick"]
 
 
 async def test_one_is_reloaded_when_its_current_changes_and_the_others_serve_on(

@@ -142,7 +142,7 @@ def fill(path: Path, people: int) -> None:
         file.executemany("INSERT INTO people VALUES (?, 'telegram', ?)", ((i, f"{i}{ODD}") for i in known))
         file.executemany("INSERT INTO preferences VALUES (?, ?, ?, 'pt-BR', NULL)", ((i, 1 / i, i) for i in known))
         file.executemany(
-            "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL, 1, 1)",
+            "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL, 1, 1, 'nietzsche')",
             ((i, ODD, text(), draw.randbytes(40), text(), i) for i in known),
         )
         file.execute("INSERT INTO usage VALUES ('0a', 40000, 3, 900)")  # of a day to come, or it would be deleted

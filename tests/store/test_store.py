@@ -261,7 +261,7 @@ async def fill(path: Path, users: int) -> None:
         for user in range(1, users + 1):
             file.execute("INSERT INTO people VALUES (?, 'telegram', ?)", (user, f"USER{user:05d}"))
             file.execute(
-                "INSERT INTO conversations VALUES (?, ?, 'The', 0.7, 'v', ?, ?, ?, ?, '', 1, 1, 1)",
+                "INSERT INTO conversations VALUES (?, ?, 'The', 0.7, 'v', ?, ?, ?, ?, '', 1, 1, 1, 'nietzsche')",
                 (user, f"CHAT{user:05d}", draw.randbytes(10_240), f"TAIL{user:05d}", user, text),
             )
     file.close()

@@ -13,11 +13,12 @@ from bot.config.schema import AccessSection, BotSection
 from bot.core.access import Quotas, allows
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
-from bot.core.messages import RANGE, Say
+from bot.core.messages import RANGE, Say, title
 from bot.core.reply import Refused, Reply
 from bot.core.voice import Voice
 from bot.store.store import Preferences, Store
 from generator import Generation, Generator, Surprisal
+from generator.weights.versions import NIETZSCHE
 
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
@@ -43,7 +44,7 @@ class Observer:
 class Context:
     """What the handlers work with. `reload` loads the current weights and returns what to say about it.
 
-    `voices`: by name, at least one. The first is the default; they change when the configuration does.
+    `voices`: by name, at least one; they change when the configuration does.
     """
 
     voices: Mapping[str, Voice]
@@ -72,8 +73,26 @@ class Context:
 
     @property
     def voice(self) -> Voice:
-        """The default voice."""
-        return next(iter(self.voices.values()))
+        """The default voice, which writes where none is named: /nietzsche if there is that command, else the first."""
+        named = (voice for voice in self.voices.values() if voice.command == NIETZSCHE)
+        return next(named, None) or next(iter(self.voices.values()))
+
+    @property
+    def other_voices(self) -> list[Voice]:
+        """Those that are not the default one."""
+        return [voice for voice in self.voices.values() if voice is not self.voice]
+
+    def voice_of(self, name: str) -> Voice:
+        """Returns a voice by its name; the default one where that is empty. Raises `Refused` if it is gone."""
+        voice = self.voices.get(name) if name else self.voice
+        if voice is None:
+            raise Refused("voice-gone", name=name)
+        return voice
+
+    def cost(self, voice: Voice, characters: float) -> float:
+        """Returns as how many characters of the default voice those of another one count for the admission."""
+        speed = voice.generator.status().characters_per_second
+        return characters * self.generator.status().characters_per_second / speed if speed else characters
 
     @property
     def generator(self) -> Generator:
@@ -157,7 +176,7 @@ class Command:
     `options`: its arguments, as a platform that has a field for each names them. `parse` makes an `Ask` of
     what follows the command's name, or raises `ValueError`; without it, that is ignored, or refused if the command is
     `bare`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them. `writes`: it
-    takes a text's time, and /cancel stops it. `private`: only the user sees the reply.
+    takes a text's time, and /cancel stops it. `private`: only the user sees the reply. `voice`: whose command it is.
     """
 
     name: str
@@ -168,6 +187,7 @@ class Command:
     exclusive: bool = False
     writes: bool = False
     private: bool = False
+    voice: Voice | None = None
     run: Handler = field(init=False)
 
     def __call__(self, run: Handler) -> Command:
@@ -175,18 +195,28 @@ class Command:
         self.run = run
         return self
 
+    def of(self, voice: Voice) -> Command:
+        """Returns this command, which writes, as that of a voice."""
+        return replace(self, name=voice.command, voice=voice)(self.run)
+
     def purpose(self, say: Say) -> str:
         """What it does, in a few words."""
+        if self.voice is not None and (self.name != NIETZSCHE or self.voice.title):
+            return say("command-voice", book=title(self.voice, say))
         return say(f"command-{self.name}")
+
+    @property
+    def _message(self) -> str:
+        return f"command-{self.name if self.voice is None else NIETZSCHE}"
 
     def option_name(self, option: str, say: Say) -> str:
         """What an option is called in a language."""
-        return say(f"command-{self.name}.{option}-name")
+        return say(f"{self._message}.{option}-name")
 
     def option_purpose(self, option: str, say: Say) -> str:
         """What an option does."""
-        return say(f"command-{self.name}.{option}", **RANGE)
+        return say(f"{self._message}.{option}", **RANGE)
 
     def usage(self, say: Say) -> str:
         """How it is typed; its arguments are optional."""
-        return f"/{self.name} " + say(f"command-{self.name}.arguments") if self.options else f"/{self.name}"
+        return f"/{self.name} " + say(f"{self._message}.arguments") if self.options else f"/{self.name}"

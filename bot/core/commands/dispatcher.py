@@ -15,13 +15,14 @@ from bot import logs
 from bot.config.loader import ConfigError
 from bot.core import buttons, language, messages
 from bot.core.admission import CooldownActive, TooManyRequests
-from bot.core.ask import Ask, Continue, Invalid, Plain, Where, Write
+from bot.core.ask import Ask, Continue, Invalid, Ladder, Plain, Where, Write
 from bot.core.commands.command import Command, Context
-from bot.core.commands.info import about, cancel, forgetme, privacy, reload, start, stats, surprise
+from bot.core.commands.info import about, cancel, forgetme, privacy, reload, start, stats, surprise, voices
 from bot.core.commands.settings import language_, length, settings, temperature
-from bot.core.commands.writing import again, continue_, ladder, nietzsche
+from bot.core.commands.writing import again, continue_, ladder, nietzsche, parse_write
 from bot.core.parsing import Line, TemperatureError, parse_line
 from bot.core.reply import Outdated, Refused, Reply
+from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from bot.store.store import ADMINISTRATORS
 from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
@@ -48,10 +49,10 @@ USER_COMMANDS: Final = {
     command.name: command
     for command in (
         *(nietzsche, continue_, again, ladder, surprise, cancel, settings, temperature, length, language_),
-        *(about, privacy, forgetme, help_, start),
+        *(voices, about, privacy, forgetme, help_, start),
     )
 }
-"""The commands that every user has, by name, in the order of menus."""
+"""The commands that every user has, by name, in the order of menus; of voices, the standard one's."""
 OPERATOR_COMMANDS: Final = {command.name: command for command in (reload, stats)}
 """The commands that operators have besides, by name."""
 COMMANDS: Final = USER_COMMANDS | OPERATOR_COMMANDS
@@ -59,14 +60,20 @@ COMMANDS: Final = USER_COMMANDS | OPERATOR_COMMANDS
 
 def commands_of(context: Context, where: Where) -> Mapping[str, Command]:
     """Returns the commands that exist for this user, by name."""
-    return COMMANDS if context.is_operator(where) else USER_COMMANDS
+    return user_commands(context) | (OPERATOR_COMMANDS if context.is_operator(where) else {})
+
+
+def user_commands(context: Context) -> dict[str, Command]:
+    """Returns the commands that every user has, by name, in the order of menus: first those of the voices."""
+    of_voices = {voice.command: nietzsche.of(voice) for voice in context.voices.values()}
+    return of_voices | {name: command for name, command in USER_COMMANDS.items() if name != nietzsche.name}
 
 
 def parse(name: str, arguments: str) -> Ask:
     """Returns what a typed command asks for; `arguments` is what follows its name."""
     command = COMMANDS.get(name)
     if command is None:
-        return Plain(name)
+        return Plain(name, arguments)
     if command.bare and arguments:
         return Invalid(name, Refused("no-argument", command=name))
     if command.parse is None:
@@ -133,9 +140,45 @@ class Commands(Context):
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
-        name = name_of(ask)
+        ask = self._resolve(ask)
+        name = self._name_of(ask)
         label = name if name in commands_of(self, where) else "unknown"  # what users type is not logged
         return await self._answer(label, where, self._run(ask, where))
+
+    def parse_inline(self, text: str) -> Ask:
+        """Returns the text that "[voice] [temperature] [prompt]" asks for."""
+        voice, rest = self.split_voice(text)
+        return self._resolve(parse(nietzsche.name, text) if voice is None else Plain(voice.command, rest))
+
+    def user_commands(self) -> dict[str, Command]:
+        """Returns the commands that every user has, by name, in the order of menus."""
+        return user_commands(self)
+
+    def split_voice(self, text: str) -> tuple[Voice | None, str]:
+        """Returns the voice whose command a text begins with, and the rest; none where there is only one."""
+        word, _, rest = text.strip().partition(" ")
+        voices = self.voices.values() if len(self.voices) > 1 else ()
+        voice = next((voice for voice in voices if voice.command == word.lower()), None)
+        return voice, text if voice is None else rest.strip()
+
+    def _resolve(self, ask: Ask) -> Ask:
+        """Returns what is asked for when the voices are known: only their names and commands are not constants."""
+        if isinstance(ask, Plain):
+            named = next((each.name for each in self.voices.values() if each.command == ask.command), None)
+            try:
+                return ask if named is None else parse_write(ask.arguments, named)
+            except TemperatureError as error:
+                return Invalid(ask.command, error)
+        if isinstance(ask, Ladder) and not ask.voice:
+            voice, prompt = self.split_voice(ask.prompt)
+            return ask if voice is None else Ladder(prompt, ask.ignored, voice.name)
+        return ask
+
+    def _name_of(self, ask: Ask) -> str:
+        """Returns the name of the command that an `Ask` belongs to; of a text, that of its voice."""
+        if isinstance(ask, Write):
+            return (self.voices.get(ask.voice) or self.voice).command
+        return name_of(ask)
 
     async def press(self, data: str, where: Where) -> Reply:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
@@ -160,7 +203,7 @@ class Commands(Context):
         if command == "/language":
             names = {tag: each.name for tag, each in language.languages().items()}
             return names | {"auto": where.say("button-automatic")}
-        if command in {"/temperature", "/nietzsche"}:
+        if command in {"/temperature", *(f"/{voice.command}" for voice in self.voices.values())}:
             return {f"{value:g}": label for value, label in (await self.suggest(where)).items()}
         return {}
 
@@ -172,7 +215,7 @@ class Commands(Context):
     def welcome(self, locale: str) -> Reply:
         """Returns how the bot works in one line, for a chat that it is added to."""
         say = language.of(locale).say
-        return Reply(say("welcome", book=messages.book(self.generator.weights.manifest, say)))
+        return Reply(say("welcome", book=messages.title(self.voice, say)))
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """Moves what is stored for a chat to its new identifier."""
@@ -227,7 +270,7 @@ class Commands(Context):
         return await self._run(button.ask, where)
 
     async def _run(self, ask: Ask, where: Where) -> Reply:
-        name, known = name_of(ask), commands_of(self, where)
+        name, known = self._name_of(ask), commands_of(self, where)
         command = known.get(name)
         if command is None:
             nearest = difflib.get_close_matches(name, known, n=1)
@@ -241,7 +284,8 @@ class Commands(Context):
             if isinstance(ask.error, TemperatureError):
                 where = await self.localized(where)
                 told = Reply.refusal(messages.explain(ask.error, where.say), where.spoken.tag)
-                return replace(told, actions=buttons.nearest(where, name, ask.error))
+                known_button = name in (temperature.name, nietzsche.name, self.voice.command)
+                return replace(told, actions=buttons.nearest(where, name, ask.error) if known_button else ())
             raise ask.error
         if where.public and name in OPERATOR_COMMANDS:
             raise Refused("only-in-private", command=name)

@@ -55,16 +55,17 @@ async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
     _, last = await find_text(context, where, ask.slot)
     if last.written is None:
         raise Refused("no-text")
+    voice = context.voice_of(last.voice)
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
     async with context.admission.slot(
         where.queue_key,
         f"{where.user_key} /surprise",
-        characters=last.written.characters,
+        characters=context.cost(voice, last.written.characters),
         trusted=context.is_operator(where),
         asked_at=where.asked_at,
     ):
-        hard_wrapped = context.generator.weights.manifest.hard_wrapped
-        surprisal = await context.generator.score(last.written)
+        hard_wrapped = voice.manifest.hard_wrapped
+        surprisal = await voice.generator.score(last.written)
         if last.written.seed is not None:
             surprisal = replace(surprisal, given=last.prompt)
         content = await asyncio.to_thread(_heatmap, surprisal, hard_wrapped=hard_wrapped)
@@ -93,12 +94,16 @@ async def about(context: Context, ask: About, where: Where) -> Reply:
         if curve is None:
             raise Refused("no-curve")
         return Reply(curve.description, picture=curve)
-    said = messages.about(manifest, where.say)
+    texts = {
+        voice.command: messages.about(voice.manifest, where.say, messages.title(voice, where.say))
+        for voice in (context.voice, *context.other_voices)
+    }
+    said = "\n\n".join(f"/{name}: {text}" if context.other_voices else text for name, text in texts.items())
     actions = () if curve is None else (buttons.curve(where),)
     if curve is not None:
         said += f"\n{where.say('about-curve')}"
     try:
-        surprisal, content = await _card(context, messages.book(manifest, where.say))
+        surprisal, content = await _card(context, messages.title(context.voice, where.say))
     except GeneratorError as error:  # there is no room just now, say; the words are what matters
         log.info("about.no_card reason=%s", error)
         return Reply(said, actions=actions)
@@ -131,11 +136,22 @@ async def _card(context: Context, title: str) -> tuple[Surprisal, bytes]:
     return context.card[1:]
 
 
+@Command("voices")
+async def voices(context: Context, _: Ask, where: Where) -> Reply:
+    """Lists the voices, each with its command."""
+    lines = []
+    for voice in context.voices.values():
+        line = where.say("help-line", usage=f"/{voice.command}", purpose=messages.title(voice, where.say))
+        lines.append(f"{line} ({where.say('voice-restarts')})" if voice.generator.status().unavailable else line)
+    return Reply("\n".join(lines))
+
+
 @Command("start")
 async def start(context: Context, _: Ask, where: Where) -> Reply:
     """Says what to do."""
-    book = messages.book(context.generator.weights.manifest, where.say)
-    return Reply(where.say("greeting", book=book, **messages.RANGE))
+    book, more = messages.title(context.voice, where.say), context.other_voices
+    greeting = where.say("greeting", book=book, **messages.RANGE)
+    return Reply(f"{greeting} {where.say('greeting-voices')}" if more else greeting)
 
 
 @Command("reload", private=True)
@@ -149,6 +165,11 @@ async def reload(context: Context, _: Ask, where: Where) -> Reply:
 @Command("stats", private=True)
 async def stats(context: Context, _: Ask, where: Where) -> Reply:
     """Says what the generator and the queue are doing."""
-    version, admission = context.generator.weights.manifest.version, context.admission
-    figures = context.generator.status()
-    return Reply(messages.statistics(figures, version, admission.waiting, admission.refused, where.say))
+    admission = context.admission
+    # What did not reach a generator is counted with the default voice.
+    lost = {context.voice.name: (admission.waiting, admission.refused)}
+    texts = [
+        messages.statistics(voice.generator.status(), voice.manifest.version, *lost.get(voice.name, (0, 0)), where.say)
+        for voice in context.voices.values()
+    ]
+    return Reply("\n\n".join(texts))

@@ -18,6 +18,7 @@ from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
 from bot.core.commands.command import OVERSHOOT, Command, Context
 from bot.core.parsing import Prompt, TemperatureError, fit_prompt, is_unclear, split_temperature
 from bot.core.reply import Outdated, Passage, Refused, Reply
+from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from bot.store.store import KEPT_TEXTS, Conversation
 from generator import (
@@ -40,9 +41,10 @@ stored: a slow database must not fill the slots with texts that are not being wr
 log = logging.getLogger(__name__)
 
 
-def _parse_write(arguments: str) -> Ask:
+def parse_write(arguments: str, voice: str = "") -> Write:
+    """Returns the text that is asked for, of a voice by its name. Raises `TemperatureError`."""
     temperature, prompt = split_temperature(arguments)
-    return Write(temperature, prompt, is_unclear=temperature is None and is_unclear(prompt))
+    return Write(temperature, prompt, is_unclear=temperature is None and is_unclear(prompt), voice=voice)
 
 
 def _parse_ladder(arguments: str) -> Ask:
@@ -57,7 +59,7 @@ def _parse_ladder(arguments: str) -> Ask:
     "nietzsche",
     options=("temperature", "prompt", "length"),
     ask=Write,
-    parse=_parse_write,
+    parse=parse_write,
     exclusive=True,
     writes=True,
 )
@@ -66,7 +68,7 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     if ask.temperature is None and where.preferences is None:  # the store failed, so this raises why, or succeeds now
         where = await context.informed(where)
     temperature = ask.temperature or where.chosen.temperature or context.settings.sampling.temperature
-    reply = await _write(context, where, ask.prompt, [temperature], length=ask.length)
+    reply = await _write(context, where, ask.prompt, [temperature], voice=ask.voice, length=ask.length)
     hint = where.say("temperature-hint") if ask.is_unclear else ""
     return replace(reply, notice=" ".join(filter(None, (reply.notice, hint))))
 
@@ -98,7 +100,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
 @Command("ladder", options=("prompt",), ask=Ladder, parse=_parse_ladder, exclusive=True, writes=True)
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
-    reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES)
+    reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES, voice=ask.voice)
     ignored = "" if ask.ignored is None else where.say("ladder-ignores", temperature=ask.ignored)
     return replace(reply, notice=" ".join(filter(None, (ignored, reply.notice, where.say("ladder-end")))))
 
@@ -122,6 +124,7 @@ async def _write(
     typed: str,
     temperatures: Sequence[float],
     *,
+    voice: str = "",
     length: int | None = None,
     user_id: int | None = None,
     source: Conversation | None = None,
@@ -130,8 +133,10 @@ async def _write(
     """Writes one text for each temperature, in one batch, and stores the last as the user's last text.
 
     The texts share a seed, so that they differ by the temperature alone. `typed`: the prompt. `user_id`: if it is known
-    already. `source`: the text that they begin like or, with `continues`, where that ended.
+    already. `source`: the text that they begin like or, with `continues`, where that ended. The voice that wrote it
+    writes them, else the one that `voice` names.
     """
+    used = context.voice_of(source.voice if source is not None else voice)
     seed = secrets.randbelow(MAX_SEED + 1)
     characters = length or where.chosen.length or context.settings.length
     samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
@@ -140,11 +145,12 @@ async def _write(
 
     async def generate() -> tuple[Prompt, list[Generation]]:
         """Generates with the weights that serve now. The first text that fails cancels the others."""
-        prompt = fit_prompt(typed, context.generator.weights.manifest)
+        generator = context.voice_of(used.name).generator
+        prompt = fit_prompt(typed, generator.weights.manifest)
         requests = [GenerationRequest(characters, seed, each, prompt.text, continuation) for each in samplings]
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(context.generator.generate(request)) for request in requests]
+                tasks = [group.create_task(generator.generate(request)) for request in requests]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from failures
         return prompt, [task.result() for task in tasks]
@@ -152,14 +158,14 @@ async def _write(
     quotas = context.quotas(where)
     await quotas.check(len(samplings), characters * len(samplings))
     fed = characters + min(len(typed), MAX_PROMPT)
-    async with _slot(context, where, user_id, len(samplings), fed) as (known_id, waited):
+    async with _slot(context, where, user_id, len(samplings), context.cost(used, fed)) as (known_id, waited):
         try:
             prompt, generations = await generate()
         except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
             prompt, generations = await generate()
     await quotas.count(len(generations), sum(len(each.text) for each in generations))
     for generation in generations:
-        context.observer.text_written(context.voice.name, generation, waited)
+        context.observer.text_written(used.name, generation, waited)
     last = generations[-1]
     if continued is None:
         first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)
@@ -168,7 +174,9 @@ async def _write(
         first_prompt, written = continued.prompt, ScoringRequest(before[-TAIL:], last.text)
     tail = (written.before + written.text)[-TAIL:]
     number = source.number if source is not None and where.in_place else 0
-    conversation = Conversation(first_prompt, temperatures[-1], last.version, last.state, tail, written, number)
+    conversation = Conversation(
+        first_prompt, temperatures[-1], last.version, last.state, tail, written, number, used.name
+    )
     notice = await _save(context, where, known_id, conversation)
     labels = [""]
     actions = buttons.under(where, conversation)
@@ -178,7 +186,7 @@ async def _write(
     if not where.in_place:  # a message that is edited has no room for a picture
         actions += (buttons.shading(where, conversation),)
     return Reply.of_passages(
-        *(_passage(context, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
+        *(_passage(used, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
         notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),
         actions=actions,
     )
@@ -186,7 +194,7 @@ async def _write(
 
 @asynccontextmanager
 async def _slot(
-    context: Context, where: Where, user_id: int | None, rows: int, characters: int
+    context: Context, where: Where, user_id: int | None, rows: int, characters: float
 ) -> AsyncIterator[tuple[int | None, float]]:
     """Holds a slot for `rows` texts of so many characters each. Yields the user's number and the seconds of waiting.
 
@@ -223,9 +231,9 @@ async def _save(context: Context, where: Where, user_id: int | None, conversatio
     return "" if saved else where.say("not-saved")
 
 
-def _passage(context: Context, prompt: str, written: str, label: str) -> Passage:
+def _passage(voice: Voice, prompt: str, written: str, label: str) -> Passage:
     """Prompt and text, made readable together; the prompt is marked unless it was reflowed with the text."""
-    hard_wrapped = context.generator.weights.manifest.hard_wrapped
+    hard_wrapped = voice.manifest.hard_wrapped
     text = presentable(prompt + written, hard_wrapped=hard_wrapped)
     shown = presentable(prompt, hard_wrapped=hard_wrapped)
     return Passage(text, shown if text.startswith(shown) else "", label)

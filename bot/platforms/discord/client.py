@@ -59,8 +59,13 @@ class Client(discord.AutoShardedClient):
         self.tree = CommandTree(self, core, self._handle)
 
     async def setup_hook(self) -> None:
-        """Registers commands that changed, after the log-in. If that fails, the bot serves with the old ones."""
+        """Registers the commands after the log-in."""
+        await self.update_commands()
+
+    async def update_commands(self) -> None:
+        """Registers commands that changed. If that fails, Discord shows the old ones."""
         try:
+            self.tree.fill()
             await self.tree.register()
         except (discord.DiscordException, StoreError) as error:
             log.error("discord.sync_failed reason=%s", " ".join(str(error).split()))

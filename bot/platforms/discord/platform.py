@@ -66,6 +66,11 @@ class Discord:
                 await asyncio.gather(running, return_exceptions=True)
         raise ConnectionError("Discord ended the connection")
 
+    async def update_commands(self) -> None:
+        """See `Platform`."""
+        if self._client is not None and self._client.connected:
+            await self._client.update_commands()
+
     async def drain(self) -> None:
         """See `Platform`."""
         if self._client is not None:

@@ -17,10 +17,12 @@ from discord.app_commands import locale_str
 
 from bot.core import language
 from bot.core.ask import Ask, Invalid, Ladder, Where, Write
-from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse
+from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, Commands, parse
+from bot.core.commands.command import Command as Spec
 from bot.core.messages import Say
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.core.reply import Refused
+from bot.core.voice import Voice
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
@@ -57,12 +59,17 @@ class CommandTree(app_commands.CommandTree[Any]):
         self._suggestions_expire = 0.0
         self.mentions: dict[str, str] = {}
         """See `render.Mentions`; those of the commands that Discord knows."""
+        self.fill()
+
+    def fill(self) -> None:
+        """Adds the commands that there are now, in place of those before."""
+        self.clear_commands(guild=None)
         made = self._with_options()
-        for name in USER_COMMANDS:
-            self.add_command(made.get(name) or self._plain(name))
-        has_operators = any(operator.startswith(f"{PLATFORM}:") for operator in core.settings.operators)
-        for name in OPERATOR_COMMANDS if has_operators else ():
-            command = self._plain(name)
+        for name, spec in self._core.user_commands().items():
+            self.add_command(self._writing(spec, spec.voice) if spec.voice else made.get(name) or self._plain(spec))
+        has_operators = any(operator.startswith(f"{PLATFORM}:") for operator in self._core.settings.operators)
+        for spec in OPERATOR_COMMANDS.values() if has_operators else ():
+            command = self._plain(spec)
             app_commands.default_permissions()(command)
             app_commands.allowed_contexts(guilds=True, dms=False, private_channels=False)(command)
             app_commands.allowed_installs(guilds=True, users=False)(command)
@@ -104,16 +111,23 @@ class CommandTree(app_commands.CommandTree[Any]):
             ask = Invalid(name, Refused("outdated-form", command=name))
         await self._handle(interaction, ask)
 
-    def _with_options(self) -> dict[str, Command]:
-        async def nietzsche(
+    def _writing(self, spec: Spec, voice: Voice) -> Command:
+        async def write(
             interaction: discord.Interaction,
             temperature: Number | None = None,  # so Discord refuses 3 or "warm" while the user types, and completes 0,7
             prompt: Prompt = "",  # comes as a number if it was one in an earlier version
             length: Length | None = None,
         ) -> None:
             number = None if temperature is None else Temperature(temperature)
-            await self._handle(interaction, Write(number, str(prompt), None if length is None else int(length)))
+            characters = None if length is None else int(length)
+            name = "" if voice.name == self._core.voice.name else voice.name
+            await self._handle(interaction, Write(number, str(prompt), characters, voice=name))
 
+        command = _command(spec, write)
+        command.autocomplete("temperature")(self._completion(float))
+        return command
+
+    def _with_options(self) -> dict[str, Command]:
         async def ladder(interaction: discord.Interaction, prompt: Prompt = "") -> None:
             await self._handle(interaction, Ladder(str(prompt)))
 
@@ -127,17 +141,16 @@ class CommandTree(app_commands.CommandTree[Any]):
         async def language_(interaction: discord.Interaction, name: str = "") -> None:
             await self._handle(interaction, parse("language", name))
 
-        runs = {run.__name__.rstrip("_"): run for run in (nietzsche, ladder, temperature, length, language_)}
-        made = {name: _command(name, run) for name, run in runs.items()}
-        made["nietzsche"].autocomplete("temperature")(self._completion(float))
+        runs = {run.__name__.rstrip("_"): run for run in (ladder, temperature, length, language_)}
+        made = {name: _command(COMMANDS[name], run) for name, run in runs.items()}
         made["temperature"].autocomplete("value")(self._completion("{:g}".format))
         return made
 
-    def _plain(self, name: str) -> Command:
+    def _plain(self, spec: Spec) -> Command:
         async def run(interaction: discord.Interaction) -> None:
-            await self._handle(interaction, parse(name, ""))
+            await self._handle(interaction, parse(spec.name, ""))
 
-        return _command(name, run)
+        return _command(spec, run)
 
     def _completion(self, value_of: Callable[[float], float | str]) -> Callable[..., Any]:
         """Returns what completes a temperature: first the one that is typed, however it is written."""
@@ -201,12 +214,11 @@ def _languages() -> list[app_commands.Choice[str]]:
     return [*(app_commands.Choice(name=each.name, value=tag) for tag, each in language.languages().items()), automatic]
 
 
-def _command(name: str, run: Callable[..., Any]) -> Command:
-    spec = COMMANDS[name]
+def _command(spec: Spec, run: Callable[..., Any]) -> Command:
     for option in spec.options:
         app_commands.rename(**{option: _translated(partial(spec.option_name, option))})(run)
         app_commands.describe(**{option: _translated(partial(spec.option_purpose, option))})(run)
-    return Command(name=name, description=_translated(spec.purpose), callback=run)
+    return Command(name=spec.name, description=_translated(spec.purpose), callback=run)
 
 
 def _translated(text: Callable[[Say], str]) -> locale_str:

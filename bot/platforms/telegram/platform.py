@@ -21,8 +21,9 @@ from telegram.error import Conflict, InvalidToken, TelegramError
 from bot.config.schema import TelegramSection
 from bot.core import language
 from bot.core.clock import MONOTONIC, Clock
-from bot.core.commands import USER_COMMANDS, Commands
-from bot.core.messages import book
+from bot.core.commands import Commands
+from bot.core.messages import title
+from bot.core.voice import Voice
 from bot.http_server import listening
 from bot.logs import format_error
 from bot.platforms.base import BadToken
@@ -32,7 +33,6 @@ from bot.platforms.telegram.rate_limit import ALLOWED, Limits, RateLimiter, retr
 from bot.platforms.telegram.sender import PLATFORM, Sender
 from bot.platforms.telegram.updates import UpdateHandler
 from bot.platforms.text import shorten
-from generator import Manifest
 from generator.backoff import Backoff
 
 REJECTED: Final = "Telegram refuses the token: copy it again from @BotFather into [telegram] token"
@@ -70,6 +70,7 @@ class Telegram:
         self._limiter = RateLimiter(limits, clock)
         self._dispatcher: Dispatcher | None = None
         self._receiving: asyncio.Task[None] | None = None
+        self._bot: BotClient | None = None
         self.connected = False
         self.problem = ""
 
@@ -81,12 +82,20 @@ class Telegram:
         try:
             async with BotClient(self._settings, self._proxy) as bot:
                 log.info("telegram.logged_in user=@%s", bot.username)
-                await asyncio.gather(set_menu(bot), set_profile(bot, self._commands.generator.weights.manifest))
+                self._bot = bot
+                await self.update_commands()
                 await self._serve(bot)
         except InvalidToken:
             raise BadToken(REJECTED) from None  # the library's own words have the token in them
         except TelegramError as error:
             raise ConnectionError(format_error(error)) from None
+        finally:
+            self._bot = None
+
+    async def update_commands(self) -> None:
+        """See `Platform`."""
+        if self._bot is not None:
+            await asyncio.gather(set_menu(self._bot, self._commands), set_profile(self._bot, self._commands.voice))
 
     async def _serve(self, bot: BotClient) -> None:
         sender, clock = Sender(bot, self._limiter, self._commands), self._limiter.clock
@@ -217,7 +226,7 @@ class Webhook:
         return web.Response()
 
 
-async def set_menu(bot: Bot) -> None:
+async def set_menu(bot: Bot, commands: Commands) -> None:
     """Registers the commands for each kind of chat and each language, where Telegram does not have them yet.
 
     Operators' commands are in no menu. The commands work without one, so this raises nothing.
@@ -226,7 +235,7 @@ async def set_menu(bot: Bot) -> None:
         for scope, (code, tongue) in itertools.product(SCOPES, _languages()):
             wanted = tuple(
                 BotCommand(name, spec.purpose(tongue.say))
-                for name, spec in USER_COMMANDS.items()
+                for name, spec in commands.user_commands().items()
                 if name != "start" or scope is SCOPES[0]  # Telegram's own button in a new private chat
             )
             if await bot.get_my_commands(scope, code) != wanted:
@@ -236,13 +245,13 @@ async def set_menu(bot: Bot) -> None:
         log.warning("menu.failed reason=%s", format_error(error))
 
 
-async def set_profile(bot: Bot, manifest: Manifest) -> None:
+async def set_profile(bot: Bot, voice: Voice) -> None:
     """Registers what the bot is, where Telegram does not have it yet; raises nothing, as `set_menu`."""
     try:
         for code, tongue in _languages():
-            title = book(manifest, tongue.say)
-            long = shorten(tongue.say("profile", book=title), BotDescriptionLimit.MAX_DESCRIPTION_LENGTH)
-            short = shorten(tongue.say("profile-short", book=title), BotDescriptionLimit.MAX_SHORT_DESCRIPTION_LENGTH)
+            book = title(voice, tongue.say)
+            long = shorten(tongue.say("profile", book=book), BotDescriptionLimit.MAX_DESCRIPTION_LENGTH)
+            short = shorten(tongue.say("profile-short", book=book), BotDescriptionLimit.MAX_SHORT_DESCRIPTION_LENGTH)
             if (await bot.get_my_description(code)).description != long:
                 await bot.set_my_description(long, code)
             if (await bot.get_my_short_description(code)).short_description != short:

@@ -136,7 +136,7 @@ class Sender:
         offered: dict[float, str] = {}
         button = None
         try:
-            typed, prompt = split_temperature(query.query)
+            typed, prompt = split_temperature(self.commands.split_voice(query.query)[1])
         except TemperatureError:
             says = where.say("inline-out-of-range", **RANGE)
             button = InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat

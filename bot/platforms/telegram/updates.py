@@ -30,7 +30,7 @@ from telegram.constants import ChatMemberStatus, ChatType
 
 from bot.core import buttons
 from bot.core.ask import Ask, Plain, Where, Write
-from bot.core.commands import continuing, parse, parse_message
+from bot.core.commands import continuing, parse_message
 from bot.core.parsing import TemperatureError, parse_line, parse_temperature
 from bot.core.reply import Kind, Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
@@ -222,7 +222,7 @@ class UpdateHandler:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
         user, edit = str(chosen.from_user.id), partial(self._sender.edit_inline, chosen.inline_message_id)
-        ask, where = parse("nietzsche", chosen.query), self._where(None, user, chosen.from_user)
+        ask, where = self._commands.parse_inline(chosen.query), self._where(None, user, chosen.from_user)
         if isinstance(ask, Write):
             with contextlib.suppress(TemperatureError):  # a placeholder of an earlier version, which did not name one
                 ask = replace(ask, temperature=parse_temperature(chosen.result_id))

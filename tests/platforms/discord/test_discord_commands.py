@@ -62,6 +62,7 @@ async def test_every_command_answers(here: World) -> None:
         ("cancel", {}, True, english("cancel-nothing")),
         ("privacy", {}, True, english("privacy-kept")),
         ("surprise", {}, False, "Your text surprises me by"),
+        ("voices", {}, False, "/nietzsche — none"),
         ("about", {}, False, "I write in the manner of none"),
         ("help", {}, True, "/nietzsche — a text"),
         ("start", {}, False, "I write in the manner of none"),

@@ -11,6 +11,8 @@ command-nietzsche = a text
     .prompt-name = prompt
     .length = about how many characters; it ends with a sentence, below 60 with the first one
     .length-name = length
+# Of each voice but the standard one. $book: its title, at most 60 characters.
+command-voice = a text in the manner of { $book }
 command-continue = continues your last text here
 command-again = the same prompt and temperature, another draw
 command-temperature = shows, sets or clears your own temperature
@@ -27,6 +29,7 @@ command-ladder = the same prompt at five temperatures
     .prompt = how the text begins
     .prompt-name = prompt
 command-surprise = your last text here, shaded by how little I expected each character
+command-voices = whose manners I write in
 command-about = what I am made of, and how good I am
 command-language = shows or sets the language of my replies
     .arguments = [name|auto]

@@ -3,6 +3,7 @@
 no-argument = /{ $command } takes nothing behind it. For another prompt or temperature, type /nietzsche.
 no-text = You have no text here yet. Begin one with /nietzsche.
 old-text = I keep your last ten texts here, and this is none of them. Begin a new one with /nietzsche.
+voice-gone = The voice that wrote this, { $name }, is not here any more. Begin a new text; /voices lists whose manners I know.
 not-your-text = That belongs to someone else. Ask for your own, for example with /nietzsche.
 no-such-button = That button does nothing any more. Begin a new text with /nietzsche.
 unknown-command = I know no command /{ $command }. /help lists what I know.

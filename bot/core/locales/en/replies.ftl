@@ -8,6 +8,8 @@ book = { $name ->
    *[other] { $name }
 }
 greeting = I write in the manner of { $book }, one character after another. Try /nietzsche 0.7 — the number is the temperature, from { $min } (careful) to { $max } (wild). /help lists the rest.
+greeting-voices = /voices lists whose manners I know.
+voice-restarts = is being restarted; try again in a minute
 welcome = Hello! I write in the manner of { $book }. Type /nietzsche, or mention me and how a text should begin; reply to a text of yours, and I write on from there. /help lists the rest.
 summary = weights { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character · trained on { $corpus }
 about-book = I write in the manner of { $book }: a recurrent network that learnt from its { $characters } characters, and draws mine one by one.

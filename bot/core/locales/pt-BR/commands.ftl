@@ -8,6 +8,8 @@ command-nietzsche = um texto
     .prompt-name = abertura
     .length = cerca de quantos caracteres; termina com uma frase, abaixo de 60 com a primeira
     .length-name = tamanho
+# Of each voice but the standard one. $book: its title, at most 60 characters.
+command-voice = um texto à maneira de { $book }
 command-continue = continua o seu último texto aqui
 command-again = a mesma abertura e temperatura, outro sorteio
 command-temperature = mostra, define ou apaga a sua temperatura
@@ -24,6 +26,7 @@ command-ladder = a mesma abertura em cinco temperaturas
     .prompt = como o texto começa
     .prompt-name = abertura
 command-surprise = o seu último texto, sombreado pelo quanto cada caractere me surpreendeu
+command-voices = as vozes em que escrevo
 command-about = de que sou feito e quão bom eu sou
 command-language = mostra ou define o idioma das minhas respostas
     .arguments = [nome|auto]

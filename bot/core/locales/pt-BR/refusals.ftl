@@ -3,6 +3,7 @@
 no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /nietzsche.
 no-text = Você ainda não tem um texto aqui. Comece um com /nietzsche.
 old-text = Guardo os seus dez últimos textos daqui, e este não está entre eles. Comece um novo com /nietzsche.
+voice-gone = A voz que escreveu isto, { $name }, não está mais aqui. Comece um texto novo; o /voices lista as vozes que conheço.
 not-your-text = Isso é de outra pessoa. Peça o seu, por exemplo com /nietzsche.
 no-such-button = Esse botão não faz mais nada. Comece um texto novo com /nietzsche.
 unknown-command = Não conheço o comando /{ $command }. O /help lista os que conheço.

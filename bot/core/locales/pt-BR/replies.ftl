@@ -7,6 +7,8 @@ book = { $name ->
    *[other] { $name }
 }
 greeting = Escrevo à maneira de { $book }, um caractere depois do outro. Experimente /nietzsche 0,7 — o número é a temperatura, de { $min } (prudente) a { $max } (selvagem). O /help lista o resto.
+greeting-voices = O /voices lista as vozes que conheço.
+voice-restarts = está reiniciando; tente de novo em um minuto
 welcome = Olá! Escrevo à maneira de { $book }. Digite /nietzsche, ou me mencione com o começo de um texto; responda a um texto seu, e eu continuo dali. O /help lista o resto.
 summary = pesos { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere · treinados com { $corpus }
 about-book = Escrevo à maneira de { $book }: sou uma rede recorrente que aprendeu com os { $characters } caracteres dessa obra e sorteia os meus um a um.
