@@ -35,6 +35,7 @@ KEPT: Final = 20_000
 """Users whose last texts are in the database of that part."""
 MEMORY_STEPS: Final = (1_000, 10_000, 30_000, 100_000)
 AT_ONCE: Final = 50
+VOICES: Final = (1, 2, 4)
 ALLOWED: Final = 30.0
 """Messages per second that Telegram accepts from a bot."""
 RELOAD_RATE: Final = 15.0
@@ -184,6 +185,23 @@ async def most(run: Run) -> None:
         _add_usage(run, "most", service.usage() - before, answers, seconds)
 
 
+async def voices(run: Run) -> None:
+    """Measures memory and throughput with more and more voices, all on the same weights, each asked as often."""
+    for count in VOICES:
+        names = ["nietzsche", *(f"voice{number}" for number in range(2, count + 1))]
+        more = {f"VOICES__{name}__WEIGHTS".upper(): str(run.bench.weights) for name in names[1:]}
+        async with run.bench.on_discord(**run.settings | {"BOT__REST": "0"} | more) as (service, discord):
+            crowd = in_channels(discord, AT_ONCE)
+            people = [replace(each, command=names[number % count]) for number, each in enumerate(crowd)]
+            await closed_loop(people, AT_ONCE, 2 * AT_ONCE)
+            began = time.monotonic()
+            answers = await closed_loop(people, AT_ONCE, 10**9, seconds=run.seconds / 2)
+            what = f"{count} voice{'s' * (count > 1)}, {AT_ONCE} who ask again at once"
+            run.table.add_waits(f"voices_{count}", what, "", answers, time.monotonic() - began)
+            run.table.figures[f"voices_{count}_memory_mb"] = service.memory_mb
+            run.table.add("  memory", "four: ≤ 400 MB", f"{service.memory_mb:.0f} MB")
+
+
 async def reloads(run: Run) -> None:
     """Measures the same load without and with a reload of other weights every second."""
     versions = two_copies(run.bench.place / "copies", run.weights)
@@ -202,7 +220,9 @@ async def reloads(run: Run) -> None:
 Crowd = tuple[Sequence[Person], float]
 """Users who ask in turn, and their requests per second together."""
 
-PARTS: Final = {part.__name__: part for part in (load, overload, fairness, mixed, memory, idle, alone, most, reloads)}
+PARTS: Final = {
+    part.__name__: part for part in (load, overload, fairness, mixed, memory, idle, alone, most, voices, reloads)
+}
 
 
 async def measure(

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from conftest import add_random_version
+from service_process import TYPED, Installation, asked
 
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
@@ -214,3 +217,31 @@ async def test_a_defect_while_loading_leaves_the_service_as_it_is(
         watching.cancel()
     assert site.outcomes == [("nietzsche", "refused"), ("nietzsche", "unchanged")]
     assert "reload.refused trigger='SIGHUP' serving=beyond-1 reason=MemoryError" in caplog.text
+
+
+async def test_a_running_bot_gets_the_command_of_a_new_voice(bot: Installation, tmp_path: Path) -> None:
+    """Its worker may die and come back, which the other voice does not notice."""
+    site = Site(tmp_path / "site")
+    site.place.mkdir()
+    site.add("moby", "moby-1", seed=2)
+    site.file.write_text("")
+    options = "--config", str(site.file)
+    alice = bot.server.private(bot.server.user("Alice"))
+    async with bot.service(*options) as service:
+        assert "no command" in await asked(alice, "/moby")
+        site.file.write_text("[voices.moby]\nweights = 'moby'\ntitle = 'Moby-Dick'\n")
+        status, out, _ = await bot.command("reload", *options)
+        assert (status, out.splitlines()[-1]) == (0, "/moby is here now; moby-1 serves it.")
+        menu = {each["command"]: each["description"] for each in bot.server.commands["all_private_chats", ""]}
+        assert "Moby-Dick" in menu["moby"]
+        assert (await asked(alice, f"/moby 0.7 {TYPED}")).startswith(TYPED)
+        assert 'lstmega_texts_total{voice="moby"} 1.0' in await service.get("/metrics")
+        assert len(service.workers()) == 2
+        os.kill(max(service.workers()), signal.SIGKILL)
+        await service.log.next("worker.ended")
+        assert (await asked(alice, f"/nietzsche 0.7 {TYPED}")).startswith(TYPED)
+        assert (await asked(alice, f"/moby 0.7 {TYPED}")).startswith(TYPED)
+        readiness = await service.get("/readyz")
+        assert readiness.count('"part": "generator"') == 2
+        assert '"voice": "moby"' in readiness
+        await service.stop()

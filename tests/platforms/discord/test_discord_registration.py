@@ -17,11 +17,14 @@ from simcord.backend.errors import SetupError
 
 from bot.config.schema import DiscordSection
 from bot.core import messages
+from bot.core.ask import Write
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
 from bot.core.commands.command import Command
 from bot.core.reply import Passage, Reply, with_echoes
+from bot.core.voice import Voice
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.inspection import PERMISSIONS, invite_link
+from generator import Temperature
 
 # ---- what Discord is told about the commands ----------
 
@@ -133,6 +136,21 @@ async def test_without_operators_their_commands_are_not_registered(tiny_folder: 
     async with world(tiny_folder, operators=()) as here:
         [told] = here.sent("PUT", GLOBAL_COMMANDS)
         assert {command["name"] for command in told} == USER_COMMANDS.keys()
+
+
+async def test_a_voice_that_is_added_is_registered_and_answers(here: World) -> None:
+    voices: dict[str, Voice] = here.core.voices  # type: ignore[assignment]
+    voices["melville"] = Voice("melville", "moby", "Moby-Dick", here.core.generator)
+    await here.client.update_commands()
+    told = {command["name"]: command for command in here.sent("PUT", GLOBAL_COMMANDS)[-1]}
+    assert told.keys() == USER_COMMANDS.keys() | OPERATOR_COMMANDS.keys() | {"moby"}
+    assert told["moby"]["description"] == "a text in the manner of Moby-Dick"
+    assert [option["name"] for option in told["moby"]["options"]] == ["temperature", "prompt", "length"]
+    result = await here.alice.slash(here.channel, "moby", temperature=0.7, prompt="The", length=60)
+    assert shown(result).startswith("The")
+    assert here.core.seen[-1][0] == Write(Temperature(0.7), "The", 60, voice="melville")
+    await here.alice.slash(here.channel, "nietzsche", prompt="The")
+    assert here.core.seen[-1][0] == Write(None, "The")
 
 
 def test_the_documentation_has_the_permissions_of_the_invite_link() -> None:
