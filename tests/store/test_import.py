@@ -209,7 +209,8 @@ def test_a_file_of_an_older_version(
     found = in_postgres(address)
     assert found["people"] == [(7, "telegram", "ada")]
     assert found["preferences"] == [(7, 0.4, None, None, None)]
-    assert found["conversations"] == [(7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None, 1, 1)]
+    text = (7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None, 1, 1, "nietzsche")
+    assert found["conversations"] == [text]
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
@@ -219,7 +220,7 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
 ) -> None:
     """For an operator who makes a backup before starting the newer version."""
     assert run(capsys, "import", str(path))[0] == 0
-    for column in ("written", "preceding", "seed", "number", "slot"):
+    for column in ("written", "preceding", "seed", "number", "slot", "voice"):
         postgres.run(f"ALTER TABLE lstmega.conversations DROP {column}", database(address))
     for column in ("length", "language", "access"):
         postgres.run(f"ALTER TABLE lstmega.preferences DROP {column}", database(address))
