@@ -25,7 +25,7 @@ from bot.config.schema import Config, GeneratorSection, Secret, VoiceSection, re
 from bot.core import language, messages
 from bot.core.parsing import fit_prompt
 from bot.service.generator_factory import open_generator
-from bot.service.reload import REQUEST, Answer, socket_path
+from bot.service.reload import COMMAND, REQUEST, Answer, socket_path
 from generator import MAX_SEED, GenerationRequest
 from generator.prose import presentable, printable, wrapped
 from generator.sampling_params import SETTINGS
@@ -53,7 +53,7 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
         Store.open(config.database, keep_days=config.store.keep_days) as store,
         VoiceManager.open(config, lambda: _with_weights(options, _read(options))) as voices,
     ):
-        commands = Commands(voices.by_name, store, config.bot, reload=lambda: voices.reload("/reload"))
+        commands = Commands(voices.by_name, store, config.bot, reload=lambda: voices.reload(COMMAND))
         at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
         if at_terminal and os.environ.get("TERM") not in DUMB:
             from bot.platforms.terminal import prompt  # noqa: PLC0415

@@ -132,7 +132,7 @@ async def _serve(
             store,
             config.bot,
             observer=metrics,
-            reload=lambda: voices.reload("/reload"),
+            reload=lambda: voices.reload(reload.COMMAND),
             access=config.access,
         )
 

@@ -25,6 +25,8 @@ from generator.weights.versions import CURRENT, current_version
 
 POLL_SECONDS: Final = 1.0
 REQUEST: Final = b"reload\n"
+COMMAND: Final = "/reload"
+"""The trigger of an operator in a chat."""
 _Seen = tuple[str, dict[str, int]]
 """What CURRENT names, or why that cannot be said, and when each file of that version was changed."""
 log = logging.getLogger(__name__)
@@ -54,8 +56,10 @@ class Reloading:
             log.error("reload.refused trigger=%r serving=%s reason=%s", trigger, before, self.refusal, exc_info=defect)
             raise
         self.refusal = ""
-        self.on_outcome("unchanged" if before == self._serving else "loaded")
-        log.info("reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
+        unchanged = before == self._serving
+        self.on_outcome("unchanged" if unchanged else "loaded")
+        level = logging.DEBUG if unchanged and trigger == COMMAND else logging.INFO  # the reply says it
+        log.log(level, "reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
         return messages.reloaded({"": before}, {"": self._serving}, language.of("").say)
 
     async def watch(self, folder: Path) -> None:
