@@ -29,8 +29,6 @@ RANGE: Final = {"min": _one_digit(MIN_TEMPERATURE), "max": _one_digit(MAX_TEMPER
 """The variables of every message that names the range of temperatures."""
 SUGGESTED: Final = {0.3: "careful", 0.5: "calm", 0.7: "balanced", 0.9: "lively", 1.2: "wild"}
 """Temperatures, and what each does."""
-_MAX_TITLE: Final = 60
-"""Characters, so that the purpose of a voice's command fits into Discord's 100."""
 _MAX_ECHO: Final = 24
 """Characters of what was typed that a reply repeats."""
 _MAX_LISTED: Final = 8
@@ -50,9 +48,8 @@ def book(manifest: Manifest, say: Say) -> str:
 
 
 def title(voice: Voice, say: Say) -> str:
-    """Whose manner a voice has: as configured, else the book's title; at most 60 characters."""
-    found = voice.title or book(voice.manifest, say)
-    return found if len(found) <= _MAX_TITLE else f"{found[: _MAX_TITLE - 1].rstrip()}…"
+    """Whose manner a voice has: as configured, else the book's title."""
+    return voice.title or book(voice.manifest, say)
 
 
 def _title(name: str) -> str:

@@ -23,6 +23,8 @@ from generator.weights.versions import NIETZSCHE
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
 
+_MAX_TITLE: Final = 60
+"""Characters of a voice's title, so that its command's purpose fits into Discord's 100."""
 _MAX_STOPPED: Final = 1024
 """Users whose last /cancel is remembered; what they asked for before waits for seconds only."""
 
@@ -202,7 +204,8 @@ class Command:
     def purpose(self, say: Say) -> str:
         """What it does, in a few words."""
         if self.voice is not None and (self.name != NIETZSCHE or self.voice.title):
-            return say("command-voice", book=title(self.voice, say))
+            book = title(self.voice, say)
+            return say("command-voice", book=book if len(book) <= _MAX_TITLE else f"{book[: _MAX_TITLE - 1]}…")
         return say(f"command-{self.name}")
 
     @property
