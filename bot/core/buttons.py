@@ -31,8 +31,8 @@ from bot.core.reply import Action
 from bot.store.store import ADMINISTRATORS, Conversation, Preferences
 from generator import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
-MAX_DATA: Final = 60
-"""Characters of `Action.data`."""
+MAX_DATA: Final = 51
+"""Characters of `Action.data`: Telegram's callback data has 64 bytes, of which a signature takes 13."""
 STEP: Final = 0.1
 """How much Hotter and Colder change the temperature."""
 LENGTHS: Final = (100, 200, 300, 400, 600, 800, 1200, 2000, MAX_LENGTH)

@@ -66,8 +66,8 @@ class Picture:
 class Action:
     """What the person may want to do next, for platforms with buttons.
 
-    `data` comes back when it is chosen: ASCII, at most 60 bytes where people's names are numbers, so that it fits into
-    Telegram's callback data (64 bytes) and Discord's custom IDs (100 characters).
+    `data` comes back when it is chosen: ASCII, at most 51 bytes where people's names are numbers, so that it fits into
+    Telegram's callback data (64 bytes, of which a signature takes 13) and Discord's custom IDs (100 characters).
     """
 
     label: str

@@ -36,7 +36,7 @@ from bot.core.reply import Kind, Passage, Reply, with_echoes
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.telegram.render import MAX_ENTITIES, MAX_TEXT, messages_of, only_message_of
 from bot.platforms.text import utf16_length
-from bot.store.store import Store
+from bot.store.store import Preferences, Store
 from generator import Manifest, ThreadedGenerator, Vocabulary
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
 from generator.types import MAX_PROMPT
@@ -174,11 +174,11 @@ async def test_nobody_is_pinged_by_a_refusal(
     server: TelegramServer, commands: Commands, group: Chat, bob: User
 ) -> None:
     async with hostile_telegram.connected(server, commands):
-        await group.send("/temperature @alice", by=bob)
-        told = (await group.next_message()).text
-        assert "@\u2060alice" in told
-        await group.send("/temperature https://evil.example", by=bob)
-        assert not hostile.lively((await group.next_message()).text)
+        for typed in ("@alice", "https://evil.example"):
+            await group.send(f"/temperature {typed}", by=bob)
+            told = await group.next_message()
+            assert typed in told.text
+            assert not hostile.lively(hostile.outside_code(told.text, told.entities))
 
 
 async def test_an_update_that_breaks_something_is_stepped_over(
@@ -196,8 +196,7 @@ async def test_an_update_that_breaks_something_is_stepped_over(
 async def test_half_a_character_in_an_inline_query(server: TelegramServer, commands: Commands, bob: User) -> None:
     async with hostile_telegram.connected(server, commands):
         query = await bob.inline("The \ud83d philosopher")
-        [article] = await query.answer()
-        assert article["description"] == "The   philosopher"
+        assert {article["description"] for article in await query.answer()} == {"The   philosopher"}
 
 
 async def test_options_of_a_form_that_nobody_knows_are_not_logged(
@@ -224,20 +223,25 @@ async def test_options_of_a_form_that_nobody_knows_are_not_logged(
 
 
 class Untouched(Store):
-    """A database that nobody may ask for anything."""
+    """A database that may be asked for nothing but the language of a refusal."""
 
     def __init__(self) -> None:
         pass
 
+    async def preferences(self, platform: str, user: str) -> Preferences:  # noqa: ARG002 - as in the store
+        return Preferences()
+
     def __getattribute__(self, name: str) -> Any:
-        raise AssertionError(f"the store was asked for {name}")
+        if name != "preferences":
+            raise AssertionError(f"the store was asked for {name}")
+        return super().__getattribute__(name)
 
 
 @pytest.mark.parametrize("command", CANDIDATES)
 async def test_an_operator_s_command_looks_like_none_and_costs_nothing(
     generator: ThreadedGenerator, command: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Byte for byte what a bot says that has no such commands, and without a look at store or generator."""
+    """Byte for byte what a bot says that has no such commands, and without a look at texts or generator."""
 
     def refuse(*_: Any) -> None:
         raise AssertionError("the generator was asked")

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from bot.core import buttons
 from bot.core.ask import Where
+from bot.core.parsing import TemperatureError, split_temperature
 from bot.platforms.telegram.render import sign, verify
 from bot.store.store import Conversation
 from generator import MAX_TEMPERATURE, MIN_TEMPERATURE
@@ -25,6 +27,14 @@ def test_signed_data_fits_and_verifies(user: int, temperature: float, state: byt
     signed = [sign(TOKEN, message, action.data) for action in actions]
     assert all(len(data.encode()) <= MAX_DATA for data in signed)
     assert [verify(TOKEN, message, data) for data in signed] == [action.data for action in actions]
+
+
+@given(st.integers(1, LONGEST_NUMBER), ANYTHING, ANYTHING)
+def test_the_button_of_the_nearest_temperature_fits_or_is_left_out(user: int, prompt: str, message: str) -> None:
+    with pytest.raises(TemperatureError) as refused:
+        split_temperature(f"3 {prompt}")
+    actions = buttons.nearest(Where("telegram", "5", str(user)), "nietzsche", refused.value)
+    assert all(len(sign(TOKEN, message, action.data).encode()) <= MAX_DATA for action in actions)
 
 
 @given(ANYTHING, ANYTHING, ANYTHING)
