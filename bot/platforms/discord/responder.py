@@ -73,7 +73,7 @@ class InteractionResponder:
         pressed = self._interaction.type is discord.InteractionType.component
         for message in messages_of(reply, with_notice=reply.private, mentions=self._mentions):
             if reply.in_place and pressed and not self._deferred:
-                edit = partial(self._interaction.response.edit_message, **message.arguments())
+                edit = partial(self._interaction.response.edit_message, suppress_embeds=True, **message.arguments())
                 await _retried(edit)
             else:
                 await self._send(message, private=reply.private)
