@@ -167,7 +167,7 @@ async def test_a_voice_whose_weights_are_refused_keeps_its_old_ones_and_the_othe
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-2"}
         assert "beyond/gone" in voices.refusal("nietzsche")
         assert voices.refusal("melville") == ""
-    assert site.outcomes == [("nietzsche", "refused"), ("melville", "loaded")]
+    assert set(site.outcomes) == {("nietzsche", "refused"), ("melville", "loaded")}  # the watch may refuse it too
 
 
 @pytest.mark.parametrize("child", [False, True])

@@ -172,14 +172,14 @@ def test_training_reports_a_full_disk_and_resumes_when_there_is_space(
             assert train.main([*command, "--out", str(weights)]) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("train.py: ")
-        assert "no space left on device; fix that and continue with --resume" in said
+        assert "no space left on device; fix that, and finished epochs are saved: continue with --resume cats" in said
         assert [path.name for path in run.iterdir()] == ["settings.json"]
 
         with leaving(weights, 3 << 19):  # enough for the checkpoint, but not for the version as well
             assert train.main(["--resume", "--out", str(weights)]) == 1
         said = capsys.readouterr().err.splitlines()[-1]
         assert said.startswith("train.py: ")
-        assert "no space left on device; fix that and continue with --resume" in said
+        assert "no space left on device; fix that, and finished epochs are saved: continue with --resume cats" in said
         assert {path.name for path in weights.iterdir()} == {".training"}
 
         assert train.main(["--resume", "--out", str(weights)]) == 0

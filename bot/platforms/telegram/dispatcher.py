@@ -24,9 +24,9 @@ from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
 """To send all that is pending for a chat, at the pace that Telegram allows: a group has 20 messages a minute."""
-MAX_OVERALL_DELAY_SECONDS: Final = 0.5
-"""For the next message because of all chats together, so that a text is there within a second: 45 users may ask at
-once."""
+MAX_OVERALL_DELAY_SECONDS: Final = 0.9
+"""For the next message because of all chats together, so that a text is there within a second: it is written meanwhile.
+56 users may ask at once."""
 _WRITING_SECONDS: Final = 2.0
 """Within which an answer is written. A user who asked earlier waits for their own chat."""
 MAX_REFUSALS: Final = 20

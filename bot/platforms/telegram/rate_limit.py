@@ -95,11 +95,11 @@ class RateLimiter:
     def overall_delay(self, ahead: int) -> float:
         """Returns about how many seconds a message would have to wait because of all chats together.
 
-        `ahead`: the messages that will be sent before it, without those that wait already.
+        `ahead`: the messages that will be sent before it, as far as that is known.
         """
         [(rate, times)], now = self._overall.windows, self.clock.time()
         recent = sum(sent > now - rate.seconds for sent in times)
-        excess = max(0, ahead + self._waiting + recent + 1 - rate.count)
+        excess = max(0, max(ahead, self._waiting) + recent + 1 - rate.count)
         return max(self._overall.blocked_until - now, 0.0) + excess / rate.count * rate.seconds
 
     async def send(

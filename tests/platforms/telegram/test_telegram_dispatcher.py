@@ -183,7 +183,7 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
     scripted: ScriptedCommands, log_lines: LogLines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(dispatcher, "MAX_REFUSALS", 2)
-    clock, limits = ManualClock(), Limits(overall=Rate(4, 2.0))
+    clock, limits = ManualClock(), Limits(overall=Rate(4, 4.0))
     async with timed(scripted, clock, limits) as (server, _):
         chats = [server.private(server.user(f"User {number}")) for number in range(8)]
         with server.gathered():
@@ -194,7 +194,7 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
             assert (await clock.pass_until(chat.next_message())).text.startswith("You have no temperature")
         refused = [await clock.pass_until(chat.next_message()) for chat in chats[4:6]]
         assert [sent.text for sent in refused] == [english("overloaded")] * 2
-        await clock.advance(3)
+        await clock.advance(5)
         await chats[6].send("/temperature")
         assert (await chats[6].next_message()).text.startswith("You have no temperature")
         assert not chats[7].messages.all
