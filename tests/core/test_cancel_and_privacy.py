@@ -100,7 +100,7 @@ async def test_operators_see_figures_and_paths_where_others_do_not(commands: Com
         said: Reply = await commands.handle(Plain(name), Where("discord", "here", "boss", public=True))
         assert said.text == english("only-in-private", command=name)
         said = await commands.handle(Plain(name), Where("discord", "here", "ada", public=True))
-        assert said.text.startswith("I know no command")
+        assert said.text.startswith("There is no command")
         assert (await commands.handle(Plain(name), Where("discord", "here", "boss"))).private
 
 

@@ -59,7 +59,7 @@ async def test_each_command_writes_with_its_network(commands: Commands, store: S
         reply = await say(commands, line)
         assert (reply.kind, reply.text.count("The") > 0) == (Kind.TEXT, True), reply.text
         assert await wrote(store) == expected
-    assert "no temperature" in (await say(commands, "/moby 7 The")).text
+    assert "is out of range" in (await say(commands, "/moby 7 The")).text
 
 
 @pytest.mark.parametrize("line", ["/continue", "/again"])

@@ -213,7 +213,7 @@ async def test_training_ends_while_twenty_people_type(bot: Installation, tmp_pat
     assert len(answers) > 60
     for answer in answers:
         assert answer.startswith("The cat") or answer.strip()
-        assert not answer.startswith(("I am being restarted", "Something broke", "That text went wrong", "Too many"))
+        assert not answer.startswith(("I am restarting", "Something went wrong", "That text went wrong", "Too many"))
     assert not [line for line in service.log.lines if " error " in line or " warning " in line]
 
 

@@ -56,7 +56,7 @@ async def test_a_refusal_to_a_mention_is_public_with_its_notice(here: World) -> 
     await here.alice.send(here.channel, f"<@{here.bot_id}> 9 lives")
     said = here.channel.last_message
     assert said is not None
-    assert as_shown(said.content).startswith("9 is no temperature of mine")
+    assert as_shown(said.content).startswith("9 is out of range")
     await here.alice.send(here.channel, f"<@{here.bot_id}> 😀 Man")
     said = here.channel.last_message
     assert said is not None

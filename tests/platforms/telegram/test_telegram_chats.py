@@ -196,7 +196,7 @@ async def test_cancel_overtakes_what_it_stops(
 async def test_a_refusal_in_a_group_rings_no_telephone(group: Chat, bob: User) -> None:
     typed = await group.send("/nietzsche 77", by=bob)
     message = await group.next_message()
-    assert message.text.startswith("77 is no temperature of mine")
+    assert message.text.startswith("77 is out of range")
     assert (message.reply_to, message.silent, message.labels) == (typed, True, ["Write at 2"])
 
 

@@ -56,7 +56,7 @@ def test_replies_in_a_pipe_are_parted_by_a_blank_line(chat_environment: dict[str
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         "Your temperature is 0.9. /temperature default goes back to 0.7.",
         out.split("\n\n")[3],
-        "I know no command /contineu. Did you mean /continue?",
+        "There is no command /contineu. Did you mean /continue?",
         f"{english('forget-confirm')} {english('forget-repeat')}",
         out.split("\n\n")[6],
         f"{english('forget-confirm')} {english('forget-repeat')}",
@@ -77,12 +77,12 @@ def test_a_notice_follows_the_text(chat_environment: dict[str, str]) -> None:
 
 def test_whoever_sits_at_the_machine_is_an_operator_by_default(chat_environment: dict[str, str]) -> None:
     assert "serves already" in pipe(chat_environment, b"/reload\n")
-    assert "I know no command" in pipe(chat_environment | {"LSTMEGA_BOT__OPERATORS": "discord:1"}, b"/reload\n")
+    assert "There is no command" in pipe(chat_environment | {"LSTMEGA_BOT__OPERATORS": "discord:1"}, b"/reload\n")
 
 
 def test_odd_input_is_no_trouble(chat_environment: dict[str, str]) -> None:
     assert pipe(chat_environment, b"") == ""
-    assert "I know no command" in pipe(chat_environment, b"/\xff\xfe\x00\x1b]0;title\x07\n")
+    assert "There is no command" in pipe(chat_environment, b"/\xff\xfe\x00\x1b]0;title\x07\n")
     assert ESCAPE not in pipe(chat_environment, b"\x1b[2J\x1b[31mred\n/nietzsche 0.7 \x1b[31mred\n/\x1b[31m\n")
     assert "its last 1,000 characters" in pipe(chat_environment, b"/nietzsche " + b"a" * 300_000)
 
@@ -191,7 +191,7 @@ def test_a_person_sits_down_at_the_terminal(open_terminal: Callable[..., Termina
     terminal.types("/contin\t")
     terminal.sees("/continue")
     terminal.types("\x15/temperature 9\r")
-    terminal.sees("is no temperature of mine", "›")
+    terminal.sees("9 is out of range", "›")
     assert terminal.leaves() == 0
     history = tmp_path / "state" / "lstmega" / "history"
     assert "/nietzsche 0.7 The philosopher" in history.read_text()
