@@ -67,7 +67,7 @@ async def test_help_names_commands_to_click_and_their_options(here: World) -> No
 async def test_an_answer_names_commands_to_click_and_a_text_none(here: World) -> None:
     result = await here.alice.slash(here.channel, "continue")
     assert result.response is not None
-    assert re.search(r"Begin one with </nietzsche:\d+>\\?\.$", result.response.content)
+    assert re.search(r"Start one with </nietzsche:\d+>\\?\.$", result.response.content)
     here.core.reply = Reply.of_passages(Passage("/nietzsche </nietzsche:1>"))
     result = await here.alice.slash(here.channel, "nietzsche")
     assert result.response is not None
