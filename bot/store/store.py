@@ -194,18 +194,9 @@ class Store:
         """
         kept, written = conversation, conversation.written
         text = (written.before, written.text, written.seed) if written else (None, None, None)
-        values = (
-            kept.prompt,
-            kept.temperature,
-            kept.version,
-            kept.state,
-            kept.tail,
-            *text,
-            kept.voice,
-            int(time.time()),
-        )
-        values += (kept.number,)
-        return await self._database.change(_SAVE, platform, user, chat, user_id, *values) > 0
+        values = (kept.prompt, kept.temperature, kept.version, kept.state, kept.tail, *text, kept.voice)
+        numbers = (int(time.time()), kept.number)
+        return await self._database.change(_SAVE, platform, user, chat, user_id, *values, *numbers) > 0
 
     async def move_chat(self, platform: str, old: str, new: str) -> None:
         """Gives a chat another ID: for all that is saved, and for requests under the old ID that come later.
@@ -279,7 +270,9 @@ class Store:
             deleted = 0
             try:
                 deleted = await self.expire(time.time() - keep_days * 86_400) if keep_days else 0
-                await self._database.change("DELETE FROM usage WHERE day < $1", int(time.time() // 86_400))
+                today = int(time.time() // 86_400)
+                if await self._database.read("SELECT 1 FROM usage WHERE day < $1 LIMIT 1", today):
+                    await self._database.change("DELETE FROM usage WHERE day < $1", today)
             except Exception as error:  # noqa: BLE001 - the next search may succeed
                 log.error("store.expiry_failed retry_seconds=%g error=%s", MAINTENANCE_SECONDS, error)
             await asyncio.sleep(EXPIRY_PAUSE_SECONDS if deleted else MAINTENANCE_SECONDS)

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from bot import logs
@@ -121,6 +121,14 @@ def is_private(ask: Ask) -> bool:
     return command is None or command.private or isinstance(ask, Invalid)
 
 
+@dataclass(slots=True)
+class _Request:
+    """Where a request came from; once `is_localized`, with what is stored about the user, which is read once."""
+
+    where: Where
+    is_localized: bool = False
+
+
 class Commands(Context):
     """The bot's commands on a generator and a store, the same for every platform."""
 
@@ -143,7 +151,8 @@ class Commands(Context):
         ask = self._resolve(ask)
         name = self._name_of(ask)
         label = name if name in commands_of(self, where) else "unknown"  # what users type is not logged
-        return await self._answer(label, where, self._run(ask, where))
+        request = _Request(where)
+        return await self._answer(label, request, self._run(ask, request))
 
     def parse_inline(self, text: str) -> Ask:
         """Returns the text that "[voice] [temperature] [prompt]" asks for."""
@@ -182,7 +191,8 @@ class Commands(Context):
 
     async def press(self, data: str, where: Where) -> Reply:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
-        return await self._answer("button", where, self._press(data, where))
+        request = _Request(where)
+        return await self._answer("button", request, self._press(data, request))
 
     async def suggest(self, where: Where, *, default: bool = True) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the `default`, and a few others.
@@ -191,11 +201,9 @@ class Commands(Context):
         """
         if not self.allows(where):
             return {}
-        try:
-            own = (await self.store.preferences(where.platform, where.user)).temperature
-        except StoreError as error:
-            log.error("suggest.failed reason=%s", error)
-            own = None
+        if where.preferences is None:
+            where = await self.localized(where)
+        own = where.preferences.temperature if where.preferences else None
         return messages.suggestions(own, self.settings.sampling.temperature if default else None, where.say)
 
     async def values(self, command: str, where: Where) -> dict[str, str]:
@@ -233,8 +241,13 @@ class Commands(Context):
                 return await self.informed(where)
         return replace(where, defaults=self.defaults)
 
-    async def _answer(self, label: str, where: Where, work: Coroutine[Any, Any, Reply]) -> Reply:
-        began, outcome = time.perf_counter(), "cancelled"
+    async def _localize(self, request: _Request) -> Where:
+        if not request.is_localized:
+            request.where, request.is_localized = await self.localized(request.where), True
+        return request.where
+
+    async def _answer(self, label: str, request: _Request, work: Coroutine[Any, Any, Reply]) -> Reply:
+        began, outcome, where = time.perf_counter(), "cancelled", request.where
         with logs.request():
             try:
                 if not self.allows(where):
@@ -252,7 +265,7 @@ class Commands(Context):
                     # Any other may be a defect.
                     reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError)
                     log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
-                where = await self.localized(where)
+                where = await self._localize(request)
                 passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
                 text = "" if self.ignores(where) else messages.explain(error, where.say)
                 reply = Reply.refusal(text, where.spoken.tag, passing=passing)
@@ -261,15 +274,16 @@ class Commands(Context):
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
         return reply
 
-    async def _press(self, data: str, where: Where) -> Reply:
+    async def _press(self, data: str, request: _Request) -> Reply:
         button = buttons.decode(data)
         if button is None:
             raise Outdated("no-such-button")
-        if button.owner != where.user:
+        if button.owner != request.where.user:
             raise Refused("not-your-text")
-        return await self._run(button.ask, where)
+        return await self._run(button.ask, request)
 
-    async def _run(self, ask: Ask, where: Where) -> Reply:
+    async def _run(self, ask: Ask, request: _Request) -> Reply:
+        where = request.where
         name, known = self._name_of(ask), commands_of(self, where)
         command = known.get(name)
         if command is None:
@@ -282,7 +296,7 @@ class Commands(Context):
             raise ShuttingDown
         if isinstance(ask, Invalid):
             if isinstance(ask.error, TemperatureError):
-                where = await self.localized(where)
+                where = await self._localize(request)
                 told = Reply.refusal(messages.explain(ask.error, where.say), where.spoken.tag)
                 known_button = name in (temperature.name, nietzsche.name, self.voice.command)
                 return replace(told, actions=buttons.nearest(where, name, ask.error) if known_button else ())
@@ -293,7 +307,7 @@ class Commands(Context):
             self.stoppable(where) if command.writes else nullcontext(),
             self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
         ):
-            where = await self.localized(where)  # when it is the user's turn: not before what they asked for earlier
+            where = await self._localize(request)  # when it is the user's turn: not before what they asked for earlier
             if command.writes and where.chosen.access == ADMINISTRATORS and not await where.administers():
                 raise Refused("administrators-write")
             reply = await command.run(self, ask, where)
