@@ -1,4 +1,4 @@
-"""Atomic and durable writes of files."""
+"""Atomic and durable writes of files, and whether a folder takes any."""
 
 from __future__ import annotations
 
@@ -41,3 +41,13 @@ def flush_folder(folder: Path) -> None:
 def reason(error: OSError) -> str:
     """Returns the system's message, for the middle of a sentence."""
     return (error.strerror or type(error).__name__).lower()
+
+
+def nearest(path: Path) -> Path:
+    """Returns the path itself or the nearest folder above it that exists."""
+    return next(place for place in (path, *path.parents) if os.path.exists(place))  # noqa: PTH110 - raises nothing
+
+
+def takes_files(folder: Path) -> bool:
+    """Returns whether it is a folder in which this user may make files."""
+    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)

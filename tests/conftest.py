@@ -56,6 +56,14 @@ SETTINGS = BotSection(length=60, cooldown=0.0, operators=("discord:boss",))
 
 
 @pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names no proxy."""
+    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+@pytest.fixture
 def one_seed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Gives every text the same seed, in tests of what depends on the text."""
     monkeypatch.setattr(secrets, "randbelow", lambda _: 1)

@@ -35,7 +35,7 @@ from bot.service.reload import socket_path
 from bot.store import sqlite
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import GenerationRequest, GeneratorError
+from generator import GenerationRequest, GeneratorError, files
 from generator.connector import Connector, ProxyError
 from generator.prose import presentable
 from generator.weights.versions import NIETZSCHE
@@ -184,8 +184,8 @@ async def _database(place: Path | Secret) -> str:
     """Inspects the database if there is one; otherwise checks whether a start could create it."""
     if isinstance(place, Secret):
         return f"{redact_url(place)}: {await Store.inspect(place)}"
-    folder = next(folder for folder in place.parents if os.path.exists(folder))  # noqa: ASYNC240, PTH110 - quick, raises nothing
-    if not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):  # SQLite writes two more files there
+    folder = files.nearest(place.parent)
+    if not files.takes_files(folder):  # SQLite writes two more files there
         raise UsageError(f"{place}: {folder} cannot be written; change [store] path")
     exists = await asyncio.to_thread(place.exists)
     if exists and not os.access(place, os.R_OK | os.W_OK):

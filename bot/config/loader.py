@@ -85,7 +85,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
         try:
             values.setdefault(section, {})[key] = _converted(kind, value, base)
         except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
-            # In the place of an address somebody may have put a token.
+            # A token may stand where an address belongs.
             shown = "that" if plain is Secret or kind in (HttpUrl, SocketUrl) else _shown(repr(value), 40)
             problems.append(f"{place}: must be {meta.description}, not {shown}")
     if problems:

@@ -47,7 +47,7 @@ class Quotas:
         return hashlib.sha256(f"{self._day:.0f} {name}".encode()).hexdigest()[:32]
 
     async def check(self, texts: int, characters: int) -> None:
-        """Raises `Refused`. Without the database nobody is refused, as nothing else needs it to write a text."""
+        """Raises `Refused`. Without the database no user is refused: a text needs it for nothing else."""
         if not self._rules.has_quotas:
             return
         try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import textwrap
 import time
 from contextlib import suppress
@@ -14,6 +13,7 @@ import msgspec
 import numpy as np
 from msgspec import structs
 
+from generator import files
 from generator.training import TrainingError
 from generator.training.cli import Options
 from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together, steps_per_epoch
@@ -218,12 +218,10 @@ def _resumed(options: Options) -> Options:
 
 def _check_writable(folder: Path) -> None:
     """Raises `TrainingError` when the weights folder is no folder that can be written, or cannot be made."""
-    place = folder.absolute()
-    while not place.exists() and place != place.parent:
-        place = place.parent
+    place = files.nearest(folder.absolute())
     if not place.is_dir():
         raise TrainingError(f"{place}: is no folder; choose another with --out")
-    if not os.access(place, os.W_OK | os.X_OK):
+    if not files.takes_files(place):
         raise TrainingError(f"{place}: cannot be written; choose another folder with --out")
 
 

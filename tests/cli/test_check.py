@@ -275,13 +275,6 @@ def test_a_configuration_that_cannot_be_read_is_another_status(capsys: pytest.Ca
     assert err == "python -m bot check: config.toml: [bot] length: must be a whole number from 1 to 4000, not 0\n"
 
 
-@pytest.fixture
-def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("http_proxy", "https_proxy", "all_proxy", "no_proxy"):
-        monkeypatch.delenv(name, raising=False)
-        monkeypatch.delenv(name.upper(), raising=False)
-
-
 @pytest.mark.usefixtures("no_proxy")
 def test_a_proxy_that_is_not_there(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LSTMEGA_TELEGRAM__TOKEN", TELEGRAM)
@@ -359,7 +352,7 @@ def test_a_telegram_that_is_set_up_as_the_bot_needs_it(
         )
         assert found["telegram"][1] == "accepts the token of @lstmega_bot (Bot), number 123456789"
         assert "no webhook is set, 0 updates wait; whether another process polls is not tested" in found["updates"][1]
-        assert {call.method for call in telegram.calls} == {"getMe", "getWebhookInfo"}, "nobody's poll is disturbed"
+        assert {call.method for call in telegram.calls} == {"getMe", "getWebhookInfo"}, "no poll is disturbed"
 
 
 @pytest.mark.usefixtures("no_proxy")

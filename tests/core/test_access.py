@@ -153,7 +153,7 @@ async def test_the_day_goes_on_after_a_restart_and_after_forgetme(
         )
 
 
-async def test_what_was_counted_names_nobody_and_is_deleted_after_the_day(
+async def test_what_was_counted_names_no_user_and_is_deleted_after_the_day(
     generator: ThreadedGenerator, tmp_path: Path, today: list[float]
 ) -> None:
     path = tmp_path / "day.sqlite3"
@@ -173,7 +173,7 @@ async def test_privacy_says_that_texts_are_counted_where_they_are(generator: Thr
     assert "daily limit" not in (await ask(commands_with(generator, store, deny=("discord:8",)), "privacy")).text
 
 
-async def test_without_the_database_nobody_is_refused(
+async def test_without_the_database_no_user_is_refused(
     generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def broken(*_: object) -> Any:

@@ -61,6 +61,10 @@ def refused(reply: Reply) -> str:
     return with_echoes(reply.text)
 
 
+ACTIONS = ["Again", "Continue", "Hotter", "Colder", "Surprise"]
+"""Under a text, without the temperatures."""
+
+
 # ---- texts --------------------------------------------------------------------------------------------------------
 
 
@@ -72,13 +76,7 @@ async def test_someone_asks_for_a_text(commands: Commands) -> None:
     assert reply.notice == ""
     assert LENGTH - 45 <= len(reply.text) <= LENGTH * 3  # as `generator.serving.sequence` ends texts
     assert reply.text == reply.passages[0].text
-    assert [action.label.split()[0] for action in reply.actions] == [
-        "Again",
-        "Continue",
-        "Hotter",
-        "Colder",
-        "Surprise",
-    ]
+    assert [action.label.split()[0] for action in reply.actions] == ACTIONS
 
 
 async def test_a_prompt_is_shown_with_its_text(commands: Commands) -> None:
@@ -273,13 +271,7 @@ async def test_a_reply_to_a_text_that_is_not_kept_begins_a_new_one(commands: Com
     ask = parse_message("The sea", "ada", [action.data for action in told.actions])
     reply = await commands.handle(ask, Where("discord", "here", "ada"))
     assert reply.passages[0].prompt == "The sea"
-    assert [action.label.split()[0] for action in reply.actions] == [
-        "Again",
-        "Continue",
-        "Hotter",
-        "Colder",
-        "Surprise",
-    ]
+    assert [action.label.split()[0] for action in reply.actions] == ACTIONS
 
 
 async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path) -> None:

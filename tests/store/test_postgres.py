@@ -219,7 +219,7 @@ async def test_a_table_locked_by_another_program_times_out(postgres: PostgresSer
             await asyncio.sleep(0.02)
         with pytest.raises(StoreError, match="is held by another program"):
             await store.set_preference("telegram", "ada", "temperature", 0.6)
-        assert (await store.preferences("telegram", "ada")).temperature == 0.5, "reading goes on"
+        assert (await store.preferences("telegram", "ada")).temperature == 0.5, "reading still works"
         await holding
         await store.set_preference("telegram", "ada", "temperature", 0.7)
         assert (await store.preferences("telegram", "ada")).temperature == 0.7

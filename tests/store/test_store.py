@@ -615,7 +615,7 @@ async def test_a_database_that_is_locked_later_recovers(path: Path) -> None:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreError, match="is locked by another program"):
             await store.set_preference("console", "ada", "temperature", 0.6)
-        assert (await store.preferences("console", "ada")).temperature == 0.5, "reading goes on"
+        assert (await store.preferences("console", "ada")).temperature == 0.5, "reading still works"
         other.execute("ROLLBACK")
         other.close()
         await store.set_preference("console", "ada", "temperature", 0.7)

@@ -82,7 +82,7 @@ class Sender:
 
         In a group it answers the message that asked for it; what is meant for one user notifies no one else. If
         Telegram may have accepted a message or not, the user, who can see which, gets a note: sent again it might
-        stand there twice, left alone not at all. A reply without words is not sent.
+        appear twice, left alone not at all. A reply without words is not sent.
         """
         if not reply.text:
             return

@@ -76,7 +76,7 @@ def look_at(text: str) -> Lines:
     listed = sum(_LIST.match(line) is not None for line in lines) / len(lengths)
     reason = (
         f"lines of about {width} characters; the next word would have fitted after {room:.0%} of them, "
-        f"{marked:.0%} end in a mark, {anew:.0%} begin anew in mid-sentence"
+        f"{marked:.0%} end in a mark, {anew:.0%} start a new line in mid-sentence"
     )
     if listed > _MOST_LISTED:
         reason += f", {listed:.0%} begin as those of lists and tables"

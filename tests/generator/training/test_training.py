@@ -393,7 +393,7 @@ def test_a_failed_run_never_hides_another(book: Path, tmp_path: Path, capsys: py
         (["--resume", "broken"], "its settings cannot be read; there are good\n"),
         (["--resume", "other"], "no such run, or its settings cannot be read; there are good\n"),
         (["--resume", "done"], "done: is finished; there are good\n"),
-        (["--resume", "--corpus", str(book)], "not the text that the run started with"),  # it goes on with good
+        (["--resume", "--corpus", str(book)], "not the text that the run started with"),  # it continues with good
         (["--corpus", str(book), "--name", "good"], "this run exists; continue it with --resume good"),
     ]:
         assert train.main([*typed, "--out", str(tmp_path)]) == 2

@@ -56,7 +56,7 @@ async def test_the_typed_temperature_comes_first_and_then_the_user_s_own(
 
 @pytest.mark.usefixtures("telegram")
 async def test_a_temperature_out_of_range_is_refused_while_it_is_typed(alice: User) -> None:
-    """Otherwise the error would stand in somebody else's chat."""
+    """Otherwise the error would be posted into another user's chat."""
     query = await alice.inline("77 The sea")
     assert await query.answer() == []
     assert query.button["text"] == "Temperatures go from 0.1 to 2.0"

@@ -148,7 +148,7 @@ async def test_talk_in_a_group_is_refused_once_a_minute_and_a_command_each_time(
 
 @pytest.mark.usefixtures("telegram")
 async def test_being_added_to_a_group_says_how_it_works(group: Chat, chat: Chat, alice: User) -> None:
-    await chat.add_bot(by=alice)  # somebody starts a private chat
+    await chat.add_bot(by=alice)  # a private chat is started
     await group.add_bot(by=alice, was="member", now="administrator")
     await group.add_bot(by=alice, was="member", now="kicked")
     await group.add_bot(by=alice)
