@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 import os
 import random
 import secrets
@@ -27,6 +28,7 @@ from telegram_support import log_lines, scripted, telegram  # noqa: F401 - fixtu
 from terminal_support import chat_environment, open_terminal  # noqa: F401 - fixtures of tests/platforms/test_terminal*
 from voice_support import voices_of
 
+from bot import logs
 from bot.config.schema import BotSection, Secret
 from bot.core import language
 from bot.core.commands import Commands
@@ -53,6 +55,18 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 os.environ["LC_ALL"] = "C.UTF-8"  # the language of a terminal, also in the processes that the tests start
 english, portuguese = (language.of(tag).say for tag in ("en", "pt-BR"))
 SETTINGS = BotSection(length=60, cooldown=0.0, operators=("discord:boss",))
+
+
+@pytest.fixture(autouse=True)
+def _logging_as_it_was() -> Iterator[None]:
+    """A test may set logging up for the whole process; afterwards it is as before."""
+    loggers = [logging.getLogger(name) for name in ("", *logs.OURS)]
+    handlers, levels = loggers[0].handlers[:], [logger.level for logger in loggers]
+    yield
+    loggers[0].handlers[:] = handlers
+    for logger, level in zip(loggers, levels, strict=True):
+        logger.setLevel(level)
+    logging.captureWarnings(capture=False)
 
 
 @pytest.fixture

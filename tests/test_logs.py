@@ -9,7 +9,6 @@ import logging
 import os
 import threading
 import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 from urllib.parse import quote
@@ -20,23 +19,12 @@ import pytest
 from bot import logs
 from bot.config.loader import load
 from bot.config.schema import KEYS, Secret
-from bot.logs import HIDDEN, OURS, REQUEST_ID, Format
+from bot.logs import HIDDEN, REQUEST_ID, Format
 
 TOKEN = "123456789:" + "AAhush-hush_hush" * 2
 KEY = TOKEN.partition(":")[2]
 DISCORD = ".".join(("MTIzNDU2Nzg5MDEyMzQ1Njc4", "GabcdE", "hush-hush_" * 4))
 log = logging.getLogger("bot.test")
-
-
-@pytest.fixture(autouse=True)
-def _logging_as_it_was() -> Iterator[None]:
-    root, ours = logging.getLogger(), [logging.getLogger(name) for name in OURS]
-    handlers, levels = root.handlers[:], [(logger, logger.level) for logger in (root, *ours)]
-    yield
-    root.handlers[:] = handlers
-    for logger, level in levels:
-        logger.setLevel(level)
-    logging.captureWarnings(capture=False)
 
 
 class LogLines:

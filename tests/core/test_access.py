@@ -122,9 +122,9 @@ async def test_what_is_left_is_said(generator: ThreadedGenerator, store: Store, 
 
 @pytest.mark.usefixtures("today")
 async def test_a_quota_of_characters_for_each_chat(generator: ThreadedGenerator, store: Store) -> None:
-    commands = commands_with(generator, store, chat_characters=100)
+    commands = commands_with(generator, store, chat_characters=60)
     assert (await ask(commands)).kind is Kind.TEXT
-    assert "today’s 100 characters" in (await ask(commands, user="8")).text
+    assert "today’s 60 characters" in (await ask(commands, user="8")).text
     assert (await ask(commands, user="8", chat="6")).kind is Kind.TEXT
     inline = {"platform": "telegram", "chat": "inline"}
     for user in ("7", "8"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import random
 import unicodedata
 from pathlib import Path
@@ -46,19 +45,6 @@ from testing.telegram import Chat, TelegramServer, User
 ANYTHING = st.text(st.characters(), max_size=200) | st.sampled_from(hostile.FRAGMENTS + hostile.NOTATIONS)
 """Lone surrogates included."""
 CANDIDATES = ("stats", "reload", "STATS", "Reload")
-
-
-@pytest.fixture(autouse=True)
-def loggers() -> Any:
-    """A journal sets logging up for the whole process; afterwards it is as before."""
-    root, ours = logging.getLogger(), [logging.getLogger(name) for name in ("bot", "generator")]
-    before = root.handlers[:], root.level, [logger.level for logger in ours]
-    yield
-    root.handlers[:], level, levels = before
-    root.setLevel(level)
-    for logger, old in zip(ours, levels, strict=True):
-        logger.setLevel(old)
-    logging.captureWarnings(capture=False)
 
 
 # Everything at once

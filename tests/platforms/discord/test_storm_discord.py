@@ -110,14 +110,18 @@ async def test_a_session_that_is_not_acknowledged_is_not_connected(
 
 
 async def test_a_session_that_is_not_acknowledged_in_time_is_replaced(
-    server: DiscordServer, core: tuple[Core, Any], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    server: DiscordServer, core: tuple[Core, Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     server.ignore_resume = True
     bot = platform(server, core)
     async with serving(bot, server):
         await ready(bot)
-        monkeypatch.setattr(client, "SESSION_SECONDS", 1.0)
         await server.close(INVALID_SEQUENCE)
+        await server.until(lambda: server.resumes == 1)
+        assert bot._client is not None
+        timer = bot._client._pending[0]
+        assert 0 < timer.when() - asyncio.get_running_loop().time() < client.SESSION_SECONDS
+        timer._run()  # its time has come
         await server.until(lambda: server.identified == 2, patience=30)
         await server.slash("start", number=901)
         await server.until(lambda: len(server.shown) == 1)
