@@ -11,6 +11,8 @@ RUN find weights -mindepth 1 -maxdepth 1 -type d ! -name "$(cat weights/CURRENT)
     python -m venv --without-pip /opt/lstmega && \
     pip --python /opt/lstmega/bin/python install --no-cache-dir --only-binary :all: --no-binary lstmega . && \
     find /opt/lstmega -path '*/site-packages/*/tests' -prune -exec rm -r {} + && \
+    # The locales of the languages in bot/core/locales, of more than a thousand.
+    find /opt/lstmega -path '*/babel/locale-data/*' ! -name root.dat ! -name 'en*' ! -name 'pt*' -delete && \
     # The same code as in Python's extension module once more, for programs in C.
     rm -f /opt/lstmega/lib/python*/site-packages/onnxruntime/capi/libonnxruntime.so.*
 # Fails if anything is missing.

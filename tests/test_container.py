@@ -110,3 +110,8 @@ def test_every_dependency_has_a_wheel_for_64_bit_arm(version: str, tmp_path: Pat
     # Where a wheel is missing, pip may try one older version after another for very long.
     found = subprocess.run(dry, capture_output=True, text=True, check=False, timeout=300)
     assert found.returncode == 0, found.stderr
+
+
+def test_the_image_keeps_the_locales_of_the_bot_s_languages() -> None:
+    languages = {folder.name.partition("-")[0] for folder in (ROOT / "bot/core/locales").iterdir() if folder.is_dir()}
+    assert set(re.findall(r"! -name '(\w+)\*'", given("RUN")[0])) == languages
