@@ -73,9 +73,11 @@ async def findings(config: Config, source: Path | None, *, online: bool = False)
         connector = Connector(config.network.proxy.reveal())
         if behind := [url for url in map(URL, addresses(config)) if connector.proxy_of(url)]:
             yield await _checked("proxy", _proxy(connector, behind))
+    several = len(config.voices) > 1
     for name, voice in config.voices.items():
-        label = "weights" if len(config.voices) == 1 else f"voice {name}"
-        yield await _checked(label, _weights(config.generator, name, voice))
+        label = f"voice {name}" if several else "weights"
+        loads, line = await _checked(label, _weights(config.generator, name, voice))
+        yield loads, line if loads or not several else f"{line}; the bot starts without it"
     yield await _checked("database", _database(config.database))
     if online:
         async for name, detail, right in _online(config, problems, running=running):

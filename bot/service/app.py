@@ -150,7 +150,7 @@ async def _serve(
             await asyncio.gather(*(each.platform.update_commands() for each in supervised))
 
         voices.on_change = update_commands
-        metrics.registry.register(status := Status(commands, supervised, voices.refusal))
+        metrics.registry.register(status := Status(commands, supervised, voices.problems))
         async with (
             monitoring.serving(config.http, status, metrics, redact) as address,
             reload.listening(config, lambda: voices.reload("reload"), redact),

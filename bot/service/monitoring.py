@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -115,8 +115,8 @@ class Status(Collector):
 
     commands: Commands
     platforms: Sequence[Supervised]
-    refusal: Callable[[str], str]
-    """Returns why the last reload of a voice was refused; empty if it was not."""
+    problems: Callable[[], Mapping[str, str]]
+    """Returns why a voice could not be opened, or why its last reload was refused, by its name."""
     _checking: asyncio.Lock = field(default_factory=asyncio.Lock)
     _database: Part = field(init=False)
     _check_again: float = 0.0
@@ -132,12 +132,17 @@ class Status(Collector):
             Part("service", not stopping, "stopping" if stopping else "running"),
             *(Part(each.platform.name, each.platform.connected, each.state) for each in self.platforms),
             *(part for voice in self.commands.voices.values() for part in self._parts_of(voice)),
+            *(
+                Part("weights", False, f"not loaded, so the others serve without it: {problem}", name)
+                for name, problem in self.problems().items()
+                if name not in self.commands.voices
+            ),
             self._database,
         ]
 
     def _parts_of(self, voice: Voice) -> tuple[Part, Part]:
         weights, status = voice.manifest.version, voice.generator.status()
-        if refusal := self.refusal(voice.name):
+        if refusal := self.problems().get(voice.name):
             weights += f"; the last reload was refused: {refusal}"
         threads = f"unavailable: {status.unavailable}" if status.unavailable else f"threads: {status.threads} work"
         if status.faults:

@@ -42,6 +42,8 @@ class VoiceManager:
         self._on_outcome = on_outcome
         self._child = child
         self._open: dict[str, _Open] = {}
+        self._failed: dict[str, Exception] = {}
+        """Why voices of the configuration could not be opened."""
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -57,7 +59,8 @@ class VoiceManager:
         """Opens every voice, each in a `child` process or all in this one; from then on each follows its CURRENT.
 
         `read` returns the configuration anew. `on_outcome` is called with the voice and how a reload ended, as
-        `Reloading.on_outcome`. Raises `WeightsError` or `Unavailable` when one of them cannot be opened.
+        `Reloading.on_outcome`. One that cannot be opened is logged and left out until a reload succeeds. Raises
+        `WeightsError` or `Unavailable` when that is true of all.
         """
         manager = cls(read or (lambda: config), on_outcome, child=child)
         try:
@@ -66,15 +69,16 @@ class VoiceManager:
         finally:
             await asyncio.gather(*(each.closing.aclose() for each in manager._open.values()))
 
-    def refusal(self, name: str) -> str:
-        """Returns why the last reload of a voice was refused; empty if it was not."""
-        return self._open[name].reloading.refusal
+    def problems(self) -> dict[str, str]:
+        """Returns why voices could not be opened, or why the last reload of those that are open was refused."""
+        refused = {name: each.reloading.refusal for name, each in self._open.items() if each.reloading.refusal}
+        return refused | {name: str(error) for name, error in self._failed.items()}
 
     async def reload(self, trigger: str) -> str:
         """Opens and closes voices as the configuration says now, and loads what CURRENT names for the others.
 
         Returns sentences about it. `trigger` is for the log. Raises `ConfigError`, and then nothing has changed, or
-        `WeightsError`, `Unavailable`: then that voice stays as it was.
+        `WeightsError`, `Unavailable`: then a voice stays as it was, or is still missing.
         """
         async with self._changing:
             before, commands, versions = self._open, self._commands(), versions_of(self.by_name)
@@ -87,7 +91,7 @@ class VoiceManager:
             self.configure(config)
             if self._commands() != commands and self.on_change is not None:
                 await self.on_change()
-            failures = []
+            failures = [*self._failed.values()]
             for each in [each for name, each in self._open.items() if each is before.get(name)]:
                 try:
                     await each.reloading.reload(trigger)
@@ -109,31 +113,43 @@ class VoiceManager:
         return [(voice.command, voice.title or voice.manifest.corpus.name) for voice in self.by_name.values()]
 
     async def _apply(self, config: Config) -> None:
-        """Opens, renames and closes voices, so that there are those of the configuration. Changes all or nothing."""
+        """Opens, renames and closes voices, so that there are those of the configuration.
+
+        One that cannot be opened stays as it was. Raises the reason, and changes nothing, when none would be left.
+        """
         wanted = {
             name: section
             for name, section in config.voices.items()
             if name not in self._open or self._open[name].section.weights != section.weights
         }
-        opening = (self._open_voice(config, name, section) for name, section in wanted.items())
-        opened = await asyncio.gather(*opening, return_exceptions=True)
-        fresh = {name: each for name, each in zip(wanted, opened, strict=True) if isinstance(each, _Open)}
-        if failures := [each for each in opened if isinstance(each, BaseException)]:
-            await asyncio.gather(*(each.closing.aclose() for each in fresh.values()))
-            raise failures[0]
-        before, self._open = self._open, {name: fresh.get(name) or self._open[name] for name in config.voices}
+        self._failed = {}
+        opened = await asyncio.gather(*(self._open_voice(config, *each) for each in wanted.items()))
+        fresh = {name: each for name, each in zip(wanted, opened, strict=True) if each is not None}
+        now = self._open | fresh
+        if not now.keys() & config.voices.keys():
+            raise next(self._failed[name] for name in wanted)
+        for name, error in self._failed.items():
+            self._on_outcome(name, "refused")
+            defect = None if isinstance(error, GeneratorError) else error
+            log.error("voice.failed voice=%s reason=%s", name, error, exc_info=defect)
+        before, self._open = self._open, {name: now[name] for name in config.voices if name in now}
         self.by_name.clear()
-        for name, section in config.voices.items():
-            self.by_name[name] = Voice(name, section.command, section.title, self._open[name].generator)
+        for name, each in self._open.items():
+            section = config.voices[name]
+            self.by_name[name] = Voice(name, section.command, section.title, each.generator)
         closed = [name for name, each in before.items() if self._open.get(name) is not each]
         await asyncio.gather(*(before[name].closing.aclose() for name in closed))
         if before and (fresh or closed):
             log.info("voices.changed opened=%s closed=%s", ",".join(fresh), ",".join(closed))
 
-    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open:
+    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open | None:
         closing = AsyncExitStack()
         opening = open_generator(config.generator, name, section, child=self._child)
-        generator = await closing.enter_async_context(opening)
+        try:
+            generator = await closing.enter_async_context(opening)
+        except Exception as error:  # noqa: BLE001 - the other voices serve without it
+            self._failed[name] = error
+            return None
         reloading = Reloading(generator, partial(self._on_outcome, name))
         folder, pinned = section.location
         if not pinned and not config.generator.address:

@@ -59,6 +59,15 @@ def check(capsys: pytest.CaptureFixture[str], status: int, *more: str) -> dict[s
     return found
 
 
+def test_each_voice_has_a_line(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("[voices.gone]\nweights = 'gone'\n")
+    assert main(["check"]) == 1
+    lines = [line for line in capsys.readouterr().out.splitlines() if "  voice " in line]
+    assert [line[:22].strip() for line in lines] == ["ok     voice nietzsche", "wrong  voice gone"]
+    assert "gone/CURRENT: no such file" in lines[1]
+    assert "[voices.gone] weights names their folder; the bot starts without it" in lines[1]
+
+
 def test_a_new_installation_is_right(capsys: pytest.CaptureFixture[str], database: Path) -> None:
     found = check(capsys, 0)
     assert "the defaults hold" in found["configuration"][1]

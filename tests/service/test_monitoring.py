@@ -97,7 +97,7 @@ async def served(
         always = platforms or (platform,)
         backoff = Backoff(first=0.001, longest=0.001)
         supervised = [Supervised(each, backoff, metrics.platform_failed) for each in always]
-        status = Status(commands, supervised, lambda _: reloading.refusal)
+        status = Status(commands, supervised, lambda: {"nietzsche": reloading.refusal})
         metrics.registry.register(status)
         section = HttpSection(host=host, port=0)
         async with (
@@ -119,6 +119,14 @@ async def site(tiny_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr("bot.service.monitoring.CHECK_SECONDS", 0.0)
     async with served(tiny_folder, tmp_path) as site:
         yield site
+
+
+async def test_a_voice_that_is_not_loaded_is_not_ready(site: Site) -> None:
+    site.status.problems = lambda: {"gone": "gone/CURRENT: no such file"}
+    status, text = await site.get("/readyz")
+    lines = [line for line in map(json.loads, text.splitlines()) if line.get("voice") == "gone"]
+    detail = "not loaded, so the others serve without it: gone/CURRENT: no such file"
+    assert (status, lines) == (503, [{"part": "weights", "ready": False, "detail": detail, "voice": "gone"}])
 
 
 async def test_a_healthy_service(site: Site) -> None:

@@ -141,7 +141,6 @@ async def test_a_reload_renames_and_removes_voices_and_follows_their_weights(sit
     ("added", "problem"),
     [
         ("[voices.about]\nweights = 'moby'", "[voices.about]: /about is a command of the bot"),
-        ("[voices.gone]\nweights = 'gone'", "gone/CURRENT: no such file"),
         ("[voices", "is not TOML"),
     ],
 )
@@ -150,7 +149,7 @@ async def test_a_configuration_that_cannot_be_used_changes_nothing(
 ) -> None:
     async with site.open() as voices:
         site.configure(NIETZSCHE, MELVILLE, added)
-        with pytest.raises((ConfigError, WeightsError)) as refused:
+        with pytest.raises(ConfigError) as refused:
             await voices.reload("test")
         assert problem in str(refused.value)
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
@@ -165,17 +164,52 @@ async def test_a_voice_whose_weights_are_refused_keeps_its_old_ones_and_the_othe
         with pytest.raises(WeightsError, match="beyond/gone"):
             await voices.reload("test")
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-2"}
-        assert "beyond/gone" in voices.refusal("nietzsche")
-        assert voices.refusal("melville") == ""
+        assert voices.problems().keys() == {"nietzsche"}
+        assert "beyond/gone" in voices.problems()["nietzsche"]
     assert set(site.outcomes) == {("nietzsche", "refused"), ("melville", "loaded")}  # the watch may refuse it too
 
 
+GONE = "[voices.gone]\nweights = 'gone'"
+
+
 @pytest.mark.parametrize("child", [False, True])
-async def test_a_start_with_a_voice_that_cannot_be_loaded_is_refused(site: Site, *, child: bool) -> None:
-    site.configure(NIETZSCHE, MELVILLE, "[voices.gone]\nweights = 'gone'")
+async def test_the_others_start_without_a_voice_that_cannot_be_loaded_until_a_reload(
+    site: Site, caplog: pytest.LogCaptureFixture, *, child: bool
+) -> None:
+    site.configure(NIETZSCHE, GONE, MELVILLE)
+    async with site.open(child=child) as voices:
+        assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
+        assert "voice.failed voice=gone reason=" in caplog.text
+        assert "gone/CURRENT: no such file" in voices.problems()["gone"]
+        site.add("moby", "moby-2", seed=3)
+        with pytest.raises(WeightsError, match="gone/CURRENT: no such file"):
+            await voices.reload("test")
+        assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-2"}, "the others are reloaded"
+        site.add("gone", "found-1", seed=4)
+        await voices.reload("test")
+        assert [*serving(voices).items()][1] == ("gone", "found-1")
+        assert (site.changes, voices.problems()) == (1, {})
+    assert site.outcomes.count(("gone", "refused")) == 2
+
+
+async def test_a_voice_whose_new_folder_cannot_be_loaded_keeps_the_old_one(site: Site) -> None:
+    async with site.open() as voices:
+        site.configure("[voices.nietzsche]\nweights = 'gone'", MELVILLE)
+        with pytest.raises(WeightsError, match="gone/CURRENT: no such file"):
+            await voices.reload("test")
+        assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
+        assert (await voices.by_name["nietzsche"].generator.generate(GenerationRequest(20, seed=1))).text
+
+
+@pytest.mark.parametrize("child", [False, True])
+async def test_a_start_without_any_voice_is_refused(
+    site: Site, caplog: pytest.LogCaptureFixture, *, child: bool
+) -> None:
+    site.configure("[voices.nietzsche]\nenabled = false", GONE)
     with pytest.raises(WeightsError, match="gone/CURRENT: no such file"):
         async with site.open(child=child):
             pass
+    assert "voice.failed" not in caplog.text, "the error says it"
 
 
 async def test_several_signals_make_one_reload_and_a_refusal_is_logged(
