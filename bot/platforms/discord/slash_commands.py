@@ -119,7 +119,9 @@ class CommandTree(app_commands.CommandTree[Any]):
             length: Length | None = None,
         ) -> None:
             number = None if temperature is None else Temperature(temperature)
-            characters = None if length is None else int(length)
+            characters = None if length is None else int(length)  # comes as text if it was one in an earlier version
+            if characters is not None and not 1 <= characters <= MAX_LENGTH:
+                raise ValueError("no length of a text")
             name = "" if voice.name == self._core.voice.name else voice.name
             await self._handle(interaction, Write(number, str(prompt), characters, voice=name))
 

@@ -86,7 +86,13 @@ async def test_a_command_that_no_longer_exists_is_refused(here: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "option", [{"name": "more", "type": 1, "options": []}, {"name": "length", "type": 4, "value": "-"}]
+    "option",
+    [
+        {"name": "more", "type": 1, "options": []},
+        {"name": "length", "type": 4, "value": "-"},
+        {"name": "length", "type": 3, "value": "1" * 400},
+        {"name": "length", "type": 3, "value": "0"},
+    ],
 )
 async def test_a_command_of_another_form_is_answered(
     here: World, caplog: pytest.LogCaptureFixture, option: dict[str, Any]
