@@ -90,7 +90,8 @@ def _figure(rows: list[Epoch], before: int, best_epoch: int) -> Figure:
     axes.set(xlim=(1 - side_room, len(rows) + side_room), ylim=(lowest - 2 * room, highest + room))
     axes.set(xlabel="epoch", ylabel="bits per character", title="How hard the next character is to predict")
     if before:
-        axes.axvline(before + 0.5, color=_GRAY, linewidth=1, linestyle=":")
+        # Between the legend and the names of the two parts.
+        axes.axvline(before + 0.5, 0.1, 0.75, color=_GRAY, linewidth=1, linestyle=":")
         # From the sides of the frame: either part may be narrower than its name.
         for x, side, text in ((0.02, "left", "pretraining"), (0.98, "right", "fine-tuning")):
             axes.text(x, 0.03, text, transform=axes.transAxes, ha=side, color=_GRAY, fontsize=13)
