@@ -12,6 +12,7 @@ from bot.core.language import Language
 from bot.core.language import of as language_of
 from bot.store.store import Preferences
 from generator.sampling_params import Temperature
+from generator.weights.versions import NIETZSCHE
 
 
 async def _no() -> bool:
@@ -31,7 +32,7 @@ class Where:
     adapter makes this value when the request comes, even if the request has to wait.
 
     The core fills in what is stored: the user's `preferences` (`None`: the store failed), and the `defaults` of the
-    group, else of the configuration.
+    group, else of the configuration, and the `command` of the voice that writes where none is named.
     """
 
     platform: str
@@ -48,6 +49,7 @@ class Where:
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     preferences: Preferences | None = None
     defaults: Preferences = field(default_factory=Preferences)
+    command: str = NIETZSCHE
 
     @property
     def chosen(self) -> Preferences:
@@ -61,7 +63,7 @@ class Where:
 
     def say(self, message: str, /, **values: object) -> str:
         """Returns a message in the user's language; see `Language.say`."""
-        return self.spoken.say(message, **values)
+        return self.spoken.say(message, **{"voice": self.command} | values)
 
     @property
     def queue_key(self) -> str:
@@ -98,14 +100,15 @@ class Invalid(Ask, frozen=True):
 class Write(Ask, frozen=True):
     """A text. Without a temperature: the user's own, else the default. `length`: characters, 1 to `MAX_LENGTH`.
 
-    `is_unclear`: the prompt begins with what may be meant as a temperature. `voice`: its name; empty: the default one.
+    `is_unclear`: the prompt begins with what may be meant as a temperature. `voice`: its name; empty: the default one;
+    None: the user's own.
     """
 
     temperature: Temperature | None = None
     prompt: str = ""
     length: int | None = None
     is_unclear: bool = False
-    voice: str = ""
+    voice: str | None = None
 
 
 class Continue(Ask, frozen=True):
@@ -140,7 +143,7 @@ class Ladder(Ask, frozen=True):
 
     prompt: str = ""
     ignored: Temperature | None = None
-    voice: str = ""
+    voice: str | None = None
 
 
 class SetTemperature(Ask, frozen=True):
@@ -171,9 +174,13 @@ class Settings(Ask, frozen=True):
 
 
 class About(Ask, frozen=True):
-    """What the bot is; the training `curve` alone for those who ask for it."""
+    """What the bot is; the training `curve` alone for those who ask for it.
+
+    `voice`: the name or the command of the one that is meant; empty: all, the user's own first.
+    """
 
     curve: bool = False
+    voice: str = ""
 
 
 class ForgetMe(Ask, frozen=True):

@@ -3,16 +3,17 @@
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
 the user's own, `l:OWNER:TAG` sets the language, `p:OWNER:NAME:VALUE` a setting of the user and `g:OWNER:NAME:VALUE` of
-the group, `b:OWNER` shows the training curve, `w:OWNER:TEMPERATURE:PROMPT` writes, `f:OWNER` confirms /forgetme.
+the group, `i:OWNER:VOICE` describes a voice, `b:OWNER:VOICE` shows its training curve (`b:OWNER` that of the user's),
+`w:OWNER:TEMPERATURE:PROMPT` writes, `v:OWNER:TEMPERATURE:VOICE:PROMPT` with a voice, `f:OWNER` confirms /forgetme.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from bot.core import language
+from bot.core import language, messages
 from bot.core.ask import (
     About,
     Again,
@@ -28,20 +29,26 @@ from bot.core.ask import (
 )
 from bot.core.parsing import TemperatureError
 from bot.core.reply import Action
+from bot.core.voice import Voice
 from bot.store.store import ADMINISTRATORS, Conversation, Preferences
 from generator import MAX_LENGTH, MAX_TEMPERATURE, MIN_TEMPERATURE, Temperature
 
 MAX_DATA: Final = 51
 """Characters of `Action.data`: Telegram's callback data has 64 bytes, of which a signature takes 13."""
+MAX_VOICES: Final = 10
+"""Voices that have buttons under one message; Discord shows 25 buttons."""
 STEP: Final = 0.1
 """How much Hotter and Colder change the temperature."""
 LENGTHS: Final = (100, 200, 300, 400, 600, 800, 1200, 2000, MAX_LENGTH)
 """Characters: what Shorter and Longer choose from."""
+_MAX_LABEL: Final = 30
+"""Characters of a voice's title on a button."""
 _VALUES: Final[dict[str, Callable[[str], float | str]]] = {
     "temperature": lambda value: Temperature(float(value)),
     "length": lambda value: LENGTHS[LENGTHS.index(int(value))],
     "language": lambda value: language.languages()[value].tag,
     "access": {ADMINISTRATORS: ADMINISTRATORS}.__getitem__,
+    "voice": str,
 }
 """The values of the settings, from the data of a button."""
 
@@ -80,13 +87,16 @@ def keeping(where: Where, temperature: float) -> Action:
     return Action(where.say("button-keep", temperature=temperature), f"t:{where.user}:{temperature:g}")
 
 
-def nearest(where: Where, command: str, error: TemperatureError) -> tuple[Action, ...]:
-    """Returns the action that does a command at the nearest temperature, if there is one and the prompt fits."""
+def nearest(where: Where, command: str, error: TemperatureError, voice: str = "") -> tuple[Action, ...]:
+    """Returns the action that does a command at the nearest temperature, if there is one and the prompt fits.
+
+    `voice`: the name of the one whose command it is; empty: the user's own.
+    """
     if error.nearest is None:
         return ()
     if command == "temperature":
         return (keeping(where, error.nearest),)
-    data = f"w:{where.user}:{error.nearest:g}:{error.rest}"
+    data = f"{'v' if voice else 'w'}:{where.user}:{error.nearest:g}:{voice}{':' if voice else ''}{error.rest}"
     action = Action(where.say("button-nearest", temperature=error.nearest), data)
     return (action,) if len(data) <= MAX_DATA and data.isascii() and data.isprintable() else ()
 
@@ -96,9 +106,14 @@ def forgetting(where: Where) -> Action:
     return Action(where.say("button-forget"), f"f:{where.user}")
 
 
-def curve(where: Where) -> Action:
-    """Returns the action that shows the training curve."""
-    return Action(where.say("button-curve"), f"b:{where.user}")
+def curve(where: Where, voice: Voice | None) -> Action:
+    """Returns the action that shows the training curve of a voice; None: the user's own."""
+    return Action(where.say("button-curve"), f"b:{where.user}" + (f":{voice.name}" if voice else ""))
+
+
+def describing(where: Where, voice: Voice) -> Action:
+    """Returns the action that describes a voice."""
+    return Action(messages.title(voice, where.say, _MAX_LABEL), f"i:{where.user}:{voice.name}")
 
 
 def speaking(where: Where) -> tuple[Action, ...]:
@@ -109,10 +124,13 @@ def speaking(where: Where) -> tuple[Action, ...]:
     return tuple(Action(name, f"l:{where.user}:{tag}") for tag, name in (others | automatic).items())
 
 
-def adjusting(where: Where, now: Preferences, *, group: bool, changed: bool, switch: bool) -> tuple[Action, ...]:
+def adjusting(
+    where: Where, now: Preferences, voices: Sequence[Voice], *, group: bool, changed: bool, switch: bool
+) -> tuple[Action, ...]:
     """Returns the actions that change the settings of the user, or of the `group`, from what they are `now`.
 
-    `changed`: not all are the defaults. `switch`: there is one that shows the settings of the other of the two.
+    `voices`: the others. `changed`: not all are the defaults. `switch`: there is one that shows the settings of the
+    other of the two.
     """
     mine, other = ("g", "p") if group else ("p", "g")
     found: list[tuple[str, str, object]] = []
@@ -125,6 +143,7 @@ def adjusting(where: Where, now: Preferences, *, group: bool, changed: bool, swi
     if longer := [step for step in LENGTHS if step > characters]:
         found.append((where.say("button-longer", length=longer[0]), "length", longer[0]))
     found += [(each.name, "language", tag) for tag, each in language.languages().items() if tag != now.language]
+    found += [(messages.title(each, where.say, _MAX_LABEL), "voice", each.name) for each in voices[:MAX_VOICES]]
     if group:
         access = "" if now.access else ADMINISTRATORS
         found.append((where.say("button-administrators" if access else "button-everyone"), "access", access))
@@ -142,10 +161,8 @@ def decode(data: str) -> Button | None:
         match data.split(":"):
             case "a", owner, slot, temperature if slot:
                 ask: Ask = Again(slot, Temperature(float(temperature)))
-            case "c", owner, slot if slot:
-                ask = Continue(slot)
-            case "s", owner, slot if slot:
-                ask = Surprise(slot)
+            case "c" | "s" as kind, owner, slot if slot:
+                ask = Continue(slot) if kind == "c" else Surprise(slot)
             case "w", owner, temperature, *prompt:
                 ask = Write(Temperature(float(temperature)), ":".join(prompt))
             case "t", owner, temperature:
@@ -155,9 +172,12 @@ def decode(data: str) -> Button | None:
             case "p" | "g" as scope, owner, "" | "all" as name, "":
                 ask = Settings(scope == "g", reset=bool(name))
             case "p" | "g" as scope, owner, name, value:
-                ask = Settings(scope == "g", name, _VALUES[name](value) if value else None)
-            case "b", owner:
-                ask = About(curve=True)
+                read = _VALUES[name]  # refuses any other name, also without a value
+                ask = Settings(scope == "g", name, read(value) if value else None)
+            case "v", owner, temperature, voice, *prompt:
+                ask = Write(Temperature(float(temperature)), ":".join(prompt), voice=voice)
+            case "b" | "i" as kind, owner, *name if len(name) <= 1:
+                ask = About(kind == "b", "".join(name))
             case "f", owner:
                 ask = ForgetMe(confirmed=True)
             case _:

@@ -12,6 +12,8 @@ from babel import Locale
 from fluent.runtime import FluentBundle, FluentResource
 from fluent.runtime.types import fluent_number
 
+from generator.weights.versions import NIETZSCHE
+
 LOCALES: Path = Path(__file__).parent / "locales"
 ENGLISH: Final = "en"
 MAX_DECIMALS: Final = 6
@@ -46,9 +48,11 @@ class Language:
     def say(self, message: str, /, **values: object) -> str:
         """Returns a message, or with "message.attribute" an attribute of it, with its variables filled in.
 
-        Numbers are written as the language does. What the language lacks is said in English. Raises `LookupError` when
-        English lacks it too, or a variable is missing.
+        Numbers are written as the language does. What the language lacks is said in English. `$voice`, the command that
+        a message advises to type, is /nietzsche unless it is given. Raises `LookupError` when English lacks the message
+        too, or a variable is missing.
         """
+        values.setdefault("voice", NIETZSCHE)
         text, errors = self._format(message, values)
         if errors and self.tag != ENGLISH:
             text, errors = languages()[ENGLISH]._format(message, values)  # noqa: SLF001 - of the same class

@@ -47,9 +47,10 @@ def book(manifest: Manifest, say: Say) -> str:
     return say("book", name="nietzsche" if shipped else _title(manifest.corpus.name))
 
 
-def title(voice: Voice, say: Say) -> str:
-    """Whose manner a voice has: as configured, else the book's title."""
-    return voice.title or book(voice.manifest, say)
+def title(voice: Voice, say: Say, longest: int | None = None) -> str:
+    """Whose manner a voice has: as configured, else the book's title. `longest`: in characters."""
+    full = voice.title or book(voice.manifest, say)
+    return full if longest is None or len(full) <= longest else f"{full[: longest - 1].rstrip()}…"
 
 
 def _title(name: str) -> str:

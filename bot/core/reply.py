@@ -84,6 +84,7 @@ class Reply:
     the picture shows, for platforms that cannot show one but have colours. `outdated`: the buttons under the message
     that was pressed do nothing any more, so that they can be removed. `locale`: the user's, for what a platform adds.
     `in_place`: it takes the place of the message whose button was pressed. `passing`: a refusal that holds for seconds.
+    `voice`: the name of the one that wrote the text.
     """
 
     text: str
@@ -98,6 +99,7 @@ class Reply:
     outdated: bool = False
     locale: str = ""
     passing: bool = False
+    voice: str = ""
 
     def say(self, message: str, /, **values: object) -> str:
         """Returns another message in the same language; see `Language.say`."""

@@ -130,6 +130,10 @@ MIGRATIONS: Final[tuple[tuple[str, ...], ...]] = (
         # The voice that wrote a text; there was only one before.
         "ALTER TABLE conversations ADD COLUMN voice TEXT NOT NULL DEFAULT 'nietzsche'",
     ),
+    (
+        # The voice that writes where none is named, of a user or a group.
+        "ALTER TABLE preferences ADD COLUMN voice TEXT",
+    ),
 )
 
 

@@ -61,13 +61,14 @@ class Preferences:
     """What a user has set, or a group for its members: `None` where they have not.
 
     `length` in characters. `language`: the name of its folder of messages. `access`: who may have texts written in the
-    group, `ADMINISTRATORS` or everyone.
+    group, `ADMINISTRATORS` or everyone. `voice`: the name of the one that writes where none is named.
     """
 
     temperature: float | None = None
     length: int | None = None
     language: str | None = None
     access: str | None = None
+    voice: str | None = None
 
     def over(self, defaults: Preferences) -> Preferences:
         """Returns these, and the defaults for those that are not set."""

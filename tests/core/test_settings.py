@@ -175,6 +175,8 @@ async def test_under_a_text_of_a_group_only_administrators_change_what_is_the_gr
         "p:1:access:all",
         "p:1:all:1",
         "p:1::1",
+        "p:1:x:",
+        "p:1:temperature = 2 --:",
     ],
 )
 def test_no_button_has_other_data(data: str) -> None:

@@ -140,7 +140,9 @@ def fill(path: Path, people: int) -> None:
     with closing(sqlite3.connect(path)) as file, file:
         known = range(1000, 1000 + people)
         file.executemany("INSERT INTO people VALUES (?, 'telegram', ?)", ((i, f"{i}{ODD}") for i in known))
-        file.executemany("INSERT INTO preferences VALUES (?, ?, ?, 'pt-BR', NULL)", ((i, 1 / i, i) for i in known))
+        file.executemany(
+            "INSERT INTO preferences VALUES (?, ?, ?, 'pt-BR', NULL, 'moby')", ((i, 1 / i, i) for i in known)
+        )
         file.executemany(
             "INSERT INTO conversations VALUES (?, ?, ?, 1e-300, 'v', ?, ?, ?, NULL, NULL, NULL, 1, 1, 'nietzsche')",
             ((i, ODD, text(), draw.randbytes(40), text(), i) for i in known),
@@ -208,7 +210,7 @@ def test_a_file_of_an_older_version(
     assert status == 0
     found = in_postgres(address)
     assert found["people"] == [(7, "telegram", "ada")]
-    assert found["preferences"] == [(7, 0.4, None, None, None)]
+    assert found["preferences"] == [(7, 0.4, None, None, None, None)]
     text = (7, "c", "The", 0.6, "v", b"\0\1", "tail", 5, None, None, None, 1, 1, "nietzsche")
     assert found["conversations"] == [text]
     assert path.read_bytes() == before
@@ -222,7 +224,7 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
     assert run(capsys, "import", str(path))[0] == 0
     for column in ("written", "preceding", "seed", "number", "slot", "voice"):
         postgres.run(f"ALTER TABLE lstmega.conversations DROP {column}", database(address))
-    for column in ("length", "language", "access"):
+    for column in ("length", "language", "access", "voice"):
         postgres.run(f"ALTER TABLE lstmega.preferences DROP {column}", database(address))
     postgres.run("DROP INDEX lstmega.conversations_by_age", database(address))
     postgres.run("DROP TABLE lstmega.usage", database(address))

@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -104,10 +104,11 @@ async def test_of_ten_texts_those_that_are_old_expire(place: Path | Secret, monk
 
 async def test_preferences_are_kept_one_by_one(place: Path | Secret) -> None:
     async with Store.open(place) as store:
-        for name, value in (("length", 800), ("language", "pt-BR"), ("access", "administrators"), ("temperature", 0.3)):
+        wanted = Preferences(0.3, 800, "pt-BR", "administrators", "moby")
+        for name, value in reversed(asdict(wanted).items()):
             await store.set_preference("discord", "ada", name, value)
-        assert await store.preferences("discord", "ada") == Preferences(0.3, 800, "pt-BR", "administrators")
-        for name in ("temperature", "language", "access"):
+        assert await store.preferences("discord", "ada") == wanted
+        for name in ("temperature", "language", "access", "voice"):
             await store.set_preference("discord", "ada", name, None)
         assert await store.preferences("discord", "ada") == Preferences(length=800)
         await store.set_preference("discord", "ada", "length", None)

@@ -59,8 +59,8 @@ class Context:
     def __post_init__(self) -> None:
         self._writing: dict[tuple[str, str], set[asyncio.Timeout]] = {}
         """Of each user in each chat, what is running or waits."""
-        self.card: tuple[tuple[str, str], Surprisal, bytes] | None = None
-        """What /about showed last: of which version with which title, its sentence, and the picture."""
+        self.cards: dict[str, tuple[tuple[str, str], Surprisal, bytes]] = {}
+        """What /about showed last of each voice: of which version with which title, its sentence, and the picture."""
         self._stopped_at: OrderedDict[tuple[str, str], float] = OrderedDict()
         """When each user last stopped their texts in a chat: those that were asked for before, which an adapter may
         still hold back, do not start."""
@@ -75,17 +75,25 @@ class Context:
 
     @property
     def voice(self) -> Voice:
-        """The default voice, which writes where none is named: /nietzsche if there is that command, else the first."""
+        """The default voice: /nietzsche if there is that command, else the first."""
         named = (voice for voice in self.voices.values() if voice.command == NIETZSCHE)
         return next(named, None) or next(iter(self.voices.values()))
 
-    @property
-    def other_voices(self) -> list[Voice]:
-        """Those that are not the default one."""
-        return [voice for voice in self.voices.values() if voice is not self.voice]
+    def others(self, voice: Voice) -> list[Voice]:
+        """Returns the voices that are not this one."""
+        return [each for each in self.voices.values() if each is not voice]
 
-    def voice_of(self, name: str) -> Voice:
-        """Returns a voice by its name; the default one where that is empty. Raises `Refused` if it is gone."""
+    def preferred(self, preferences: Preferences) -> Voice:
+        """Returns the voice that is preferred, or the default one where there is none, or it is gone."""
+        return self.voices.get(preferences.voice or "") or self.voice
+
+    def voice_of(self, name: str | None, where: Where) -> Voice:
+        """Returns a voice by its name: the default one where that is empty, the user's where it is None.
+
+        Raises `Refused` if it is gone.
+        """
+        if name is None:
+            return self.preferred(where.chosen)
         voice = self.voices.get(name) if name else self.voice
         if voice is None:
             raise Refused("voice-gone", name=name)
@@ -156,7 +164,8 @@ class Context:
         own, group = await self.store.preferences(where.platform, where.user), Preferences()
         if where.group:
             group = await self.store.preferences(where.platform, where.group)
-        return replace(where, preferences=own, defaults=group.over(self.defaults))
+        where = replace(where, preferences=own, defaults=group.over(self.defaults))
+        return replace(where, command=self.voice_of(None, where).command)
 
     @property
     def defaults(self) -> Preferences:
@@ -204,8 +213,7 @@ class Command:
     def purpose(self, say: Say) -> str:
         """What it does, in a few words."""
         if self.voice is not None and (self.name != NIETZSCHE or self.voice.title):
-            book = title(self.voice, say)
-            return say("command-voice", book=book if len(book) <= _MAX_TITLE else f"{book[: _MAX_TITLE - 1]}…")
+            return say("command-voice", book=title(self.voice, say, _MAX_TITLE))
         return say(f"command-{self.name}")
 
     @property

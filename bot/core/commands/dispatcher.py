@@ -92,13 +92,21 @@ def parse_message(text: str, user: str = "", replied: Iterable[str] = ()) -> Ask
     """
     name = text.strip().lower()
     line = parse_line(text) or (Line(name, "") if name in USER_COMMANDS else None)
-    ask = parse("nietzsche", text) if line is None else parse(*line)
+    ask = parse_words(text) if line is None else parse(*line)
     slot = next((ask.slot for owner, ask in continuing(replied) if owner == user), "")
     if slot and isinstance(ask, Continue):
         return Continue(slot)
     if slot and isinstance(ask, Write) and line is None:
         return Continue(slot, ask.prompt, ask.temperature)
     return ask
+
+
+def parse_words(text: str) -> Ask:
+    """Returns the text that words without a command ask for, of the user's own voice."""
+    try:
+        return parse_write(text, None)
+    except TemperatureError as error:
+        return Invalid("", error)
 
 
 def continuing(data: Iterable[str]) -> Iterator[tuple[str, Continue]]:
@@ -135,9 +143,9 @@ class Commands(Context):
     closing = False
     """Whether every new request is answered with the news that the bot restarts."""
 
-    def summary(self, locale: str = "") -> str:
-        """Returns what the bot is at this moment, in one line."""
-        manifest = self.generator.weights.manifest
+    def summary(self, locale: str = "", voice: str = "") -> str:
+        """Returns what the bot is at this moment, or a voice by its name, in one line."""
+        manifest = (self.voices.get(voice) or self.voice).manifest
         bits = float(manifest.metrics["valid_bits_per_character"])
         say = language.of(locale).say
         return say("summary", version=manifest.version, bits=bits, corpus=manifest.corpus.name)
@@ -157,7 +165,7 @@ class Commands(Context):
     def parse_inline(self, text: str) -> Ask:
         """Returns the text that "[voice] [temperature] [prompt]" asks for."""
         voice, rest = self.split_voice(text)
-        return self._resolve(parse(nietzsche.name, text) if voice is None else Plain(voice.command, rest))
+        return parse_words(text) if voice is None else self._resolve(Plain(voice.command, rest))
 
     def user_commands(self) -> dict[str, Command]:
         """Returns the commands that every user has, by name, in the order of menus."""
@@ -178,7 +186,7 @@ class Commands(Context):
                 return ask if named is None else parse_write(ask.arguments, named)
             except TemperatureError as error:
                 return Invalid(ask.command, error)
-        if isinstance(ask, Ladder) and not ask.voice:
+        if isinstance(ask, Ladder) and ask.voice is None:
             voice, prompt = self.split_voice(ask.prompt)
             return ask if voice is None else Ladder(prompt, ask.ignored, voice.name)
         return ask
@@ -186,7 +194,9 @@ class Commands(Context):
     def _name_of(self, ask: Ask) -> str:
         """Returns the name of the command that an `Ask` belongs to; of a text, that of its voice."""
         if isinstance(ask, Write):
-            return (self.voices.get(ask.voice) or self.voice).command
+            return (self.voices.get(ask.voice or "") or self.voice).command
+        if isinstance(ask, Invalid) and ask.command in ("", nietzsche.name):
+            return self.voice.command
         return name_of(ask)
 
     async def press(self, data: str, where: Where) -> Reply:
@@ -223,7 +233,7 @@ class Commands(Context):
     def welcome(self, locale: str) -> Reply:
         """Returns how the bot works in one line, for a chat that it is added to."""
         say = language.of(locale).say
-        return Reply(say("welcome", book=messages.title(self.voice, say)))
+        return Reply(say("welcome", book=messages.title(self.voice, say), voice=self.voice.command))
 
     async def moved(self, platform: str, old: str, new: str) -> None:
         """Moves what is stored for a chat to its new identifier."""
@@ -239,7 +249,7 @@ class Commands(Context):
         with suppress(StoreError, TimeoutError):  # the reply comes in the platform's language then
             async with asyncio.timeout(LANGUAGE_TIMEOUT_SECONDS):
                 return await self.informed(where)
-        return replace(where, defaults=self.defaults)
+        return replace(where, defaults=self.defaults, command=self.voice.command)
 
     async def _localize(self, request: _Request) -> Where:
         if not request.is_localized:
@@ -298,8 +308,8 @@ class Commands(Context):
             if isinstance(ask.error, TemperatureError):
                 where = await self._localize(request)
                 told = Reply.refusal(messages.explain(ask.error, where.say), where.spoken.tag)
-                known_button = name in (temperature.name, nietzsche.name, self.voice.command)
-                return replace(told, actions=buttons.nearest(where, name, ask.error) if known_button else ())
+                voice = next((each.name for each in self.voices.values() if each.command == ask.command), "")
+                return replace(told, actions=buttons.nearest(where, name, ask.error, voice))
             raise ask.error
         if where.public and name in OPERATOR_COMMANDS:
             raise Refused("only-in-private", command=name)

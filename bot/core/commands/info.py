@@ -12,7 +12,7 @@ from bot.core.ask import About, Ask, ForgetMe, Surprise, Where
 from bot.core.commands.command import Command, Context
 from bot.core.commands.writing import find_text
 from bot.core.reply import Picture, Refused, Reply
-from bot.core.voice import versions_of
+from bot.core.voice import Voice, versions_of
 from generator import GenerationRequest, GeneratorError, ScoringRequest, Surprisal, WeightsError
 from generator.scoring.palette import cells
 
@@ -55,7 +55,7 @@ async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
     _, last = await find_text(context, where, ask.slot)
     if last.written is None:
         raise Refused("no-text")
-    voice = context.voice_of(last.voice)
+    voice = context.voice_of(last.voice, where)
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
     async with context.admission.slot(
         where.queue_key,
@@ -86,24 +86,32 @@ def _heatmap(surprisal: Surprisal, title: str = "", *, hard_wrapped: bool) -> by
     return heatmap.png(heatmap.draw([(title, surprisal)], hard_wrapped=hard_wrapped))
 
 
-@Command("about", ask=About, parse=lambda arguments: About(arguments.lower() == "curve"))
+def _parse_about(arguments: str) -> Ask:
+    *words, last = arguments.lower().split() or [""]
+    return About(last == "curve", words[0] if words else last if last != "curve" else "")
+
+
+@Command("about", options=("voice",), ask=About, parse=_parse_about)
 async def about(context: Context, ask: About, where: Where) -> Reply:
     """Describes the weights, with a sentence of theirs as a picture; their training curve for those who ask."""
-    manifest, curve = context.generator.weights.manifest, await _curve(context, where)
+    named = next((each for each in context.voices.values() if ask.voice in (each.name, each.command)), None)
+    voice = named or context.voice_of(None, where)
+    manifest, curve, others = voice.manifest, await _curve(voice, where), context.others(voice)
     if ask.curve:
         if curve is None:
             raise Refused("no-curve")
         return Reply(curve.description, picture=curve)
-    texts = {
-        voice.command: messages.about(voice.manifest, where.say, messages.title(voice, where.say))
-        for voice in (context.voice, *context.other_voices)
-    }
-    said = "\n\n".join(f"/{name}: {text}" if context.other_voices else text for name, text in texts.items())
-    actions = () if curve is None else (buttons.curve(where),)
+    said = "\n\n".join(
+        (f"/{each.command}: " if others else "")
+        + messages.about(each.manifest, where.say, messages.title(each, where.say))
+        for each in (voice, *([] if named else others))
+    )
+    actions = tuple(buttons.describing(where, each) for each in others[: buttons.MAX_VOICES])
     if curve is not None:
         said += f"\n{where.say('about-curve')}"
+        actions = buttons.curve(where, named), *actions
     try:
-        surprisal, content = await _card(context, messages.title(context.voice, where.say))
+        surprisal, content = await _card(context, voice, messages.title(voice, where.say))
     except GeneratorError as error:  # there is no room just now, say; the words are what matters
         log.info("about.no_card reason=%s", error)
         return Reply(said, actions=actions)
@@ -112,8 +120,8 @@ async def about(context: Context, ask: About, where: Where) -> Reply:
     return Reply(said, picture=picture, shaded=shaded, actions=actions)
 
 
-async def _curve(context: Context, where: Where) -> Picture | None:
-    weights, name = context.generator.weights, "curve.png"
+async def _curve(voice: Voice, where: Where) -> Picture | None:
+    weights, name = voice.generator.weights, "curve.png"
     try:
         content = await asyncio.to_thread(weights.beside, name)
     except WeightsError as error:
@@ -125,15 +133,15 @@ async def _curve(context: Context, where: Where) -> Picture | None:
     return None if content is None else Picture(content, name, described, weights.folder / name)
 
 
-async def _card(context: Context, title: str) -> tuple[Surprisal, bytes]:
-    """Returns a sentence of the weights, the same each time, and its picture. Raises `GeneratorError`."""
-    manifest = context.generator.weights.manifest
-    if context.card is None or context.card[0] != (manifest.version, title):
-        text = await context.generator.generate(GenerationRequest(CARD_LENGTH, 0, context.settings.sampling))
-        surprisal = await context.generator.score(ScoringRequest("", text.text, 0))
+async def _card(context: Context, voice: Voice, title: str) -> tuple[Surprisal, bytes]:
+    """Returns a sentence of a voice, the same each time, and its picture. Raises `GeneratorError`."""
+    manifest, kept = voice.manifest, context.cards.get(voice.name)
+    if kept is None or kept[0] != (manifest.version, title):
+        text = await voice.generator.generate(GenerationRequest(CARD_LENGTH, 0, context.settings.sampling))
+        surprisal = await voice.generator.score(ScoringRequest("", text.text, 0))
         content = await asyncio.to_thread(_heatmap, surprisal, title, hard_wrapped=manifest.hard_wrapped)
-        context.card = (manifest.version, title), surprisal, content
-    return context.card[1:]
+        kept = context.cards[voice.name] = (manifest.version, title), surprisal, content
+    return kept[1:]
 
 
 @Command("voices")
@@ -149,9 +157,9 @@ async def voices(context: Context, _: Ask, where: Where) -> Reply:
 @Command("start")
 async def start(context: Context, _: Ask, where: Where) -> Reply:
     """Says what to do."""
-    book, more = messages.title(context.voice, where.say), context.other_voices
-    greeting = where.say("greeting", book=book, **messages.RANGE)
-    return Reply(f"{greeting} {where.say('greeting-voices')}" if more else greeting)
+    voice = context.voice_of(None, where)
+    greeting = where.say("greeting", book=messages.title(voice, where.say), **messages.RANGE)
+    return Reply(f"{greeting} {where.say('greeting-voices')}" if context.others(voice) else greeting)
 
 
 @Command("reload", private=True)

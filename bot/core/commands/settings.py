@@ -13,7 +13,7 @@ from bot.core.reply import Refused, Reply
 from bot.store.store import Preferences
 from generator import MAX_LENGTH
 
-OF_EVERYONE: Final = ("temperature", "length", "language")
+OF_EVERYONE: Final = ("temperature", "length", "language", "voice")
 """What users and groups set; a group also says who may use the bot there."""
 OF_GROUPS: Final = (*OF_EVERYONE, "access")
 
@@ -94,6 +94,8 @@ async def language_(context: Context, ask: Plain | SetLanguage, where: Where) ->
 async def settings(context: Context, ask: Settings, where: Where) -> Reply:
     """Shows what the user has set, or the group to its administrators, with a button for each change."""
     names = OF_GROUPS if ask.group else OF_EVERYONE
+    if ask.name == "voice" and ask.value is not None:
+        context.voice_of(str(ask.value), where)  # raises if it is gone
     for name in names if ask.reset else filter(None, [ask.name]):
         await _set(context, where, name, ask.value, group=ask.group)
     where = await context.informed(where)
@@ -101,16 +103,21 @@ async def settings(context: Context, ask: Settings, where: Where) -> Reply:
     if ask.group:
         await _refuse_others(where)
         own, shown = await context.store.preferences(where.platform, where.group), where.defaults
+    voice = context.preferred(shown)
+    others = context.others(voice)
     lines = [where.say("settings-group" if ask.group else "settings-own")]
-    for name in names:
+    for name in names if others else [name for name in names if name != "voice"]:
         value = getattr(shown, name)
         if name == "language":
             value = language.of(value).name if value else where.say("settings-language-automatic")
+        if name == "voice":
+            value = messages.title(voice, where.say)
         source = "default" if getattr(own, name) is None else "own"
         lines.append(where.say(f"settings-{name}", value=value or "everyone", source=source))
     lines.append(where.say("settings-how"))
     switch = bool(where.group) and (ask.group or await where.administers())
-    actions = buttons.adjusting(where, shown, group=ask.group, changed=own != Preferences(), switch=switch)
+    changed = own != Preferences()
+    actions = buttons.adjusting(where, shown, others, group=ask.group, changed=changed, switch=switch)
     return Reply("\n".join(lines), actions=actions, in_place=True, locale=where.spoken.tag)
 
 

@@ -41,8 +41,8 @@ stored: a slow database must not fill the slots with texts that are not being wr
 log = logging.getLogger(__name__)
 
 
-def parse_write(arguments: str, voice: str = "") -> Write:
-    """Returns the text that is asked for, of a voice by its name. Raises `TemperatureError`."""
+def parse_write(arguments: str, voice: str | None = "") -> Write:
+    """Returns the text that is asked for, of a voice as in `Write`. Raises `TemperatureError`."""
     temperature, prompt = split_temperature(arguments)
     return Write(temperature, prompt, is_unclear=temperature is None and is_unclear(prompt), voice=voice)
 
@@ -124,7 +124,7 @@ async def _write(
     typed: str,
     temperatures: Sequence[float],
     *,
-    voice: str = "",
+    voice: str | None = None,
     length: int | None = None,
     user_id: int | None = None,
     source: Conversation | None = None,
@@ -136,7 +136,7 @@ async def _write(
     already. `source`: the text that they begin like or, with `continues`, where that ended. The voice that wrote it
     writes them, else the one that `voice` names.
     """
-    used = context.voice_of(source.voice if source is not None else voice)
+    used = context.voice_of(source.voice if source is not None else voice, where)
     seed = secrets.randbelow(MAX_SEED + 1)
     characters = length or where.chosen.length or context.settings.length
     samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
@@ -145,7 +145,7 @@ async def _write(
 
     async def generate() -> tuple[Prompt, list[Generation]]:
         """Generates with the weights that serve now. The first text that fails cancels the others."""
-        generator = context.voice_of(used.name).generator
+        generator = context.voice_of(used.name, where).generator
         prompt = fit_prompt(typed, generator.weights.manifest)
         requests = [GenerationRequest(characters, seed, each, prompt.text, continuation) for each in samplings]
         try:
@@ -185,11 +185,12 @@ async def _write(
         actions = (buttons.continuing(where, conversation),)
     if not where.in_place:  # a message that is edited has no room for a picture
         actions += (buttons.shading(where, conversation),)
-    return Reply.of_passages(
+    reply = Reply.of_passages(
         *(_passage(used, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
         notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),
         actions=actions,
     )
+    return replace(reply, voice=used.name)
 
 
 @asynccontextmanager

@@ -40,8 +40,8 @@ _SMALL: Final = "-# "
 """Small print, where a line begins with it."""
 _LINK: Final = "\ue000"
 """Stands for the slash of a command to click, until the text is escaped. Private use, so no echo or prompt has it."""
-_COMMAND: Final = re.compile(r"(?<![\w/])/(?=[a-z]+\b)")
-_MARKUP: Final = re.compile(_LINK + r"[a-z]+|[\\*_~`|<>@\[:/]|(?<!\S)[#-]|(?<=\d)\.(?!\S)")
+_COMMAND: Final = re.compile(r"(?<![\w/])/(?=[a-z0-9_]+\b)")
+_MARKUP: Final = re.compile(_LINK + r"[a-z0-9_]+|[\\*_~`|<>@\[:/]|(?<!\S)[#-]|(?<=\d)\.(?!\S)")
 Mentions = Mapping[str, str]
 """For the name of each command what Discord shows as a command to click, `</name:id>`
 (https://discord.com/developers/docs/reference#message-formatting)."""

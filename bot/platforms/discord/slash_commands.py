@@ -19,7 +19,7 @@ from bot.core import language
 from bot.core.ask import Ask, Invalid, Ladder, Where, Write
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, Commands, parse
 from bot.core.commands.command import Command as Spec
-from bot.core.messages import Say
+from bot.core.messages import Say, title
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.core.reply import Refused
 from bot.core.voice import Voice
@@ -27,6 +27,9 @@ from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperat
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
 PLATFORM: Final = "discord"
+MAX_CHOICES: Final = 24
+"""Voices to choose from; with the curve 25
+(https://discord.com/developers/docs/interactions/application-commands#application-command-object)."""
 SUGGESTION_SECONDS: Final = 30.0
 """How long suggestions are kept at most, since Discord asks for them at every key."""
 Number = app_commands.Range[float, MIN_TEMPERATURE, MAX_TEMPERATURE]
@@ -122,14 +125,21 @@ class CommandTree(app_commands.CommandTree[Any]):
             characters = None if length is None else int(length)  # comes as text if it was one in an earlier version
             if characters is not None and not 1 <= characters <= MAX_LENGTH:
                 raise ValueError("no length of a text")
-            name = "" if voice.name == self._core.voice.name else voice.name
-            await self._handle(interaction, Write(number, str(prompt), characters, voice=name))
+            await self._handle(interaction, Write(number, str(prompt), characters, voice=voice.name))
 
         command = _command(spec, write)
         command.autocomplete("temperature")(self._completion(float))
         return command
 
     def _with_options(self) -> dict[str, Command]:
+        voices = self._core.others(self._core.voice) and self._core.voices.values()
+        shown = [(title(each, language.of("").say), each.command) for each in voices][:MAX_CHOICES]
+        curve = app_commands.Choice(name=_translated(lambda say: say("button-curve")), value="curve")
+
+        @app_commands.choices(voice=[*(app_commands.Choice(name=name, value=value) for name, value in shown), curve])
+        async def about(interaction: discord.Interaction, voice: str = "") -> None:
+            await self._handle(interaction, parse("about", voice))
+
         async def ladder(interaction: discord.Interaction, prompt: Prompt = "") -> None:
             await self._handle(interaction, Ladder(str(prompt)))
 
@@ -143,7 +153,7 @@ class CommandTree(app_commands.CommandTree[Any]):
         async def language_(interaction: discord.Interaction, name: str = "") -> None:
             await self._handle(interaction, parse("language", name))
 
-        runs = {run.__name__.rstrip("_"): run for run in (ladder, temperature, length, language_)}
+        runs = {run.__name__.rstrip("_"): run for run in (about, ladder, temperature, length, language_)}
         made = {name: _command(COMMANDS[name], run) for name, run in runs.items()}
         made["temperature"].autocomplete("value")(self._completion("{:g}".format))
         return made

@@ -250,7 +250,8 @@ async def set_profile(bot: Bot, voice: Voice) -> None:
     try:
         for code, tongue in _languages():
             book = title(voice, tongue.say)
-            long = shorten(tongue.say("profile", book=book), BotDescriptionLimit.MAX_DESCRIPTION_LENGTH)
+            said = tongue.say("profile", book=book, voice=voice.command)
+            long = shorten(said, BotDescriptionLimit.MAX_DESCRIPTION_LENGTH)
             short = shorten(tongue.say("profile-short", book=book), BotDescriptionLimit.MAX_SHORT_DESCRIPTION_LENGTH)
             if (await bot.get_my_description(code)).description != long:
                 await bot.set_my_description(long, code)

@@ -50,7 +50,7 @@ _LIVE: Final = re.compile(
 """The places inside of what Telegram makes entities of, whatever the parse mode is
 (https://core.telegram.org/bots/api#messageentity). "pre and code entities can't contain any other entities"
 (#formatting-options), so a word that has one is sent as code. It stays inert, and what people copy is what they see."""
-_EXAMPLE: Final = re.compile(r"/[a-z]+ (?:\d+[.,]\d+|default)\b")
+_EXAMPLE: Final = re.compile(r"/[a-z0-9_]+ (?:\d+[.,]\d+|default)\b")
 """A command to type with something behind it: a tap copies code, and would send a mere command without the rest."""
 _WORD: Final = re.compile(r"\S+")
 BOLD, CODE = MessageEntityType.BOLD, MessageEntityType.CODE
@@ -159,13 +159,13 @@ def verify(token: str, message_id: str, signed: str) -> str:
     return data if is_valid else ""
 
 
-def offers(labels: Mapping[float, str], prompt: str, say: messages.Say) -> Iterator[telegram.InlineQueryResultArticle]:
-    """Yields for each temperature the placeholder for a text, as a result of what a user typed inline."""
+def offers(labels: Mapping[str, str], prompt: str, say: messages.Say) -> Iterator[telegram.InlineQueryResultArticle]:
+    """Yields the placeholder for each text that is offered for what a user typed inline: by its ID, with its label."""
     shown = messages.printable(prompt.strip()).strip()
     placeholder = telegram.InputTextMessageContent(say("inline-placeholder"), link_preview_options=NO_PREVIEW)
-    for temperature, label in labels.items():
+    for identifier, label in labels.items():
         yield telegram.InlineQueryResultArticle(
-            id=str(temperature),
+            id=identifier,
             title=label,
             description=shorten(shown, MAX_ALERT) or say("inline-hint"),
             input_message_content=placeholder,

@@ -11,12 +11,12 @@ from functools import partial
 from typing import Any, Final
 
 from telegram import Bot, CallbackQuery, InlineQuery, InlineQueryResultsButton, InputFile, ReplyParameters
-from telegram.constants import ChatAction, ChatID
+from telegram.constants import ChatAction, ChatID, InlineQueryLimit
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
 from bot.core.ask import Where
 from bot.core.commands import Commands
-from bot.core.messages import RANGE, SUGGESTED
+from bot.core.messages import RANGE, SUGGESTED, title
 from bot.core.parsing import TemperatureError, split_temperature
 from bot.core.reply import Kind, Picture, Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
@@ -41,6 +41,8 @@ TYPING_EVERY_SECONDS: Final = 4.5
 """"The status is set for 5 seconds or less" (https://core.telegram.org/bots/api#sendchataction)."""
 INLINE: Final = (0.5, 0.7, 0.9)
 """The temperatures that are offered, after the typed one and the user's own."""
+MAX_RESULTS: Final = int(InlineQueryLimit.RESULTS)
+"""50, of https://core.telegram.org/bots/api#answerinlinequery."""
 INLINE_CACHE_SECONDS: Final = 60
 """How long Telegram may give the same result for the same inline query of a user without asking the bot."""
 MAX_PHOTO_SIDE: Final = 2560
@@ -132,20 +134,31 @@ class Sender:
         return user in [member.user.id for member in members]
 
     async def answer_inline(self, query: InlineQuery, where: Where) -> None:
-        """Offers texts at several temperatures. For one that does not exist, a button above says which do."""
-        offered: dict[float, str] = {}
-        button = None
+        """Offers texts at several temperatures, and one of each other voice unless the query names one.
+
+        For a temperature that does not exist, a button above says which do.
+        """
+        offered: dict[str, str] = {}
+        prompt, button = "", None
+        named, rest = self.commands.split_voice(query.query)
         try:
-            typed, prompt = split_temperature(self.commands.split_voice(query.query)[1])
+            typed, prompt = split_temperature(rest)
         except TemperatureError:
             says = where.say("inline-out-of-range", **RANGE)
             button = InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat
         else:
-            known = await self.commands.suggest(where, default=False)
-            if typed is not None and known:  # nothing where the user may not use the bot
-                offered[typed] = known.get(typed) or where.say("inline-typed", temperature=typed)
-            offered |= {value: label for value, label in known.items() if value not in SUGGESTED or value in INLINE}
-        results = list(offers(offered, prompt, where.say)) if offered else []
+            known = await self.commands.suggest(where, default=False)  # nothing where the user may not use the bot
+            if typed is not None and known:
+                offered[f"{typed:g}"] = known.get(typed) or where.say("inline-typed", temperature=typed)
+            offered |= {
+                f"{value:g}": label for value, label in known.items() if value not in SUGGESTED or value in INLINE
+            }
+            temperature = typed or where.chosen.temperature
+            voices = self.commands.others(self.commands.voice_of(None, where)) if known and named is None else ()
+            for voice in voices:
+                label = where.say("inline-voice", book=title(voice, where.say), temperature=temperature)
+                offered[f"{temperature:g} {voice.name}"] = label
+        results = list(offers(offered, prompt, where.say))[:MAX_RESULTS]
         answer = partial(query.answer, results, INLINE_CACHE_SECONDS, is_personal=True, button=button)
         await self._request(None, answer)
 

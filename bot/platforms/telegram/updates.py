@@ -224,8 +224,9 @@ class UpdateHandler:
         user, edit = str(chosen.from_user.id), partial(self._sender.edit_inline, chosen.inline_message_id)
         ask, where = self._commands.parse_inline(chosen.query), self._where(None, user, chosen.from_user)
         if isinstance(ask, Write):
+            temperature, _, voice = chosen.result_id.partition(" ")
             with contextlib.suppress(TemperatureError):  # a placeholder of an earlier version, which did not name one
-                ask = replace(ask, temperature=parse_temperature(chosen.result_id))
+                ask = replace(ask, temperature=parse_temperature(temperature), voice=voice or ask.voice)
 
         async def work() -> None:
             await edit(await self._commands.handle(ask, where))

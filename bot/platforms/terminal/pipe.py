@@ -55,6 +55,8 @@ class Session:
         self._commands = commands
         self.locale = terminal_locale()
         """Of the last reply."""
+        self.voice = ""
+        """The name of the one that wrote the last text."""
         self.asked: Ask | None = None
         """By the last line."""
 
@@ -69,7 +71,7 @@ class Session:
             ask = ForgetMe(confirmed=True)
         self.asked = ask
         reply = await self._commands.handle(ask, self.where())
-        self.locale = reply.locale
+        self.locale, self.voice = reply.locale, reply.voice or self.voice
         if ask == ForgetMe() and reply.actions:
             return replace(reply, text=f"{reply.text} {reply.say('forget-repeat')}")
         return reply

@@ -50,7 +50,7 @@ async def talk(commands: Commands, history: Path) -> None:
         [(_ACCENT, "› ")],
         history=_history(history),
         completer=_Completer(commands, session),
-        bottom_toolbar=lambda: shorten(printable(commands.summary(session.locale)), _columns()),
+        bottom_toolbar=lambda: shorten(printable(commands.summary(session.locale, session.voice)), _columns()),
         enable_suspend=True,  # Ctrl-Z
         style=Style([("bottom-toolbar", "noreverse ansibrightblack")]),
     )

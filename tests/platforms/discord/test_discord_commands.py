@@ -34,14 +34,14 @@ async def test_a_text_comes_with_its_prompt_in_bold_and_four_buttons(here: World
     assert result.response.content.startswith("**The philosopher**")
     assert len(shown(result)) < 200
     assert labels(result) == ["Again", "Continue", "Hotter (0.8)", "Colder (0.6)", "Surprise"]
-    assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher", 60)
+    assert here.core.seen[-1][0] == Write(Temperature(0.7), "The philosopher", 60, voice="nietzsche")
 
 
 async def test_a_prompt_may_begin_with_a_number(here: World) -> None:
     result = await here.alice.slash(here.channel, "nietzsche", prompt="1888 was the year", length=60)
     assert result.response is not None
     assert result.response.content.startswith("**1888 was the year**")
-    assert here.core.seen[-1][0] == Write(None, "1888 was the year", 60)
+    assert here.core.seen[-1][0] == Write(None, "1888 was the year", 60, voice="nietzsche")
 
 
 async def test_every_command_answers(here: World) -> None:
@@ -225,7 +225,7 @@ async def test_a_user_who_installed_the_app_may_use_it_between_friends(here: Wor
         channel={"id": str(channel.id), "type": 3, "recipients": [], "last_message_id": None, "name": None},
     )
     assert shown(result)
-    assert here.core.seen[-1][0] == Write(Temperature(0.5))
+    assert here.core.seen[-1][0] == Write(Temperature(0.5), voice="nietzsche")
     assert here.core.seen[-1][1].chat == str(channel.id)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import english
 from telegram_support import (
@@ -14,6 +16,7 @@ from telegram_support import (
 
 from bot.core.ask import Write
 from bot.core.reply import Action, Kind, Passage, Reply
+from bot.core.voice import Voice
 from bot.platforms.telegram.platform import Telegram
 from bot.store.store import Store
 from generator import Temperature
@@ -52,6 +55,29 @@ async def test_the_typed_temperature_comes_first_and_then_the_user_s_own(
     results = await query.answer()
     assert [result["title"][:3] for result in results] == ["0.9", "0.8", "0.5", "0.7"]
     assert {result["description"] for result in results} == {english("inline-hint")}
+
+
+@pytest.mark.usefixtures("telegram")
+async def test_every_other_voice_is_offered_at_the_user_s_temperature(
+    scripted: ScriptedCommands, store: Store, alice: User
+) -> None:
+    scripted.voices["melville"] = Voice("melville", "moby", "Moby-Dick", scripted.generator)  # type: ignore[index]
+    query = await alice.inline("The sea")
+    titles = [result["title"] for result in await query.answer()]
+    assert titles == ["0.5 — calm", "0.7 — balanced", "0.9 — lively", "Moby-Dick, at 0.7"]
+    await (await query.choose(3)).next_edit()
+    assert scripted.asked[-1] == Write(Temperature(0.7), "The sea", voice="melville")
+    await store.set_preference("telegram", str(alice.id), "voice", "melville")
+    await store.set_preference("telegram", str(alice.id), "language", "pt-BR")
+    query = await alice.inline("1,1 The sea")
+    assert [result["title"] for result in await query.answer()][-1] == "none, a 1,1"
+    await (await query.choose(0)).next_edit()
+    assert scripted.asked[-1] == Write(Temperature(1.1), "The sea"), "of the user's own voice"
+    query = await alice.inline("moby The sea")
+    assert len(await query.answer()) == 3, "it names one"
+    for number in range(60):
+        scripted.voices[f"v{number}"] = replace(scripted.voice, name=f"v{number}")  # type: ignore[index]
+    assert len(await (await alice.inline("The")).answer()) == 50
 
 
 @pytest.mark.usefixtures("telegram")

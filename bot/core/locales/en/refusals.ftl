@@ -1,18 +1,19 @@
 # Why something is not done, and what to do instead.
+# $voice, here and in the other files: the command of the voice that writes where none is named, such as nietzsche.
 
-no-argument = /{ $command } takes no arguments. For another prompt or temperature, type /nietzsche.
-no-text = You have no text here yet. Start one with /nietzsche.
-old-text = I keep your last ten texts here, and this one is older. Start a new one with /nietzsche.
-voice-gone = The voice that wrote this, { $name }, is no longer here. Start a new text; /voices lists the others.
-not-your-text = That belongs to someone else. Ask for your own, for example with /nietzsche.
-no-such-button = This button no longer works. Start a new text with /nietzsche.
+no-argument = /{ $command } takes no arguments. For another prompt or temperature, type /{ $voice }.
+no-text = You have no text here yet. Start one with /{ $voice }.
+old-text = I keep your last ten texts here, and this one is older. Start a new one with /{ $voice }.
+voice-gone = The voice { $name } is no longer here. Start a new text; /voices lists the others.
+not-your-text = That belongs to someone else. Ask for your own, for example with /{ $voice }.
+no-such-button = This button no longer works. Start a new text with /{ $voice }.
 unknown-command = There is no command /{ $command }. /help lists the commands.
 unknown-command-nearest = There is no command /{ $command }. Did you mean /{ $nearest }?
 words-only = I can only read words: send me how a text should begin, or /help.
 unknown-language = I do not speak { $typed }. I know: { $known }. Type /language and one of these, or /language auto.
-not-a-temperature = { $typed } is not a temperature. Use a number from { $min } (careful) to { $max } (wild), as in /temperature 0.7, or /temperature default. To begin a text with it, type /nietzsche 0.7 { $typed } …
-out-of-range = { $typed } is out of range: a temperature is a number from { $min } (careful) to { $max } (wild), so the nearest is { $nearest }. Type /temperature 0.7, or /temperature default. To begin a text with it, type /nietzsche 0.7 { $typed } …
-invalid-request = I cannot write that: { $reason }. Try /nietzsche 0.7.
+not-a-temperature = { $typed } is not a temperature. Use a number from { $min } (careful) to { $max } (wild), as in /temperature 0.7, or /temperature default. To begin a text with it, type /{ $voice } 0.7 { $typed } …
+out-of-range = { $typed } is out of range: a temperature is a number from { $min } (careful) to { $max } (wild), so the nearest is { $nearest }. Type /temperature 0.7, or /temperature default. To begin a text with it, type /{ $voice } 0.7 { $typed } …
+invalid-request = I cannot write that: { $reason }. Try /{ $voice } 0.7.
 outdated-form = I do not understand that form of /{ $command }. Wait a minute for Discord to learn the new one, then try again.
 queue-full = You have too many requests waiting, so I skipped this one. Ask again when the others are answered.
 chat-full = Telegram limits what I may send to one chat. Ask again in a minute.

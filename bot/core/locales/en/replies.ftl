@@ -7,10 +7,10 @@ book = { $name ->
     [nietzsche] Nietzsche’s “Beyond Good and Evil” and “Human, All Too Human”
    *[other] { $name }
 }
-greeting = I write in the manner of { $book }, one character after another. Try /nietzsche 0.7 — the number is the temperature, from { $min } (careful) to { $max } (wild). /help lists the rest.
+greeting = I write in the manner of { $book }, one character after another. Try /{ $voice } 0.7 — the number is the temperature, from { $min } (careful) to { $max } (wild). /help lists the rest.
 greeting-voices = /voices lists whose manners I know.
 voice-restarts = is being restarted; try again in a minute
-welcome = Hello! I write in the manner of { $book }. Type /nietzsche, or mention me and how a text should begin; reply to a text of yours, and I write on from there. /help lists the rest.
+welcome = Hello! I write in the manner of { $book }. Type /{ $voice }, or mention me and how a text should begin; reply to a text of yours, and I write on from there. /help lists the rest.
 summary = weights { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits per character · trained on { $corpus }
 about-book = I write in the manner of { $book }: a recurrent network that learnt from its { $characters } characters, and draws mine one by one.
 about-pretraining = Before that it read other texts: { $texts }.
@@ -42,7 +42,7 @@ prompt-changed = I { $change ->
     [one] my network never saw it
    *[other] my network never saw them
 }.
-temperature-hint = For a temperature, begin with a number and a space: /nietzsche 0.7 …
+temperature-hint = For a temperature, begin with a number and a space: /{ $voice } 0.7 …
 prompt-replacement = { $plain } for { $typed }
 and-more = { $items } and { $more } more
 button-nearest = Write at { $temperature }
@@ -151,6 +151,10 @@ settings-length = Length: about { $value } characters{ $source ->
 }
 settings-language = Language: { $value }
 settings-language-automatic = that of the app
+settings-voice = Voice: { $value }{ $source ->
+    [default] {" "}(default)
+   *[own] {""}
+}
 settings-access = Who may have texts written here: { $value ->
     [administrators] administrators
    *[everyone] everyone

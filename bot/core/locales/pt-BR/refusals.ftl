@@ -1,18 +1,18 @@
 # Por que algo não é feito, e o que fazer em vez disso.
 
-no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /nietzsche.
-no-text = Você ainda não tem um texto aqui. Comece um com /nietzsche.
-old-text = Guardo os seus dez últimos textos daqui, e este é mais antigo. Comece um novo com /nietzsche.
-voice-gone = A voz que escreveu isto, { $name }, não está mais aqui. Comece um texto novo; o /voices lista as vozes que conheço.
-not-your-text = Isso é de outra pessoa. Peça o seu, por exemplo com /nietzsche.
-no-such-button = Esse botão não funciona mais. Comece um texto novo com /nietzsche.
+no-argument = Não se escreve nada depois de /{ $command }. Para outra abertura ou temperatura, digite /{ $voice }.
+no-text = Você ainda não tem um texto aqui. Comece um com /{ $voice }.
+old-text = Guardo os seus dez últimos textos daqui, e este é mais antigo. Comece um novo com /{ $voice }.
+voice-gone = A voz { $name } não está mais aqui. Comece um texto novo; o /voices lista as vozes que conheço.
+not-your-text = Isso é de outra pessoa. Peça o seu, por exemplo com /{ $voice }.
+no-such-button = Esse botão não funciona mais. Comece um texto novo com /{ $voice }.
 unknown-command = Não existe o comando /{ $command }. O /help lista os comandos.
 unknown-command-nearest = Não existe o comando /{ $command }. Você quis dizer /{ $nearest }?
 words-only = Só sei ler palavras: mande o começo de um texto, ou /help.
 unknown-language = Não falo { $typed }. Conheço: { $known }. Digite /language e um destes, ou /language auto.
-not-a-temperature = { $typed } não é uma temperatura. Use um número de { $min } (prudente) a { $max } (selvagem), como em /temperature 0,7, ou /temperature default. Para começar um texto assim, digite /nietzsche 0,7 { $typed } …
-out-of-range = { $typed } está fora da faixa: uma temperatura é um número de { $min } (prudente) a { $max } (selvagem), e o mais próximo é { $nearest }. Digite /temperature 0,7 ou /temperature default. Para começar um texto assim, digite /nietzsche 0,7 { $typed } …
-invalid-request = Não posso escrever isso: { $reason }. Tente /nietzsche 0,7.
+not-a-temperature = { $typed } não é uma temperatura. Use um número de { $min } (prudente) a { $max } (selvagem), como em /temperature 0,7, ou /temperature default. Para começar um texto assim, digite /{ $voice } 0,7 { $typed } …
+out-of-range = { $typed } está fora da faixa: uma temperatura é um número de { $min } (prudente) a { $max } (selvagem), e o mais próximo é { $nearest }. Digite /temperature 0,7 ou /temperature default. Para começar um texto assim, digite /{ $voice } 0,7 { $typed } …
+invalid-request = Não posso escrever isso: { $reason }. Tente /{ $voice } 0,7.
 outdated-form = Não entendo essa forma de /{ $command }. Espere um minuto até o Discord conhecer a nova e tente de novo.
 queue-full = Você tem pedidos demais na fila, então pulei este. Peça de novo quando os outros estiverem respondidos.
 chat-full = O Telegram não me deixa falar tanto num só chat. Peça de novo daqui a um minuto.

@@ -6,10 +6,10 @@ book = { $name ->
     [nietzsche] “Além do Bem e do Mal” e “Humano, Demasiado Humano”, de Nietzsche
    *[other] { $name }
 }
-greeting = Escrevo à maneira de { $book }, um caractere depois do outro. Experimente /nietzsche 0,7 — o número é a temperatura, de { $min } (prudente) a { $max } (selvagem). O /help lista o resto.
+greeting = Escrevo à maneira de { $book }, um caractere depois do outro. Experimente /{ $voice } 0,7 — o número é a temperatura, de { $min } (prudente) a { $max } (selvagem). O /help lista o resto.
 greeting-voices = O /voices lista as vozes que conheço.
 voice-restarts = está reiniciando; tente de novo em um minuto
-welcome = Olá! Escrevo à maneira de { $book }. Digite /nietzsche, ou me mencione com o começo de um texto; responda a um texto seu, e eu continuo dali. O /help lista o resto.
+welcome = Olá! Escrevo à maneira de { $book }. Digite /{ $voice }, ou me mencione com o começo de um texto; responda a um texto seu, e eu continuo dali. O /help lista o resto.
 summary = pesos { $version } · { NUMBER($bits, minimumFractionDigits: 2, maximumFractionDigits: 2) } bits por caractere · treinados com { $corpus }
 about-book = Escrevo à maneira de { $book }: sou uma rede recorrente que aprendeu com os { $characters } caracteres dessa obra e sorteia os meus um a um.
 about-pretraining = Antes disso, ela leu outros textos: { $texts }.
@@ -39,7 +39,7 @@ prompt-changed = { $change ->
     [one] minha rede nunca viu esse caractere
    *[other] minha rede nunca viu esses caracteres
 }.
-temperature-hint = Para escolher a temperatura, comece com um número e um espaço: /nietzsche 0,7 …
+temperature-hint = Para escolher a temperatura, comece com um número e um espaço: /{ $voice } 0,7 …
 prompt-replacement = “{ $plain }” em vez de “{ $typed }”
 and-more = { $items } e mais { $more }
 button-nearest = Escrever a { $temperature }
@@ -145,6 +145,10 @@ settings-length = Tamanho: cerca de { $value } caracteres{ $source ->
 }
 settings-language = Idioma: { $value }
 settings-language-automatic = o do aplicativo
+settings-voice = Voz: { $value }{ $source ->
+    [default] {" "}(padrão)
+   *[own] {""}
+}
 settings-access = Quem pode pedir textos aqui: { $value ->
     [administrators] administradores
    *[everyone] todos
