@@ -54,6 +54,7 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
         VoiceManager.open(config, lambda: _with_weights(options, _read(options))) as voices,
     ):
         commands = Commands(voices.by_name, store, config.bot, reload=lambda: voices.reload(COMMAND))
+        voices.configure = lambda now: commands.configure(now.bot, now.access)
         at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
         if at_terminal and os.environ.get("TERM") not in DUMB:
             from bot.platforms.terminal import prompt  # noqa: PLC0415

@@ -170,7 +170,6 @@ _REFUSALS: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
         if error.nearest is None
         else Refused("out-of-range", typed=echo(error.typed), nearest=_one_digit(error.nearest), **RANGE)
     ),
-    InvalidRequest: lambda error: Refused("invalid-request", reason=str(error)),
     TooManyRequests: lambda _: Refused("queue-full"),
     Overloaded: lambda error: Refused("overloaded-texts", seconds=_whole_seconds(error.retry_after)),
     CooldownActive: lambda error: Refused("cooldown", seconds=_whole_seconds(error.retry_after)),
@@ -179,6 +178,7 @@ _FAILURES: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
     ShuttingDown: lambda _: Refused("restarting"),
     ModelError: lambda _: Refused("model-failed"),
     Unavailable: lambda _: Refused("unavailable"),
+    InvalidRequest: lambda _: Refused("invalid-request"),
     ConfigError: lambda error: Refused("config-refused", reason=str(error)),
     WeightsError: lambda error: Refused("weights-refused", reason=str(error)),
     StoreError: lambda _: Refused("store-failed"),

@@ -128,5 +128,9 @@ class Refused(Exception):
         self.values = values
 
 
+class Cancelled(Refused):
+    """The user has stopped it, as the reply to /cancel says."""
+
+
 class Outdated(Refused):
     """The button that was pressed does nothing any more."""

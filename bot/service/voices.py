@@ -99,7 +99,8 @@ class VoiceManager:
                     failures.append(error)
             if failures:
                 raise failures[0]
-            return messages.reloaded(versions, versions_of(self.by_name), language.of("").say)
+            say = language.of("").say
+            return f"{messages.reloaded(versions, versions_of(self.by_name), say)}\n{say('reload-configured')}"
 
     async def watch(self, asked: asyncio.Event) -> None:
         """Reloads whenever SIGHUP sets `asked`; several signals make one reload."""

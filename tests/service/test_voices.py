@@ -55,6 +55,7 @@ class Site:
             yield voices
 
 
+CONFIGURED = "The configuration was read too: [voices], [bot] and [access] are in force."
 NIETZSCHE = "[voices.nietzsche]\nweights = 'beyond'"
 MELVILLE = "[voices.melville]\nweights = 'moby'\ntitle = 'Moby-Dick'"
 
@@ -117,7 +118,12 @@ async def test_a_voice_that_the_configuration_adds_is_there_after_a_reload(site:
         assert serving(voices) == {"nietzsche": "beyond-1"}
         site.configure(NIETZSCHE, MELVILLE)
         told = await voices.reload("test")
-        assert told == "beyond-1 serves already; CURRENT names no other.\n/melville is here now; moby-1 serves it."
+        lines = (
+            "beyond-1 serves already; CURRENT names no other.",
+            "/melville is here now; moby-1 serves it.",
+            CONFIGURED,
+        )
+        assert told == "\n".join(lines)
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
         await voices.reload("test")
         assert site.changes == 1
@@ -265,7 +271,8 @@ async def test_a_running_bot_gets_the_command_of_a_new_voice(bot: Installation, 
         assert "no command" in await asked(alice, "/moby")
         site.file.write_text("[voices.moby]\nweights = 'moby'\ntitle = 'Moby-Dick'\n")
         status, out, _ = await bot.command("reload", *options)
-        assert (status, out.splitlines()[-1]) == (0, "/moby is here now; moby-1 serves it.")
+        assert (status, out.splitlines()[-1]) == (0, CONFIGURED)
+        assert "/moby is here now; moby-1 serves it." in out
         menu = {each["command"]: each["description"] for each in bot.server.commands["all_private_chats", ""]}
         assert "Moby-Dick" in menu["moby"]
         assert (await asked(alice, f"/moby 0.7 {TYPED}")).startswith(TYPED)

@@ -14,7 +14,7 @@ from bot.core.access import Quotas, allows
 from bot.core.admission import Admission
 from bot.core.ask import Ask, Plain, Where
 from bot.core.messages import RANGE, Say, title
-from bot.core.reply import Refused, Reply
+from bot.core.reply import Cancelled, Refused, Reply
 from bot.core.voice import Voice
 from bot.store.store import Preferences, Store
 from generator import Generation, Generator, Surprisal
@@ -111,10 +111,10 @@ class Context:
 
     @asynccontextmanager
     async def stoppable(self, where: Where) -> AsyncIterator[None]:
-        """Ends the block when the user asks for that in the chat; then raises `Refused`."""
+        """Ends the block when the user asks for that in the chat; then raises `Cancelled`."""
         key = where.user_key, where.chat
         if where.asked_at < self._stopped_at.get(key, 0.0):
-            raise Refused("cancelled")
+            raise Cancelled("cancelled")
         writing = self._writing.setdefault(key, set())
         try:
             async with asyncio.timeout(None) as scope:
@@ -122,7 +122,7 @@ class Context:
                 yield
         except TimeoutError:
             if scope.expired():
-                raise Refused("cancelled") from None
+                raise Cancelled("cancelled") from None
             raise
         finally:
             writing.discard(scope)

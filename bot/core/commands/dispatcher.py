@@ -21,11 +21,11 @@ from bot.core.commands.info import about, cancel, forgetme, privacy, reload, sta
 from bot.core.commands.settings import language_, length, settings, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche, parse_write
 from bot.core.parsing import Line, TemperatureError, parse_line
-from bot.core.reply import Outdated, Refused, Reply
+from bot.core.reply import Cancelled, Outdated, Refused, Reply
 from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from bot.store.store import ADMINISTRATORS
-from generator import Overloaded, ShuttingDown, Unavailable, WeightsError
+from generator import InvalidRequest, Overloaded, ShuttingDown, Unavailable, WeightsError
 
 LANGUAGE_TIMEOUT_SECONDS: Final = 1.0
 """How long a reply waits for the database to say its language."""
@@ -273,11 +273,12 @@ class Commands(Context):
                     outcome = "restarting"
                 elif not (isinstance(error, WeightsError) and self.reload is not None):  # which has logged it
                     # Any other may be a defect.
-                    reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError)
+                    reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError | InvalidRequest)
                     log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
                 where = await self._localize(request)
                 passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
-                text = "" if self.ignores(where) else messages.explain(error, where.say)
+                silent = self.ignores(where) or isinstance(error, Cancelled)
+                text = "" if silent else messages.explain(error, where.say)
                 reply = Reply.refusal(text, where.spoken.tag, passing=passing)
                 reply = replace(reply, outdated=isinstance(error, Outdated))
             finally:

@@ -66,6 +66,8 @@ class InteractionResponder:
     async def send(self, reply: Reply) -> None:
         """Sends the reply, unless it has no words; the notice of a public one goes to the user alone."""
         if not reply.text:
+            if self._deferred:
+                await self._delete()
             return
         if reply.outdated and not self._deferred:
             await _retried(lambda: self._interaction.response.edit_message(view=None))
@@ -106,8 +108,12 @@ class InteractionResponder:
         try:
             await self._follow_up(message, private=True)
         finally:
-            with contextlib.suppress(discord.HTTPException, aiohttp.ClientError):  # else it stays, beside the reply
-                await self._interaction.delete_original_response()
+            await self._delete()
+
+    async def _delete(self) -> None:
+        """Deletes "thinking", or what took its place; if that fails, it stays."""
+        with contextlib.suppress(discord.HTTPException, aiohttp.ClientError):
+            await self._interaction.delete_original_response()
 
     async def _follow_up(self, message: Message, *, private: bool) -> None:
         """Sends another message, once: unlike the others, a follow-up that is sent again would be shown twice."""

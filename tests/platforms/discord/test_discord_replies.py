@@ -207,6 +207,20 @@ async def test_a_late_refusal_of_a_public_command_is_private_all_the_same(here: 
 
 
 @pytest.mark.usefixtures("at_once")
+async def test_a_text_that_is_stopped_leaves_no_trace(here: World) -> None:
+    """The one line is that of /cancel."""
+    gate = here.core.hold()
+    result = await here.alice.slash(here.channel, "nietzsche", length=4000)
+    assert result.deferred
+    here.core.reply = Reply.refusal("")
+    gate.set()
+    await here.env.settle()
+    assert result.response is None
+    assert not result.followups
+    assert not here.channel.history(viewer=here.alice)
+
+
+@pytest.mark.usefixtures("at_once")
 async def test_a_placeholder_that_cannot_be_deleted_is_no_error_for_the_user(here: World) -> None:
     gate = here.core.hold()
     result = await here.alice.slash(here.channel, "continue")

@@ -80,6 +80,21 @@ def test_whoever_sits_at_the_machine_is_an_operator_by_default(chat_environment:
     assert "There is no command" in pipe(chat_environment | {"LSTMEGA_BOT__OPERATORS": "discord:1"}, b"/reload\n")
 
 
+async def test_a_reload_in_a_talk_takes_over_the_configuration(chat_environment: dict[str, str]) -> None:
+    file = Path(chat_environment["HOME"]) / "config.toml"
+    file.write_text("[bot]\nlength = 50\n")
+    del chat_environment["LSTMEGA_BOT__LENGTH"]
+    command, pipes = [*CHAT, "--config", str(file)], {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=chat_environment, **pipes)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"/length\n")
+    assert b"about 50 characters" in await process.stdout.readline()
+    file.write_text("[bot]\nlength = 70\n")
+    out, _ = await process.communicate(b"/reload\n/length\n")
+    assert b"about 70 characters" in out
+
+
 def test_odd_input_is_no_trouble(chat_environment: dict[str, str]) -> None:
     assert pipe(chat_environment, b"") == ""
     assert "There is no command" in pipe(chat_environment, b"/\xff\xfe\x00\x1b]0;title\x07\n")

@@ -107,6 +107,7 @@ button-forget = Delete everything
 reload-added = /{ $command } is here now; { $now } serves it.
 reload-done = { $now } serves now, in place of { $before }.
 reload-removed = /{ $command } is gone.
+reload-configured = The configuration was read too: [voices], [bot] and [access] are in force.
 reload-unchanged = { $now } serves already; CURRENT names no other.
 statistics =
     weights: { $version }

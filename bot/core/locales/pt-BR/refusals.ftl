@@ -12,7 +12,7 @@ words-only = Só sei ler palavras: mande o começo de um texto, ou /help.
 unknown-language = Não falo { $typed }. Conheço: { $known }. Digite /language e um destes, ou /language auto.
 not-a-temperature = { $typed } não é uma temperatura. Use um número de { $min } (prudente) a { $max } (selvagem), como em /temperature 0,7, ou /temperature default. Para começar um texto assim, digite /{ $voice } 0,7 { $typed } …
 out-of-range = { $typed } está fora da faixa: uma temperatura é um número de { $min } (prudente) a { $max } (selvagem), e o mais próximo é { $nearest }. Digite /temperature 0,7 ou /temperature default. Para começar um texto assim, digite /{ $voice } 0,7 { $typed } …
-invalid-request = Não posso escrever isso: { $reason }. Tente /{ $voice } 0,7.
+invalid-request = A minha rede não consegue fazer isso. Tente /{ $voice } 0,7.
 outdated-form = Não entendo essa forma de /{ $command }. Espere um minuto até o Discord conhecer a nova e tente de novo.
 queue-full = Você tem pedidos demais na fila, então pulei este. Peça de novo quando os outros estiverem respondidos.
 chat-full = O Telegram não me deixa falar tanto num só chat. Peça de novo daqui a um minuto.
@@ -28,7 +28,7 @@ cooldown = Só um momento: você pode pedir o próximo texto daqui a { $seconds 
 restarting = Estou reiniciando. Tente de novo daqui a um minuto.
 model-failed = Esse texto deu errado enquanto eu escrevia. Tente de novo.
 unavailable = O gerador não está acessível agora. Tente de novo daqui a um minuto.
-weights-refused = Os pesos continuam como estavam: { $reason }
+weights-refused = Os pesos continuam como estavam. O registro diz, em inglês: “{ $reason }”
 store-failed = Não consigo acessar o meu banco de dados agora, e preciso dele para isso. Tente de novo daqui a um minuto.
 unconfirmed = Minha última mensagem talvez não tenha chegado até você. Se ela não estiver aqui, peça de novo.
 unexpected = Algo deu errado do meu lado, e está no registro. Por favor, tente de novo.
@@ -67,7 +67,7 @@ quota = { $left ->
     [one] uma hora
    *[other] { $hours } horas
 }.
-config-refused = A configuração continua como estava: { $reason }
+config-refused = A configuração continua como estava. O registro diz, em inglês: “{ $reason }”
 not-a-length = { $typed } não é um tamanho. Use um número inteiro de 1 a { $longest } caracteres, como em /length 800, ou /length default.
 administrators-only = Só administradores deste grupo podem mudar isso.
 administrators-write = Neste grupo escrevo só para os administradores. Você pode escrever para mim em uma conversa privada.

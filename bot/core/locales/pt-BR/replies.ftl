@@ -102,6 +102,7 @@ button-forget = Apagar tudo
 reload-added = /{ $command } agora existe, com { $now }.
 reload-done = Agora { $now } está em uso, no lugar de { $before }.
 reload-removed = /{ $command } não existe mais.
+reload-configured = Também li a configuração: [voices], [bot] e [access] estão em vigor.
 reload-unchanged = { $now } já está em uso; CURRENT não nomeia outra versão.
 statistics =
     pesos: { $version }
