@@ -49,7 +49,7 @@ class TrainingBar(Progress):
             f"epoch {row.epoch}/{self._epochs}: training {row.train_bits_per_character:.4f}{accuracy}, "
             f"validation {row.valid_bits_per_character:.4f} bits/character{kept}, {row.seconds:.0f} s"
         )
-        lines = Text(f"      {' '.join(prompt.split())}\n", style="dim")
+        lines = Text(f"      {' '.join(printable(prompt).split())}\n", style="dim")
         for temperature, sample in texts.items():
             lines.append(f"{temperature:<5} ", style="not dim bold")
             lines.append(f"{' '.join(printable(sample.text).split())}\n", style="not dim")

@@ -6,18 +6,22 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
-from conftest import random_weights
+from conftest import TINY_VOCABULARY, add_random_version, random_weights
 from msgspec import structs
 from PIL import Image
+from rich.console import Console
 
-from generator.training import report
+from generator.serving.loading import load_model
+from generator.training import progress, report
 from generator.training.architectures import step_model
 from generator.training.checkpoint import Epoch, TrainingState
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.report import curve_png, history_csv
-from generator.training.samples import SHADED_LENGTH, SHADED_TEMPERATURES, shaded_samples
+from generator.training.samples import SHADED_LENGTH, SHADED_TEMPERATURES, bot_text, samples, shaded_samples
 from generator.types import Surprisal
+from generator.vocabulary import Vocabulary
 from generator.weights.manifest import MODEL
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
@@ -58,6 +62,23 @@ def test_the_texts_go_on_from_a_sentence_of_the_validation_split(book: Corpus, w
     assert (picture.format, picture.width) == ("PNG", 1080)
     assert 1200 < picture.height <= TELEGRAM_SHRINKS_FROM
     assert len(content) < 400_000
+
+
+def test_no_sample_has_a_control_character_that_a_terminal_would_obey(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network learns what its corpus has: here ESC and BEL in place of the two likeliest characters."""
+    learnt = Vocabulary(TINY_VOCABULARY.characters.translate({ord(" "): "\x1b", ord("."): "\x07", ord("b"): " "}))
+    add_random_version(tmp_path, "odd-1", seed=1, vocabulary=learnt)
+    written = load_model(tmp_path, "odd-1")
+    raw = samples(written.network, learnt, "a", [0.7], np.random.default_rng(1), length=200)
+    assert {"\x1b", "\x07"} < set(raw[0].text)
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen))
+    progress.TrainingBar(1, 1, 0, 1).epoch_done(TrainingState(HISTORY[:1], 1), "a\x1b[2J", {0.7: raw[0]})
+    shown = screen.getvalue() + bot_text(written, seed=1)
+    assert "validation" in shown
+    assert [c for c in shown if c in "\x1b\x07"] == []
 
 
 @pytest.mark.parametrize("text", ["abc" * 1200, "abc \n" * 800, "漢字かな" * 900])
