@@ -1,6 +1,6 @@
 """Transcripts of the bot on each platform, made by running it: `python tests/transcripts.py` writes them into
-docs/commands.md. `test_transcripts.py` holds them up to date, except for the generated texts, which have a bar before
-them.
+docs/commands.md, and the pictures beside it. `test_transcripts.py` holds them up to date, except for the generated
+texts, which have a bar before them, and the picture of one.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Final
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # `testing` is no part of the installed package
 
 import discord
+from chat_picture import chat_picture
 from discord_support import World, as_shown, core_on, world
 from discord_support import labels as labels_of
 from telegram_support import FAST, section, serving
@@ -28,6 +29,8 @@ from generator.weights.versions import current_version, shipped_folder
 from testing.telegram import Chat, Sent, TelegramServer
 
 DOCUMENT: Final = Path(__file__).resolve().parent.parent / "docs" / "commands.md"
+SETTINGS_PICTURE: Final = DOCUMENT.with_name("settings.png")
+SURPRISE_PICTURE: Final = DOCUMENT.with_name("surprise.png")
 BLOCK: Final = re.compile(r"(?<=<!-- transcripts -->\n).*(?=<!-- /transcripts -->)", re.DOTALL)
 GENERATED: Final = "│"
 WIDTH: Final = 100
@@ -47,12 +50,12 @@ def told(text: str, buttons: list[str], *, generated: bool) -> str:
     )
 
 
-async def on_telegram(folder: Path) -> list[str]:
-    """A private chat, a group, and inline mode."""
+async def on_telegram(folder: Path, pictures: dict[Path, bytes]) -> list[str]:
+    """A private chat, a group, and inline mode. Adds the `pictures` of the document, by their files."""
     lines: list[str] = []
 
     def hear(sent: Sent) -> None:
-        lines.append(told(sent.text, sent.labels, generated=len(sent.labels) > 1))
+        lines.append(told(sent.text, sent.labels, generated="Again" in sent.labels))
 
     async def say(chat: Chat, text: str, **extra: object) -> Sent:
         lines.append(typed("alice", text))
@@ -69,12 +72,21 @@ async def on_telegram(folder: Path) -> list[str]:
         chat, group = server.private(alice), server.supergroup()
         lines.append("(a private chat)")
         text = await say(chat, "The philosopher")
-        lines.append("(in reply to that text)")
+        lines.append(typed("alice", "/surprise"))
+        await chat.send("/surprise", by=alice)
+        await chat.next_message()
+        surprise = chat.messages.all[-1]
+        assert surprise.photo is not None
+        pictures[SURPRISE_PICTURE] = surprise.photo
+        lines.append(told(f"(a picture) {surprise.text}", [], generated=True))
+        lines.append("(in reply to the text)")
         await say(chat, "0.9 And the sea", reply_to_message=chat.message_json(text))
         refused = await say(chat, "/nietzsche 77 What is noble")
         lines.append("(alice presses [Write at 2])")
         await alice.press(refused, "Write at 2")
         hear(await chat.next_message())
+        settings = await say(chat, "/settings")
+        pictures[SETTINGS_PICTURE] = chat_picture("/settings", settings)
         await say(chat, "help")
         lines.append("(a group, to which alice adds the bot)")
         await group.add_bot(by=alice)
@@ -89,7 +101,7 @@ async def on_telegram(folder: Path) -> list[str]:
     return lines
 
 
-async def on_discord(folder: Path) -> list[str]:
+async def on_discord(folder: Path, _: dict[Path, bytes]) -> list[str]:
     """A channel and a direct message."""
     lines: list[str] = []
 
@@ -126,7 +138,7 @@ async def on_discord(folder: Path) -> list[str]:
     return lines
 
 
-async def in_a_terminal(folder: Path) -> list[str]:
+async def in_a_terminal(folder: Path, _: dict[Path, bytes]) -> list[str]:
     """Lines, one after the other."""
     lines: list[str] = []
     async with core_on(folder, folder / "terminal", **SETTINGS) as (core, _):
@@ -138,18 +150,19 @@ async def in_a_terminal(folder: Path) -> list[str]:
     return lines
 
 
-async def transcripts() -> str:
-    """Returns the block of the document."""
+async def transcripts() -> tuple[str, dict[Path, bytes]]:
+    """Returns the block of the document, and its pictures by their files."""
     secrets.randbelow = lambda _: 7  # every text has the same seed
     version = current_version(shipped_folder())
-    parts = []
+    parts: list[str] = []
+    pictures: dict[Path, bytes] = {}
     for title, run in (("Telegram", on_telegram), ("Discord", on_discord), ("A terminal", in_a_terminal)):
         with tempfile.TemporaryDirectory() as name:
             folder = Path(name)
             shutil.copytree(shipped_folder() / version, folder / version)
             (folder / "CURRENT").write_text(f"{version}\n")
-            parts.append(f"### {title}\n\n```text\n" + "\n".join(await run(folder)) + "\n```\n")
-    return "\n" + "\n".join(parts) + "\n"
+            parts.append(f"### {title}\n\n```text\n" + "\n".join(await run(folder, pictures)) + "\n```\n")
+    return "\n" + "\n".join(parts) + "\n", pictures
 
 
 def without_generated(text: str) -> str:
@@ -158,6 +171,8 @@ def without_generated(text: str) -> str:
 
 
 if __name__ == "__main__":
-    made = asyncio.run(transcripts())
+    made, drawn = asyncio.run(transcripts())
+    for file, content in drawn.items():
+        file.write_bytes(content)
     document = DOCUMENT.read_text(encoding="utf-8")
     DOCUMENT.write_text(BLOCK.sub(lambda _: made, document), encoding="utf-8")
