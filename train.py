@@ -9,9 +9,13 @@ python train.py --resume               continue a run that was stopped
 from __future__ import annotations
 
 import functools
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+
+if __name__ == "__main__":  # Ctrl-C while this is imported ends it without a traceback
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
 
 from generator import files
 from generator.dependencies import how_to_install
@@ -94,4 +98,5 @@ def train(run: Run) -> None:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main())

@@ -29,6 +29,12 @@ _PACKED: Final[dict[bytes, tuple[str, Callable[[bytes], bytes]]]] = {
 _HTML: Final = re.compile(
     r"\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)?<(?:!doctype html|html)\b", re.IGNORECASE | re.DOTALL
 )
+_ELEMENT: Final = re.compile(
+    r"<(p|h[1-6]|div|span|blockquote|pre|[uod]l|li|table|section|article|main|body)\b[^<>]*>.*?</\1\s*>",
+    re.IGNORECASE | re.DOTALL,
+)
+_MOST_OUTSIDE: Final = 0.1
+"""Share of a part of a page that stands outside all its elements; a Markdown text may begin with one, too."""
 _PARAGRAPHS: Final = re.compile("p|h[1-6]|blockquote|pre|[uod]l|table|section|article|hr|body")
 _LINES: Final = re.compile("br|li|dt|dd|tr|div|figcaption|w:p|w:br|w:cr")
 _HIDDEN: Final = frozenset({"script", "style", "title", "nav", "template", "w:del", "w:instrtext"})
@@ -80,9 +86,11 @@ def by_number(name: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", name)]
 
 
-def is_html(text: str) -> bool:
-    """Returns whether a text is a page of HTML."""
-    return _HTML.match(text) is not None
+def is_html(text: str, name: str) -> bool:
+    """Returns whether a text is HTML: by its file's name, or as a page begins, or as all of it stands in elements."""
+    if PurePath(name).suffix.lower() in {".html", ".htm", ".xhtml"} or _HTML.match(text):
+        return True
+    return text.lstrip()[:1] == "<" and len(_ELEMENT.sub("", text)) < _MOST_OUTSIDE * len(text)
 
 
 def html_text(page: str) -> str:

@@ -48,7 +48,7 @@ def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: s
                 chats += 1
                 said = str(chat)
                 text = chat.of(speaker, part.name, enough)
-            elif is_html(text):
+            elif is_html(text, part.name):
                 text, said = html_text(text), "an HTML page, read without its tags"
             else:
                 said = "JSON of no chat that is known, learnt as it is" if part.name.endswith(".json") else ""

@@ -255,6 +255,24 @@ def test_of_a_page_of_html_only_the_text_is_learnt(tmp_path: Path) -> None:
     assert corpus.notes == ("page.html: an HTML page, read without its tags",)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "learnt"),
+    [
+        ("part.txt", "".join(f"<p class=x>{p}</p>\n" for p in PROSE.split("\n\n")), PROSE),
+        ("part.txt", f"<DIV>\n<h2>Head</h2><div>{PROSE.replace('|', ' ')}</div></DIV>", None),
+        ("part.htm", PROSE.replace("\n\n", "<P>\n"), PROSE),
+        ("kept.md", f"<p align=center>Head</p>\n\n{PROSE}", "<p align=center>Head</p>\n\n" + PROSE),
+        ("kept.txt", f"<Ann> {PROSE}", f"<Ann> {PROSE}"),
+    ],
+)
+def test_a_part_of_a_page_is_learnt_without_its_tags(tmp_path: Path, name: str, text: str, learnt: str | None) -> None:
+    corpus = read(tmp_path, text, name)
+    assert ("<" in corpus.text) == name.startswith("kept")
+    assert (corpus.notes == (f"{name}: an HTML page, read without its tags",)) == name.startswith("part")
+    if learnt is not None:
+        assert corpus.text.strip() == learnt.strip()
+
+
 # ---- chats ----------------------------------------------------------------------------------------------------------
 
 ANN, BEN = sentences(70, 1), sentences(70, 2)

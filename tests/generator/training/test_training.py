@@ -402,6 +402,14 @@ def test_a_failed_run_never_hides_another(book: Path, tmp_path: Path, capsys: py
         assert line.count("\n") == 1
 
 
+def test_ctrl_c_while_the_program_itself_is_loading_has_no_traceback(tmp_path: Path) -> None:
+    (tmp_path / "msgspec.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    command = [sys.executable, str(ROOT / "train.py"), "--plan"]
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "")
+
+
 def test_ctrl_c_while_tensorflow_is_loading_ends_in_one_line(book: Path, tmp_path: Path) -> None:
     (tmp_path / "keras.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
     command = [sys.executable, str(ROOT / "train.py"), "--corpus", str(book), "--out", str(tmp_path / "weights")]
