@@ -3,7 +3,7 @@
 The data carries its owner and which text is meant, so that a button works after a restart and for that user alone:
 `a:OWNER:SLOT:TEMPERATURE` writes again, `c:OWNER:SLOT` continues, `s:OWNER:SLOT` shades, `t:OWNER:TEMPERATURE` makes it
 the user's own, `l:OWNER:TAG` sets the language, `p:OWNER:NAME:VALUE` a setting of the user and `g:OWNER:NAME:VALUE` of
-the group, `i:OWNER:VOICE` describes a voice, `b:OWNER:VOICE` shows its training curve (`b:OWNER` that of the user's),
+the group, `i:OWNER:VOICE` describes a voice, `b:OWNER:VOICE` shows its training curve (in earlier versions `b:OWNER`),
 `w:OWNER:TEMPERATURE:PROMPT` writes, `v:OWNER:TEMPERATURE:VOICE:PROMPT` with a voice, `f:OWNER` confirms /forgetme.
 """
 
@@ -106,9 +106,9 @@ def forgetting(where: Where) -> Action:
     return Action(where.say("button-forget"), f"f:{where.user}")
 
 
-def curve(where: Where, voice: Voice | None) -> Action:
-    """Returns the action that shows the training curve of a voice; None: the user's own."""
-    return Action(where.say("button-curve"), f"b:{where.user}" + (f":{voice.name}" if voice else ""))
+def curve(where: Where, voice: Voice) -> Action:
+    """Returns the action that shows the training curve of a voice."""
+    return Action(where.say("button-curve"), f"b:{where.user}:{voice.name}")
 
 
 def describing(where: Where, voice: Voice) -> Action:

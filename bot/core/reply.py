@@ -106,12 +106,14 @@ class Reply:
         return language.of(self.locale).say(message, **values)
 
     @classmethod
-    def of_passages(cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = ()) -> Reply:
+    def of_passages(
+        cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = (), voice: str = ""
+    ) -> Reply:
         """Generated texts, each below its label."""
         text = "\n\n".join(
             f"{passage.label}\n{passage.text}" if passage.label else passage.text for passage in passages
         )
-        return cls(text, Kind.TEXT, passages, notice=notice, actions=actions)
+        return cls(text, Kind.TEXT, passages, notice=notice, actions=actions, voice=voice)
 
     @classmethod
     def refusal(cls, text: str, locale: str = "", *, passing: bool = False) -> Reply:

@@ -84,19 +84,21 @@ class WorkerClient:
         Raises `OSError` when no process can be started.
         """
         ours, theirs = socket.socketpair()
-        output, printed = socket.socketpair()
-        with theirs, printed:
-            # Not asyncio's: its `kill` may take the exit status from the one who waits for it.
-            process = subprocess.Popen(  # noqa: S603, ASYNC220 - this program; it takes milliseconds
-                (sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments),
-                env=clean_environment(os.environ),
-                pass_fds=(theirs.fileno(),),
-                stdin=subprocess.DEVNULL,
-                stdout=printed.fileno(),
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return cls(folder, process, await Channel.open(ours, FromWorker), output)
+        with theirs:
+            channel = await Channel.open(ours, FromWorker)  # first: a cancelled start leaves no process
+            output, printed = socket.socketpair()
+            with printed:
+                # Not asyncio's: its `kill` may take the exit status from the one who waits for it.
+                process = subprocess.Popen(  # noqa: S603, ASYNC220 - this program; it takes milliseconds
+                    (sys.executable, "-P", "-m", module, str(theirs.fileno()), str(os.getpid()), *arguments),
+                    env=clean_environment(os.environ),
+                    pass_fds=(theirs.fileno(),),
+                    stdin=subprocess.DEVNULL,
+                    stdout=printed.fileno(),
+                    stderr=subprocess.STDOUT,
+                    start_new_session=True,
+                )
+        return cls(folder, process, channel, output)
 
     async def request(self, work: Work) -> Result:
         """Generates or scores a text. Cancelling frees its batch slot. Raises what the worker raises."""

@@ -640,3 +640,4 @@ async def test_a_defect_is_written_down_and_the_person_told(
     defects = [record for record in caplog.records if record.levelno == logging.ERROR]
     assert len(defects) == 2
     assert all(record.exc_info is not None and "a defect" in caplog.text for record in defects)
+    assert caplog.text.count("Traceback") == 2

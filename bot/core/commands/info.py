@@ -91,7 +91,7 @@ def _parse_about(arguments: str) -> Ask:
     return About(last == "curve", words[0] if words else last if last != "curve" else "")
 
 
-@Command("about", options=("voice",), ask=About, parse=_parse_about)
+@Command("about", options=("value",), ask=About, parse=_parse_about)
 async def about(context: Context, ask: About, where: Where) -> Reply:
     """Describes the weights, with a sentence of theirs as a picture; their training curve for those who ask."""
     named = next((each for each in context.voices.values() if ask.voice in (each.name, each.command)), None)
@@ -109,7 +109,7 @@ async def about(context: Context, ask: About, where: Where) -> Reply:
     actions = tuple(buttons.describing(where, each) for each in others[: buttons.MAX_VOICES])
     if curve is not None:
         said += f"\n{where.say('about-curve')}"
-        actions = buttons.curve(where, named), *actions
+        actions = buttons.curve(where, voice), *actions
     try:
         surprisal, content = await _card(context, voice, messages.title(voice, where.say))
     except GeneratorError as error:  # there is no room just now, say; the words are what matters

@@ -79,7 +79,7 @@ def _parse_language(arguments: str) -> Ask:
     return Invalid("language", Refused("unknown-language", typed=messages.echo(arguments), known=known))
 
 
-@Command("language", options=("name",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
+@Command("language", options=("value",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
 async def language_(context: Context, ask: Plain | SetLanguage, where: Where) -> Reply:
     """Shows the language that the user reads, after setting it if that was asked."""
     if isinstance(ask, SetLanguage):

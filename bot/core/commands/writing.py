@@ -152,7 +152,7 @@ async def _write(
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(generator.generate(request)) for request in requests]
         except ExceptionGroup as failures:
-            raise failures.exceptions[0] from failures
+            raise failures.exceptions[0] from None  # the group would be logged with it, and the same traceback in it
         return prompt, [task.result() for task in tasks]
 
     quotas = context.quotas(where)
@@ -185,12 +185,12 @@ async def _write(
         actions = (buttons.continuing(where, conversation),)
     if not where.in_place:  # a message that is edited has no room for a picture
         actions += (buttons.shading(where, conversation),)
-    reply = Reply.of_passages(
+    return Reply.of_passages(
         *(_passage(used, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
         notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),
         actions=actions,
+        voice=used.name,
     )
-    return replace(reply, voice=used.name)
 
 
 @asynccontextmanager

@@ -17,9 +17,9 @@ from discord.app_commands import locale_str
 
 from bot.core import language
 from bot.core.ask import Ask, Invalid, Ladder, Where, Write
-from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, Commands, parse
+from bot.core.commands import OPERATOR_COMMANDS, Commands, parse
 from bot.core.commands.command import Command as Spec
-from bot.core.messages import Say, title
+from bot.core.messages import Say
 from bot.core.parsing import TemperatureError, parse_temperature
 from bot.core.reply import Refused
 from bot.core.voice import Voice
@@ -27,9 +27,6 @@ from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, Temperat
 from generator.types import MAX_LENGTH, MAX_PROMPT
 
 PLATFORM: Final = "discord"
-MAX_CHOICES: Final = 24
-"""Voices to choose from; with the curve 25
-(https://discord.com/developers/docs/interactions/application-commands#application-command-object)."""
 SUGGESTION_SECONDS: Final = 30.0
 """How long suggestions are kept at most, since Discord asks for them at every key."""
 Number = app_commands.Range[float, MIN_TEMPERATURE, MAX_TEMPERATURE]
@@ -67,9 +64,12 @@ class CommandTree(app_commands.CommandTree[Any]):
     def fill(self) -> None:
         """Adds the commands that there are now, in place of those before."""
         self.clear_commands(guild=None)
-        made = self._with_options()
-        for name, spec in self._core.user_commands().items():
-            self.add_command(self._writing(spec, spec.voice) if spec.voice else made.get(name) or self._plain(spec))
+        for spec in self._core.user_commands().values():
+            if spec.voice:
+                self.add_command(self._writing(spec, spec.voice))
+            else:
+                make = {(): self._plain, ("prompt",): self._ladder, ("value",): self._typed}[spec.options]
+                self.add_command(make(spec))
         has_operators = any(operator.startswith(f"{PLATFORM}:") for operator in self._core.settings.operators)
         for spec in OPERATOR_COMMANDS.values() if has_operators else ():
             command = self._plain(spec)
@@ -131,32 +131,24 @@ class CommandTree(app_commands.CommandTree[Any]):
         command.autocomplete("temperature")(self._completion(float))
         return command
 
-    def _with_options(self) -> dict[str, Command]:
-        voices = self._core.others(self._core.voice) and self._core.voices.values()
-        shown = [(title(each, language.of("").say), each.command) for each in voices][:MAX_CHOICES]
-        curve = app_commands.Choice(name=_translated(lambda say: say("button-curve")), value="curve")
-
-        @app_commands.choices(voice=[*(app_commands.Choice(name=name, value=value) for name, value in shown), curve])
-        async def about(interaction: discord.Interaction, voice: str = "") -> None:
-            await self._handle(interaction, parse("about", voice))
-
+    def _ladder(self, spec: Spec) -> Command:
         async def ladder(interaction: discord.Interaction, prompt: Prompt = "") -> None:
             await self._handle(interaction, Ladder(str(prompt)))
 
-        async def temperature(interaction: discord.Interaction, value: str = "") -> None:  # "default" is a value too
-            await self._handle(interaction, parse("temperature", value))
+        return _command(spec, ladder)
 
-        async def length(interaction: discord.Interaction, value: str = "") -> None:
-            await self._handle(interaction, parse("length", value))
+    def _typed(self, spec: Spec) -> Command:
+        """Returns a command whose option is read as typed text is."""
 
-        @app_commands.choices(name=_languages())
-        async def language_(interaction: discord.Interaction, name: str = "") -> None:
-            await self._handle(interaction, parse("language", name))
+        async def run(interaction: discord.Interaction, value: str = "") -> None:
+            await self._handle(interaction, parse(spec.name, value))
 
-        runs = {run.__name__.rstrip("_"): run for run in (about, ladder, temperature, length, language_)}
-        made = {name: _command(COMMANDS[name], run) for name, run in runs.items()}
-        made["temperature"].autocomplete("value")(self._completion("{:g}".format))
-        return made
+        if spec.name == "language":
+            app_commands.choices(value=_languages())(run)
+        command = _command(spec, run)
+        if spec.name == "temperature":  # "default" is a value too
+            command.autocomplete("value")(self._completion("{:g}".format))
+        return command
 
     def _plain(self, spec: Spec) -> Command:
         async def run(interaction: discord.Interaction) -> None:

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from pathlib import Path
+from typing import Any
 
 import pytest
 from service_process import PATIENCE, ROOT, has_ended
@@ -301,3 +302,20 @@ async def test_closing_finishes_texts_and_kills_a_worker_that_hangs(tiny_folder:
     assert has_ended(worker)
     with pytest.raises(ShuttingDown):
         await running
+
+
+async def test_a_start_that_is_cancelled_leaves_no_process(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+    popen = subprocess.Popen
+
+    def recorded(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(popen(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(client.subprocess, "Popen", recorded)
+    starting = asyncio.create_task(client.WorkerClient.start(tmp_path, "generator.process.worker"))
+    await asyncio.sleep(0)
+    starting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await starting
+    assert started == []

@@ -152,8 +152,6 @@ async def test_a_voice_that_is_added_is_registered_and_answers(here: World) -> N
     assert here.core.seen[-1][0] == Write(Temperature(0.7), "The", 60, voice="melville")
     await here.alice.slash(here.channel, "nietzsche", prompt="The")
     assert here.core.seen[-1][0] == Write(None, "The", voice="nietzsche")
-    choices = {choice["name"]: choice["value"] for choice in told["about"]["options"][0]["choices"]}
-    assert choices == {"none": "nietzsche", "Moby-Dick": "moby", "Training curve": "curve"}
     for card in (
         await here.alice.slash(here.channel, "about", voice="moby"),
         await here.alice.click((await here.alice.slash(here.channel, "about")).response, label="Moby-Dick"),
