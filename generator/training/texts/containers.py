@@ -33,8 +33,6 @@ _ELEMENT: Final = re.compile(
     r"<(p|h[1-6]|div|span|blockquote|pre|[uod]l|li|table|section|article|main|body)\b[^<>]*>.*?</\1\s*>",
     re.IGNORECASE | re.DOTALL,
 )
-_MOST_OUTSIDE: Final = 0.1
-"""Share of a part of a page that stands outside all its elements; a Markdown text may begin with one, too."""
 _PARAGRAPHS: Final = re.compile("p|h[1-6]|blockquote|pre|[uod]l|table|section|article|hr|body")
 _LINES: Final = re.compile("br|li|dt|dd|tr|div|figcaption|w:p|w:br|w:cr")
 _HIDDEN: Final = frozenset({"script", "style", "title", "nav", "template", "w:del", "w:instrtext"})
@@ -87,10 +85,10 @@ def by_number(name: str) -> list[tuple[int, str]]:
 
 
 def is_html(text: str, name: str) -> bool:
-    """Returns whether a text is HTML: by its file's name, or as a page begins, or as all of it stands in elements."""
+    """Returns whether a text is HTML: by its file's name, or as a page begins, or as nearly all stands in elements."""
     if PurePath(name).suffix.lower() in {".html", ".htm", ".xhtml"} or _HTML.match(text):
         return True
-    return text.lstrip()[:1] == "<" and len(_ELEMENT.sub("", text)) < _MOST_OUTSIDE * len(text)
+    return text.lstrip()[:1] == "<" and len(_ELEMENT.sub("", text)) < len(text) / 10
 
 
 def html_text(page: str) -> str:

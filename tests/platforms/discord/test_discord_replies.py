@@ -82,7 +82,11 @@ async def test_a_long_private_answer_that_comes_late_keeps_to_five_follow_ups_to
     assert result.followups[-1].attachments
 
 
-async def test_the_longest_text_has_its_buttons_under_the_last_message(here: World) -> None:
+@pytest.mark.usefixtures("one_seed")
+async def test_the_longest_text_has_its_buttons_under_the_last_message(
+    here: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 60.0)  # on a slow machine it would be deferred
     result = await here.alice.slash(here.channel, "nietzsche", length=4000)
     assert result.response is not None
     *before, last = [result.response, *result.followups]
