@@ -200,6 +200,7 @@ async def test_about_one_voice(commands: Commands, typed: str, version: str) -> 
         folder = commands.voices[name].generator.weights.folder
         (folder / "curve.png").write_bytes(name.encode())
     reply = await say(commands, f"/about {typed}")
+    assert reply.text.endswith(f"/about {'nietzsche' if typed == 'nietzsche' else 'moby'} curve")
     assert reply.text.count("Weights: ") == reply.text.count(f"Weights: {version} ") == 1
     assert reply.picture is not None
     other = "none" if version == "moby-1" else "Moby-Dick"

@@ -108,7 +108,7 @@ async def about(context: Context, ask: About, where: Where) -> Reply:
     )
     actions = tuple(buttons.describing(where, each) for each in others[: buttons.MAX_VOICES])
     if curve is not None:
-        said += f"\n{where.say('about-curve')}"
+        said += "\n" + where.say("about-curve", arguments=f"{named.command} curve" if named else "curve")
         actions = buttons.curve(where, voice), *actions
     try:
         surprisal, content = await _card(context, voice, messages.title(voice, where.say))
