@@ -61,7 +61,8 @@ def unpack(name: str, content: bytes) -> Iterator[Part]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {member.filename: member for member in archive.infolist() if not member.is_dir()}
             if "word/document.xml" in members:
-                yield Part(name, _docx(archive), "a Word file")
+                words = _Reader.of(archive, "word/document.xml", only="w:t").text
+                yield Part(name, "".join(words), "a Word file")
             elif "META-INF/container.xml" in members:
                 yield _epub(name, archive)
             else:
@@ -100,12 +101,6 @@ def html_text(page: str) -> str:
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
-def _docx(archive: zipfile.ZipFile) -> str:
-    reader = _Reader("w:t")
-    reader.feed(archive.read("word/document.xml").decode())
-    return "".join(reader.text)
-
-
 def _epub(name: str, archive: zipfile.ZipFile) -> Part:
     """Reads the chapters in the order of the spine, without the contents page (EPUB 3.3, section 5)."""
     package = _Reader.of(archive, "META-INF/container.xml").elements["rootfile"][0]["full-path"]
@@ -131,8 +126,8 @@ class _Reader(HTMLParser):
         self._open: list[str] = []
 
     @classmethod
-    def of(cls, archive: zipfile.ZipFile, file: str) -> _Reader:
-        reader = cls()
+    def of(cls, archive: zipfile.ZipFile, file: str, only: str = "") -> _Reader:
+        reader = cls(only)
         reader.feed(archive.read(file).decode("utf-8-sig"))
         return reader
 
