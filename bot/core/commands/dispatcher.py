@@ -157,10 +157,10 @@ class Commands(Context):
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
         ask = self._resolve(ask)
-        name = self._name_of(ask)
-        label = name if name in commands_of(self, where) else "unknown"  # what users type is not logged
+        name, known = self._name_of(ask), commands_of(self, where)
+        label = name if name in known else "unknown"  # what users type is not logged
         request = _Request(where)
-        return await self._answer(label, request, self._run(ask, request))
+        return await self._answer(label, request, self._run(ask, request, known))
 
     def parse_inline(self, text: str) -> Ask:
         """Returns the text that "[voice] [temperature] [prompt]" asks for."""
@@ -291,11 +291,10 @@ class Commands(Context):
             raise Outdated("no-such-button")
         if button.owner != request.where.user:
             raise Refused("not-your-text")
-        return await self._run(button.ask, request)
+        return await self._run(button.ask, request, commands_of(self, request.where))
 
-    async def _run(self, ask: Ask, request: _Request) -> Reply:
-        where = request.where
-        name, known = self._name_of(ask), commands_of(self, where)
+    async def _run(self, ask: Ask, request: _Request, known: Mapping[str, Command]) -> Reply:
+        where, name = request.where, self._name_of(ask)
         command = known.get(name)
         if command is None:
             nearest = difflib.get_close_matches(name, known, n=1)
