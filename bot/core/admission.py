@@ -31,6 +31,12 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
+_SMOOTHING: Final = 1 / 16
+"""Weight of the newest text in the running mean of how many times longer than computed the texts take under load."""
+_LONGEST: Final = 4.0
+"""Times as long as computed. The mean grows no further, so that the admission recovers when the load is over."""
+
+
 class CooldownActive(Exception):
     """The user's last text is only just finished; the next may be asked for in `retry_after` seconds."""
 
@@ -45,21 +51,27 @@ class TooManyRequests(Exception):
 
 @dataclass(eq=False, slots=True)
 class _Job:
-    """Texts that start together: how many rows, and characters in all. `started` is set when their turn comes."""
+    """Texts that start together: how many rows, and characters in all. `started` is set when their turn comes.
+
+    `backlog`: characters to generate until this job is finished, when it was admitted under load.
+    """
 
     chat: str
     rows: int
     characters: float
     started: asyncio.Future[None]
+    backlog: float = 0.0
 
 
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
     `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
-    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`.
-    Beyond that, the newest request of the chat with the most waiting work is refused. A request that can start at once
-    is never refused: on a machine on which a full batch takes longer than that, no text waits.
+    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`, by
+    the generator's speed and by how much longer than that the texts before took: other programs use the processor, and
+    so does sending the texts. Beyond that, the newest request of the chat with the most waiting work is refused. A
+    request that can start at once is never refused: on a machine on which a full batch takes longer than that, no text
+    waits.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -86,6 +98,7 @@ class Admission:
         self._running: set[_Job] = set()
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         """The jobs of each chat; the chat whose turn is next comes first."""
+        self._times_longer = 1.0
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
 
@@ -134,13 +147,17 @@ class Admission:
         if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
             raise CooldownActive(left)
         job = _Job(chat, rows, characters, asyncio.get_running_loop().create_future())
+        began = self._clock.time()
         try:
-            await self._start(job, asked_at + MAX_WAIT_SECONDS - self._clock.time())
+            await self._start(job, asked_at + MAX_WAIT_SECONDS - began)
             yield
         finally:
             self._remove(job)
             self._start_next()
         now = self._clock.time()
+        if job.backlog and not self._is_long(job):
+            times = min((now - began) * self._speed() / job.backlog, _LONGEST)
+            self._times_longer += _SMOOTHING * (times - self._times_longer)
         self._cooldowns[user] = now + self._cooldown
         self._cooldowns.move_to_end(user)
         while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
@@ -153,6 +170,8 @@ class Admission:
                     raise TimeoutError
                 self._waiting.setdefault(job.chat, deque()).append(job)
                 self._start_next()
+                if self._is_late(TARGET_LATENCY_SECONDS / 2):
+                    job.backlog = self._backlog()
                 if job not in self._running:
                     self._shed_load(job.chat)
                 await job.started
@@ -176,9 +195,9 @@ class Admission:
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
-            is_long = job.characters > job.rows * self._typical * 2
             if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * slots:
                 continue
+            is_long = self._is_long(job)
             if is_long and characters and characters + job.characters > _MAX_LONG_WORK * slots * self._typical:
                 continue
             return job if not self._running or rows.total() + job.rows <= slots else None
@@ -198,13 +217,26 @@ class Admission:
                 victim.started.set_exception(Overloaded(self._seconds_left()))
 
     def _is_overloaded(self) -> bool:
-        """Whether the last job is too late. A long text holds its row, but the other rows become free."""
+        return self.waiting > self._max_waiting or self._is_late(TARGET_LATENCY_SECONDS)
+
+    def _is_late(self, seconds: float) -> bool:
+        """Whether the last job is finished later than that."""
+        return self._seconds(self._backlog()) > seconds
+
+    def _backlog(self) -> float:
+        """Returns the characters until the last job is finished. A long text holds its row, the others become free."""
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
-        work = running + sum(map(_work, self._waiting.values()))
-        return self.waiting > self._max_waiting or work > TARGET_LATENCY_SECONDS * self._speed()
+        return running + sum(map(_work, self._waiting.values()))
+
+    def _is_long(self, job: _Job) -> bool:
+        return job.characters > job.rows * self._typical * 2
 
     def _seconds_left(self) -> float:
-        return sum(map(_work, (self._running, *self._waiting.values()))) / self._speed()
+        return self._seconds(sum(map(_work, (self._running, *self._waiting.values()))))
+
+    def _seconds(self, characters: float) -> float:
+        speed = self._speed()
+        return characters * max(1.0, self._times_longer) / speed if speed else MAX_WAIT_SECONDS  # a pool may be gone
 
     def _remove(self, job: _Job) -> None:
         self._running.discard(job)

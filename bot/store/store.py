@@ -10,7 +10,7 @@ import logging
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import astuple, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -72,7 +72,7 @@ class Preferences:
 
     def over(self, defaults: Preferences) -> Preferences:
         """Returns these, and the defaults for those that are not set."""
-        pairs = zip(astuple(self), astuple(defaults), strict=True)
+        pairs = ((getattr(self, each.name), getattr(defaults, each.name)) for each in fields(self))
         return Preferences(*(default if own is None else own for own, default in pairs))
 
 

@@ -209,6 +209,36 @@ async def test_as_many_wait_as_will_be_in_time_and_none_on_a_slow_machine(
     assert refusals[0].retry_after == pytest.approx(answered / texts * TARGET_LATENCY_SECONDS)
 
 
+async def test_without_a_speed_requests_are_refused_not_failed() -> None:
+    world = World(rows=0, speed=0.0)
+    async with world.entered("first", "first"):
+        with pytest.raises(Overloaded) as refusal:
+            await world.hold("second", "second")
+    assert refusal.value.retry_after == MAX_WAIT_SECONDS
+
+
+async def test_fewer_texts_are_admitted_where_they_take_longer_than_computed() -> None:
+    world = World(rows=24, speed=in_time(30))
+
+    async def crowd(seconds: float) -> int:
+        """How many of a crowd are admitted, all of whose texts are finished after so many seconds."""
+        world.done = asyncio.Event()
+        tasks = [world.slot(f"chat {number}", f"user {number}") for number in range(60)]
+        await settle()
+        await world.clock.advance(seconds)
+        world.done.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        return sum(not isinstance(result, Overloaded) for result in results)
+
+    assert await crowd(TARGET_LATENCY_SECONDS) == 30
+    for _ in range(20):
+        slow = await crowd(1.25 * TARGET_LATENCY_SECONDS)
+    assert slow == 24  # those that need not wait
+    for _ in range(20):
+        quick = await crowd(0.5 * TARGET_LATENCY_SECONDS)
+    assert quick == 30
+
+
 async def test_when_the_machine_becomes_slower_what_runs_stays_and_what_comes_is_refused() -> None:
     world = World(rows=24, speed=in_time(30))
     running = [world.slot(f"chat {number}", f"{number}") for number in range(24)]
