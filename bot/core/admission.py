@@ -31,6 +31,8 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
+_FEWEST_ROWS: Final = 4
+"""That run at once on a machine that is too slow for a full batch within `TARGET_LATENCY_SECONDS`."""
 _SMOOTHING: Final = 1 / 16
 """Weight of the newest text in the running mean of how many times longer than computed the texts take under load."""
 _LONGEST: Final = 4.0
@@ -66,12 +68,11 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
-    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`, by
-    the generator's speed and by how much longer than that the texts before took: other programs use the processor, and
-    so does sending the texts. Beyond that, the newest request of the chat with the most waiting work is refused. A
-    request that can start at once is never refused: on a machine on which a full batch takes longer than that, no text
-    waits.
+    `rows()` run at once, a number that changes with a pool's replicas, or fewer on a slow machine. The others wait,
+    chat after chat in turn. At most `max_waiting` texts wait, and only as many that the last one is finished within
+    `TARGET_LATENCY_SECONDS`, by the generator's speed and by how much longer than that the texts before took: other
+    programs use the processor, and so does sending the texts. Beyond that, the newest request of the chat with the most
+    waiting work is refused. `_FEWEST_ROWS` are never refused.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -191,7 +192,8 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        characters, rows, slots = _work(self._running), Counter[str](), self._rows()
+        in_time = TARGET_LATENCY_SECONDS / self._seconds(self._typical)
+        characters, rows, slots = _work(self._running), Counter[str](), min(self._rows(), max(_FEWEST_ROWS, in_time))
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
