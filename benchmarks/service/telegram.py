@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import dataclass
+from typing import Final
 
-from benchmarks.service.people import PATIENCE, Kind
+from benchmarks.service.people import Kind
 from testing.telegram import Chat, TelegramServer, User
+
+_NO_LIMIT: Final = math.inf
+"""Seconds. The caller of `ask` has its own."""
 
 
 @dataclass(frozen=True)
@@ -19,7 +24,7 @@ class TelegramPerson:
     async def ask(self) -> tuple[float, int, Kind]:
         """See `Person`."""
         await self.chat.send("/nietzsche 0.7", by=self.user)
-        sent = await self.chat.next_message(PATIENCE)
+        sent = await self.chat.next_message(_NO_LIMIT)
         return sent.at, len(sent.text), Kind.TEXT if sent.buttons else Kind.REFUSAL
 
 
@@ -30,9 +35,9 @@ class ForgettingPerson(TelegramPerson):
     async def ask(self) -> tuple[float, int, Kind]:
         """See `Person`."""
         await self.chat.send("/forgetme", by=self.user)
-        question = await self.chat.next_message(PATIENCE)
+        question = await self.chat.next_message(_NO_LIMIT)
         press = await self.user.press(question, question.labels[0])
-        text, _ = await press.answer(PATIENCE)
+        text, _ = await press.answer(_NO_LIMIT)
         return time.monotonic(), len(text), Kind.TEXT
 
 
@@ -43,8 +48,8 @@ class InlinePerson(TelegramPerson):
     async def ask(self) -> tuple[float, int, Kind]:
         """See `Person`."""
         query = await self.user.inline("0.7 The soul")
-        await query.answer(PATIENCE)
-        text = await (await query.choose()).next_edit(PATIENCE)
+        await query.answer(_NO_LIMIT)
+        text = await (await query.choose()).next_edit(_NO_LIMIT)
         return time.monotonic(), len(text), Kind.TEXT
 
 

@@ -33,10 +33,10 @@ hold every row for many seconds: of 24 rows, seven may be texts ten times as lon
 
 _FEWEST_ROWS: Final = 4
 """That run at once on a machine that is too slow for a full batch within `TARGET_LATENCY_SECONDS`."""
-_SMOOTHING: Final = 1 / 16
-"""Weight of the newest text in the running mean of how many times longer than computed the texts take under load."""
-_LONGEST: Final = 4.0
-"""Times as long as computed. The mean grows no further, so that the admission recovers when the load is over."""
+_GAIN: Final = 1 / 32
+"""How much of what a text is late or early counts for the number of texts that are admitted after it."""
+_SLOWEST: Final = 4.0
+"""So many times fewer texts are admitted at most. So the admission recovers soon when the machine is quick again."""
 
 
 class CooldownActive(Exception):
@@ -55,14 +55,14 @@ class TooManyRequests(Exception):
 class _Job:
     """Texts that start together: how many rows, and characters in all. `started` is set when their turn comes.
 
-    `backlog`: characters to generate until this job is finished, when it was admitted under load.
+    `under_load`: whether it was admitted when there was work for half of `TARGET_LATENCY_SECONDS`.
     """
 
     chat: str
     rows: int
     characters: float
     started: asyncio.Future[None]
-    backlog: float = 0.0
+    under_load: bool = False
 
 
 class Admission:
@@ -70,9 +70,9 @@ class Admission:
 
     `rows()` run at once, a number that changes with a pool's replicas, or fewer on a slow machine. The others wait,
     chat after chat in turn. At most `max_waiting` texts wait, and only as many that the last one is finished within
-    `TARGET_LATENCY_SECONDS`, by the generator's speed and by how much longer than that the texts before took: other
-    programs use the processor, and so does sending the texts. Beyond that, the newest request of the chat with the most
-    waiting work is refused. `_FEWEST_ROWS` are never refused.
+    `TARGET_LATENCY_SECONDS`, by the generator's speed; fewer while texts take longer than that, since other programs
+    use the processor, and so does sending the texts. Beyond that, the newest request of the chat with the most waiting
+    work is refused. `_FEWEST_ROWS` are never refused.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -99,7 +99,8 @@ class Admission:
         self._running: set[_Job] = set()
         self._waiting: OrderedDict[str, deque[_Job]] = OrderedDict()
         """The jobs of each chat; the chat whose turn is next comes first."""
-        self._times_longer = 1.0
+        self._slowness = 1.0
+        """Times that the work takes longer than by the generator's speed. It grows until texts are in time."""
         self.refused = 0
         """Texts that were refused because there were too many, or that waited for too long."""
 
@@ -156,9 +157,9 @@ class Admission:
             self._remove(job)
             self._start_next()
         now = self._clock.time()
-        if job.backlog and not self._is_long(job):
-            times = min((now - began) * self._speed() / job.backlog, _LONGEST)
-            self._times_longer += _SMOOTHING * (times - self._times_longer)
+        if job.under_load and not self._is_long(job):
+            late = min((now - began) / TARGET_LATENCY_SECONDS, _SLOWEST) - 1.0
+            self._slowness = min(max(1.0, self._slowness * (1.0 + _GAIN * late)), _SLOWEST)
         self._cooldowns[user] = now + self._cooldown
         self._cooldowns.move_to_end(user)
         while self._cooldowns and next(iter(self._cooldowns.values())) <= now:
@@ -171,8 +172,7 @@ class Admission:
                     raise TimeoutError
                 self._waiting.setdefault(job.chat, deque()).append(job)
                 self._start_next()
-                if self._is_late(TARGET_LATENCY_SECONDS / 2):
-                    job.backlog = self._backlog()
+                job.under_load = self._is_late(TARGET_LATENCY_SECONDS / 2)
                 if job not in self._running:
                     self._shed_load(job.chat)
                 await job.started
@@ -238,7 +238,7 @@ class Admission:
 
     def _seconds(self, characters: float) -> float:
         speed = self._speed()
-        return characters * max(1.0, self._times_longer) / speed if speed else MAX_WAIT_SECONDS  # a pool may be gone
+        return characters * self._slowness / speed if speed else MAX_WAIT_SECONDS  # a pool may be gone
 
     def _remove(self, job: _Job) -> None:
         self._running.discard(job)
