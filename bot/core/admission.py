@@ -31,8 +31,6 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
 
 
-_FEWEST_ROWS: Final = 4
-"""That run at once on a machine that is too slow for a full batch within `TARGET_LATENCY_SECONDS`."""
 _GAIN: Final = 1 / 32
 """How much of what a text is late or early counts for the number of texts that are admitted after it."""
 _SLOWEST: Final = 4.0
@@ -68,11 +66,11 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows()` run at once, a number that changes with a pool's replicas, or fewer on a slow machine. The others wait,
-    chat after chat in turn. At most `max_waiting` texts wait, and only as many that the last one is finished within
-    `TARGET_LATENCY_SECONDS`, by the generator's speed; fewer while texts take longer than that, since other programs
-    use the processor, and so does sending the texts. Beyond that, the newest request of the chat with the most waiting
-    work is refused. `_FEWEST_ROWS` are never refused.
+    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
+    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`, by
+    the generator's speed; fewer while texts take longer than that, since other programs use the processor, and so does
+    sending the texts. Beyond that, the newest request of the chat with the most waiting work is refused. A request that
+    can start at once is never refused: on a machine on which a full batch takes longer than that, no text waits.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -192,8 +190,7 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        in_time = TARGET_LATENCY_SECONDS / self._seconds(self._typical)
-        characters, rows, slots = _work(self._running), Counter[str](), min(self._rows(), max(_FEWEST_ROWS, in_time))
+        characters, rows, slots = _work(self._running), Counter[str](), self._rows()
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):

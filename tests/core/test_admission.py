@@ -235,8 +235,7 @@ async def test_fewer_texts_are_admitted_where_they_take_longer_than_computed() -
         return [await crowd(slowness) for _ in range(20)][-1]
 
     assert await crowd(1.0) == 30
-    assert 10 <= await crowds(2.0) <= 15
-    assert 4 <= await crowds(100.0) < 10
+    assert await crowds(2.0) == await crowds(100.0) == 24  # those that need not wait
     assert await crowds(0.5) == 30
 
 
