@@ -29,8 +29,6 @@ how much one chat can slow the others down. Of 24 rows these are 3; the texts of
 _MAX_LONG_WORK: Final = 3.0
 """Long texts start while the running work is at most that many times a batch of ordinary texts. Otherwise they would
 hold every row for many seconds: of 24 rows, seven may be texts ten times as long as ordinary ones."""
-
-
 _GAIN: Final = 1 / 32
 """How much of what a text is late or early counts for the number of texts that are admitted after it."""
 _SLOWEST: Final = 4.0

@@ -96,7 +96,8 @@ def nearest(where: Where, command: str, error: TemperatureError, voice: str = ""
         return ()
     if command == "temperature":
         return (keeping(where, error.nearest),)
-    data = f"{'v' if voice else 'w'}:{where.user}:{error.nearest:g}:{voice}{':' if voice else ''}{error.rest}"
+    fields = ["v" if voice else "w", where.user, f"{error.nearest:g}", *([voice] if voice else []), error.rest]
+    data = ":".join(fields)
     action = Action(where.say("button-nearest", temperature=error.nearest), data)
     return (action,) if len(data) <= MAX_DATA and data.isascii() and data.isprintable() else ()
 

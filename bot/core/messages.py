@@ -102,6 +102,11 @@ def reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str
     return "\n".join(lines)
 
 
+def service_reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str:
+    """The same for a reload of the service, which reads the configuration too."""
+    return f"{reloaded(before, now, say)}\n{say('reload-configured')}"
+
+
 def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: int, say: Say) -> str:
     """For /stats. `waiting`, `refused`: texts that did not reach the generator."""
     totals = say(

@@ -128,21 +128,22 @@ class Status(Collector):
             now = asyncio.get_running_loop().time()
             if now >= self._check_again:
                 self._database, self._check_again = await self._check_database(), now + CHECK_SECONDS
+        voices, problems = self.commands.voices, self.problems()
         return [
             Part("service", not stopping, "stopping" if stopping else "running"),
             *(Part(each.platform.name, each.platform.connected, each.state) for each in self.platforms),
-            *(part for voice in self.commands.voices.values() for part in self._parts_of(voice)),
+            *(part for voice in voices.values() for part in self._parts_of(voice, problems.get(voice.name, ""))),
             *(
                 Part("weights", False, f"not loaded, so the others serve without it: {problem}", name)
-                for name, problem in self.problems().items()
-                if name not in self.commands.voices
+                for name, problem in problems.items()
+                if name not in voices
             ),
             self._database,
         ]
 
-    def _parts_of(self, voice: Voice) -> tuple[Part, Part]:
+    def _parts_of(self, voice: Voice, refusal: str) -> tuple[Part, Part]:
         weights, status = voice.manifest.version, voice.generator.status()
-        if refusal := self.problems().get(voice.name):
+        if refusal:
             weights += f"; the last reload was refused: {refusal}"
         threads = f"unavailable: {status.unavailable}" if status.unavailable else f"threads: {status.threads} work"
         if status.faults:

@@ -99,8 +99,7 @@ class VoiceManager:
                     failures.append(error)
             if failures:
                 raise failures[0]
-            say = language.of("").say
-            return f"{messages.reloaded(versions, versions_of(self.by_name), say)}\n{say('reload-configured')}"
+            return messages.service_reloaded(versions, versions_of(self.by_name), language.of("").say)
 
     async def watch(self, asked: asyncio.Event) -> None:
         """Reloads whenever SIGHUP sets `asked`; several signals make one reload."""

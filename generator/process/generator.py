@@ -103,12 +103,12 @@ class RemoteGenerator(ABC):
 
     def status(self) -> GeneratorStatus:
         """Returns what the worker does now, and what was done and went wrong since the start."""
-        unavailable, status = self._unavailable, GeneratorStatus()
-        if self._worker is not None:
-            status = replace(self._worker.heartbeat.status, process_id=self._worker.process_id)
+        unavailable, worker = self._unavailable, self._worker
+        status = worker.heartbeat.status if worker else GeneratorStatus()
         return replace(
             status,
             **self._counts,
+            process_id=worker.process_id if worker else None,
             threads=0 if unavailable else status.threads,
             unavailable=unavailable,
             faults=self._faults,

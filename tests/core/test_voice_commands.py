@@ -153,7 +153,7 @@ async def test_a_voice_of_one_s_own_writes_where_none_is_named(commands: Command
     nietzsche = await say(commands, "/nietzsche 0.7 The")
     assert nietzsche.voice == "nietzsche", "a command names its voice"
     replied = parse_message("and more", "ada", [action.data for action in nietzsche.actions])
-    assert (await commands.handle(replied, here())).voice == "nietzsche", "a text goes on in its own"
+    assert (await commands.handle(replied, here())).voice == "nietzsche", "a text continues in its own voice"
     shown = await commands.press("p:ada:all:", here())
     assert (await say(commands, "The sea")).voice == "nietzsche"
 

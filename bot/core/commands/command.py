@@ -164,8 +164,9 @@ class Context:
         own, group = await self.store.preferences(where.platform, where.user), Preferences()
         if where.group:
             group = await self.store.preferences(where.platform, where.group)
-        where = replace(where, preferences=own, defaults=group.over(self.defaults))
-        return replace(where, command=self.voice_of(None, where).command)
+        defaults = group.over(self.defaults)
+        command = self.preferred(own.over(defaults)).command
+        return replace(where, preferences=own, defaults=defaults, command=command)
 
     @property
     def defaults(self) -> Preferences:
