@@ -6,6 +6,7 @@ Work is counted as the generator does it: in rows of its batch, and in character
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from bot.core.clock import MONOTONIC, Clock
+from bot.core.reply import Passing
 from generator import Overloaded
 
 MAX_USER_REQUESTS: Final = 20
@@ -33,18 +35,6 @@ _GAIN: Final = 1 / 32
 """How much of what a text is late or early counts for the number of texts that are admitted after it."""
 _SLOWEST: Final = 4.0
 """So many times fewer texts are admitted at most. So the admission recovers soon when the machine is quick again."""
-
-
-class CooldownActive(Exception):
-    """The user's last text is only just finished; the next may be asked for in `retry_after` seconds."""
-
-    def __init__(self, retry_after: float) -> None:
-        super().__init__(f"retry in {retry_after:.1f} s")
-        self.retry_after = retry_after
-
-
-class TooManyRequests(Exception):
-    """The user has `MAX_USER_REQUESTS` that are not answered yet."""
 
 
 @dataclass(eq=False, slots=True)
@@ -118,12 +108,12 @@ class Admission:
 
     @asynccontextmanager
     async def one_at_a_time(self, user: str) -> AsyncIterator[None]:
-        """Waits until the user's earlier requests are answered. Raises `TooManyRequests` if they are too many.
+        """Waits until the user's earlier requests are answered. Raises `Passing` if they are too many.
 
         So two quick /continue continue one another, and after /forgetme no text is stored that was begun before it.
         """
         if self._requests[user] >= MAX_USER_REQUESTS:
-            raise TooManyRequests
+            raise Passing("queue-full")
         self._requests[user] += 1
         try:
             async with self._locks.setdefault(user, asyncio.Lock()):
@@ -140,10 +130,10 @@ class Admission:
         """Waits for the chat's turn and holds `rows` of the batch for texts of so many characters in all.
 
         Once the block has succeeded, the user's cooldown begins; `trusted` users have none. `asked_at`: when the user
-        asked, on the clock of `time.monotonic`. Raises `CooldownActive` or `Overloaded`.
+        asked, on the clock of `time.monotonic`. Raises `Passing` during the cooldown, or `Overloaded`.
         """
         if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
-            raise CooldownActive(left)
+            raise Passing("cooldown", seconds=math.ceil(left))
         job = _Job(chat, rows, characters, asyncio.get_running_loop().create_future())
         began = self._clock.time()
         try:

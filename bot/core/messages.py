@@ -7,12 +7,11 @@ import re
 import string
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Final
 
 from fluent.runtime.types import fluent_number
 
 from bot.config.loader import ConfigError
-from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.parsing import Prompt, TemperatureError
 from bot.core.reply import ECHO, Refused
 from bot.core.voice import Voice
@@ -168,38 +167,29 @@ def printable(typed: str) -> str:
     return "".join(character if character.isprintable() else " " for character in typed)
 
 
-_REFUSALS: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
-    Refused: lambda error: error,
-    TemperatureError: lambda error: (
-        Refused("not-a-temperature", typed=echo(error.typed), **RANGE)
-        if error.nearest is None
-        else Refused("out-of-range", typed=echo(error.typed), nearest=_one_digit(error.nearest), **RANGE)
-    ),
-    TooManyRequests: lambda _: Refused("queue-full"),
-    Overloaded: lambda error: Refused("overloaded-texts", seconds=_whole_seconds(error.retry_after)),
-    CooldownActive: lambda error: Refused("cooldown", seconds=_whole_seconds(error.retry_after)),
-}
-_FAILURES: Final[dict[type[Exception], Callable[[Any], Refused]]] = {
-    ShuttingDown: lambda _: Refused("restarting"),
-    ModelError: lambda _: Refused("model-failed"),
-    Unavailable: lambda _: Refused("unavailable"),
-    InvalidRequest: lambda _: Refused("invalid-request"),
-    ConfigError: lambda error: Refused("config-refused", reason=str(error)),
-    WeightsError: lambda error: Refused("weights-refused", reason=str(error)),
-    StoreError: lambda _: Refused("store-failed"),
-}
-EXPECTED: Final = tuple(_REFUSALS)
+EXPECTED: Final = (Refused, TemperatureError, Overloaded)
 """Errors that are no failure: the user gets a reply, and nothing is logged."""
+_FAILURES: Final[dict[type[Exception], str]] = {
+    ShuttingDown: "restarting",
+    ModelError: "model-failed",
+    Unavailable: "unavailable",
+    InvalidRequest: "invalid-request",
+    ConfigError: "config-refused",
+    WeightsError: "weights-refused",
+    StoreError: "store-failed",
+}
 
 
 def explain(error: Exception, say: Say) -> str:
     """Returns what a user reads about an error, with what to do instead."""
-    known = _REFUSALS | _FAILURES
-    reasons = (known[kind](error) for kind in type(error).__mro__ if kind in known)
-    reason = next(reasons, Refused("unexpected"))
-    return say(reason.message, **reason.values)
-
-
-def _whole_seconds(duration: float) -> int:
-    """Returns a waiting time to show, at least a second."""
-    return max(1, math.ceil(duration))
+    if isinstance(error, Refused):
+        return say(error.message, **error.values)
+    if isinstance(error, Overloaded):
+        return say("overloaded-texts", seconds=max(1, math.ceil(error.retry_after)))
+    if isinstance(error, TemperatureError):
+        values = RANGE | {"typed": echo(error.typed)}
+        if error.nearest is None:
+            return say("not-a-temperature", **values)
+        return say("out-of-range", nearest=_one_digit(error.nearest), **values)
+    message = next((message for kind, message in _FAILURES.items() if isinstance(error, kind)), "unexpected")
+    return say(message, reason=str(error))

@@ -130,6 +130,10 @@ class Refused(Exception):
         self.values = values
 
 
+class Passing(Refused):
+    """It can be done in some seconds."""
+
+
 class Cancelled(Refused):
     """The user has stopped it, as the reply to /cancel says."""
 

@@ -89,7 +89,7 @@ async def test_a_text_of_a_voice_that_is_gone(commands: Commands) -> None:
 async def test_a_voice_that_is_added_has_a_command_at_once(commands: Commands) -> None:
     voices = commands.voices
     moby = voices.pop("melville")  # type: ignore[attr-defined]
-    assert "moby" not in commands.known_to("telegram", "ada")
+    assert "moby" not in commands.known_to(Where("telegram", "", "ada"))
     assert [*commands.user_commands()][:2] == ["nietzsche", "continue"]
     voices["melville"] = moby  # type: ignore[index]
     assert [*commands.user_commands()][:3] == ["nietzsche", "moby", "continue"]

@@ -178,7 +178,7 @@ class Context:
         return where.user_key in self.settings.operators
 
 
-Handler = Callable[[Context, Any, Where], Awaitable[Reply]]
+Handler = Callable[[Any, Any, Where], Awaitable[Reply]]
 
 
 @dataclass(slots=True)

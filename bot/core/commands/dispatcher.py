@@ -6,22 +6,21 @@ import asyncio
 import difflib
 import logging
 import time
-from collections.abc import Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import replace
+from typing import Final
 
 from bot import logs
 from bot.config.loader import ConfigError
 from bot.core import buttons, language, messages
-from bot.core.admission import CooldownActive, TooManyRequests
 from bot.core.ask import Ask, Continue, Invalid, Ladder, Plain, Where, Write
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, cancel, forgetme, privacy, reload, start, stats, surprise, voices
 from bot.core.commands.settings import language_, length, settings, temperature
 from bot.core.commands.writing import again, continue_, ladder, nietzsche, parse_write
 from bot.core.parsing import Line, TemperatureError, parse_line
-from bot.core.reply import Cancelled, Outdated, Refused, Reply
+from bot.core.reply import Action, Cancelled, Outdated, Passing, Refused, Reply
 from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from bot.store.store import ADMINISTRATORS
@@ -33,10 +32,10 @@ log = logging.getLogger(__name__)
 
 
 @Command("help", private=True)
-async def help_(context: Context, _: Ask, where: Where) -> Reply:
+async def help_(context: Commands, _: Ask, where: Where) -> Reply:
     """Lists the commands that the user has."""
     say, lines = where.say, []
-    for command in commands_of(context, where).values():
+    for command in context.known_to(where).values():
         usage = f"/{command.name}" if where.has_fields else command.usage(say)
         lines.append(say("help-line", usage=usage, purpose=command.purpose(say)))
         for option in command.options if where.has_fields else ():
@@ -56,17 +55,6 @@ USER_COMMANDS: Final = {
 OPERATOR_COMMANDS: Final = {command.name: command for command in (reload, stats)}
 """The commands that operators have besides, by name."""
 COMMANDS: Final = USER_COMMANDS | OPERATOR_COMMANDS
-
-
-def commands_of(context: Context, where: Where) -> Mapping[str, Command]:
-    """Returns the commands that exist for this user, by name."""
-    return user_commands(context) | (OPERATOR_COMMANDS if context.is_operator(where) else {})
-
-
-def user_commands(context: Context) -> dict[str, Command]:
-    """Returns the commands that every user has, by name, in the order of menus: first those of the voices."""
-    of_voices = {voice.command: nietzsche.of(voice) for voice in context.voices.values()}
-    return of_voices | {name: command for name, command in USER_COMMANDS.items() if name != nietzsche.name}
 
 
 def parse(name: str, arguments: str) -> Ask:
@@ -92,7 +80,7 @@ def parse_message(text: str, user: str = "", replied: Iterable[str] = ()) -> Ask
     """
     name = text.strip().lower()
     line = parse_line(text) or (Line(name, "") if name in USER_COMMANDS else None)
-    ask = parse_words(text) if line is None else parse(*line)
+    ask = _writing("", text, None) if line is None else parse(*line)
     slot = next((ask.slot for owner, ask in continuing(replied) if owner == user), "")
     if slot and isinstance(ask, Continue):
         return Continue(slot)
@@ -101,12 +89,12 @@ def parse_message(text: str, user: str = "", replied: Iterable[str] = ()) -> Ask
     return ask
 
 
-def parse_words(text: str) -> Ask:
-    """Returns the text that words without a command ask for, of the user's own voice."""
+def _writing(command: str, arguments: str, voice: str | None) -> Ask:
+    """Returns the text that is asked for behind a command, or by words without one, of a voice as in `Write`."""
     try:
-        return parse_write(text, None)
+        return parse_write(arguments, voice)
     except TemperatureError as error:
-        return Invalid("", error)
+        return Invalid(command, error)
 
 
 def continuing(data: Iterable[str]) -> Iterator[tuple[str, Continue]]:
@@ -129,14 +117,6 @@ def is_private(ask: Ask) -> bool:
     return command is None or command.private or isinstance(ask, Invalid)
 
 
-@dataclass(slots=True)
-class _Request:
-    """Where a request came from; once `is_localized`, with what is stored about the user, which is read once."""
-
-    where: Where
-    is_localized: bool = False
-
-
 class Commands(Context):
     """The bot's commands on a generator and a store, the same for every platform."""
 
@@ -150,42 +130,45 @@ class Commands(Context):
         say = language.of(locale).say
         return say("summary", version=manifest.version, bits=bits, corpus=manifest.corpus.name)
 
-    def known_to(self, platform: str, user: str) -> Mapping[str, Command]:
+    def user_commands(self) -> dict[str, Command]:
+        """Returns the commands that every user has, by name, in the order of menus: first those of the voices."""
+        of_voices = {voice.command: nietzsche.of(voice) for voice in self.voices.values()}
+        return of_voices | {name: command for name, command in USER_COMMANDS.items() if name != nietzsche.name}
+
+    def known_to(self, where: Where) -> Mapping[str, Command]:
         """Returns the commands that exist for this user, by name."""
-        return commands_of(self, Where(platform, "", user))
+        return self.user_commands() | (OPERATOR_COMMANDS if self.is_operator(where) else {})
 
     async def handle(self, ask: Ask, where: Where) -> Reply:
         """Does what was asked. Every error becomes a reply here; only cancellation passes through."""
-        ask = self._resolve(ask)
-        name, known = self._name_of(ask), commands_of(self, where)
-        label = name if name in known else "unknown"  # what users type is not logged
-        request = _Request(where)
-        return await self._answer(label, request, self._run(ask, request, known))
+        return await self._answer(self._resolve(ask), where)
+
+    async def press(self, data: str, where: Where) -> Reply:
+        """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
+        button = buttons.decode(data)
+        if button is None:
+            return await self._answer(Invalid("", Outdated("no-such-button")), where, "button")
+        mine = button.owner == where.user
+        return await self._answer(button.ask if mine else Invalid("", Refused("not-your-text")), where, "button")
 
     def parse_inline(self, text: str) -> Ask:
         """Returns the text that "[voice] [temperature] [prompt]" asks for."""
         voice, rest = self.split_voice(text)
-        return parse_words(text) if voice is None else self._resolve(Plain(voice.command, rest))
-
-    def user_commands(self) -> dict[str, Command]:
-        """Returns the commands that every user has, by name, in the order of menus."""
-        return user_commands(self)
+        return _writing("", text, None) if voice is None else _writing(voice.command, rest, voice.name)
 
     def split_voice(self, text: str) -> tuple[Voice | None, str]:
         """Returns the voice whose command a text begins with, and the rest; none where there is only one."""
         word, _, rest = text.strip().partition(" ")
-        voices = self.voices.values() if len(self.voices) > 1 else ()
-        voice = next((voice for voice in voices if voice.command == word.lower()), None)
+        voice = self._voice_with(word.lower()) if len(self.voices) > 1 else None
         return voice, text if voice is None else rest.strip()
+
+    def _voice_with(self, command: str) -> Voice | None:
+        return next((voice for voice in self.voices.values() if voice.command == command), None)
 
     def _resolve(self, ask: Ask) -> Ask:
         """Returns what is asked for when the voices are known: only their names and commands are not constants."""
-        if isinstance(ask, Plain):
-            named = next((each.name for each in self.voices.values() if each.command == ask.command), None)
-            try:
-                return ask if named is None else parse_write(ask.arguments, named)
-            except TemperatureError as error:
-                return Invalid(ask.command, error)
+        if isinstance(ask, Plain) and (voice := self._voice_with(ask.command)):
+            return _writing(ask.command, ask.arguments, voice.name)
         if isinstance(ask, Ladder) and ask.voice is None:
             voice, prompt = self.split_voice(ask.prompt)
             return ask if voice is None else Ladder(prompt, ask.ignored, voice.name)
@@ -199,11 +182,6 @@ class Commands(Context):
             return self.voice.command
         return name_of(ask)
 
-    async def press(self, data: str, where: Where) -> Reply:
-        """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
-        request = _Request(where)
-        return await self._answer("button", request, self._press(data, request))
-
     async def suggest(self, where: Where, *, default: bool = True) -> dict[float, str]:
         """Returns temperatures to offer, with their labels: the user's own, the `default`, and a few others.
 
@@ -211,8 +189,7 @@ class Commands(Context):
         """
         if not self.allows(where):
             return {}
-        if where.preferences is None:
-            where = await self.localized(where)
+        where = await self.localized(where)
         own = where.preferences.temperature if where.preferences else None
         return messages.suggestions(own, self.settings.sampling.temperature if default else None, where.say)
 
@@ -245,80 +222,79 @@ class Commands(Context):
             log.info("chat.migrated platform=%s", platform)
 
     async def localized(self, where: Where) -> Where:
-        """Returns `where` with what is stored about the user and the group; with the defaults if the store fails."""
+        """Returns `where` with what is stored about the user and the group; with the defaults if the store fails.
+
+        What has been read is not read again.
+        """
+        if where.defaults.temperature is not None:
+            return where
         with suppress(StoreError, TimeoutError):  # the reply comes in the platform's language then
             async with asyncio.timeout(LANGUAGE_TIMEOUT_SECONDS):
                 return await self.informed(where)
         return replace(where, defaults=self.defaults, command=self.voice.command)
 
-    async def _localize(self, request: _Request) -> Where:
-        if not request.is_localized:
-            request.where, request.is_localized = await self.localized(request.where), True
-        return request.where
-
-    async def _answer(self, label: str, request: _Request, work: Coroutine[Any, Any, Reply]) -> Reply:
-        began, outcome, where = time.perf_counter(), "cancelled", request.where
+    async def _answer(self, ask: Ask, where: Where, label: str = "") -> Reply:
+        """Does what was asked, and counts it by the `label`, by default the command's name."""
+        name, known = self._name_of(ask), self.known_to(where)
+        label = label or (name if name in known else "unknown")  # what users type is not logged
+        began, outcome = time.perf_counter(), "cancelled"
         with logs.request():
             try:
                 if not self.allows(where):
-                    work.close()
                     raise Refused("not-allowed")
-                reply = await work
+                command = self._command(name, ask, where, known)
+                async with (
+                    self.stoppable(where) if command.writes else nullcontext(),
+                    self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
+                ):
+                    where = await self.localized(where)  # not before what the user asked for earlier is done
+                    if command.writes and where.chosen.access == ADMINISTRATORS and not await where.administers():
+                        raise Refused("administrators-write")
+                    reply = await command.run(self, ask, where)
+                reply = replace(
+                    reply, private=reply.private or command.private, locale=reply.locale or where.spoken.tag
+                )
                 outcome = reply.kind.value
-            except Exception as error:
-                outcome = "failed"
-                if isinstance(error, messages.EXPECTED):
-                    outcome = "refused"
-                elif isinstance(error, ShuttingDown):
-                    outcome = "restarting"
-                elif not (isinstance(error, WeightsError) and self.reload is not None):  # which has logged it
-                    # Any other may be a defect.
-                    reported = isinstance(error, StoreError | Unavailable | WeightsError | ConfigError | InvalidRequest)
-                    log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
-                where = await self._localize(request)
-                passing = isinstance(error, CooldownActive | TooManyRequests | Overloaded)
-                silent = self.ignores(where) or isinstance(error, Cancelled)
-                text = "" if silent else messages.explain(error, where.say)
-                reply = Reply.refusal(text, where.spoken.tag, passing=passing)
-                reply = replace(reply, outdated=isinstance(error, Outdated))
+            except Exception as error:  # noqa: BLE001 - `_outcome` logs it
+                outcome = self._outcome(error, label)
+                where = await self.localized(where)
+                reply = self._refusal(error, ask, where)
             finally:
                 self.observer.answered(where.platform, label, outcome, time.perf_counter() - began)
         return reply
 
-    async def _press(self, data: str, request: _Request) -> Reply:
-        button = buttons.decode(data)
-        if button is None:
-            raise Outdated("no-such-button")
-        if button.owner != request.where.user:
-            raise Refused("not-your-text")
-        return await self._run(button.ask, request, commands_of(self, request.where))
-
-    async def _run(self, ask: Ask, request: _Request, known: Mapping[str, Command]) -> Reply:
-        where, name = request.where, self._name_of(ask)
-        command = known.get(name)
-        if command is None:
-            nearest = difflib.get_close_matches(name, known, n=1)
-            typed = messages.echo(name)
+    def _command(self, name: str, ask: Ask, where: Where, known: Mapping[str, Command]) -> Command:
+        """Returns the command that does what is asked, or raises why none does."""
+        if name not in known:
+            typed, nearest = messages.echo(name), difflib.get_close_matches(name, known, n=1)
             if nearest:
                 raise Refused("unknown-command-nearest", command=typed, nearest=nearest[0])
             raise Refused("unknown-command", command=typed)
         if self.closing:
             raise ShuttingDown
         if isinstance(ask, Invalid):
-            if isinstance(ask.error, TemperatureError):
-                where = await self._localize(request)
-                told = Reply.refusal(messages.explain(ask.error, where.say), where.spoken.tag)
-                voice = next((each.name for each in self.voices.values() if each.command == ask.command), "")
-                return replace(told, actions=buttons.nearest(where, name, ask.error, voice))
             raise ask.error
         if where.public and name in OPERATOR_COMMANDS:
             raise Refused("only-in-private", command=name)
-        async with (
-            self.stoppable(where) if command.writes else nullcontext(),
-            self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
-        ):
-            where = await self._localize(request)  # when it is the user's turn: not before what they asked for earlier
-            if command.writes and where.chosen.access == ADMINISTRATORS and not await where.administers():
-                raise Refused("administrators-write")
-            reply = await command.run(self, ask, where)
-        return replace(reply, private=reply.private or command.private, locale=reply.locale or where.spoken.tag)
+        return known[name]
+
+    def _outcome(self, error: Exception, label: str) -> str:
+        """Returns how a request ended that raised an error, and logs what may be a defect."""
+        if isinstance(error, messages.EXPECTED):
+            return "refused"
+        if isinstance(error, ShuttingDown):
+            return "restarting"
+        if not isinstance(error, WeightsError):  # which the reload has logged
+            reported = isinstance(error, StoreError | Unavailable | ConfigError | InvalidRequest)
+            log.error("command.failed command=%s reason=%s", label, error, exc_info=None if reported else error)
+        return "failed"
+
+    def _refusal(self, error: Exception, ask: Ask, where: Where) -> Reply:
+        silent = self.ignores(where) or isinstance(error, Cancelled)
+        text = "" if silent else messages.explain(error, where.say)
+        actions: tuple[Action, ...] = ()
+        if isinstance(ask, Invalid) and isinstance(error, TemperatureError):
+            voice = self._voice_with(ask.command)
+            actions = buttons.nearest(where, ask.command, error, voice.name if voice else "")
+        reply = Reply.refusal(text, where.spoken.tag, passing=isinstance(error, Passing | Overloaded))
+        return replace(reply, actions=actions, outdated=isinstance(error, Outdated))

@@ -129,7 +129,7 @@ class UpdateHandler:
         if line := parse_line(text):
             if addressee := _ADDRESSEE.match(text.lstrip()):
                 return addressee[1].lower() == self._sender.bot.username.lower()
-            return place.private or mentioned or line.command in self._commands.known_to(PLATFORM, user)
+            return place.private or mentioned or line.command in self._commands.known_to(Where(PLATFORM, "", user))
         return mentioned or bool(text.strip() and (place.private or any(continuing(replied))))
 
     def _replied_to(self, message: Message) -> list[str]:

@@ -26,7 +26,7 @@ from bot.core import language
 from bot.core.ask import ForgetMe
 from bot.core.commands import Commands
 from bot.core.reply import Kind, Reply
-from bot.platforms.terminal.pipe import LEAVE, PLATFORM, USER, Session
+from bot.platforms.terminal.pipe import LEAVE, Session
 from bot.platforms.text import shorten
 from generator.prose import printable, wrapped
 from generator.scoring.palette import DARKEST, INK, Cell, colour
@@ -86,7 +86,7 @@ class _Completer(Completer):
         command, space, typed = document.text_before_cursor.lower().partition(" ")
         where = replace(self._session.where(), locale=self._session.locale)
         if not space:
-            for name, spec in self._commands.known_to(PLATFORM, USER).items():
+            for name, spec in self._commands.known_to(where).items():
                 if f"/{name}".startswith(command):
                     usage, purpose = spec.usage(where.say), spec.purpose(where.say)
                     yield Completion(f"/{name}", -len(command), display=usage, display_meta=purpose)
