@@ -24,8 +24,8 @@ from bot.config.loader import default_file, load
 from bot.config.schema import Config, GeneratorSection, Secret, VoiceSection, redact_url
 from bot.core import language, messages
 from bot.core.parsing import fit_prompt
-from bot.service.generator_factory import open_generator
 from bot.service.reload import COMMAND, REQUEST, Answer, socket_path
+from bot.service.voices import VoiceManager, open_generator
 from generator import MAX_SEED, GenerationRequest
 from generator.prose import presentable, printable, wrapped
 from generator.sampling_params import SETTINGS
@@ -45,7 +45,6 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
       echo '/nietzsche 0.7 The philosopher' | {prog} chat
     """
     from bot.core.commands import Commands  # noqa: PLC0415
-    from bot.service.voices import VoiceManager  # noqa: PLC0415
     from bot.store.store import Store  # noqa: PLC0415
 
     config = _with_weights(options, config)

@@ -30,8 +30,8 @@ from bot.config.schema import (
 )
 from bot.http_server import CannotListen, listening
 from bot.platforms.base import BadToken, Finding
-from bot.service.generator_factory import open_generator
 from bot.service.reload import socket_path
+from bot.service.voices import open_generator
 from bot.store import sqlite
 from bot.store.errors import StoreError
 from bot.store.store import Store

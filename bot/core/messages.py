@@ -98,12 +98,7 @@ def reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str
         changed = "reload-done" if was and is_now else "reload-added" if is_now else "reload-removed"
         message = "reload-unchanged" if was == is_now else changed
         lines.append(say(message, command=command, before=was, now=is_now))
-    return "\n".join(lines)
-
-
-def service_reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str:
-    """The same for a reload of the service, which reads the configuration too."""
-    return f"{reloaded(before, now, say)}\n{say('reload-configured')}"
+    return "\n".join([*lines, say("reload-configured")])
 
 
 def statistics(figures: GeneratorStatus, version: str, waiting: int, refused: int, say: Say) -> str:

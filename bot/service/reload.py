@@ -18,7 +18,6 @@ import msgspec
 
 from bot.config.loader import ConfigError
 from bot.config.schema import Config
-from bot.core import language, messages
 from bot.logs import Redaction
 from generator import Generator, WeightsError
 from generator.weights.versions import CURRENT, current_version
@@ -41,8 +40,8 @@ class Reloading:
     refusal: str = ""
     """Why the last attempt was refused; empty if it was not."""
 
-    async def reload(self, trigger: str) -> str:
-        """Loads what CURRENT names, then switches to it; returns a sentence about it. `trigger` is for the log.
+    async def reload(self, trigger: str) -> None:
+        """Loads what CURRENT names, then switches to it. `trigger` is for the log.
 
         Raises `WeightsError`; every error is logged, and the old weights stay.
         """
@@ -60,7 +59,6 @@ class Reloading:
         self.on_outcome("unchanged" if unchanged else "loaded")
         level = logging.DEBUG if unchanged and trigger == COMMAND else logging.INFO  # the reply says it
         log.log(level, "reload.done trigger=%r version=%s before=%s", trigger, self._serving, before)
-        return messages.reloaded({"": before}, {"": self._serving}, language.of("").say)
 
     async def watch(self, folder: Path) -> None:
         """Reloads whenever CURRENT in `folder` names another version, or when the files of one that was refused have

@@ -5,19 +5,43 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.config.schema import Config, VoiceSection
+from bot.config.schema import Config, GeneratorSection, VoiceSection
 from bot.core import language, messages
 from bot.core.voice import Voice, versions_of
-from bot.service.generator_factory import open_generator
 from bot.service.reload import Reloading
 from generator import Generator, GeneratorError
+from generator.process.generator import ProcessGenerator
 
 log = logging.getLogger(__name__)
+
+
+_QUEUE: Final = 160
+"""More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""
+
+
+def open_generator(
+    section: GeneratorSection, name: str, voice: VoiceSection, *, child: bool = False
+) -> AbstractAsyncContextManager[Generator]:
+    """Opens a voice's generator: the pool that the section names, or one in a `child` process, or one in this process.
+
+    Entering raises `WeightsError`, or `Unavailable`.
+    """
+    if section.address:
+        from generator.cluster.client import Pool  # noqa: PLC0415 - most bots need none
+
+        return Pool.open(section.address, name)
+    folder, version = voice.location
+    if child:
+        return ProcessGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
+    from generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
+
+    return ThreadedGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
 
 
 @dataclass(frozen=True)
@@ -99,7 +123,7 @@ class VoiceManager:
                     failures.append(error)
             if failures:
                 raise failures[0]
-            return messages.service_reloaded(versions, versions_of(self.by_name), language.of("").say)
+            return messages.reloaded(versions, versions_of(self.by_name), language.of("").say)
 
     async def watch(self, asked: asyncio.Event) -> None:
         """Reloads whenever SIGHUP sets `asked`; several signals make one reload."""
@@ -122,12 +146,13 @@ class VoiceManager:
             for name, section in config.voices.items()
             if name not in self._open or self._open[name].section.weights != section.weights
         }
-        self._failed = {}
-        opened = await asyncio.gather(*(self._open_voice(config, *each) for each in wanted.items()))
-        fresh = {name: each for name, each in zip(wanted, opened, strict=True) if each is not None}
+        opening = (self._open_voice(config, *each) for each in wanted.items())
+        opened = dict(zip(wanted, await asyncio.gather(*opening, return_exceptions=True), strict=True))
+        self._failed = {name: each for name, each in opened.items() if isinstance(each, Exception)}
+        fresh = {name: each for name, each in opened.items() if isinstance(each, _Open)}
         now = self._open | fresh
         if not now.keys() & config.voices.keys():
-            raise next(self._failed[name] for name in wanted)
+            raise next(iter(self._failed.values()))
         for name, error in self._failed.items():
             self._on_outcome(name, "refused")
             defect = None if isinstance(error, GeneratorError) else error
@@ -142,14 +167,11 @@ class VoiceManager:
         if before and (fresh or closed):
             log.info("voices.changed opened=%s closed=%s", ",".join(fresh), ",".join(closed))
 
-    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open | None:
+    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open:
         closing = AsyncExitStack()
-        opening = open_generator(config.generator, name, section, child=self._child)
-        try:
-            generator = await closing.enter_async_context(opening)
-        except Exception as error:  # noqa: BLE001 - the other voices serve without it
-            self._failed[name] = error
-            return None
+        generator = await closing.enter_async_context(
+            open_generator(config.generator, name, section, child=self._child)
+        )
         reloading = Reloading(generator, partial(self._on_outcome, name))
         folder, pinned = section.location
         if not pinned and not config.generator.address:

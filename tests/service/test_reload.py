@@ -146,6 +146,6 @@ async def test_texts_in_progress_finish_on_the_old_weights(tiny_folder: Path, ad
         texts = [asyncio.ensure_future(generator.generate(GenerationRequest(600, seed=seed))) for seed in range(4)]
         await asyncio.sleep(0)  # they are asked for, and the worker begins
         activate(tiny_folder, "tiny-2")
-        assert await reloading.reload("test") == "tiny-2 serves now, in place of tiny-1."
+        await reloading.reload("test")
         assert (await generator.generate(GenerationRequest(10, seed=0))).version == "tiny-2"
         assert [await text for text in texts] == expected

@@ -167,7 +167,7 @@ async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
     before = versions_of(context.voices)
     await (context.reload or context.generator.reload)()
-    return Reply(messages.service_reloaded(before, versions_of(context.voices), where.say))
+    return Reply(messages.reloaded(before, versions_of(context.voices), where.say))
 
 
 @Command("stats", private=True)
