@@ -25,8 +25,9 @@ from benchmarks.service.people import Answer, Kind, asked, closed_loop
 from benchmarks.service.process import Bench
 from benchmarks.service.table import percentile
 from benchmarks.service.telegram import TelegramPerson, in_private
-from generator import GenerationRequest, Generator, ThreadedGenerator
+from generator import GenerationRequest, Generator
 from generator.cluster.client import Pool
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import shipped_folder
 from tests.pool_cluster import PATIENCE, Cluster, cluster
 

@@ -1,7 +1,6 @@
 """Text from weights: loads a trained network and writes with it, for many at once. Knows nothing of chats."""
 
 import os
-from typing import TYPE_CHECKING
 
 # Before onnxruntime and Ray are imported anywhere in the process. onnxruntime's official wheels send usage data from
 # 1.29 on (its Privacy.md); the API call `disable_telemetry_events` comes too late for its first event. Ray sends usage
@@ -41,15 +40,3 @@ from generator.types import (
 from generator.vocabulary import Fitted, Vocabulary
 from generator.weights.manifest import Manifest
 from generator.weights.versions import Weights
-
-if TYPE_CHECKING:
-    from generator.serving.generator import ThreadedGenerator
-
-
-def __getattr__(name: str) -> object:
-    """Imports `ThreadedGenerator` when it is used: the parent of a worker process does not need onnxruntime."""
-    if name == "ThreadedGenerator":
-        from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415
-
-        return ThreadedGenerator
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -33,7 +33,7 @@ from bot.config.schema import BotSection, Secret
 from bot.core import language
 from bot.core.commands import Commands
 from bot.store.store import Conversation, Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from generator.training.architectures import step_model
 from generator.training.model import FloatWeights, parameters, to_bytes
 from generator.vocabulary import Vocabulary

@@ -31,7 +31,7 @@ from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.platform import Discord
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.discord import TOKEN, DiscordServer
 
 GLOBAL_COMMANDS = r"^/applications/\d+/commands$"

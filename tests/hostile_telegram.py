@@ -27,7 +27,7 @@ from bot.platforms.text import utf16_length
 from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.telegram import Chat, Press, Sent, TelegramServer, User
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))

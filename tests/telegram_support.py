@@ -19,8 +19,8 @@ from bot.core.reply import Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.store.store import Store
-from generator import ThreadedGenerator
 from generator.backoff import Backoff
+from generator.serving.generator import ThreadedGenerator
 from testing.clock import ManualClock
 from testing.inbox import PATIENCE, Inbox
 from testing.telegram import Chat, Sent, TelegramServer, User

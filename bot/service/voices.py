@@ -39,7 +39,7 @@ def open_generator(
     folder, version = voice.location
     if child:
         return ProcessGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
-    from generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
+    from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
 
     return ThreadedGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
 

@@ -17,7 +17,7 @@ from bot.core.commands import Commands, parse
 from bot.core.reply import Kind, Reply
 from bot.store.errors import StoreError
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 
 NOON = 20_000 * 86_400 + 43_200.0
 NOT_HERE = "I do not answer here: the people who run me decide who may use me, and where."

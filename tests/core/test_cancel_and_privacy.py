@@ -13,7 +13,8 @@ from bot.core.ask import Plain, Where, Write
 from bot.core.commands import Commands, parse
 from bot.core.reply import Kind, Reply
 from bot.store.store import Store
-from generator import MAX_LENGTH, Generator, ThreadedGenerator, WeightsError
+from generator import MAX_LENGTH, Generator, WeightsError
+from generator.serving.generator import ThreadedGenerator
 
 
 def here() -> Where:

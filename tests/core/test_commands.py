@@ -24,8 +24,9 @@ from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
 from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Reply, with_echoes
 from bot.store.store import Store
-from generator import MAX_PROMPT, Continuation, Generation, GenerationRequest, SamplingParams, ThreadedGenerator
+from generator import MAX_PROMPT, Continuation, Generation, GenerationRequest, SamplingParams
 from generator.prose import presentable
+from generator.serving.generator import ThreadedGenerator
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import activate
 

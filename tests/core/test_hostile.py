@@ -36,8 +36,9 @@ from bot.platforms.discord.platform import configure_logging
 from bot.platforms.telegram.render import MAX_ENTITIES, MAX_TEXT, messages_of, only_message_of
 from bot.platforms.text import utf16_length
 from bot.store.store import Preferences, Store
-from generator import Manifest, ThreadedGenerator, Vocabulary
+from generator import Manifest, Vocabulary
 from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE
+from generator.serving.generator import ThreadedGenerator
 from generator.types import MAX_PROMPT
 from generator.weights.versions import load_weights
 from testing.telegram import Chat, TelegramServer, User

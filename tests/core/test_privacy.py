@@ -18,7 +18,7 @@ from bot.config.schema import BotSection, Secret
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import Commands, parse
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.discord import TOKEN, DiscordServer
 from testing.telegram import TelegramServer, User
 

@@ -25,8 +25,9 @@ from bot.core.parsing import parse_line
 from bot.core.reply import Kind, Picture, Reply
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
 from bot.store.store import Conversation, Store
-from generator import ScoringRequest, ThreadedGenerator
+from generator import ScoringRequest
 from generator.prose import presentable
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 
 AddVersion = Callable[[Path, str, int], Path]

@@ -16,7 +16,8 @@ from bot.core.reply import Kind, Reply
 from bot.core.voice import Voice
 from bot.platforms.terminal.pipe import Session
 from bot.store.store import Store
-from generator import Temperature, ThreadedGenerator
+from generator import Temperature
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 
 ENGLISH = language.of("").say

@@ -32,8 +32,9 @@ from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
 from bot.service.supervisor import Supervised, serve
 from bot.store.store import Store
-from generator import Generation, GenerationRequest, ShuttingDown, ThreadedGenerator, Timing
+from generator import Generation, GenerationRequest, ShuttingDown, Timing
 from generator.backoff import Backoff
+from generator.serving.generator import ThreadedGenerator
 
 SECRET = "987654321:" + "hush" * 9
 

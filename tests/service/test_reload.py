@@ -13,7 +13,8 @@ import pytest
 
 from bot.service import reload as module
 from bot.service.reload import Reloading
-from generator import GenerationRequest, ThreadedGenerator
+from generator import GenerationRequest
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]

@@ -16,7 +16,8 @@ from bot.cli.errors import UsageError
 from bot.config.schema import Config, HttpSection, StoreSection
 from bot.logs import Redaction
 from bot.service.reload import Answer, Reloading, listening, socket_path
-from generator import ThreadedGenerator, WeightsError
+from generator import WeightsError
+from generator.serving.generator import ThreadedGenerator
 
 SECRET = "987654321:" + "hush" * 9
 

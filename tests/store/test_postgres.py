@@ -31,8 +31,9 @@ from bot.store import postgres as postgres_module
 from bot.store.errors import StoreError
 from bot.store.migrations import MIGRATIONS, statements
 from bot.store.store import Conversation, Preferences, Store
-from generator import Generation, GenerationRequest, ThreadedGenerator
+from generator import Generation, GenerationRequest
 from generator.dependencies import how_to_install
+from generator.serving.generator import ThreadedGenerator
 from generator.types import MAX_SEED, ScoringRequest
 from testing.telegram import TelegramServer, User
 

@@ -32,12 +32,12 @@ from generator import (
     SamplingParams,
     ScoringRequest,
     ShuttingDown,
-    ThreadedGenerator,
     Unavailable,
     WeightsError,
 )
 from generator.cluster.client import Pool
 from generator.cluster.replica import Replica
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 from testing.telegram import TelegramServer
 

@@ -27,7 +27,6 @@ from generator import (
     Overloaded,
     ScoringRequest,
     ShuttingDown,
-    ThreadedGenerator,
     Unavailable,
     WeightsError,
 )
@@ -35,6 +34,7 @@ from generator.backoff import Backoff
 from generator.process import client
 from generator.process import generator as module
 from generator.process.generator import ProcessGenerator
+from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]

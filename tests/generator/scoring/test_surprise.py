@@ -23,8 +23,8 @@ from generator import (
     SamplingParams,
     ScoringRequest,
     Surprisal,
-    ThreadedGenerator,
 )
+from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler

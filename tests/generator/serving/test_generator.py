@@ -10,15 +10,8 @@ from pathlib import Path
 import pytest
 from test_worker import LONG, Stepped, with_network
 
-from generator import (
-    Continuation,
-    GenerationRequest,
-    InvalidRequest,
-    Overloaded,
-    ShuttingDown,
-    ThreadedGenerator,
-    WeightsError,
-)
+from generator import Continuation, GenerationRequest, InvalidRequest, Overloaded, ShuttingDown, WeightsError
+from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.weights.versions import activate

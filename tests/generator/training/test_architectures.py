@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 import train
 from bot.core.parsing import fit_prompt
-from generator import GenerationRequest, ThreadedGenerator
+from generator import GenerationRequest
+from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.serving.scoring import bits_per_character
 from generator.training.architectures import ARCHITECTURES, architecture_of, step_model

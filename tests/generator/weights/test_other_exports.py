@@ -14,7 +14,8 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from generator import GenerationRequest, ThreadedGenerator
+from generator import GenerationRequest
+from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.weights.versions import add_version, load_weights
 

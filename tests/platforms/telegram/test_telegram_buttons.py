@@ -24,7 +24,7 @@ from bot.core.reply import Reply
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.store.store import KEPT_TEXTS, Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.clock import ManualClock
 from testing.telegram import Chat, TelegramServer, User
 

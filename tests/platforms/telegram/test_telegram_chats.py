@@ -31,7 +31,7 @@ from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.render import CODE, MAX_CAPTION, MAX_ENTITIES, MAX_TEXT, messages_of
 from bot.platforms.text import utf16_length
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.telegram import Chat, TelegramServer, User
 
 # ---- private chats ----

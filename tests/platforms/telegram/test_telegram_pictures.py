@@ -22,7 +22,7 @@ from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.rate_limit import Limits, Rate
 from bot.platforms.telegram.sender import MAX_PHOTO_SIDE
 from bot.store.store import Store
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 from testing.telegram import Chat, TelegramServer, User
 
 FAST = Limits(Rate(10_000, 1.0), Rate(10_000, 1.0), Rate(10_000, 1.0))

@@ -27,7 +27,7 @@ from generator.weights.versions import activate
 
 NEVER_ENDING = """
 import asyncio, sys
-from generator import ThreadedGenerator
+from generator.serving.generator import ThreadedGenerator
 async def forever(self, request):
     print("WRITING", flush=True)
     await asyncio.Event().wait()
