@@ -119,10 +119,10 @@ async def check(options: argparse.Namespace, config: Config) -> int:
     from bot.cli.doctor import findings  # noqa: PLC0415
 
     logging.getLogger().setLevel(logging.WARNING)
-    code = 0
-    async for right, line in findings(config, options.config, online=options.online):
-        print(line, flush=True)
-        code = code if right else FAILURE
+    code, verdicts = 0, {True: "ok", None: "note", False: "wrong"}
+    async for name, detail, right in findings(config, options.config, online=options.online):
+        print(f"{verdicts[right]:<5}  {name:<15}  {detail}", flush=True)
+        code = FAILURE if right is False else code
     return code
 
 

@@ -44,44 +44,40 @@ _TRIAL_LENGTH: Final = 200
 """Characters of the text that tests the weights."""
 _PROXY_SECONDS: Final = 10.0
 _ONLINE_SECONDS: Final = 30.0
-_VERDICTS: Final = {True: "ok", None: "note", False: "wrong"}
 
 
-async def findings(config: Config, source: Path | None, *, online: bool = False) -> AsyncIterator[tuple[bool, str]]:
-    """Yields for everything that a start needs whether it is right, and a line about it.
-
-    `source`: the file that the configuration came from. `online`: asks the platforms too.
-    """
-    yield _finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
+async def findings(config: Config, source: Path | None, *, online: bool = False) -> AsyncIterator[Finding]:
+    """Checks everything that a start needs; `online`: asks the platforms too. `source`: of the configuration."""
+    yield Finding("configuration", str(source) if source else "no config.toml here, so the defaults hold")
     problems, telegram, running = platform_problems(config), config.telegram, is_running(config)
     unset = "not set, so that platform stays off"
     if not config.discord.token and not telegram.token:
         unset += "; `run` needs one of them, `chat` does not"
     for name, token in (("discord token", config.discord.token), ("telegram token", telegram.token)):
         state = "set, and has the right shape" if token else unset
-        yield _finding(name, problems.get(name, state), right=name not in problems)
+        yield Finding(name, problems.get(name, state), name not in problems)
     async with AsyncExitStack() as ports:  # both are open at the same time, as in `run`
         yield await _checked("http", _port(ports, config.http.host, config.http.port, running=running))
         if "webhook" in problems:
-            yield _finding("webhook", problems["webhook"], right=False)
+            yield Finding("webhook", problems["webhook"], right=False)
         elif telegram.webhook_url:
             webhook = _port(ports, telegram.webhook_host, telegram.webhook_port, running=running)
             yield await _checked("webhook", webhook)
     if "proxy" in problems:
-        yield _finding("proxy", problems["proxy"], right=False)
+        yield Finding("proxy", problems["proxy"], right=False)
     else:
         connector = Connector(config.network.proxy.reveal())
         if behind := [url for url in map(URL, addresses(config)) if connector.proxy_of(url)]:
             yield await _checked("proxy", _proxy(connector, behind))
     several = len(config.voices) > 1
     for name, voice in config.voices.items():
-        label = f"voice {name}" if several else "weights"
-        loads, line = await _checked(label, _weights(config.generator, name, voice))
-        yield loads, line if loads or not several else f"{line}; the bot starts without it"
+        label, without = (f"voice {name}", "; the bot starts without it") if several else ("weights", "")
+        found = await _checked(label, _weights(config.generator, name, voice))
+        yield found if found.right else found._replace(detail=found.detail + without)
     yield await _checked("database", _database(config.database))
     if online:
-        async for name, detail, right in _online(config, problems, running=running):
-            yield right is not False, f"{_VERDICTS[right]:<5}  {name:<15}  {detail}"
+        async for found in _online(config, problems, running=running):
+            yield found
 
 
 async def _online(config: Config, problems: Mapping[str, str], *, running: bool) -> AsyncIterator[Finding]:
@@ -126,15 +122,11 @@ def is_running(config: Config) -> bool:
     return False
 
 
-def _finding(name: str, detail: object, *, right: bool = True) -> tuple[bool, str]:
-    return right, f"{_VERDICTS[right]:<5}  {name:<15}  {detail}"
-
-
-async def _checked(name: str, check: Awaitable[str]) -> tuple[bool, str]:
+async def _checked(name: str, check: Awaitable[str]) -> Finding:
     try:
-        return _finding(name, await check)
+        return Finding(name, await check)
     except (UsageError, CannotListen, StoreError) as problem:
-        return _finding(name, problem, right=False)
+        return Finding(name, str(problem), right=False)
 
 
 async def _port(ports: AsyncExitStack, host: str, port: int, *, running: bool) -> str:
@@ -189,10 +181,9 @@ async def _database(place: Path | Secret) -> str:
     folder = files.nearest(place.parent)
     if not files.takes_files(folder):  # SQLite writes two more files there
         raise UsageError(f"{place}: {folder} cannot be written; change [store] path")
-    exists = await asyncio.to_thread(place.exists)
-    if exists and not os.access(place, os.R_OK | os.W_OK):
-        raise UsageError(f"{place}: cannot be written; change its owner or [store] path")
-    await asyncio.to_thread(sqlite.rehearse, place, folder)
-    if not exists:
+    if not os.path.exists(place):  # noqa: ASYNC240, PTH110 - one look, which raises nothing
+        await asyncio.to_thread(sqlite.rehearse, place, folder)
         return f"{place}: not there yet; the first start creates it"
+    if not os.access(place, os.R_OK | os.W_OK):
+        raise UsageError(f"{place}: cannot be written; change its owner or [store] path")
     return f"{place}: {await Store.inspect(place)}"

@@ -41,10 +41,9 @@ class Quotas:
         self._store = store
         self._day, passed = divmod(time.time(), _DAY_SECONDS)
         self._left = _DAY_SECONDS - passed
-        self._keys = {scope: self._key(name) for scope, name in (("user", where.user_key), ("chat", where.queue_key))}
-
-    def _key(self, name: str) -> str:
-        return hashlib.sha256(f"{self._day:.0f} {name}".encode()).hexdigest()[:32]
+        names = {"user": where.user_key, "chat": where.queue_key}
+        days = {scope: f"{self._day:.0f} {name}".encode() for scope, name in names.items()}
+        self._keys = {scope: hashlib.sha256(text).hexdigest()[:32] for scope, text in days.items()}
 
     async def check(self, texts: int, characters: int) -> None:
         """Raises `Refused`. Without the database no user is refused: a text needs it for nothing else."""

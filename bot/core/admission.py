@@ -195,7 +195,7 @@ class Admission:
 
         `newest`: the chat of the last job, which is refused if no chat has more.
         """
-        while self._waiting and self._is_overloaded():
+        while self.waiting > self._max_waiting or (self._waiting and self._is_late(TARGET_LATENCY_SECONDS)):
             chat = max(self._waiting, key=lambda chat: (_work(self._waiting[chat]), chat == newest))
             victim = self._waiting[chat][-1]
             self._remove(victim)
@@ -203,17 +203,10 @@ class Admission:
                 self.refused += victim.rows
                 victim.started.set_exception(Overloaded(self._seconds_left()))
 
-    def _is_overloaded(self) -> bool:
-        return self.waiting > self._max_waiting or self._is_late(TARGET_LATENCY_SECONDS)
-
     def _is_late(self, seconds: float) -> bool:
-        """Whether the last job is finished later than that."""
-        return self._seconds(self._backlog()) > seconds
-
-    def _backlog(self) -> float:
-        """Returns the characters until the last job is finished. A long text holds its row, the others become free."""
+        """Whether the last job is finished later than that. A long text holds its row, the others become free."""
         running = sum(min(job.characters, job.rows * self._typical) for job in self._running)
-        return running + sum(map(_work, self._waiting.values()))
+        return self._seconds(running + sum(map(_work, self._waiting.values()))) > seconds
 
     def _is_long(self, job: _Job) -> bool:
         return job.characters > job.rows * self._typical * 2

@@ -53,12 +53,11 @@ class Language:
         too, or a variable is missing.
         """
         values.setdefault("voice", NIETZSCHE)
-        text, errors = self._format(message, values)
-        if errors and self.tag != ENGLISH:
-            text, errors = languages()[ENGLISH]._format(message, values)  # noqa: SLF001 - of the same class
-        if errors:
-            raise LookupError(f"message {message}: {errors[0]}")
-        return text
+        for language in (self, languages()[ENGLISH]):
+            text, errors = language._format(message, values)  # noqa: SLF001 - of the same class
+            if not errors:
+                return text
+        raise LookupError(f"message {message}: {errors[0]}")
 
     def _format(self, message: str, values: dict[str, Any]) -> tuple[str, list[Exception]]:
         name, _, attribute = message.partition(".")

@@ -93,11 +93,11 @@ def suggestions(own: float | None, default: float | None, say: Say) -> dict[floa
 def reloaded(before: Mapping[str, str], now: Mapping[str, str], say: Say) -> str:
     """For /reload; the versions before and after it, by command."""
     lines = []
-    for command in dict.fromkeys([*now, *before]):
-        was, is_now = before.get(command, ""), now.get(command, "")
-        changed = "reload-done" if was and is_now else "reload-added" if is_now else "reload-removed"
-        message = "reload-unchanged" if was == is_now else changed
-        lines.append(say(message, command=command, before=was, now=is_now))
+    for command, version in now.items():
+        was = before.get(command, "")
+        message = "reload-unchanged" if was == version else "reload-done" if was else "reload-added"
+        lines.append(say(message, command=command, before=was, now=version))
+    lines += [say("reload-removed", command=command) for command in before if command not in now]
     return "\n".join([*lines, say("reload-configured")])
 
 

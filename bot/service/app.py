@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import atexit
 import gc
 import logging
 import os
 import signal
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
@@ -77,9 +77,8 @@ async def run(
 def _signals(end_within: float | None) -> Iterator[asyncio.Event]:
     """Handles signals while the block runs in the main thread; yields an event that SIGHUP sets.
 
-    The first SIGTERM or SIGINT cancels the block, which then ends without an error. `end_within`: seconds after it in
-    which the process ends, whatever hangs (None: no limit), also when the loop has closed. The handlers are Python's,
-    not the event loop's, so they run while the loop is blocked.
+    The first SIGTERM or SIGINT cancels the block, which then ends without an error. `end_within`: as `run`. The
+    handlers are Python's, not the event loop's, so they run while the loop is blocked.
     """
     loop, task, reload_asked = asyncio.get_running_loop(), asyncio.current_task(), asyncio.Event()
     assert task is not None  # noqa: S101 - for the type checker
@@ -94,13 +93,12 @@ def _signals(end_within: float | None) -> Iterator[asyncio.Event]:
         for stopping in STOPPING:
             signal.signal(stopping, signal.SIG_DFL)  # a second signal asks for no cleanup
         if end_within is not None:
-            signal.signal(signal.SIGALRM, give_up)
-            signal.setitimer(signal.ITIMER_REAL, end_within)
-            # After the last thread the interpreter ends, and an alarm would have no handler.
-            atexit.register(signal.setitimer, signal.ITIMER_REAL, 0.0)
+            timer = threading.Timer(end_within, give_up)
+            timer.daemon = True
+            timer.start()
         loop.call_soon_threadsafe(task.cancel)
 
-    def give_up(_number: int, _frame: FrameType | None) -> None:
+    def give_up() -> None:
         # By now every due answer is sent or abandoned, and the database is intact at any moment.
         log.error("shutdown.timeout limit_s=%g", end_within)
         logging.shutdown()

@@ -55,9 +55,8 @@ class Metrics(Observer):
         self._queue_wait = histogram("queue_wait_seconds", "From the request to the start of the text.")
         first = "From the request to the first character."
         self._first_character = histogram("time_to_first_character_seconds", first, ["voice"])
-        self._per_character = histogram(
-            "time_per_character_seconds", "Of whole texts.", ["voice"], buckets=_PER_CHARACTER
-        )
+        each = "Of whole texts."
+        self._per_character = histogram("time_per_character_seconds", each, ["voice"], buckets=_PER_CHARACTER)
         self._platform_errors = counter("platform_errors", "Failures to connect or to send an answer.", ["platform"])
         self._reloads = counter("weights_reloads", "Reloads of the weights, by outcome.", ["voice", "outcome"])
         self.loop_lag = histogram("event_loop_lag_seconds", "Lag of the event loop.", buckets=_LAG)
@@ -96,7 +95,7 @@ class Part(NamedTuple):
     voice: str = ""
 
 
-_OF_A_VOICE: Final = (
+_OF_A_VOICE: Final[tuple[tuple[type[CounterMetricFamily | GaugeMetricFamily], str, str, str], ...]] = (
     (CounterMetricFamily, "texts", "texts", "Texts generated."),
     (CounterMetricFamily, "texts_failed", "failed", "Texts that failed."),
     (CounterMetricFamily, "characters", "characters", "Characters processed, those of prompts included."),
@@ -173,9 +172,7 @@ class Status(Collector):
         yield CounterMetricFamily(f"{NAMESPACE}_log_lines_dropped", dropped, dropped_lines())
         yield GaugeMetricFamily(f"{NAMESPACE}_queue_length", "Texts in the queue.", waiting)
         for kind, name, value, documentation in _OF_A_VOICE:
-            family: CounterMetricFamily | GaugeMetricFamily = kind(
-                f"{NAMESPACE}_{name}", documentation, labels=["voice"]
-            )
+            family = kind(f"{NAMESPACE}_{name}", documentation, labels=["voice"])
             for voice, (status, _) in voices.items():
                 family.add_metric([voice], getattr(status, value))
             yield family

@@ -82,9 +82,8 @@ class VoiceManager:
     ) -> AsyncIterator[VoiceManager]:
         """Opens every voice, each in a `child` process or all in this one; from then on each follows its CURRENT.
 
-        `read` returns the configuration anew. `on_outcome` is called with the voice and how a reload ended, as
-        `Reloading.on_outcome`. One that cannot be opened is logged and left out until a reload succeeds. Raises
-        `WeightsError` or `Unavailable` when that is true of all.
+        `read` reads the configuration for a reload. `on_outcome`: see `Reloading`; it gets the voice's name first. A
+        voice that cannot be opened is left out until a reload succeeds. Raises why when that is true of all.
         """
         manager = cls(read or (lambda: config), on_outcome, child=child)
         try:
@@ -101,8 +100,8 @@ class VoiceManager:
     async def reload(self, trigger: str) -> str:
         """Opens and closes voices as the configuration says now, and loads what CURRENT names for the others.
 
-        Returns sentences about it. `trigger` is for the log. Raises `ConfigError`, and then nothing has changed, or
-        `WeightsError`, `Unavailable`: then a voice stays as it was, or is still missing.
+        Returns sentences about it. Raises `ConfigError`, and then nothing has changed, or `WeightsError`,
+        `Unavailable`: then a voice stays as it was, or is still missing.
         """
         async with self._changing:
             before, commands, versions = self._open, self._commands(), versions_of(self.by_name)

@@ -226,19 +226,12 @@ def copy_into(target: Path, original: sqlite3.Connection) -> None:
 
 
 def rehearse(path: Path, folder: Path) -> None:
-    """Raises the `StoreError` that `prepare` would raise where the file cannot be written, and leaves nothing behind.
-
-    `folder`: the nearest one that exists. A database is made in it for a moment.
-    """
+    """Raises the `StoreError` that `prepare` would raise for a new file; makes one in `folder` for a moment."""
     with translated_errors(path), TemporaryDirectory(prefix=".lstmega-check-", dir=folder) as trial:
         try:
             prepare(Path(trial) / "state" / path.name, busy_timeout=0.0)
         except StoreError as error:
             raise StoreError(path, error.problem) from error
-    if path.exists():
-        with opened(path, "mode=rw", busy_timeout=5.0) as file:
-            file.execute("BEGIN IMMEDIATE")
-            file.execute("ROLLBACK")
 
 
 def _enable_write_ahead_log(file: sqlite3.Connection, busy_timeout: float) -> None:

@@ -223,7 +223,7 @@ def test_the_first_word_of_an_inline_query_may_name_a_voice(commands: Commands) 
 
 async def test_a_slow_voice_counts_for_more(commands: Commands, monkeypatch: pytest.MonkeyPatch) -> None:
     moby = commands.voices["melville"]
-    fast = commands.generator.status().characters_per_second
+    fast = commands.voice.generator.status().characters_per_second
     slow = moby.generator.status()
     monkeypatch.setattr(moby.generator, "status", lambda: slow.__class__(characters_per_second=fast / 4))
     assert commands.cost(commands.voice, 100) == 100

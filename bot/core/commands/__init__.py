@@ -14,15 +14,3 @@ from bot.core.commands.dispatcher import (
     parse,
     parse_message,
 )
-
-__all__ = [
-    "COMMANDS",
-    "OPERATOR_COMMANDS",
-    "USER_COMMANDS",
-    "Commands",
-    "Observer",
-    "continuing",
-    "is_private",
-    "parse",
-    "parse_message",
-]

@@ -17,7 +17,7 @@ from bot.core.messages import RANGE, Say, title
 from bot.core.reply import Cancelled, Refused, Reply
 from bot.core.voice import Voice
 from bot.store.store import Preferences, Store
-from generator import Generation, Generator, Surprisal
+from generator import Generation, Surprisal
 from generator.weights.versions import NIETZSCHE
 
 OVERSHOOT: Final = 1.15
@@ -66,11 +66,11 @@ class Context:
         still hold back, do not start."""
         # One queue for all voices, since they share the processor. It counts in characters of the default one.
         self.admission = Admission(
-            lambda: self.generator.status().slots,
+            lambda: self.voice.generator.status().slots,
             self.settings.queue,
             self.settings.cooldown,
             typical=self.settings.length * OVERSHOOT,
-            speed=lambda: self.generator.status().characters_per_second,
+            speed=lambda: self.voice.generator.status().characters_per_second,
         )
 
     @property
@@ -101,13 +101,8 @@ class Context:
 
     def cost(self, voice: Voice, characters: float) -> float:
         """Returns as how many characters of the default voice those of another one count for the admission."""
-        speed = voice.generator.status().characters_per_second
-        return characters * self.generator.status().characters_per_second / speed if speed else characters
-
-    @property
-    def generator(self) -> Generator:
-        """That of the default voice."""
-        return self.voice.generator
+        speed, usual = (each.generator.status().characters_per_second for each in (voice, self.voice))
+        return characters * usual / speed if speed else characters
 
     @asynccontextmanager
     async def stoppable(self, where: Where) -> AsyncIterator[None]:

@@ -62,13 +62,13 @@ def parse(name: str, arguments: str) -> Ask:
     command = COMMANDS.get(name)
     if command is None:
         return Plain(name, arguments)
-    if command.bare and arguments:
-        return Invalid(name, Refused("no-argument", command=name))
-    if command.parse is None:
-        return Plain(name) if command.ask is Plain else command.ask()
     try:
-        return command.parse(arguments)
-    except ValueError as error:
+        if command.bare and arguments:
+            raise Refused("no-argument", command=name)
+        if command.parse is not None:
+            return command.parse(arguments)
+        return Plain(name) if command.ask is Plain else command.ask()
+    except (TemperatureError, Refused) as error:
         return Invalid(name, error)
 
 

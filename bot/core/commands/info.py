@@ -166,7 +166,7 @@ async def start(context: Context, _: Ask, where: Where) -> Reply:
 async def reload(context: Context, _: Ask, where: Where) -> Reply:
     """Loads the weights that CURRENT names."""
     before = versions_of(context.voices)
-    await (context.reload or context.generator.reload)()
+    await (context.reload or context.voice.generator.reload)()
     return Reply(messages.reloaded(before, versions_of(context.voices), where.say))
 
 

@@ -6,7 +6,7 @@ import re
 from typing import Final
 
 from bot.core import buttons, language, messages
-from bot.core.ask import Ask, Invalid, Plain, SetLanguage, SetLength, SetTemperature, Settings, Where
+from bot.core.ask import Ask, Plain, SetLanguage, SetLength, SetTemperature, Settings, Where
 from bot.core.commands.command import Command, Context
 from bot.core.parsing import parse_temperature
 from bot.core.reply import Refused, Reply
@@ -24,19 +24,10 @@ def _parse_temperature(arguments: str) -> Ask:
     return SetTemperature(None if arguments.lower() == "default" else parse_temperature(arguments))
 
 
-@Command(
-    "temperature",
-    options=("value",),
-    ask=SetTemperature,
-    parse=_parse_temperature,
-    exclusive=True,
-    private=True,
-)
+@Command("temperature", options=("value",), ask=SetTemperature, parse=_parse_temperature, exclusive=True, private=True)
 async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
     """Shows the user's own temperature, after setting or clearing it if that was asked."""
-    if isinstance(ask, SetTemperature):
-        await _set(context, where, "temperature", ask.value)
-    return _shown("temperature", await context.informed(where))
+    return await _show_number(context, "temperature", ask, where)
 
 
 def _parse_length(arguments: str) -> Ask:
@@ -44,24 +35,22 @@ def _parse_length(arguments: str) -> Ask:
         return Plain("length")
     if arguments.lower() == "default":
         return SetLength(None)
-    try:
-        length = int(re.sub(r"(?<=\d)[.,](?=\d{3}\b)", "", arguments))  # 1,200 and 1.200
-    except ValueError:
-        length = 0
-    if not 1 <= length <= MAX_LENGTH:
-        return Invalid("length", Refused("not-a-length", typed=messages.echo(arguments), **messages.RANGE))
-    return SetLength(length)
+    typed = re.sub(r"(?<=\d)[.,](?=\d{3}\b)", "", arguments)  # 1,200 and 1.200
+    if not re.fullmatch(r"\d{1,9}", typed) or not 1 <= int(typed) <= MAX_LENGTH:
+        raise Refused("not-a-length", typed=messages.echo(arguments), **messages.RANGE)
+    return SetLength(int(typed))
 
 
 @Command("length", options=("value",), ask=SetLength, parse=_parse_length, exclusive=True, private=True)
 async def length(context: Context, ask: Plain | SetLength, where: Where) -> Reply:
     """Shows the length of the user's texts, after setting or clearing it if that was asked."""
-    if isinstance(ask, SetLength):
-        await _set(context, where, "length", ask.value)
-    return _shown("length", await context.informed(where))
+    return await _show_number(context, "length", ask, where)
 
 
-def _shown(name: str, where: Where) -> Reply:
+async def _show_number(context: Context, name: str, ask: Plain | SetTemperature | SetLength, where: Where) -> Reply:
+    if not isinstance(ask, Plain):
+        await _set(context, where, name, ask.value)
+    where = await context.informed(where)
     own, default = getattr(where.preferences, name), getattr(where.defaults, name)
     if own is None:
         return Reply(where.say(f"{name}-none", default=default))
@@ -76,7 +65,7 @@ def _parse_language(arguments: str) -> Ask:
     if found := language.named(arguments):
         return SetLanguage(found.tag)
     known = ", ".join(each.name for each in language.languages().values())
-    return Invalid("language", Refused("unknown-language", typed=messages.echo(arguments), known=known))
+    raise Refused("unknown-language", typed=messages.echo(arguments), known=known)
 
 
 @Command("language", options=("value",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)

@@ -141,7 +141,7 @@ async def test_without_operators_their_commands_are_not_registered(tiny_folder: 
 
 async def test_a_voice_that_is_added_is_registered_and_answers(here: World) -> None:
     voices: dict[str, Voice] = here.core.voices  # type: ignore[assignment]
-    voices["melville"] = Voice("melville", "moby", "Moby-Dick", here.core.generator)
+    voices["melville"] = Voice("melville", "moby", "Moby-Dick", here.core.voice.generator)
     await here.client.update_commands()
     told = {command["name"]: command for command in here.sent("PUT", GLOBAL_COMMANDS)[-1]}
     assert told.keys() == USER_COMMANDS.keys() | OPERATOR_COMMANDS.keys() | {"moby"}
