@@ -146,22 +146,11 @@ class Ladder(Ask, frozen=True):
     voice: str | None = None
 
 
-class SetTemperature(Ask, frozen=True):
-    """A temperature of the user's own; None removes it."""
+class Set(Ask, frozen=True):
+    """A setting of the user's own, by its command; None removes it."""
 
-    value: Temperature | None
-
-
-class SetLanguage(Ask, frozen=True):
-    """A language of the user's own, by its tag; None goes back to the platform's."""
-
-    tag: str | None
-
-
-class SetLength(Ask, frozen=True):
-    """A length of the user's own, in characters; None removes it."""
-
-    value: int | None
+    command: str
+    value: float | str | None
 
 
 class Settings(Ask, frozen=True):

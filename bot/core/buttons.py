@@ -20,8 +20,7 @@ from bot.core.ask import (
     Ask,
     Continue,
     ForgetMe,
-    SetLanguage,
-    SetTemperature,
+    Set,
     Settings,
     Surprise,
     Where,
@@ -167,9 +166,9 @@ def decode(data: str) -> Button | None:
             case "w", owner, temperature, *prompt:
                 ask = Write(Temperature(float(temperature)), ":".join(prompt))
             case "t", owner, temperature:
-                ask = SetTemperature(Temperature(float(temperature)))
+                ask = Set("temperature", Temperature(float(temperature)))
             case "l", owner, tag if not tag or tag in language.languages():
-                ask = SetLanguage(tag or None)
+                ask = Set("language", tag or None)
             case "p" | "g" as scope, owner, "" | "all" as name, "":
                 ask = Settings(scope == "g", reset=bool(name))
             case "p" | "g" as scope, owner, name, value:

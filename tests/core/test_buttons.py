@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bot.core import buttons
-from bot.core.ask import Again, Continue, ForgetMe, SetTemperature, Surprise, Where
+from bot.core.ask import Again, Continue, ForgetMe, Set, Surprise, Where
 from bot.core.commands import Commands, parse
 from bot.core.reply import Kind, Reply
 from bot.store.store import KEPT_TEXTS, Conversation, Store
@@ -139,7 +139,7 @@ async def test_a_forgotten_text_has_buttons_that_say_what_to_do(commands: Comman
 @given(st.text(max_size=80))
 def test_whatever_comes_back_is_a_button_or_is_not(data: str) -> None:
     button = buttons.decode(data)
-    assert button is None or isinstance(button.ask, Again | Continue | ForgetMe | SetTemperature | Surprise)
+    assert button is None or isinstance(button.ask, Again | Continue | ForgetMe | Set | Surprise)
 
 
 @pytest.mark.parametrize("data", ["", "a", "a:1:2", "a:1:2:nan", "a:1:2:9", "a:1:2:x", "c:1", "c:1:2:3", "x:1:2"])

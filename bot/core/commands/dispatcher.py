@@ -14,7 +14,7 @@ from typing import Final
 from bot import logs
 from bot.config.loader import ConfigError
 from bot.core import buttons, language, messages
-from bot.core.ask import Ask, Continue, Invalid, Ladder, Plain, Where, Write
+from bot.core.ask import Ask, Continue, Invalid, Ladder, Plain, Set, Where, Write
 from bot.core.commands.command import Command, Context
 from bot.core.commands.info import about, cancel, forgetme, privacy, reload, start, stats, surprise, voices
 from bot.core.commands.settings import language_, length, settings, temperature
@@ -106,7 +106,7 @@ def continuing(data: Iterable[str]) -> Iterator[tuple[str, Continue]]:
 
 def name_of(ask: Ask) -> str:
     """Returns the name of the command that an `Ask` belongs to."""
-    if isinstance(ask, Plain | Invalid):
+    if isinstance(ask, Plain | Invalid | Set):
         return ask.command
     return next(name for name, command in COMMANDS.items() if isinstance(ask, command.ask))
 

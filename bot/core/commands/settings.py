@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from bot.core import buttons, language, messages
-from bot.core.ask import Ask, Plain, SetLanguage, SetLength, SetTemperature, Settings, Where
+from bot.core.ask import Ask, Plain, Set, Settings, Where
 from bot.core.commands.command import Command, Context
 from bot.core.parsing import parse_temperature
 from bot.core.reply import Refused, Reply
@@ -18,37 +20,33 @@ OF_EVERYONE: Final = ("temperature", "length", "language", "voice")
 OF_GROUPS: Final = (*OF_EVERYONE, "access")
 
 
-def _parse_temperature(arguments: str) -> Ask:
-    if not arguments:
-        return Plain("temperature")
-    return SetTemperature(None if arguments.lower() == "default" else parse_temperature(arguments))
+def _setting(name: str, read: Callable[[str], float | str], unset: str = "default") -> Callable[[str], Ask]:
+    """Returns what parses the value of a setting; without one, the command shows the setting."""
+
+    def parse(arguments: str) -> Ask:
+        return Set(name, None if arguments.lower() == unset else read(arguments)) if arguments else Plain(name)
+
+    return parse
 
 
-@Command("temperature", options=("value",), ask=SetTemperature, parse=_parse_temperature, exclusive=True, private=True)
-async def temperature(context: Context, ask: Plain | SetTemperature, where: Where) -> Reply:
-    """Shows the user's own temperature, after setting or clearing it if that was asked."""
-    return await _show_number(context, "temperature", ask, where)
+def _read_length(typed: str) -> int:
+    number = re.sub(r"(?<=\d)[.,](?=\d{3}\b)", "", typed)  # 1,200 and 1.200
+    if not re.fullmatch(r"\d{1,9}", number) or not 1 <= int(number) <= MAX_LENGTH:
+        raise Refused("not-a-length", typed=messages.echo(typed), **messages.RANGE)
+    return int(number)
 
 
-def _parse_length(arguments: str) -> Ask:
-    if not arguments:
-        return Plain("length")
-    if arguments.lower() == "default":
-        return SetLength(None)
-    typed = re.sub(r"(?<=\d)[.,](?=\d{3}\b)", "", arguments)  # 1,200 and 1.200
-    if not re.fullmatch(r"\d{1,9}", typed) or not 1 <= int(typed) <= MAX_LENGTH:
-        raise Refused("not-a-length", typed=messages.echo(arguments), **messages.RANGE)
-    return SetLength(int(typed))
+def _read_language(typed: str) -> str:
+    if found := language.named(typed):
+        return found.tag
+    known = ", ".join(each.name for each in language.languages().values())
+    raise Refused("unknown-language", typed=messages.echo(typed), known=known)
 
 
-@Command("length", options=("value",), ask=SetLength, parse=_parse_length, exclusive=True, private=True)
-async def length(context: Context, ask: Plain | SetLength, where: Where) -> Reply:
-    """Shows the length of the user's texts, after setting or clearing it if that was asked."""
-    return await _show_number(context, "length", ask, where)
-
-
-async def _show_number(context: Context, name: str, ask: Plain | SetTemperature | SetLength, where: Where) -> Reply:
-    if not isinstance(ask, Plain):
+async def _number(context: Context, ask: Plain | Set, where: Where) -> Reply:
+    """Shows the user's own temperature or length, after setting or clearing it if that was asked."""
+    name = ask.command
+    if isinstance(ask, Set):
         await _set(context, where, name, ask.value)
     where = await context.informed(where)
     own, default = getattr(where.preferences, name), getattr(where.defaults, name)
@@ -57,22 +55,16 @@ async def _show_number(context: Context, name: str, ask: Plain | SetTemperature 
     return Reply(where.say(f"{name}-own", own=own, default=default))
 
 
-def _parse_language(arguments: str) -> Ask:
-    if not arguments:
-        return Plain("language")
-    if arguments.lower() == "auto":
-        return SetLanguage(None)
-    if found := language.named(arguments):
-        return SetLanguage(found.tag)
-    known = ", ".join(each.name for each in language.languages().values())
-    raise Refused("unknown-language", typed=messages.echo(arguments), known=known)
+_Command: Final = partial(Command, options=("value",), exclusive=True, private=True)
+temperature = _Command("temperature", parse=_setting("temperature", parse_temperature))(_number)
+length = _Command("length", parse=_setting("length", _read_length))(_number)
 
 
-@Command("language", options=("value",), ask=SetLanguage, parse=_parse_language, exclusive=True, private=True)
-async def language_(context: Context, ask: Plain | SetLanguage, where: Where) -> Reply:
+@_Command("language", parse=_setting("language", _read_language, "auto"))
+async def language_(context: Context, ask: Plain | Set, where: Where) -> Reply:
     """Shows the language that the user reads, after setting it if that was asked."""
-    if isinstance(ask, SetLanguage):
-        await _set(context, where, "language", ask.tag)
+    if isinstance(ask, Set):
+        await _set(context, where, "language", ask.value)
         where = await context.informed(where)
     own, group = (where.preferences or Preferences()).language, where.defaults.language
     said = where.say(f"language-{'own' if own else 'group' if group else 'automatic'}", name=where.spoken.name)
