@@ -139,7 +139,7 @@ async def run(count: int, conversations: int, folder: Path) -> None:
             "set_preference", lambda person: store.set_preference(PLATFORM, person, "temperature", 0.5), chosen
         )
         await measure("ensure_user, save_conversation", lambda person: keep(store, person, kept), chosen)
-        await measure("conversation", lambda person: store.conversation(PLATFORM, person, person), chosen)
+        await measure("conversation", lambda person: store.conversations(PLATFORM, person, person, 1), chosen)
         print(f"with {conversations:,} conversations: {path.stat().st_size / 1e6:.1f} MB")
         await forgetting(store, chosen[:3], chosen[100:])
 

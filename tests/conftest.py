@@ -32,6 +32,7 @@ from bot import logs
 from bot.config.schema import BotSection, Secret
 from bot.core import language
 from bot.core.commands import Commands
+from bot.core.reply import echoed
 from bot.store.store import Conversation, Store
 from generator.serving.generator import ThreadedGenerator
 from generator.training.architectures import step_model
@@ -208,6 +209,16 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     """A new database, which does not wait long for other processes."""
     async with Store.open(tmp_path / "lstmega.sqlite3", busy_timeout=0.1) as store:
         yield store
+
+
+async def last_text(store: Store, platform: str, chat: str, person: str) -> Conversation | None:
+    """The person's last text in the chat."""
+    return next(iter(await store.conversations(platform, chat, person, 1)), None)
+
+
+def with_echoes(text: str) -> str:
+    """The text of a reply without the isolates."""
+    return "".join(part for part, _ in echoed(text))
 
 
 async def keep(store: Store, platform: str, chat: str, person: str, conversation: Conversation) -> None:

@@ -149,7 +149,7 @@ class Soak:
 
 
 async def has_text(store: Store, user: str) -> bool:
-    return await store.conversation("discord", str(500_000 + int(user) - 10_000), user) is not None
+    return await store.conversations("discord", str(500_000 + int(user) - 10_000), user) != []
 
 
 @contextmanager

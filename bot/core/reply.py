@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -18,13 +18,8 @@ ECHO: Final = "\u2068{}\u2069"
 _ECHO: Final = re.compile(ECHO.format("(.*?)"))
 
 
-def with_echoes(text: str, escape: Callable[[str], str] = str) -> str:
-    """Returns the text of a reply without the isolates, and what a user typed in it as `escape` returns it."""
-    return _ECHO.sub(lambda match: escape(match[1]), text)
-
-
 def echoed(text: str) -> Iterator[tuple[str, bool]]:
-    """Yields the parts of `with_echoes(text)`, and whether a user typed them."""
+    """Yields the parts of a reply's text without the isolates, and whether a user typed them."""
     for number, part in enumerate(_ECHO.split(text)):
         yield part, number % 2 == 1
 

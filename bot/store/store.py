@@ -156,10 +156,6 @@ class Store:
         while not await self._database.change(statement, platform, user, value):
             await self.ensure_user(platform, user)
 
-    async def conversation(self, platform: str, chat: str, user: str) -> Conversation | None:
-        """The user's last text in the chat, or `None`."""
-        return next(iter(await self.conversations(platform, chat, user, 1)), None)
-
     async def conversations(self, platform: str, chat: str, user: str, most: int = KEPT_TEXTS) -> list[Conversation]:
         """The user's texts in the chat that are kept, the newest first, and no more than `most`."""
         statement = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import english
+from conftest import english, last_text
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,22 +39,22 @@ async def test_hotter_and_colder_change_the_temperature_by_a_step(commands: Comm
     first = await a_text(commands)
     for label, temperature in (("Hotter", 0.8), ("Colder", 0.6)):
         assert (await press(commands, first, label)).kind is Kind.TEXT
-        kept = await store.conversation("discord", "here", "17")
+        kept = await last_text(store, "discord", "here", "17")
         assert kept is not None
         assert kept.temperature == temperature
 
 
 async def test_continue_goes_on_from_that_text_and_from_no_other(commands: Commands, store: Store) -> None:
     first = await a_text(commands)
-    kept = await store.conversation("discord", "here", "17")
+    kept = await last_text(store, "discord", "here", "17")
     assert kept is not None
     second = await press(commands, first, "Continue")
-    after = await store.conversation("discord", "here", "17")
+    after = await last_text(store, "discord", "here", "17")
     assert after is not None
     assert after.tail.startswith(kept.tail)
     assert (await press(commands, second, "Continue")).kind is Kind.TEXT
     assert (await press(commands, first, "Continue")).kind is Kind.TEXT
-    after = await store.conversation("discord", "here", "17")
+    after = await last_text(store, "discord", "here", "17")
     assert after is not None
     assert after.tail.startswith(kept.tail), "the first text again, not the one that was continued last"
 

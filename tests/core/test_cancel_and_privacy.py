@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from conftest import SETTINGS, english
+from conftest import SETTINGS, english, last_text
 from msgspec.structs import replace
 from voice_support import voices_of
 
@@ -45,7 +45,7 @@ async def test_cancel_stops_what_is_written_and_what_waits_and_the_generator_wor
         await asyncio.sleep(0.001)
     characters = generator.status().characters
     assert characters < MAX_LENGTH
-    assert await store.conversation("discord", "here", "ada") is None
+    assert await last_text(store, "discord", "here", "ada") is None
     again = await commands.handle(Write(length=1), Where("discord", "here", "ada"))
     assert again.kind is Kind.TEXT, "there is no cooldown after a text that was stopped"
 

@@ -13,7 +13,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from conftest import SETTINGS, TINY_VOCABULARY, add_random_version, english
+from conftest import SETTINGS, TINY_VOCABULARY, add_random_version, english, last_text, with_echoes
 from voice_support import voices_of
 
 from bot.config.schema import BotSection
@@ -22,7 +22,7 @@ from bot.core.ask import ForgetMe, Where
 from bot.core.commands import OPERATOR_COMMANDS, USER_COMMANDS, Commands, parse, parse_message
 from bot.core.commands.writing import LADDER_TEMPERATURES, TAIL
 from bot.core.parsing import parse_line
-from bot.core.reply import Kind, Reply, with_echoes
+from bot.core.reply import Kind, Reply
 from bot.store.store import Store
 from generator import MAX_PROMPT, Continuation, Generation, GenerationRequest, SamplingParams
 from generator.prose import presentable
@@ -46,7 +46,7 @@ async def forget(commands: Commands, *, person: str = "ada", platform: str = "di
 
 
 async def kept_temperature(store: Store, person: str = "ada") -> float:
-    conversation = await store.conversation("discord", "here", person)
+    conversation = await last_text(store, "discord", "here", person)
     assert conversation is not None
     return conversation.temperature
 
@@ -178,7 +178,7 @@ async def test_a_year_is_no_temperature_and_the_reply_says_how_to_begin_with_one
     assert "from 0.1" in text
     assert "to 2.0" in text
     assert "/nietzsche 0.7 1886" in text
-    assert await store.conversation("discord", "here", "ada") is None
+    assert await last_text(store, "discord", "here", "ada") is None
     assert (await say(commands, "/nietzsche 0.7 1886 was")).passages[0].prompt == "1886 was"
 
 
@@ -232,14 +232,14 @@ async def test_continue_goes_on_exactly_where_the_text_stopped(
     commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await say(commands, "/nietzsche 0.6 The philosopher")
-    before = await store.conversation("discord", "here", "ada")
+    before = await last_text(store, "discord", "here", "ada")
     assert before is not None
     monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 7)
     reply = await say(commands, "/continue")
     kept = Continuation(before.state, before.tail)
     expected = await generator.generate(GenerationRequest(LENGTH, 7, SamplingParams(0.6), continuation=kept))
     assert reply.text == presentable(expected.text, hard_wrapped=True)
-    after = await store.conversation("discord", "here", "ada")
+    after = await last_text(store, "discord", "here", "ada")
     assert after is not None
     assert after.tail == before.tail + expected.text
     assert after.state == expected.state
@@ -250,7 +250,7 @@ async def test_a_reply_to_a_text_writes_on_from_its_words(
     commands: Commands, generator: ThreadedGenerator, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     told = await say(commands, "/nietzsche 0.6 The philosopher")
-    before = await store.conversation("discord", "here", "ada")
+    before = await last_text(store, "discord", "here", "ada")
     assert before is not None
     monkeypatch.setattr("bot.core.commands.writing.secrets.randbelow", lambda _: 7)
     ask = parse_message("0.8 and the sea", "ada", [action.data for action in told.actions])
@@ -259,7 +259,7 @@ async def test_a_reply_to_a_text_writes_on_from_its_words(
     expected = await generator.generate(GenerationRequest(LENGTH, 7, SamplingParams(0.8), "and the sea", kept))
     assert reply.text == presentable(f"and the sea{expected.text}", hard_wrapped=True)
     assert reply.passages[0].prompt == "and the sea"
-    after = await store.conversation("discord", "here", "ada")
+    after = await last_text(store, "discord", "here", "ada")
     assert after is not None
     assert after.tail == f"{before.tail} and the sea{expected.text}"
     assert (after.prompt, after.temperature, after.state) == ("The philosopher", 0.8, expected.state)
@@ -280,7 +280,7 @@ async def test_continue_works_after_a_restart(tiny_folder: Path, tmp_path: Path)
     for line in ("/nietzsche 0.6 The philosopher", "/continue"):
         async with Store.open(tmp_path / "kept.sqlite3") as store, ThreadedGenerator.open(tiny_folder) as generator:
             replies.append(await say(Commands(voices_of(generator), store, SETTINGS), line))
-            conversation = await store.conversation("discord", "here", "ada")
+            conversation = await last_text(store, "discord", "here", "ada")
     assert conversation is not None
     assert letters(conversation.tail) == letters(replies[0].text + replies[1].text)
 
@@ -295,7 +295,7 @@ async def test_continue_after_new_weights_says_nothing_about_it(
     reply = await say(commands, "/continue")
     assert reply.kind is Kind.TEXT
     assert reply.notice == ""
-    conversation = await store.conversation("discord", "here", "ada")
+    conversation = await last_text(store, "discord", "here", "ada")
     assert conversation is not None
     assert conversation.version == "tiny-2"
 
@@ -304,7 +304,7 @@ async def test_what_is_kept_of_a_long_talk_stays_short(commands: Commands, store
     await say(commands, "/nietzsche 0.7 " + "word " * 190)
     for _ in range(4):
         await say(commands, "/continue")
-    conversation = await store.conversation("discord", "here", "ada")
+    conversation = await last_text(store, "discord", "here", "ada")
     assert conversation is not None
     assert len(conversation.tail) == TAIL
 
@@ -331,7 +331,7 @@ async def test_there_is_nothing_to_go_on_from(commands: Commands, command: str) 
 async def test_two_quick_continues_go_on_from_one_another(commands: Commands, store: Store) -> None:
     beginning = await say(commands, "/nietzsche 0.7 The")
     first, second = await asyncio.gather(say(commands, "/continue"), say(commands, "/continue"))
-    conversation = await store.conversation("discord", "here", "ada")
+    conversation = await last_text(store, "discord", "here", "ada")
     assert conversation is not None
     assert letters(conversation.tail) == letters(beginning.text + first.text + second.text)
 
@@ -406,7 +406,7 @@ async def test_forgetme_during_a_text_leaves_nothing_of_it(generator: ThreadedGe
     forgotten = await forget(commands)
     assert "2 rows" in forgotten.text
     assert (await text).kind is Kind.TEXT
-    assert await store.conversation("discord", "elsewhere", "ada") is None
+    assert await last_text(store, "discord", "elsewhere", "ada") is None
 
 
 async def test_a_text_that_cannot_be_saved_is_shown_all_the_same(
@@ -626,7 +626,7 @@ async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(
     while generator.status().running:
         await asyncio.sleep(0.001)
     assert generator.status().texts == 0
-    assert await store.conversation("discord", "here", "ada") is None
+    assert await last_text(store, "discord", "here", "ada") is None
 
 
 async def test_a_defect_is_written_down_and_the_person_told(

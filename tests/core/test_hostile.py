@@ -12,7 +12,7 @@ import hostile
 import hostile_discord
 import hostile_telegram
 import pytest
-from conftest import english
+from conftest import english, with_echoes
 from discord_support import SLASH, World, world
 from hypothesis import given
 from hypothesis import strategies as st
@@ -31,7 +31,7 @@ from bot.core.parsing import (
     parse_temperature,
     split_temperature,
 )
-from bot.core.reply import Kind, Passage, Reply, with_echoes
+from bot.core.reply import Kind, Passage, Reply
 from bot.platforms.discord.platform import configure_logging
 from bot.platforms.telegram.render import MAX_ENTITIES, MAX_TEXT, messages_of, only_message_of
 from bot.platforms.text import utf16_length

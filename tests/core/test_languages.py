@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from conftest import english, portuguese
+from conftest import english, portuguese, with_echoes
 from fluent.syntax import FluentParser, ast
 from fluent.syntax.visitor import Visitor
 
 from bot.core import language
 from bot.core.ask import ForgetMe, Where
 from bot.core.commands import COMMANDS, Commands, parse
-from bot.core.reply import Refused, with_echoes
+from bot.core.reply import Refused
 from bot.platforms.telegram.render import MAX_ALERT
 from bot.platforms.text import utf16_length
 from bot.store.errors import StoreError

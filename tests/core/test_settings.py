@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from conftest import SETTINGS, english
+from conftest import SETTINGS, english, last_text
 
 from bot.core import buttons
 from bot.core.ask import Plain, Settings, Where, Write
@@ -120,14 +120,14 @@ async def test_an_administrator_sets_the_defaults_of_a_group(commands: Commands,
     assert await store.preferences("discord", "900") == Preferences(0.8, 100, "pt-BR")
     assert await store.preferences("discord", "1") == Preferences(), "not the administrator's own"
     await commands.handle(Write(), member())
-    kept = await store.conversation("discord", "here", "17")
+    kept = await last_text(store, "discord", "here", "17")
     assert kept is not None
     assert kept.temperature == 0.8
     shown = await settings(commands, member())
     assert shown.text.splitlines()[:2] == ["As suas configurações", "Temperatura: 0,8 (padrão)"]
     await commands.handle(parse("temperature", "0.5"), member())
     await commands.handle(Write(), member())
-    kept = await store.conversation("discord", "here", "17")
+    kept = await last_text(store, "discord", "here", "17")
     assert kept is not None
     assert kept.temperature == 0.5, "their own comes first"
 

@@ -14,7 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import english, keep
+from conftest import english, keep, last_text
 from PIL import Image
 from voice_support import voices_of
 
@@ -64,11 +64,11 @@ async def test_the_last_text_comes_back_shaded(commands: Commands) -> None:
 
 async def test_it_may_be_asked_again_and_changes_nothing(commands: Commands, store: Store) -> None:
     await say(commands, "/nietzsche 0.7 Man")
-    before = await store.conversation("telegram", "here", "ada")
+    before = await last_text(store, "telegram", "here", "ada")
     first, second = await say(commands, "/surprise"), await say(commands, "/surprise")
     assert replace(first, shaded=()) == replace(second, shaded=())
     assert list(map(str, first.shaded)) == list(map(str, second.shaded)), "as words, since NaN equals nothing"
-    assert await store.conversation("telegram", "here", "ada") == before
+    assert await last_text(store, "telegram", "here", "ada") == before
 
 
 async def test_of_a_text_that_was_gone_on_with_the_last_part_is_shaded(commands: Commands) -> None:
@@ -135,7 +135,7 @@ async def test_the_event_loop_goes_on_meanwhile(commands: Commands) -> None:
 async def test_forgetting_deletes_the_text_too(commands: Commands, store: Store) -> None:
     prompt = "Unforgettable sentence"
     await say(commands, f"/nietzsche 0.7 {prompt}")
-    kept = await store.conversation("telegram", "here", "ada")
+    kept = await last_text(store, "telegram", "here", "ada")
     assert kept is not None
     assert kept.written is not None
     assert kept.written.text.encode() in store_bytes(store)
@@ -163,7 +163,7 @@ async def test_what_is_kept_comes_back_as_it_was(store: Store) -> None:
     begun = Conversation("Man", 0.7, "v", b"s", "tail", ScoringRequest("Man", " \x00λ😀'", 2**63 - 1))
     for conversation in (begun, Conversation("", 0.7, "v", b"s", "", ScoringRequest("before", "text", None))):
         await keep(store, "telegram", "here", "ada", conversation)
-        assert await store.conversation("telegram", "here", "ada") == conversation
+        assert await last_text(store, "telegram", "here", "ada") == conversation
 
 
 async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
@@ -179,7 +179,7 @@ async def test_a_database_from_before_keeps_its_texts_which_cannot_be_shaded(
         old.execute("PRAGMA user_version = 2")
         assert old.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)
     async with Store.open(path) as store:
-        kept = await store.conversation("telegram", "here", "ada")
+        kept = await last_text(store, "telegram", "here", "ada")
         assert kept == Conversation("Man", 0.7, "v0", b"\0", "Man is", None)
         commands = Commands(voices_of(generator), store, SETTINGS)
         assert (await say(commands, "/surprise")).text == english("no-text")

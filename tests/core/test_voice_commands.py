@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from conftest import SETTINGS, add_random_version
+from conftest import SETTINGS, add_random_version, last_text
 
 from bot.core import language
 from bot.core.ask import Invalid, Ladder, Where, Write
@@ -47,7 +47,7 @@ async def say(commands: Commands, line: str) -> Reply:
 
 async def wrote(store: Store) -> tuple[str, str]:
     """The voice that wrote the last text, and its version."""
-    text = await store.conversation("telegram", "here", "ada")
+    text = await last_text(store, "telegram", "here", "ada")
     assert text is not None
     return text.voice, text.version
 

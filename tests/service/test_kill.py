@@ -18,7 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from conftest import add_random_version, english
+from conftest import add_random_version, english, last_text
 from service_process import PATIENCE, ROOT, Installation
 
 from bot.cli.errors import FAILURE
@@ -129,7 +129,7 @@ async def check_the_database(state: Path, copy: Path, temperatures: list[Person]
             assert found in {known and degrees(known) for known in (person.known, *person.asked)}
         for person in texts:
             number = str(person.chat.id)
-            kept = await store.conversation("telegram", number, number)
+            kept = await last_text(store, "telegram", number, number)
             assert (kept and kept.prompt) in {known and f"Text {known}" for known in (person.known, *person.asked)}
 
 

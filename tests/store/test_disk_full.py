@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import add_random_version, english, keep
+from conftest import add_random_version, english, keep, last_text
 from msgspec.structs import replace
 from service_process import Installation, asked
 
@@ -109,7 +109,7 @@ async def test_after_a_full_disk_the_bytes_of_a_forgotten_user_are_erased(
         with full(disk):
             spare.unlink()
             assert await store.forget("console", "ada") == 2
-            assert await store.conversation("console", "c", "ada") is None
+            assert await last_text(store, "console", "c", "ada") is None
             assert "store.erase_failed" in caplog.text
         await erased(store)
         assert not any(

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
-from conftest import english, keep
+from conftest import english, keep, last_text
 from postgres_server import PASSWORD, PostgresServer
 from service_process import PATIENCE, ROOT, Installation, asked, unused_port
 
@@ -235,7 +235,7 @@ def test_a_backup_of_an_older_postgres_keeps_its_schema(
     async def go_on() -> None:
         async with Store.open(tmp_path / "copy.sqlite3") as store:
             assert (await store.preferences("telegram", SECRET)).temperature == 0.1 + 0.2
-            assert await store.conversation("telegram", "c", SECRET) is not None
+            assert await last_text(store, "telegram", "c", SECRET) is not None
 
     asyncio.run(go_on())
 

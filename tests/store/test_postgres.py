@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import english, keep
+from conftest import english, keep, last_text
 from postgres_server import PASSWORD, PostgresServer, certificate
 from service_process import PATIENCE, ROOT, Installation, asked, forget_me, unused_port
 from voice_support import voices_of
@@ -75,7 +75,7 @@ async def test_a_saved_text_is_read_unchanged(address: Secret) -> None:
         await store.set_preference("telegram", "ada", "temperature", 0.1 + 0.2)
         await store.set_setting("discord.commands", "registered")
     async with Store.open(address) as store:
-        assert await store.conversation("telegram", "c", "ada") == saved_text()
+        assert await last_text(store, "telegram", "c", "ada") == saved_text()
         assert (await store.preferences("telegram", "ada")).temperature == 0.1 + 0.2
         assert await store.setting("discord.commands") == "registered"
 
@@ -187,7 +187,7 @@ async def test_a_database_from_an_older_version(
     async with Store.open(address) as store:
         assert (await store.preferences("telegram", "ada")).temperature == 0.4
         await keep(store, "telegram", "c", "ada", saved_text())
-        assert await store.conversation("telegram", "c", "ada") == saved_text()
+        assert await last_text(store, "telegram", "c", "ada") == saved_text()
 
 
 async def test_other_programs_in_the_same_database_are_left_alone(postgres: PostgresServer, address: Secret) -> None:
@@ -305,8 +305,8 @@ async def test_two_bots_do_not_overwrite_each_other(address: Secret) -> None:
     async with Store.open(address) as store:
         for person in people:
             assert (await store.preferences("discord", person)).temperature == 0.9
-            assert await store.conversation("discord", "here", person) == saved_text("here")
-            assert await store.conversation("discord", "there", person) == saved_text("there")
+            assert await last_text(store, "discord", "here", person) == saved_text("here")
+            assert await last_text(store, "discord", "there", person) == saved_text("there")
 
 
 class SlowGenerator:
@@ -357,12 +357,12 @@ async def test_a_text_is_not_saved_for_a_user_whom_another_bot_has_forgotten(
         )
         if after:
             await say(second, after)
-        kept = await other.conversation("telegram", "c", "ada")
+        kept = await last_text(other, "telegram", "c", "ada")
         slow.done.set()
         reply = await text
         assert reply.kind is Kind.TEXT
         assert english("not-saved") in reply.notice
-        assert await other.conversation("telegram", "c", "ada") == kept
+        assert await last_text(other, "telegram", "c", "ada") == kept
         assert (await other.user_id("telegram", "ada") is not None) == bool(after)
         assert english("not-saved") not in (await say(first, "/nietzsche")).notice
 

@@ -20,7 +20,7 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
-from conftest import keep
+from conftest import keep, last_text
 
 from bot.config.schema import Secret
 from bot.store import store as store_module
@@ -65,10 +65,10 @@ async def test_each_chat_of_a_user_has_its_own_last_text(place: Path | Secret) -
         await keep(store, "telegram", "there", "ada", saved_text("two"))
         await keep(store, "telegram", "here", "ada", saved_text("three", state=bytes(range(256))))
     async with Store.open(place) as store:
-        assert await store.conversation("telegram", "here", "ada") == saved_text("three", state=bytes(range(256)))
-        assert await store.conversation("telegram", "there", "ada") == saved_text("two")
-        assert await store.conversation("telegram", "here", "bob") is None
-        assert await store.conversation("discord", "here", "ada") is None
+        assert await last_text(store, "telegram", "here", "ada") == saved_text("three", state=bytes(range(256)))
+        assert await last_text(store, "telegram", "there", "ada") == saved_text("two")
+        assert await last_text(store, "telegram", "here", "bob") is None
+        assert await last_text(store, "discord", "here", "ada") is None
 
 
 async def test_a_users_last_ten_texts_in_a_chat_are_kept(place: Path | Secret) -> None:
@@ -83,7 +83,7 @@ async def test_a_users_last_ten_texts_in_a_chat_are_kept(place: Path | Secret) -
         # One that takes the place of another, as in an inline message, is no newer than that was.
         await keep(store, "telegram", "here", "ada", replace(saved_text("instead"), number=kept[4].number))
         assert await store.conversations("telegram", "here", "ada") == [*kept[:4], saved_text("instead"), *kept[5:]]
-        assert await store.conversation("telegram", "here", "ada") == texts[-1]
+        assert await last_text(store, "telegram", "here", "ada") == texts[-1]
         await store.move_chat("telegram", "here", "-100")
         assert await store.conversations("telegram", "-100", "ada", 4) == kept[:4]
         assert await store.forget("telegram", "ada") == 10 + 1 + 1 + 0
@@ -129,16 +129,16 @@ async def test_a_chat_whose_id_changed_keeps_its_texts(place: Path | Secret) -> 
             await store.move_chat("telegram", "-1", "-100")
     async with Store.open(place) as store:
         for chat in ("-1", "-100"):  # a button under an old text still stands in the old chat
-            assert await store.conversation("telegram", chat, "ada") == saved_text("ada's")
-            assert await store.conversation("telegram", chat, "bob") == saved_text("bob's newer one")
+            assert await last_text(store, "telegram", chat, "ada") == saved_text("ada's")
+            assert await last_text(store, "telegram", chat, "bob") == saved_text("bob's newer one")
             for person in ("-1", "-100"):
-                assert await store.conversation("telegram", chat, person) == saved_text("the group's own")
+                assert await last_text(store, "telegram", chat, person) == saved_text("the group's own")
         assert (await store.preferences("telegram", "-100")).temperature == 0.9
-        assert await store.conversation("telegram", "-2", "ada") == saved_text("elsewhere")
-        assert await store.conversation("discord", "-1", "ada") == saved_text("on Discord")
+        assert await last_text(store, "telegram", "-2", "ada") == saved_text("elsewhere")
+        assert await last_text(store, "discord", "-1", "ada") == saved_text("on Discord")
         # A text that was being written meanwhile is kept under the new name.
         await keep(store, "telegram", "-1", "ada", saved_text("late"))
-        assert await store.conversation("telegram", "-100", "ada") == saved_text("late")
+        assert await last_text(store, "telegram", "-100", "ada") == saved_text("late")
         assert await store.forget("telegram", "ada") == 4
         assert await store.forget("telegram", "-100") == 4
         await Store.inspect(place)
@@ -176,7 +176,7 @@ async def test_a_moved_group_is_forgotten_under_both_ids(path: Path, asks_as: st
         await store.move_chat("telegram", "-1", "-100")
         await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
         assert await store.forget("telegram", asks_as) == 3
-        assert await store.conversation("telegram", "-1", "ada") == saved_text("ada's")
+        assert await last_text(store, "telegram", "-1", "ada") == saved_text("ada's")
         content = b"".join(file.read_bytes() for file in path.parent.iterdir())
         assert old.removeprefix("-").encode() not in content
     assert old.removeprefix("-").encode() not in path.read_bytes()
@@ -187,8 +187,8 @@ async def test_forgetting_a_group_keeps_its_members_texts(place: Path | Secret) 
         await keep(store, "telegram", "-1", "ada", saved_text("ada's"))
         await store.move_chat("telegram", "-1", "-100")
         assert await store.forget("telegram", "-100") == 1
-        assert await store.conversation("telegram", "-100", "ada") == saved_text("ada's")
-        assert await store.conversation("telegram", "-1", "ada") is None
+        assert await last_text(store, "telegram", "-100", "ada") == saved_text("ada's")
+        assert await last_text(store, "telegram", "-1", "ada") is None
 
 
 async def test_a_write_check_leaves_settings_as_they_were(place: Path | Secret) -> None:
@@ -210,8 +210,8 @@ async def test_forgetting_counts_every_row_and_affects_no_other_user(place: Path
         assert await store.forget("console", "ada") == 4
         assert await store.forget("console", "ada") == 0
         assert (await store.preferences("console", "ada")).temperature is None
-        assert await store.conversation("console", "a", "ada") is None
-        assert await store.conversation("console", "a", "bob") == saved_text("bob's")
+        assert await last_text(store, "console", "a", "ada") is None
+        assert await last_text(store, "console", "a", "bob") == saved_text("bob's")
         assert (await store.preferences("discord", "ada")).temperature == 1.5
 
 
@@ -340,7 +340,7 @@ async def test_an_erasure_blocked_by_a_reader_is_retried(
         other.execute("BEGIN")
         other.execute("SELECT * FROM people").fetchall()
         assert await store.forget("console", "ada") == 2
-        assert await store.conversation("console", "c", "ada") is None
+        assert await last_text(store, "console", "c", "ada") is None
         assert "store.erase_failed" in caplog.text
         assert "SECRET" not in caplog.text
         assert files_hold(path, b"SECRET")
@@ -415,7 +415,7 @@ async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: P
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
         await keep(store, "console", "c", "ada", saved_text("kept"))
-        assert await store.conversation("console", "c", "ada") == saved_text("kept")
+        assert await last_text(store, "console", "c", "ada") == saved_text("kept")
         await Store.inspect(place)
 
 
@@ -434,7 +434,7 @@ async def test_a_database_of_an_older_version_opens_silently(
         assert (await store.preferences("telegram", "4711")).temperature == 0.9
         assert (await store.preferences("discord", "4711")).temperature == 1.25
         written = ScoringRequest("\n", "The text, and so on.", 7) if schema >= 4 else None
-        assert await store.conversation("telegram", "-815", "4711") == Conversation(
+        assert await last_text(store, "telegram", "-815", "4711") == Conversation(
             "The philosopher", 0.6, "nietzsche-best", bytes(range(256)) * 4, "and so on.", written
         )
         assert await store.setting("discord.commands") == ("registered" if schema > 1 else None)
@@ -463,8 +463,8 @@ async def test_texts_expire_and_temperatures_stay(place: Path | Secret, monkeypa
         await keep(store, "console", "newer", "ada", saved_text("newer"))
         assert await store.expire(now - 90 * DAY) == 2
         assert await store.expire(now - 90 * DAY) == 0
-        assert await store.conversation("console", "old", "ada") is None
-        assert await store.conversation("console", "newer", "ada") == saved_text("newer")
+        assert await last_text(store, "console", "old", "ada") is None
+        assert await last_text(store, "console", "newer", "ada") == saved_text("newer")
         assert (await store.preferences("console", "ada")).temperature == 0.9
         assert await store.user_id("console", "bob") is None, "nothing else is known of him"
 
@@ -734,6 +734,6 @@ async def test_a_kill_loses_at_most_the_change_in_flight(place: Path | Secret, l
     printed = write_until_killed(place, lines)
     async with Store.open(place) as store:
         await Store.inspect(place)
-        kept = await store.conversation("console", "c", "ada")
+        kept = await last_text(store, "console", "c", "ada")
     assert kept is not None
     assert int(kept.tail) in {printed, printed + 1}

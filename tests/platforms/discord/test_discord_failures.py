@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 import pytest
-from conftest import english
+from conftest import english, with_echoes
 from discord_support import (
     CALLBACK,
     SLASH,
@@ -18,7 +18,7 @@ from discord_support import (
 )
 
 from bot.core import messages
-from bot.core.reply import Passage, Reply, with_echoes
+from bot.core.reply import Passage, Reply
 from bot.platforms.discord import responder
 
 # ---- errors ----------

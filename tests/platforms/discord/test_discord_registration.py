@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import english, portuguese
+from conftest import english, portuguese, with_echoes
 from discord_support import (
     GLOBAL_COMMANDS,
     World,
@@ -21,7 +21,7 @@ from bot.core import messages
 from bot.core.ask import Write
 from bot.core.commands import COMMANDS, OPERATOR_COMMANDS, USER_COMMANDS
 from bot.core.commands.command import Command
-from bot.core.reply import Passage, Reply, with_echoes
+from bot.core.reply import Passage, Reply
 from bot.core.voice import Voice
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.inspection import PERMISSIONS, invite_link

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import telegram
-from conftest import english
+from conftest import english, last_text, with_echoes
 from hypothesis import given
 from hypothesis import strategies as st
 from telegram_support import (
@@ -25,7 +25,7 @@ from voice_support import voices_of
 from bot.config.schema import BotSection
 from bot.core import messages
 from bot.core.commands import Commands
-from bot.core.reply import Passage, Picture, Reply, with_echoes
+from bot.core.reply import Passage, Picture, Reply
 from bot.platforms.telegram import sender
 from bot.platforms.telegram.platform import Telegram
 from bot.platforms.telegram.render import CODE, MAX_CAPTION, MAX_ENTITIES, MAX_TEXT, messages_of
@@ -192,7 +192,7 @@ async def test_cancel_overtakes_what_it_stops(
     assert said[0] in {english("cancel-nothing"), *(english("cancel-done", texts=number) for number in (1, 2, 3))}
     assert said[1].startswith("/nietzsche")
     assert chat.messages.unread == 0, "one line for all"
-    assert await store.conversation("telegram", str(chat.id), str(alice.id)) is None
+    assert await last_text(store, "telegram", str(chat.id), str(alice.id)) is None
 
 
 @pytest.mark.usefixtures("telegram")

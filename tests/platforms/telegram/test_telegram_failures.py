@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from conftest import english
+from conftest import english, last_text
 from telegram_support import (
     BUTTONS,
     FAST,
@@ -101,10 +101,10 @@ async def test_every_user_may_press_under_a_text_that_a_group_asked_for(
             assert await press.answer() == ("", False)
             answer = await group.next_message()
             assert answer.labels[:2] == BUTTONS[:2]
-        kept = await store.conversation("telegram", str(group.id), str(writer["id"]))
+        kept = await last_text(store, "telegram", str(group.id), str(writer["id"]))
         assert kept is not None
         assert kept.temperature == 0.8
-    assert await store.conversation("telegram", str(group.id), str(bob.id)) is None
+    assert await last_text(store, "telegram", str(group.id), str(bob.id)) is None
 
 
 @pytest.mark.usefixtures("telegram")
