@@ -64,8 +64,8 @@ def restore(source: Path, target: Path) -> Path | None:
             target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with new_file(target) as temporary:
             copy_into(temporary, backup)
-            owner = target.parent.stat()  # root restores for the user of the service
-            os.chown(temporary, owner.st_uid if os.geteuid() == 0 else -1, owner.st_gid if os.geteuid() == 0 else -1)
+            if os.geteuid() == 0:  # root restores for the user of the service
+                os.chown(temporary, target.parent.stat().st_uid, target.parent.stat().st_gid)
             return _set_aside(target) if target.exists() else None
 
 

@@ -76,10 +76,6 @@ def translated_errors(place: str) -> Iterator[None]:
         raise (StoreUnavailable if kind in _TEMPORARY else StoreError)(place, f"{problem} ({code})") from None
 
 
-class _Undone(Exception):
-    """Ends a transaction that only tried whether it is possible."""
-
-
 class Connection:
     """Statements on one connection. `read` executes one and returns all its rows."""
 
@@ -145,10 +141,9 @@ class Database:
             [(version,)] = await connection.read("SHOW server_version")
             schema = await database.schema(connection)
             if schema in (0, len(MIGRATIONS)):  # another migration may take long
-                with suppress(_Undone):
-                    async with database.transaction() as change:
-                        await database.migrate(change)
-                        raise _Undone
+                async with database.transaction() as change:
+                    await database.migrate(change)
+                    await change.raw.execute("ROLLBACK; BEGIN")  # it was only tried
             return f"PostgreSQL {version.split()[0]} answers{summary(schema)}"
 
     async def schema(self, connection: Connection) -> int:
