@@ -33,8 +33,6 @@ OURS: Final = ("bot", "generator")
 whole updates, discord.py whole gateway events, httpx addresses with the token), so only their warnings are logged."""
 MAX_QUEUED_LINES: Final = 10_000
 """Some megabytes. While the reader of standard error stalls, further lines are dropped and counted."""
-_MAX_MESSAGE: Final = 300
-"""Characters of an exception's message that a line repeats."""
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")
 """The ID of the request that this task works for; empty outside of requests."""
 HIDDEN: Final = "***"
@@ -68,7 +66,7 @@ def format_error(error: BaseException) -> str:
     """Returns an exception's type and message, on one line."""
     message = " ".join(str(error).split())
     name = type(error).__name__
-    return f"{name}: {message[:_MAX_MESSAGE]}" if message else name
+    return f"{name}: {message[:300]}" if message else name
 
 
 class Redaction:

@@ -14,7 +14,6 @@ import shutil
 import sys
 from contextlib import closing
 from dataclasses import replace
-from typing import Final
 
 import msgspec
 
@@ -30,11 +29,6 @@ from generator import MAX_SEED, GenerationRequest
 from generator.prose import presentable, printable, wrapped
 from generator.sampling_params import SETTINGS
 from generator.weights.versions import NIETZSCHE
-
-DUMB: Final = ("dumb", "unknown")
-"""Values of TERM for a terminal that knows no escape sequences."""
-RELOAD_SECONDS: Final = 120.0
-"""Weights load in a second or two; large ones on a small, busy machine take longer."""
 
 
 async def chat(options: argparse.Namespace, config: Config) -> None:
@@ -55,7 +49,7 @@ async def chat(options: argparse.Namespace, config: Config) -> None:
         commands = Commands(voices.by_name, store, config.bot, reload=lambda: voices.reload(COMMAND))
         voices.configure = lambda now: commands.configure(now.bot, now.access)
         at_terminal = sys.stdin is not None and sys.stdin.isatty() and sys.stdout.isatty()
-        if at_terminal and os.environ.get("TERM") not in DUMB:
+        if at_terminal and os.environ.get("TERM") not in ("dumb", "unknown"):  # which know no escape sequences
             from bot.platforms.terminal import prompt  # noqa: PLC0415
 
             await prompt.talk(commands, config.folder / "history")
@@ -233,10 +227,10 @@ async def reload(options: argparse.Namespace, config: Config) -> int:
     return 0
 
 
-async def request_reload(config: Config, within: float = RELOAD_SECONDS) -> Answer:
+async def request_reload(config: Config, within: float = 120.0) -> Answer:
     """Requests the weights that CURRENT names, and waits at most `within` seconds until they serve or are refused.
 
-    Raises `UsageError` when no service answers.
+    Large ones on a small, busy machine take long. Raises `UsageError` when no service answers.
     """
     path = socket_path(config)
     try:

@@ -40,8 +40,6 @@ from generator.connector import Connector, ProxyError
 from generator.prose import presentable
 from generator.weights.versions import NIETZSCHE
 
-_TRIAL_LENGTH: Final = 200
-"""Characters of the text that tests the weights."""
 _PROXY_SECONDS: Final = 10.0
 _ONLINE_SECONDS: Final = 30.0
 
@@ -159,7 +157,7 @@ async def _weights(section: GeneratorSection, name: str, voice: VoiceSection) ->
         async with open_generator(section, name, voice, child=True) as generator:
             manifest = generator.weights.manifest
             began = time.perf_counter()
-            generation = await generator.generate(GenerationRequest(length=_TRIAL_LENGTH, seed=0))
+            generation = await generator.generate(GenerationRequest(length=200, seed=0))
             took = time.perf_counter() - began
     except GeneratorError as error:
         key = f"[{'generator' if name == NIETZSCHE else f'voices.{name}'}] weights names their folder"

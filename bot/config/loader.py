@@ -35,8 +35,6 @@ from generator.sampling_params import SETTINGS, SamplingParams
 from generator.weights.versions import NIETZSCHE, SHIPPED_VOICES, shipped_folder
 
 PREFIX: Final = "LSTMEGA_"
-FORMER_KEYS: Final = {("bot", "rest"): "cooldown"}
-"""Keys of older versions, which are still accepted."""
 _VOICE: Final = re.compile(r"voices\..*", re.DOTALL)
 """The section of a voice. It counts if it is empty as well, which is said by a key without a name."""
 _Given = tuple[str, str, str, Any, Path | None]
@@ -68,7 +66,7 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
     problems: list[str] = []
     given: dict[tuple[str, str], tuple[str, Any, Path | None]] = {}
     for place, section, key, value, base in (*(_from_file(path) if path else ()), *_from_variables(environment)):
-        name = (section, FORMER_KEYS.get((section, key), key))
+        name = (section, "cooldown" if (section, key) == ("bot", "rest") else key)  # what 0.1.0 called it
         if _as_documented(name) in KEYS or (_VOICE.fullmatch(section) and not key):
             given[name] = place, value, base
         else:

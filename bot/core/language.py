@@ -16,8 +16,6 @@ from generator.weights.versions import NIETZSCHE
 
 LOCALES: Path = Path(__file__).parent / "locales"
 ENGLISH: Final = "en"
-MAX_DECIMALS: Final = 6
-"""Of a number in a message that does not say otherwise."""
 
 
 class Language:
@@ -69,7 +67,7 @@ class Language:
         except LookupError as error:
             return "", [error]
         numbers = {
-            key: fluent_number(value, maximumFractionDigits=MAX_DECIMALS)
+            key: fluent_number(value, maximumFractionDigits=6)
             for key, value in values.items()
             if isinstance(value, float)
         }

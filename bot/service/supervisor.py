@@ -17,7 +17,6 @@ from generator.backoff import Backoff
 STEADY_SECONDS: Final = 60.0
 """After an attempt of this length the backoff starts from its first pause again."""
 PERIOD_SECONDS: Final = 0.5
-LAG_WARNING_SECONDS: Final = 2.0
 READY: Final = "READY=1"
 STOPPING: Final = "STOPPING=1"
 ALIVE: Final = "WATCHDOG=1"
@@ -124,7 +123,7 @@ async def heartbeat(on_lag: Callable[[float], object], *checks: Callable[[], obj
     while True:
         lag = max(0.0, clock() - due)
         on_lag(lag)
-        if lag >= LAG_WARNING_SECONDS:
+        if lag >= 2.0:
             log.warning("event_loop.lagged seconds=%.1f reason=blocked, or the process was stopped", lag)
         for check in checks:
             check()

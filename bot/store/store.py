@@ -51,8 +51,8 @@ _SAVE: Final = (
     f" (SELECT id, here, coalesce(nullif($15, 0), (SELECT max(number) + 1 FROM conversations"
     f" WHERE person_id = id AND chat = here), 1) AS number FROM"
     f" (SELECT id, {_current('$3')} AS here FROM people WHERE {_USER} AND id = $4) AS place) AS numbered WHERE true"
-    " ON CONFLICT (person_id, chat, slot) DO UPDATE SET opening = $5, temperature = $6, version = $7, state = $8,"
-    " tail = $9, preceding = $10, written = $11, seed = $12, voice = $13, updated_at = $14, number = excluded.number"
+    " ON CONFLICT (person_id, chat, slot) DO UPDATE SET "
+    + ", ".join(f"{column} = excluded.{column}" for column in (*_TEXT.split(", "), "updated_at", "number"))
 )
 
 

@@ -25,8 +25,6 @@ OVERSHOOT: Final = 1.15
 
 _MAX_TITLE: Final = 60
 """Characters of a voice's title, so that its command's purpose fits into Discord's 100."""
-_MAX_STOPPED: Final = 1024
-"""Users whose last /cancel is remembered; what they asked for before waits for seconds only."""
 
 
 class Observer:
@@ -129,7 +127,7 @@ class Context:
         key = where.user_key, where.chat
         self._stopped_at[key] = where.asked_at
         self._stopped_at.move_to_end(key)
-        if len(self._stopped_at) > _MAX_STOPPED:
+        if len(self._stopped_at) > 1024:  # what was asked for before them waits for seconds only
             self._stopped_at.popitem(last=False)
         stopped = self._writing.pop(key, set())
         for scope in stopped:

@@ -26,8 +26,6 @@ from bot.store.errors import StoreError
 from bot.store.store import ADMINISTRATORS
 from generator import InvalidRequest, Overloaded, ShuttingDown, Unavailable, WeightsError
 
-LANGUAGE_TIMEOUT_SECONDS: Final = 1.0
-"""How long a reply waits for the database to say its language."""
 log = logging.getLogger(__name__)
 
 
@@ -229,7 +227,7 @@ class Commands(Context):
         if where.defaults.temperature is not None:
             return where
         with suppress(StoreError, TimeoutError):  # the reply comes in the platform's language then
-            async with asyncio.timeout(LANGUAGE_TIMEOUT_SECONDS):
+            async with asyncio.timeout(1.0):
                 return await self.informed(where)
         return replace(where, defaults=self.defaults, command=self.voice.command)
 

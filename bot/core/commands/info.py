@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from typing import Final
 
 from bot.core import buttons, messages
 from bot.core.ask import About, Ask, ForgetMe, Surprise, Where
@@ -16,8 +15,6 @@ from bot.core.voice import Voice, versions_of
 from generator import GenerationRequest, GeneratorError, ScoringRequest, Surprisal, WeightsError
 from generator.scoring.palette import cells
 
-CARD_LENGTH: Final = 80
-"""Characters of the sentence that /about shows."""
 log = logging.getLogger(__name__)
 
 
@@ -69,15 +66,9 @@ async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
         if last.written.seed is not None:
             surprisal = replace(surprisal, given=last.prompt)
         content = await asyncio.to_thread(_heatmap, surprisal, hard_wrapped=hard_wrapped)
-    return Reply(
-        messages.surprised(surprisal, last.version, where.say),
-        picture=Picture(
-            content,
-            "surprise.png",
-            where.say("surprise-picture", characters=len(surprisal.text), bits=surprisal.mean),
-        ),
-        shaded=tuple(cells(surprisal, hard_wrapped=hard_wrapped)),
-    )
+    described = where.say("surprise-picture", characters=len(surprisal.text), bits=surprisal.mean)
+    picture, shaded = Picture(content, "surprise.png", described), tuple(cells(surprisal, hard_wrapped=hard_wrapped))
+    return Reply(messages.surprised(surprisal, last.version, where.say), picture=picture, shaded=shaded)
 
 
 def _heatmap(surprisal: Surprisal, title: str = "", *, hard_wrapped: bool) -> bytes:
@@ -137,7 +128,7 @@ async def _card(context: Context, voice: Voice, title: str) -> tuple[Surprisal, 
     """Returns a sentence of a voice, the same each time, and its picture. Raises `GeneratorError`."""
     manifest, kept = voice.manifest, context.cards.get(voice.name)
     if kept is None or kept[0] != (manifest.version, title):
-        text = await voice.generator.generate(GenerationRequest(CARD_LENGTH, 0, context.settings.sampling))
+        text = await voice.generator.generate(GenerationRequest(80, 0, context.settings.sampling))
         surprisal = await voice.generator.score(ScoringRequest("", text.text, 0))
         content = await asyncio.to_thread(_heatmap, surprisal, title, hard_wrapped=manifest.hard_wrapped)
         kept = context.cards[voice.name] = (manifest.version, title), surprisal, content

@@ -17,7 +17,6 @@ from generator import MAX_LENGTH
 
 OF_EVERYONE: Final = ("temperature", "length", "language", "voice")
 """What users and groups set; a group also says who may use the bot there."""
-OF_GROUPS: Final = (*OF_EVERYONE, "access")
 
 
 def _setting(name: str, read: Callable[[str], float | str], unset: str = "default") -> Callable[[str], Ask]:
@@ -74,7 +73,7 @@ async def language_(context: Context, ask: Plain | Set, where: Where) -> Reply:
 @Command("settings", ask=Settings, exclusive=True, private=True)
 async def settings(context: Context, ask: Settings, where: Where) -> Reply:
     """Shows what the user has set, or the group to its administrators, with a button for each change."""
-    names = OF_GROUPS if ask.group else OF_EVERYONE
+    names = (*OF_EVERYONE, "access") if ask.group else OF_EVERYONE
     if ask.name == "voice" and ask.value is not None:
         context.voice_of(str(ask.value), where)  # raises if it is gone
     for name in names if ask.reset else filter(None, [ask.name]):

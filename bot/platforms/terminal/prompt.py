@@ -152,11 +152,8 @@ def _shaded(cells: Sequence[Cell], width: int, style: Callable[[float], str]) ->
 
 
 def _scale(reply: Reply) -> StyleAndTextTuples:
-    bits = range(int(DARKEST) + 1)
-    return [
-        (NOTICE, reply.say("surprise-scale") + " "),
-        *((_background(bit), f" {bit} ") for bit in bits),
-    ]
+    shades = ((_background(bits), f" {bits} ") for bits in range(int(DARKEST) + 1))
+    return [(NOTICE, reply.say("surprise-scale") + " "), *shades]
 
 
 def _marks(reply: Reply) -> StyleAndTextTuples:
