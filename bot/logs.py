@@ -78,7 +78,7 @@ class Redaction:
             parts = [part for part in re.split(r"[:.]", secret) if len(part) >= _MIN_PART]
             hidden |= {form for text in (secret, *parts) for form in (text, quote(text), quote(text, safe=""))}
         longest_first = sorted(hidden, key=len, reverse=True)
-        self._known = re.compile("|".join(map(re.escape, longest_first))) if hidden else None
+        self._known = re.compile("|".join(map(re.escape, longest_first)) or "(?!)")  # of no secret, nothing
 
     @classmethod
     def of(cls, config: Config) -> Redaction:
@@ -94,9 +94,7 @@ class Redaction:
 
     def __call__(self, text: str) -> str:
         """Returns `text` without the secrets."""
-        if self._known is not None:
-            text = self._known.sub(HIDDEN, text)
-        return _TOKENS.sub(lambda match: (match["before"] or "") + HIDDEN, text)
+        return _TOKENS.sub(lambda match: (match["before"] or "") + HIDDEN, self._known.sub(HIDDEN, text))
 
 
 class QueuedHandler(logging.Handler):
