@@ -37,7 +37,6 @@ from bot.store.errors import StoreError
 from bot.store.store import Store
 from generator import GenerationRequest, GeneratorError, files
 from generator.connector import Connector, ProxyError
-from generator.prose import presentable
 from generator.weights.versions import NIETZSCHE
 
 _PROXY_SECONDS: Final = 10.0
@@ -164,8 +163,6 @@ async def _weights(section: GeneratorSection, name: str, voice: VoiceSection) ->
         if section.address:
             key = "[generator] address names the pool"
         raise UsageError(f"{error}; {key}") from error
-    if not presentable(generation.text, hard_wrapped=manifest.hard_wrapped):
-        raise UsageError(f"{manifest.version} loads, but writes nothing; take other weights")
     return (
         f"{manifest.version}: hashes right; wrote {len(generation.text)} characters in {took:.2f} s;"
         f" {manifest.metrics['valid_bits_per_character']:.3f} bits per character"
