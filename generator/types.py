@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -23,6 +24,8 @@ MAX_SCORED_TEXT: Final = 6000
 """Characters; more than the longest text that is ever generated."""
 _LENGTH_RANGE: Final = bounds(1, MAX_LENGTH, int)
 _SEED_RANGE: Final = bounds(0, MAX_SEED, int)
+OnSentence = Callable[[str], None]
+"""Gets the beginning of a `Generation.text`, up to the end of a sentence, while the rest is generated."""
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
 
 
@@ -187,8 +190,11 @@ class Generator(Protocol):
     def weights(self) -> Weights:
         """The weights of the next text."""
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_sentence: OnSentence | None = None) -> Generation:
         """Generates one text. Cancelling frees its batch slot at the next character.
+
+        `on_sentence` is called in the event loop at ends of sentences, never after the text is finished or cancelled,
+        and by a cluster not at all. The text is the same with it. It must raise nothing.
 
         Raises `InvalidRequest`, `Overloaded`, `ShuttingDown`, `Unavailable`, or `ModelError` when the network fails.
         """

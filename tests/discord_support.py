@@ -30,6 +30,7 @@ from bot.core.reply import Reply
 from bot.platforms.discord import responder
 from bot.platforms.discord.client import Client
 from bot.platforms.discord.platform import Discord
+from bot.platforms.growing import TextSoFar
 from bot.store.store import Store
 from generator.serving.generator import ThreadedGenerator
 from testing.discord import TOKEN, DiscordServer
@@ -171,14 +172,17 @@ async def world(folder: Path, *, shards: int = 1, **settings: Any) -> AsyncItera
         client = Client(core, DiscordSection())
         # `simcord.run` sets a context variable, and a fixture is torn down in another context than it was set up in.
         env = simcord.Env(client, shard_count=shards, settle_timeout=PATIENCE)
+        changed = TextSoFar.changed
         await env.start()
         try:
-            core.env = env
-            guild = env.create_guild()
-            channel = guild.create_text_channel("general")
-            alice = guild.add_member(env.create_user("alice"))
-            bob = guild.add_member(env.create_user("bob"))
-            yield World(env, core, store, guild, channel, alice, bob, operators)
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(TextSoFar, "changed", lambda it: env.external_wait(changed(it), reason="it is generated"))
+                core.env = env
+                guild = env.create_guild()
+                channel = guild.create_text_channel("general")
+                alice = guild.add_member(env.create_user("alice"))
+                bob = guild.add_member(env.create_user("bob"))
+                yield World(env, core, store, guild, channel, alice, bob, operators)
         finally:
             await env.shutdown()
         if env.error_cursor > env._errors_acknowledged:
@@ -212,6 +216,7 @@ async def here(tiny_folder: Path) -> AsyncIterator[World]:
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Replies are deferred as soon as they take any time."""
     monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(responder, "GROW_AFTER_SECONDS", 0.01)
 
 
 def labels(result: InteractionResult) -> list[str]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from generator.errors import Unavailable
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.process.server import serve
-from generator.types import Generation, GenerationRequest, GeneratorStatus, Timing
+from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSentence, Timing
 from generator.weights.versions import load_weights
 
 
@@ -22,7 +22,7 @@ class FakeSidecar:
         self._before = ""
         (folder / "curve.png").write_bytes(b"picture")
 
-    async def run(self, work: Work) -> Result:
+    async def run(self, work: Work, _: OnSentence | None = None) -> Result:
         assert isinstance(work, GenerationRequest)
         text = "SECRET" if any("hush" in value for value in os.environ.values()) else f"for {work.seed}"
         return Generation(text, b"", self._version, work.seed, Timing(0.0, 0.0, 0.0))

@@ -55,8 +55,10 @@ class ScriptedCommands(Commands):
         return self.said.get(name_of(ask)) or await super().handle(ask, where)
 
     async def press(self, data: str, where: Where) -> Reply:
+        self.where.append(where)
         reply = await super().press(data, where)
         if not self.resume.is_set() and "slow press" in self.said:
+            self.begun.put("press")
             await self.resume.wait()
         return self.said.get("press") or reply
 

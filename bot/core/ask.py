@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from bot.core.language import Language
 from bot.core.language import of as language_of
+from bot.core.reply import Reply
 from bot.store.store import Preferences
 from generator.sampling_params import Temperature
 from generator.weights.versions import NIETZSCHE
@@ -26,10 +27,11 @@ class Where:
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
     `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
     is not the chat. `has_fields`: each option has a field there. `in_place`: a text takes the place of the one whose
-    button was pressed. `public`: others see every reply, also one that is meant for the user alone. `within`: of what
-    the chat or the user is part of, such as a server. `group`: what has settings of its own there, or empty, and
-    `administers`: returns whether the user is an administrator of it. `asked_at`: on the clock of `time.monotonic`; an
-    adapter makes this value when the request comes, even if the request has to wait.
+    button was pressed. `show`: gets the text so far as a reply, at ends of sentences, while the rest is generated;
+    `None` where nothing shows it. `public`: others see every reply, also one that is meant for the user alone.
+    `within`: of what the chat or the user is part of, such as a server. `group`: what has settings of its own there, or
+    empty, and `administers`: returns whether the user is an administrator of it. `asked_at`: on the clock of
+    `time.monotonic`; an adapter makes this value when the request comes, even if the request has to wait.
 
     The core fills in what is stored: the user's `preferences` (`None`: the store failed), and the `defaults` of the
     group, else of the configuration, and the `command` of the voice that writes where none is named.
@@ -46,6 +48,7 @@ class Where:
     within: tuple[str, ...] = ()
     group: str = ""
     administers: Callable[[], Awaitable[bool]] = field(default=_no, compare=False)
+    show: Callable[[Callable[[], Reply]], None] | None = field(default=None, compare=False)
     asked_at: float = field(default_factory=time.monotonic, compare=False)
     preferences: Preferences | None = None
     defaults: Preferences = field(default_factory=Preferences)

@@ -14,6 +14,7 @@ from generator.errors import Overloaded, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.generator import RemoteGenerator
 from generator.process.protocol import Result, Work
+from generator.types import OnSentence
 from generator.weights.versions import NIETZSCHE, Weights
 
 REQUEST_SECONDS: Final = 30.0
@@ -72,10 +73,10 @@ class Pool(RemoteGenerator):
             raise WeightsError(f"the pool is away: {unavailable}")
         return self.weights
 
-    async def _request(self, work: Work) -> Result:
+    async def _request(self, work: Work, on_sentence: OnSentence | None) -> Result:
         try:
             async with asyncio.timeout(self._request_seconds):
-                return await super()._request(work)
+                return await super()._request(work, on_sentence)
         except TimeoutError as error:
             raise Overloaded(_LATE_SECONDS) from error
 

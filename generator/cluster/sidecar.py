@@ -24,7 +24,7 @@ from generator.cluster.replica import CURVE
 from generator.errors import GeneratorError, Overloaded, ShuttingDown, Unavailable
 from generator.process import server
 from generator.process.protocol import Heartbeat, Result, Work
-from generator.types import GeneratorStatus
+from generator.types import GeneratorStatus, OnSentence
 
 REPLICA_SECONDS: Final = 1.0
 """How long each replica may take to say how it is."""
@@ -50,7 +50,7 @@ class Sidecar:
         self._answered = time.monotonic()
         self._last: Heartbeat | None = None
 
-    async def run(self, work: Work) -> Result:
+    async def run(self, work: Work, _: OnSentence | None = None) -> Result:
         """Asks again for a text whose replica died: by the same seed it is the same text."""
         while True:
             try:

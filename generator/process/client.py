@@ -22,6 +22,7 @@ from generator.errors import GeneratorError, Interrupted, ModelError, ShuttingDo
 from generator.process.protocol import (
     HEARTBEAT_SECONDS,
     THE_WORKER,
+    Beginning,
     Cancel,
     Channel,
     FromWorker,
@@ -31,6 +32,7 @@ from generator.process.protocol import (
     Result,
     Work,
 )
+from generator.types import OnSentence
 from generator.weights.manifest import Manifest
 from generator.weights.versions import Weights
 
@@ -67,7 +69,7 @@ class WorkerClient:
         """Why it ended."""
         self.missing = 0
         """Heartbeats that have not come."""
-        self.in_flight: dict[int, tuple[asyncio.Future[Result | GeneratorError], Context]] = {}
+        self.in_flight: dict[int, tuple[asyncio.Future[Result | GeneratorError], Context, OnSentence | None]] = {}
         """Requests by number, each with the context that it was made in, for what is logged about it."""
         self._folder = folder
         self._process = process
@@ -100,11 +102,11 @@ class WorkerClient:
                 )
         return cls(folder, process, channel, output)
 
-    async def request(self, work: Work) -> Result:
+    async def request(self, work: Work, on_sentence: OnSentence | None = None) -> Result:
         """Generates or scores a text. Cancelling frees its batch slot. Raises what the worker raises."""
         number, future = next(self._numbers), asyncio.get_running_loop().create_future()
-        self.in_flight[number] = future, copy_context()
-        self._channel.send(Item.of(number, work))
+        self.in_flight[number] = future, copy_context(), on_sentence
+        self._channel.send(Item.of(number, work, by_sentence=on_sentence is not None))
         try:
             result: Result | GeneratorError = await future
         finally:
@@ -158,13 +160,17 @@ class WorkerClient:
                 self._reason = message.value
             case Item(number):
                 self._settle(number, message.value)
+            case Beginning(number) if number in self.in_flight:
+                future, _, on_sentence = self.in_flight[number]
+                if on_sentence is not None and not future.done():
+                    on_sentence(message.text)
             case Heartbeat(manifest=manifest):
                 self.heartbeat, self.missing = message, 0
                 if manifest:
                     self.weights = Weights(self._folder, Manifest.from_json(manifest))
                     self.ready.set()
             case LogRecord(number):
-                _, context = self.in_flight.get(number, (None, Context()))
+                _, context, _ = self.in_flight.get(number, (None, Context(), None))
                 context.run(_log, message)
 
     def _settle(self, number: int, result: Result | GeneratorError) -> None:

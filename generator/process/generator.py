@@ -21,7 +21,7 @@ from generator.backoff import Backoff
 from generator.errors import GeneratorError, Interrupted, Overloaded, ShuttingDown, Unavailable, WeightsError
 from generator.process.client import WorkerClient
 from generator.process.protocol import Result, Work
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
+from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSentence, ScoringRequest, Surprisal
 from generator.weights.versions import Weights, current_version
 
 RETIRE_SECONDS: Final = 60.0
@@ -69,9 +69,9 @@ class RemoteGenerator(ABC):
             raise Unavailable("no worker was ready yet")
         return self._worker.weights
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_sentence: OnSentence | None = None) -> Generation:
         """As `ThreadedGenerator.generate`; raises `Unavailable` while no worker can be reached."""
-        generation: Generation = await self._counted(request)
+        generation: Generation = await self._counted(request, on_sentence)
         self._counts["texts"] += 1
         return generation
 
@@ -80,9 +80,9 @@ class RemoteGenerator(ABC):
         surprisal: Surprisal = await self._counted(request)
         return surprisal
 
-    async def _counted(self, work: Work) -> Any:
+    async def _counted(self, work: Work, on_sentence: OnSentence | None = None) -> Any:
         try:
-            result = await self._request(work)
+            result = await self._request(work, on_sentence)
         except GeneratorError as error:
             self._counts["refused" if isinstance(error, Overloaded) else "failed"] += 1
             raise
@@ -90,7 +90,7 @@ class RemoteGenerator(ABC):
         self._counts["characters"] += len(before) + len(result.text)
         return result
 
-    async def _request(self, work: Work) -> Result:
+    async def _request(self, work: Work, on_sentence: OnSentence | None) -> Result:
         if not self._available.is_set():
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(self._unavailable_since + RESTART_WAIT_SECONDS):
@@ -99,7 +99,7 @@ class RemoteGenerator(ABC):
             raise ShuttingDown
         if self._worker is None or not self._available.is_set():
             raise Unavailable(self._unavailable)
-        return await self._worker.request(work)
+        return await self._worker.request(work, on_sentence)
 
     def status(self) -> GeneratorStatus:
         """Returns what the worker does now, and what was done and went wrong since the start."""

@@ -34,22 +34,23 @@ class _Message(msgspec.Struct, frozen=True, array_like=True, tag=True):
 class Item(_Message, frozen=True):
     """A request, or what came of it: a value or an error, encoded, with the name of its type.
 
-    An error of `THE_WORKER` says why it ends.
+    An error of `THE_WORKER` says why it ends. `by_sentence`: the request wants a `Beginning` at each end of a sentence.
     """
 
     number: int
     kind: str
     content: msgspec.Raw
+    by_sentence: bool = False
 
     @classmethod
-    def of(cls, number: int, value: Work | Result | Exception) -> Item:
+    def of(cls, number: int, value: Work | Result | Exception, *, by_sentence: bool = False) -> Item:
         """Encodes a value, or an error."""
         content: Any = value
         if isinstance(value, Exception):
             value = value if isinstance(value, GeneratorError) else ModelError(f"{type(value).__name__}: {value}")
             # A path in it may have any bytes.
             content = [a.encode(errors="replace").decode() if isinstance(a, str) else a for a in value.args]
-        return cls(number, type(value).__name__, msgspec.Raw(msgspec.msgpack.encode(content)))
+        return cls(number, type(value).__name__, msgspec.Raw(msgspec.msgpack.encode(content)), by_sentence)
 
     @property
     def value(self) -> Any:
@@ -63,6 +64,13 @@ class Cancel(_Message, frozen=True):
     """Nobody waits for a request any more."""
 
     number: int
+
+
+class Beginning(_Message, frozen=True):
+    """The text of a request up to the end of a sentence, while the rest is generated."""
+
+    number: int
+    text: str
 
 
 class Heartbeat(_Message, frozen=True):
@@ -86,7 +94,7 @@ class LogRecord(_Message, frozen=True):
 
 
 ToWorker = Item | Cancel
-FromWorker = Item | Heartbeat | LogRecord
+FromWorker = Item | Beginning | Heartbeat | LogRecord
 
 
 class Channel:

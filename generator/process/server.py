@@ -21,6 +21,7 @@ from generator.errors import GeneratorError
 from generator.process.protocol import (
     HEARTBEAT_SECONDS,
     THE_WORKER,
+    Beginning,
     Cancel,
     Channel,
     Heartbeat,
@@ -30,6 +31,7 @@ from generator.process.protocol import (
     ToWorker,
     Work,
 )
+from generator.types import OnSentence
 
 _REQUEST_NUMBER: ContextVar[int] = ContextVar("request_number", default=0)
 """The request that is being worked on; a log record names it, and the parent knows its request ID."""
@@ -42,8 +44,8 @@ _OOM_SCORE: Final = 500
 class Backend(Protocol):
     """What generates."""
 
-    async def run(self, work: Work) -> Result:
-        """Generates or scores a text. Raises a `GeneratorError`."""
+    async def run(self, work: Work, on_sentence: OnSentence | None = None) -> Result:
+        """Generates or scores a text; `on_sentence` as for `Generator.generate`. Raises a `GeneratorError`."""
 
     async def heartbeat(self) -> Heartbeat | None:
         """Returns what it does now; `None` when it makes no progress: the parent ends a worker that sends nothing.
@@ -99,8 +101,12 @@ async def _answer_all(channel: Channel, backend: Awaitable[Backend]) -> None:
 async def _answer(channel: Channel, backend: Backend, asked: Item) -> None:
     _REQUEST_NUMBER.set(asked.number)
     result: Result | Exception
+
+    def send_beginning(text: str) -> None:
+        channel.send(Beginning(asked.number, text))
+
     try:
-        result = await backend.run(asked.value)
+        result = await backend.run(asked.value, send_beginning if asked.by_sentence else None)
     except Exception as error:  # noqa: BLE001 - whatever it is, the request has ended
         result = error
     channel.send(Item.of(asked.number, result))

@@ -9,16 +9,15 @@ import asyncio
 import contextlib
 import resource
 import sys
-from concurrent.futures import Future
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from generator.errors import ModelError, WeightsError
 from generator.process.protocol import Heartbeat, Result, Work
 from generator.process.server import serve
 from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
-from generator.types import GenerationRequest
+from generator.types import GenerationRequest, OnSentence
 from generator.weights.manifest import MODEL
 from generator.weights.session import cores
 
@@ -43,10 +42,9 @@ class SchedulerBackend:
         self.scheduler = scheduler
         self._manifest = scheduler.model.weights.manifest.to_json()
 
-    async def run(self, work: Work) -> Result:
+    async def run(self, work: Work, on_sentence: OnSentence | None = None) -> Result:
         """Generates or scores a text. Raises what `Scheduler.submit` and its future raise."""
-        future: Future[Any] = self.scheduler.submit(work)
-        result: Result = await asyncio.wrap_future(future)
+        result: Result = await self.scheduler.run(work, on_sentence)
         return result
 
     async def heartbeat(self) -> Heartbeat | None:

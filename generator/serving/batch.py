@@ -16,7 +16,7 @@ from generator.serving.model import Model
 from generator.serving.sampling import NO_CHARACTER, column, cuts, draw
 from generator.serving.scoring import ScoringSequence
 from generator.serving.sequence import GeneratingSequence
-from generator.types import Generation, GenerationRequest, ScoringRequest, Surprisal
+from generator.types import Generation, GenerationRequest, OnSentence, ScoringRequest, Surprisal
 from generator.vocabulary import Indices
 from generator.weights.session import Logits
 
@@ -29,12 +29,16 @@ Outcome = Generation | Surprisal | BaseException
 class Job:
     """An admitted request, its future, and the context of its caller, for log records about it.
 
+    `on_sentence` is called in the thread that generates.
     `done` follows the future without its lock, as it is read for every character: cancelled, or resolved.
     """
 
-    def __init__(self, request: GenerationRequest | ScoringRequest, model: Model) -> None:
+    def __init__(
+        self, request: GenerationRequest | ScoringRequest, model: Model, on_sentence: OnSentence | None = None
+    ) -> None:
         self.request = request
         self.model = model
+        self.on_sentence = on_sentence
         self.admitted = time.perf_counter()
         self.context = copy_context()
         self.done = False
@@ -73,7 +77,7 @@ class Batch:
         if isinstance(job.request, ScoringRequest):
             sequence = ScoringSequence(job.request, self.model)
         else:
-            sequence = GeneratingSequence(job.request, self.model, job.admitted)
+            sequence = GeneratingSequence(job.request, self.model, job.admitted, job.on_sentence)
         self.jobs.append(job)
         self._sequences.append(sequence)
         self._state = [np.append(rows, [row], 0) for rows, row in zip(self._state, sequence.initial_state, strict=True)]

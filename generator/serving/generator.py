@@ -10,7 +10,7 @@ from typing import Final
 
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
-from generator.types import Generation, GenerationRequest, GeneratorStatus, ScoringRequest, Surprisal
+from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSentence, ScoringRequest, Surprisal
 from generator.weights.session import cores
 from generator.weights.versions import Weights
 
@@ -57,13 +57,15 @@ class ThreadedGenerator:
         """The weights of the next text."""
         return self._scheduler.model.weights
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_sentence: OnSentence | None = None) -> Generation:
         """Generates one text."""
-        return await asyncio.wrap_future(self._scheduler.submit(request))
+        generation: Generation = await self._scheduler.run(request, on_sentence)
+        return generation
 
     async def score(self, request: ScoringRequest) -> Surprisal:
         """Computes the probabilities of a text."""
-        return await asyncio.wrap_future(self._scheduler.submit(request))
+        surprisal: Surprisal = await self._scheduler.run(request)
+        return surprisal
 
     async def reload(self) -> Weights:
         """Switches to what `CURRENT` names, or to the version that was given at the start, if one was.

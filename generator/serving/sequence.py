@@ -14,7 +14,7 @@ from generator.serving.constraints import CharacterClass, Constraints
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.state import SavedState, StateMismatch
-from generator.types import Continuation, Generation, GenerationRequest, Timing
+from generator.types import Continuation, Generation, GenerationRequest, OnSentence, Timing
 from generator.weights.session import Logits, State, StateRow, state_row
 
 log = logging.getLogger(__name__)
@@ -58,12 +58,15 @@ class GeneratingSequence:
     `bias` is added to its logits; it is a row of an array of the batch. Where `is_late`, `help_to_end` sees them too.
     """
 
-    def __init__(self, request: GenerationRequest, model: Model, admitted: float) -> None:
-        """`admitted`: when the request was admitted, by `time.perf_counter`.
+    def __init__(
+        self, request: GenerationRequest, model: Model, admitted: float, on_sentence: OnSentence | None = None
+    ) -> None:
+        """`admitted`: when the request was admitted, by `time.perf_counter`. `on_sentence` is called by `append`.
 
         Raises `KeyError` when the prompt holds a character that is not in the vocabulary.
         """
         self._admitted = admitted
+        self._on_sentence = on_sentence
         self._started = time.perf_counter()
         self._first_character = 0.0
         self._request = request
@@ -188,15 +191,23 @@ class GeneratingSequence:
     def _stop_candidate(self, following: str, state: State, row: int) -> _StopCandidate | None:
         """Remembers a word's end where the text may be cut, if it is a better place than the last one.
 
-        Returns it when the text ends there.
+        Returns it when the text ends there. No text is cut before the last end of a sentence that it had here.
         """
         length, last = len(self._text), self._candidate
-        if length < self._earliest_cut:
+        may_cut = length >= self._earliest_cut
+        if not may_cut and self._on_sentence is None:
             return None
         balanced = not self._constraints.opened
         if balanced and self._ends_here(following):
-            self._candidate = self._cut(following, state, row, is_sentence_end=True)
-            return self._candidate if length >= self._earliest_end else None
+            if may_cut:
+                self._candidate = self._cut(following, state, row, is_sentence_end=True)
+            if length >= self._earliest_end:
+                return self._candidate
+            if self._on_sentence is not None:
+                self._on_sentence("".join(self._text[self._begin : length]))
+            return None
+        if not may_cut:
+            return None
         is_early = length <= self._begin + self._request.length
         if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):
             self._candidate = self._cut(following, state, row, is_sentence_end=False)

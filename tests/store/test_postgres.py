@@ -34,7 +34,7 @@ from bot.store.store import Conversation, Preferences, Store
 from generator import Generation, GenerationRequest
 from generator.dependencies import how_to_install
 from generator.serving.generator import ThreadedGenerator
-from generator.types import MAX_SEED, ScoringRequest
+from generator.types import MAX_SEED, OnSentence, ScoringRequest
 from testing.telegram import TelegramServer, User
 
 
@@ -320,10 +320,10 @@ class SlowGenerator:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._generator, name)
 
-    async def generate(self, request: GenerationRequest) -> Generation:
+    async def generate(self, request: GenerationRequest, on_sentence: OnSentence | None = None) -> Generation:
         self.wanted.set()
         await self.done.wait()
-        return await self._generator.generate(request)
+        return await self._generator.generate(request, on_sentence)
 
 
 async def say(commands: Commands, line: str) -> Reply:

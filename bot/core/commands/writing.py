@@ -6,9 +6,10 @@ import asyncio
 import logging
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Final
 
 import msgspec
@@ -35,6 +36,8 @@ from generator.prose import presentable
 LADDER_TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 TAIL: Final = MAX_PROMPT
 """Characters of a text that are stored: new weights read them when the saved state belongs to old ones."""
+UNFINISHED: Final = " …"
+"""After the text so far, so that it does not look finished where it stays, as after /cancel."""
 USER_ID_TIMEOUT_SECONDS: Final = 2.0
 """How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
 stored: a slow database must not fill the slots with texts that are not being written."""
@@ -148,9 +151,12 @@ async def _write(
         generator = context.voice_of(used.name, where).generator
         prompt = fit_prompt(typed, generator.weights.manifest)
         requests = [GenerationRequest(characters, seed, each, prompt.text, continuation) for each in samplings]
+        on_sentence = None
+        if where.show is not None and len(requests) == 1:
+            on_sentence = partial(_show, where.show, used, prompt.text)
         try:
             async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(generator.generate(request)) for request in requests]
+                tasks = [group.create_task(generator.generate(request, on_sentence)) for request in requests]
         except ExceptionGroup as failures:
             raise failures.exceptions[0] from None  # the group would be logged with it, and the same traceback in it
         return prompt, [task.result() for task in tasks]
@@ -230,6 +236,16 @@ async def _save(context: Context, where: Where, user_id: int | None, conversatio
         except StoreError as error:
             log.error("text.not_stored reason=%s", error)
     return "" if saved else where.say("not-saved")
+
+
+def _show(show: Callable[[Callable[[], Reply]], None], voice: Voice, prompt: str, written: str) -> None:
+    """Shows the text so far, which is rendered only if the platform has room for it."""
+
+    def reply() -> Reply:
+        passage = _passage(voice, prompt, written, "")
+        return Reply.of_passages(replace(passage, text=passage.text + UNFINISHED))
+
+    show(reply)
 
 
 def _passage(voice: Voice, prompt: str, written: str, label: str) -> Passage:

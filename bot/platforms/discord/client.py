@@ -6,7 +6,6 @@ import asyncio
 import logging
 import re
 from collections import deque
-from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final
@@ -20,10 +19,9 @@ from bot.config.schema import DiscordSection
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, continuing, is_private, parse_message
-from bot.core.reply import Reply
 from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
 from bot.platforms.discord.render import PREFIX, messages_of
-from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, respond
+from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, Work, respond
 from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, manages, where_of, within_of
 from bot.store.errors import StoreError
 from generator.connector import Connector
@@ -85,7 +83,7 @@ class Client(discord.AutoShardedClient):
             responder = InteractionResponder(
                 interaction, self.tree.mentions, private=button is None or is_private(button.ask)
             )
-            await self._respond(interaction.id, responder, self._core.press(data, where_of(interaction)))
+            await self._respond(interaction.id, responder, partial(self._core.press, data), where_of(interaction))
 
     async def on_message(self, message: discord.Message) -> None:
         """Answers a direct message, one that begins with a mention of the bot, and a reply to a text of the bot.
@@ -116,9 +114,9 @@ class Client(discord.AutoShardedClient):
         if not responder.may_write:
             log.info("discord.mention_ignored reason=missing_permission")
         elif text.strip() or mentioned or theirs:
-            await self._respond(message.id, responder, self._core.handle(ask, where))
+            await self._respond(message.id, responder, partial(self._core.handle, ask), where)
         elif self._refused.is_first(where.chat):  # a direct message without words: a picture, a sticker, a voice
-            await self._respond(message.id, responder, self._core.refusal("words-only", where))
+            await self._respond(message.id, responder, partial(self._core.refusal, "words-only"), where)
 
     def _replied_to(self, message: discord.Message) -> list[str]:
         """Returns the data of the buttons under the bot's own message that a message replies to."""
@@ -143,14 +141,14 @@ class Client(discord.AutoShardedClient):
     async def _handle(self, interaction: Interaction, ask: Ask) -> None:
         self.tree.suggestions.pop(interaction.user.id, None)
         responder = InteractionResponder(interaction, self.tree.mentions, private=is_private(ask))
-        await self._respond(interaction.id, responder, self._core.handle(ask, where_of(interaction)))
+        await self._respond(interaction.id, responder, partial(self._core.handle, ask), where_of(interaction))
 
-    async def _respond(self, event: int, responder: Responder, work: Coroutine[Any, Any, Reply]) -> None:
+    async def _respond(self, event: int, responder: Responder, work: Work, where: Where) -> None:
         if event in self._events:  # a resumed session may repeat an event
-            work.close()
             return
         self._events.append(event)
-        replying = asyncio.create_task(respond(responder, work, lambda: self._core.observer.platform_failed(PLATFORM)))
+        on_failure = partial(self._core.observer.platform_failed, PLATFORM)
+        replying = asyncio.create_task(respond(responder, work, where, on_failure))
         self._replying.add(replying)
         replying.add_done_callback(self._replying.discard)
         await replying

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any, Final
 
@@ -13,8 +14,10 @@ import aiohttp
 import discord
 
 from bot.core import language
+from bot.core.ask import Where
 from bot.core.reply import Kind, Reply
 from bot.platforms.discord.render import Mentions, Message, contents, messages_of
+from bot.platforms.growing import GROW_AFTER_SECONDS, TextSoFar
 from bot.platforms.text import EMPTY
 
 DEFER_AFTER_SECONDS: Final = 1.0
@@ -23,11 +26,13 @@ DEFER_AFTER_SECONDS: Final = 1.0
 RETRY_PAUSES: Final = (0.3, 0.6, 1.2)
 """Seconds between attempts when the network fails; then the 3 seconds for the initial response are nearly over.
 discord.py itself retries after an HTTP 5xx, up to four times."""
+_UNKNOWN_MESSAGE: Final = 10008
 _ALREADY_ACKNOWLEDGED: Final = 40060
-"""Error code (https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes)."""
+"""Error codes (https://discord.com/developers/docs/topics/opcodes-and-status-codes#json-json-error-codes)."""
 _GONE: Final = frozenset({401, 404})
 """HTTP statuses after which nothing more can be sent: the token has expired, which it does after 15 minutes, or there
 is no such channel."""
+Work = Callable[[Where], Coroutine[Any, Any, Reply]]
 log = logging.getLogger(__name__)
 
 
@@ -51,36 +56,42 @@ class InteractionResponder:
     """Answers a slash command or a button. `private`: only the user sees the reply, so also that it is deferred."""
 
     def __init__(self, interaction: discord.Interaction[Any], mentions: Mentions, *, private: bool) -> None:
-        self._mentions = mentions
+        self.mentions = mentions
         self._interaction = interaction
         self.locale = str(interaction.locale)
         self._private = private
         self._deferred = False
         self._answered = False
+        self._has_grown = False
 
     async def defer(self) -> None:
         """Shows "thinking": to all unless the reply is known to be private."""
         await _retried(lambda: self._interaction.response.defer(thinking=True, ephemeral=self._private))
         self._deferred = True
 
+    async def show(self, message: Message) -> None:
+        """Shows the text so far, where "thinking" was."""
+        await self._edit(message)
+        self._has_grown = True
+
     async def send(self, reply: Reply) -> None:
         """Sends the reply, unless it has no words; the notice of a public one goes to the user alone."""
         if not reply.text:
-            if self._deferred:
+            if self._deferred and not self._has_grown:
                 await self._delete()
             return
         if reply.outdated and not self._deferred:
             await _retried(lambda: self._interaction.response.edit_message(view=None))
             self._answered = True
         pressed = self._interaction.type is discord.InteractionType.component
-        for message in messages_of(reply, with_notice=reply.private, mentions=self._mentions):
+        for message in messages_of(reply, with_notice=reply.private, mentions=self.mentions):
             if reply.in_place and pressed and not self._deferred:
                 edit = partial(self._interaction.response.edit_message, suppress_embeds=True, **message.arguments())
                 await _retried(edit)
             else:
                 await self._send(message, private=reply.private)
         if reply.notice and not reply.private:
-            [notice] = contents(Reply(reply.notice), with_notice=False, mentions=self._mentions)
+            [notice] = contents(Reply(reply.notice), with_notice=False, mentions=self.mentions)
             await self._send(Message(notice), private=True)
 
     async def _send(self, message: Message, *, private: bool) -> None:
@@ -92,10 +103,18 @@ class InteractionResponder:
         elif private and not self._private:
             await self._replace_privately(message)
         else:
-            # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
-            edit = self._interaction.edit_original_response
-            await _retried(lambda: edit(**message.arguments(files="attachments")))
+            try:
+                await self._edit(message)
+            except discord.NotFound as error:
+                if error.code != _UNKNOWN_MESSAGE:
+                    raise
+                await self._follow_up(message, private=private)  # it was deleted meanwhile
         self._answered = True
+
+    async def _edit(self, message: Message) -> None:
+        # An edit takes no flag against previews (in discord.py 2.7); no address survives the escaping anyway.
+        edit = self._interaction.edit_original_response
+        await _retried(lambda: edit(**message.arguments(files="attachments")))
 
     async def _replace_privately(self, message: Message) -> None:
         """Sends a private message where "thinking" was shown to all, which happens to refusals.
@@ -124,9 +143,10 @@ class MessageResponder:
     """Answers a message. Every reply is public here; a refusal is sent only if `may_refuse` allows it."""
 
     def __init__(self, message: discord.Message, mentions: Mentions, may_refuse: Callable[[], bool]) -> None:
-        self._mentions = mentions
+        self.mentions = mentions
         self._message = message
         self._may_refuse = may_refuse
+        self._shown: discord.Message | None = None
         guild = message.guild
         self.locale = str(guild.preferred_locale) if guild else ""  # a message does not have its author's
         self._permissions = message.channel.permissions_for(guild.me) if guild else discord.Permissions.all()
@@ -146,32 +166,52 @@ class MessageResponder:
         """Replies to the message, or posts into the channel if the message is deleted."""
         if not reply.text or (reply.kind is Kind.REFUSAL and not self._may_refuse()):
             return
-        for number, message in enumerate(messages_of(reply, with_notice=True, mentions=self._mentions), 1):
-            await _retried(partial(self._post, message, number))
+        for number, message in enumerate(messages_of(reply, with_notice=True, mentions=self.mentions), 1):
+            try:
+                await self.show(message, number)
+            except discord.NotFound:
+                if self._shown is None:
+                    raise
+                self._shown = None  # it was deleted meanwhile
+                await self.show(message, number)
+            self._shown = None
 
-    async def _post(self, message: Message, number: int) -> None:
-        """Discord posts messages of one nonce once, within minutes; at most 25 characters
+    async def show(self, message: Message, number: int = 0) -> None:
+        """Shows the text so far, or the message of that number of the reply, in place of the text so far.
+
+        Discord posts messages of one nonce once, within minutes; at most 25 characters
         (https://discord.com/developers/docs/resources/message#create-message)."""
         arguments = message.arguments() | {"nonce": f"{self._message.id}.{number}"}
-        if number == 1 and self._permissions.read_message_history:  # which a reference needs
+        if number <= 1 and self._permissions.read_message_history:  # which a reference needs
             arguments["reference"] = self._message.to_reference(fail_if_not_exists=False)
-        await self._message.channel.send(suppress_embeds=True, **arguments)
+
+        async def post() -> None:
+            self._shown = await self._message.channel.send(suppress_embeds=True, **arguments)
+
+        if self._shown is None:
+            await _retried(post)
+        else:
+            edit = self._shown.edit
+            await _retried(lambda: edit(**message.arguments(files="attachments")))
 
 
 Responder = InteractionResponder | MessageResponder
 
 
-async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_failure: Callable[[], None]) -> None:
+async def respond(responder: Responder, work: Work, where: Where, on_failure: Callable[[], None]) -> None:
     """Sends what `work` returns, deferring while it runs. Logs every error, without any user's words.
 
     `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
-    working, locale = asyncio.create_task(work), responder.locale
+    so_far, locale = TextSoFar(), responder.locale
+    working = asyncio.create_task(work(replace(where, show=so_far.take)))
     try:
         try:
             await asyncio.wait({working}, timeout=DEFER_AFTER_SECONDS)
             if not working.done():
                 await responder.defer()
+                await asyncio.wait({working}, timeout=GROW_AFTER_SECONDS - DEFER_AFTER_SECONDS)
+                await so_far.grow(working, partial(_show, responder))
             reply = await working
             locale = reply.locale or locale
             await responder.send(reply)
@@ -185,6 +225,19 @@ async def respond(responder: Responder, work: Coroutine[Any, Any, Reply], on_fai
     finally:
         working.cancel()
         await asyncio.wait({working})
+
+
+async def _show(responder: Responder, reply: Reply) -> bool:
+    """Returns whether to continue. What is longer than one message is not shown: the rest comes at the end."""
+    message, *further = messages_of(reply, with_notice=False, mentions=responder.mentions)
+    if further:
+        return False
+    try:
+        await responder.show(message)
+    except (discord.HTTPException, aiohttp.ClientError) as error:  # the whole text comes all the same
+        log.debug("discord.growing_failed error=%s", type(error).__name__)
+        return False
+    return True
 
 
 def _log_failure(error: Exception, on_failure: Callable[[], None]) -> None:

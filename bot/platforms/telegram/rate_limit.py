@@ -24,6 +24,8 @@ GIVE_UP_SECONDS: Final = 180.0
 """To send something; the answer is of no use later."""
 BACKOFF: Final = Backoff(first=1.0, longest=30.0)
 """Between attempts while the network fails."""
+SPARE_SHARE: Final = 0.5
+"""Of each limit, up to which it is used by what can be left out: the rest is for answers."""
 MAX_CHATS: Final = 2048
 """That are remembered: more than the bot can send messages to in the longest period of a limit, a minute."""
 
@@ -68,6 +70,16 @@ class _Bucket:
         """When the next message may be sent."""
         full = (times[0] + rate.seconds for rate, times in self.windows if len(times) == rate.count)
         return max(self.blocked_until, *full, 0.0)
+
+    def has_spare(self, now: float) -> bool:
+        """Whether nothing waits, and at most `SPARE_SHARE` of each limit would be used by one more."""
+        used = (sum(sent > now - rate.seconds for sent in times) / rate.count for rate, times in self.windows)
+        return now >= self.blocked_until and not self.turn.locked() and max(used) < SPARE_SHARE
+
+    def count(self, now: float) -> None:
+        """Counts a message that is sent now."""
+        for _, times in self.windows:
+            times.append(now)
 
 
 class RateLimiter:
@@ -131,6 +143,22 @@ class RateLimiter:
                     self._refused.clear()
                 return
 
+    async def send_spare(self, chat: int, request: Callable[[], Awaitable[object]]) -> None:
+        """Makes a request once and at once, if that takes the place of no answer; else leaves it out.
+
+        Raises `TelegramError`.
+        """
+        buckets, now = (self._chat(chat), self._overall), self.clock.time()
+        if not all(bucket.has_spare(now) for bucket in buckets):
+            return
+        for bucket in buckets:
+            bucket.count(now)
+        try:
+            await request()
+        except RetryAfter as error:
+            self._block(chat, retry_pause(error, 1))
+            raise
+
     async def _acquire(self, chat: _Bucket, give_up_at: float) -> None:
         """Waits until a message may be sent. The chat's wait comes first, so that it holds up no other chat."""
         async with chat.turn:
@@ -141,8 +169,8 @@ class RateLimiter:
                     await self._wait(self._overall, give_up_at)
             finally:
                 self._waiting -= 1
-            for _, times in chat.windows + self._overall.windows:
-                times.append(self.clock.time())
+            for bucket in (chat, self._overall):
+                bucket.count(self.clock.time())
 
     async def _wait(self, bucket: _Bucket, give_up_at: float) -> None:
         while (pause := bucket.allowed_at() - self.clock.time()) > 0:

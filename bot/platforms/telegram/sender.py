@@ -10,7 +10,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from telegram import Bot, CallbackQuery, InlineQuery, InlineQueryResultsButton, InputFile, ReplyParameters
+from telegram import (
+    Bot,
+    CallbackQuery,
+    InlineKeyboardMarkup,
+    InlineQuery,
+    InlineQueryResultsButton,
+    InputFile,
+    ReplyParameters,
+)
 from telegram.constants import ChatAction, ChatID, InlineQueryLimit
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
@@ -19,11 +27,14 @@ from bot.core.commands import Commands
 from bot.core.messages import RANGE, SUGGESTED, title
 from bot.core.parsing import TemperatureError, split_temperature
 from bot.core.reply import Kind, Picture, Reply
+from bot.platforms.growing import GROW_AFTER_SECONDS, TextSoFar, either
+from bot.platforms.telegram.growing_message import GrowingMessage
 from bot.platforms.telegram.rate_limit import RateLimiter
 from bot.platforms.telegram.render import (
     MAX_ALERT,
     MAX_CAPTION,
     NO_PREVIEW,
+    Message,
     keyboard,
     messages_of,
     offers,
@@ -34,7 +45,7 @@ from bot.platforms.telegram.render import (
 from bot.platforms.text import shorten, utf16_length
 
 PLATFORM: Final = "telegram"
-BUSY_AFTER_SECONDS: Final = 2.0
+BUSY_AFTER_SECONDS: Final = GROW_AFTER_SECONDS
 """A reply that is sent sooner needs no "typing". After that a pressed button stops waiting, and a refusal is a message:
 how long Telegram keeps the query open is not documented; it is said to be more than ten seconds."""
 TYPING_EVERY_SECONDS: Final = 4.5
@@ -79,17 +90,18 @@ class Sender:
     limiter: RateLimiter
     commands: Commands
 
-    async def send(self, place: Place, reply: Reply) -> None:
+    async def send(self, place: Place, reply: Reply, grown: int | None = None) -> None:
         """Sends the whole reply, the buttons below its last piece.
 
         In a group it answers the message that asked for it; what is meant for one user notifies no one else. If
         Telegram may have accepted a message or not, the user, who can see which, gets a note: sent again it might
-        appear twice, left alone not at all. A reply without words is not sent.
+        appear twice, left alone not at all. A reply without words is not sent. `grown`: the message that shows the text
+        so far; the reply takes its place, or is sent if it is gone.
         """
         if not reply.text:
             return
         try:
-            await self._send(place, reply)
+            await self._send(place, reply, grown)
         except ChatMigrated as moved:
             await self.commands.moved(PLATFORM, str(place.chat), str(moved.new_chat_id))
             await self._send(replace(place, chat=moved.new_chat_id), reply)
@@ -106,21 +118,29 @@ class Sender:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
         if not reply.text:
             return
-        encode = partial(sign, self.bot.token, inline_message_id)
-        await self._request(inline_message_id, self._edit(reply, encode, inline_message_id=inline_message_id))
+        buttons = keyboard(reply.actions, partial(sign, self.bot.token, inline_message_id))
+        edit = self._edit(only_message_of(reply), buttons, inline_message_id=inline_message_id)
+        await self._request(inline_message_id, edit)
 
     async def edit(self, place: Place, reply: Reply) -> None:
         """Puts a reply in place of the message whose button was pressed, or below it if that is too old."""
-        try:
-            await self._request(place.chat, self._edit(reply, chat_id=place.chat, message_id=place.answers))
-        except BadRequest:
+        if not await self._replaced(place.chat, place.answers, only_message_of(reply), keyboard(reply.actions)):
             await self.send(place, reply)
 
-    def _edit(self, reply: Reply, encode: Callable[[str], str] = str, **message: Any) -> partial[Any]:
-        text, entities = only_message_of(reply)
-        buttons = keyboard(reply.actions, encode)
-        options: dict[str, Any] = {"entities": entities, "reply_markup": buttons, "link_preview_options": NO_PREVIEW}
-        return partial(self.bot.edit_message_text, text, **options, **message)
+    async def _replaced(
+        self, chat: int, number: int | None, message: Message, buttons: InlineKeyboardMarkup | None
+    ) -> bool:
+        """Puts a message in place of an earlier one. Returns whether it can: that may be deleted, or too old."""
+        try:
+            await self._request(chat, self._edit(message, buttons, chat_id=chat, message_id=number))
+        except BadRequest as error:
+            log.debug("edit.refused reason=%s", error.message)
+            return False
+        return True
+
+    def _edit(self, message: Message, buttons: InlineKeyboardMarkup | None, **which: Any) -> partial[Any]:
+        options: dict[str, Any] = {"reply_markup": buttons, "link_preview_options": NO_PREVIEW}
+        return partial(self.bot.edit_message_text, **message._asdict(), **options, **which)
 
     async def is_administrator(self, chat: int, user: int) -> bool:
         """Returns whether a user is an administrator of a group, also one who writes in its name; not if that fails."""
@@ -173,25 +193,33 @@ class Sender:
             await self._request(query.inline_message_id, query.edit_message_reply_markup)
 
     async def wait_for(
-        self, work: Coroutine[Any, Any, Reply], place: Place | None, query: CallbackQuery | None = None
-    ) -> tuple[Reply, bool]:
-        """Returns the reply, and whether it took long: then the wait of a pressed button has ended.
+        self,
+        work: Callable[[Where], Coroutine[Any, Any, Reply]],
+        where: Where,
+        place: Place | None,
+        query: CallbackQuery | None = None,
+    ) -> tuple[Reply, bool, int | None]:
+        """Returns the reply, whether it took long, and which message shows the text so far, if one does.
 
-        From that time on "typing" is shown.
+        After a while the wait of a pressed button ends, "typing" is shown, and so is the text so far.
         """
+        so_far, shown = TextSoFar(), None if place is None else GrowingMessage(self.bot, self.limiter, _options(place))
+        if shown is not None:
+            where = replace(where, show=so_far.take)
         async with asyncio.TaskGroup() as tasks:
-            working = tasks.create_task(work)
-            busy = tasks.create_task(self.limiter.clock.sleep(BUSY_AFTER_SECONDS))
-            await asyncio.wait({working, busy}, return_when=asyncio.FIRST_COMPLETED)
+            working = tasks.create_task(work(where))
+            await either(working, self.limiter.clock.sleep(BUSY_AFTER_SECONDS))
             is_late = not working.done()
             if is_late:
-                busy = tasks.create_task(self._show_typing(place))
+                typing = tasks.create_task(self._show_typing(place))
                 if query is not None:
                     with contextlib.suppress(TelegramError):  # the reply comes all the same
                         await self.answer_press(query)
+                if shown is not None:
+                    await so_far.grow(working, shown.show, self.limiter.clock)
                 await asyncio.wait({working})
-            busy.cancel()
-        return working.result(), is_late
+                typing.cancel()
+        return working.result(), is_late, None if shown is None else shown.number
 
     async def _show_typing(self, place: Place | None) -> None:
         try:
@@ -201,7 +229,7 @@ class Sender:
         except TelegramError as error:
             log.debug("typing.failed error=%s", type(error).__name__)
 
-    async def _send(self, place: Place, reply: Reply) -> None:
+    async def _send(self, place: Place, reply: Reply, grown: int | None = None) -> None:
         pieces = messages_of(reply)
         send_text = partial(self.bot.send_message, link_preview_options=NO_PREVIEW)
         sends: list[partial[Any]] = [partial(send_text, text=text, entities=entities) for text, entities in pieces]
@@ -209,18 +237,13 @@ class Sender:
             (text, entities), picture = pieces[0], self._picture_method(reply.picture)
             fits = len(pieces) == 1 and utf16_length(text) <= MAX_CAPTION
             sends = [partial(picture, caption=text, caption_entities=entities)] if fits else [picture, *sends]
-        options: dict[str, Any] = {
-            "chat_id": place.chat,
-            "message_thread_id": place.topic,
-            "disable_notification": not place.private and (reply.private or reply.kind is Kind.REFUSAL),
-        }
-        if not place.private and place.answers is not None:  # sent even if the message that it answers is gone by now
-            options["reply_parameters"] = ReplyParameters(place.answers, allow_sending_without_reply=True)
+        options = _options(place, silent=reply.private or reply.kind is Kind.REFUSAL)
         for send in sends:
-            if send is sends[-1]:
-                options["reply_markup"] = keyboard(reply.actions)
-            await self.limiter.send(place.chat, partial(send, **options))
+            buttons = keyboard(reply.actions) if send is sends[-1] else None
+            if grown is None or not await self._replaced(place.chat, grown, pieces[0], buttons):
+                await self.limiter.send(place.chat, partial(send, reply_markup=buttons, **options))
             options.pop("reply_parameters", None)
+            grown = None
 
     def _picture_method(self, picture: Picture) -> partial[Any]:
         height = int.from_bytes(picture.content[20:24], "big")  # of a PNG: https://www.w3.org/TR/png-3/#11IHDR
@@ -235,3 +258,15 @@ class Sender:
             if not any(complaint in error.message.lower() for complaint in _HARMLESS):
                 raise
             log.debug("request.ignored reason=%s", error.message)
+
+
+def _options(place: Place, *, silent: bool = False) -> dict[str, Any]:
+    """Returns the options of a message there. `silent`: in a group it notifies no one."""
+    options: dict[str, Any] = {
+        "chat_id": place.chat,
+        "message_thread_id": place.topic,
+        "disable_notification": silent and not place.private,
+    }
+    if not place.private and place.answers is not None:  # sent even if the message that it answers is gone by now
+        options["reply_parameters"] = ReplyParameters(place.answers, allow_sending_without_reply=True)
+    return options

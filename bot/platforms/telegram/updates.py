@@ -138,12 +138,12 @@ class UpdateHandler:
         return [] if replied is None or replied.from_user != self._sender.bot.bot else _buttons_under(replied)
 
     async def _answer(self, ask: Ask, where: Where, place: Place, *, is_command: bool) -> None:
-        reply, _ = await self._sender.wait_for(self._commands.handle(ask, where), place)
+        reply, _, grown = await self._sender.wait_for(partial(self._commands.handle, ask), where, place)
         if reply.kind is Kind.REFUSAL:
             self._refused.append((place.chat, place.answers))
             if not (place.private or is_command or self._told.is_first((where.chat, where.user))):
                 return  # people who only talk there are not told again and again why nothing is written
-        await self._sender.send(place, reply)
+        await self._sender.send(place, reply, grown)
 
     async def _refuse(self, where: Where, show: Callable[[Reply], Awaitable[None]], message: str) -> None:
         """Shows a message as a refusal, in the user's language."""
@@ -174,7 +174,7 @@ class UpdateHandler:
             return
         if inline_id is not None:
             data = verify(self._sender.bot.token, inline_id, data)
-        reply, is_late = await self._sender.wait_for(self._commands.press(data, where), place, query)
+        reply, is_late, grown = await self._sender.wait_for(partial(self._commands.press, data), where, place, query)
         refused = reply.kind is Kind.REFUSAL
         if not is_late:
             is_alert = refused or (reply.private and not reply.in_place and utf16_length(render(reply)) <= MAX_ALERT)
@@ -183,8 +183,10 @@ class UpdateHandler:
                 await self._sender.remove_buttons(query)
             if is_alert:
                 return
-        if place is not None:
-            await (self._sender.edit if reply.in_place else self._sender.send)(place, reply)
+        if place is not None and reply.in_place:
+            await self._sender.edit(place, reply)
+        elif place is not None:
+            await self._sender.send(place, reply, grown)
         elif inline_id is not None and not (refused or reply.private):
             await self._sender.edit_inline(inline_id, reply)
 

@@ -103,6 +103,29 @@ async def test_results_are_those_of_the_threads_in_this_process(generator: Proce
     assert generator.status().texts == 41
 
 
+async def test_sentences_come_from_the_worker_as_they_come_in_this_process(
+    generator: ProcessGenerator, tiny_folder: Path
+) -> None:
+    here, there = list[str](), list[str]()
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as local:
+        expected = await local.generate(LONG, here.append)
+    assert await generator.generate(LONG, there.append) == expected
+    assert there == here
+    assert len(here) > 1
+
+
+async def test_no_sentence_comes_after_a_request_is_cancelled(generator: ProcessGenerator) -> None:
+    told: asyncio.Queue[str] = asyncio.Queue()
+    task = asyncio.create_task(generator.generate(LONG, told.put_nowait))
+    async with asyncio.timeout(PATIENCE):
+        assert await told.get()
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    count = told.qsize()
+    assert await generator.generate(GenerationRequest(10, 1))  # everything that was sent before has come by now
+    assert told.qsize() == count
+
+
 async def test_errors_keep_their_types(tiny_folder: Path) -> None:
     async with ProcessGenerator.open(tiny_folder, threads=1, queue=0) as generator:
         with pytest.raises(InvalidRequest, match="not in the vocabulary"):

@@ -11,6 +11,7 @@ import pytest
 from test_worker import LONG, Stepped, with_network
 
 from generator import Continuation, GenerationRequest, InvalidRequest, Overloaded, ShuttingDown, WeightsError
+from generator.prose import ends_sentence
 from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
@@ -98,6 +99,49 @@ async def test_cancelling_frees_the_place(tiny_folder: Path) -> None:
         assert (await instead).seed == 99
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert [type(result) for result in results] == [asyncio.CancelledError] * MAX_BATCH_SIZE
+    finally:
+        network.release()
+        await asyncio.to_thread(worker.close, 0)
+
+
+@pytest.mark.parametrize(("weights", "least"), [("tiny", 1), ("shipped", 16)])
+async def test_a_text_that_is_told_sentence_by_sentence_is_the_same_text(
+    tiny_folder: Path, weights_folder: Path, weights: str, least: int
+) -> None:
+    folder = tiny_folder if weights == "tiny" else weights_folder
+    requests = [GenerationRequest(300, seed, prompt="Why " * (seed % 2)) for seed in range(16)]
+    async with ThreadedGenerator.open(folder, threads=1) as generator:
+        expected = await asyncio.gather(*map(generator.generate, requests))
+        told: list[list[str]] = [[] for _ in requests]
+        heard = [generator.generate(request, so_far.append) for request, so_far in zip(requests, told, strict=True)]
+        assert await asyncio.gather(*heard) == expected
+    for generation, so_far in zip(expected, told, strict=True):
+        assert so_far == sorted(set(so_far), key=len)
+        for beginning in so_far:
+            assert generation.text.startswith(beginning)
+            assert len(beginning) < len(generation.text)
+            assert ends_sentence(beginning)
+    assert sum(map(len, told)) >= least
+
+
+async def test_sentences_come_while_the_text_is_generated_and_none_after_it_is_cancelled(tiny_folder: Path) -> None:
+    generator, worker, network = opened_by_hand(tiny_folder, waiting=0)
+    told: asyncio.Queue[str] = asyncio.Queue()
+    try:
+        task = asyncio.create_task(generator.generate(GenerationRequest(LONG, seed=1), told.put_nowait))
+        while told.empty():
+            network.let_one_pass()
+            await asyncio.to_thread(network.arrived)
+        assert not task.done()
+        assert ends_sentence(told.get_nowait())
+        network.release()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while not told.empty():
+            told.get_nowait()
+        assert (await generator.generate(GenerationRequest(10, seed=2))).text
+        assert told.empty()
     finally:
         network.release()
         await asyncio.to_thread(worker.close, 0)
