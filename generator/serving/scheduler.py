@@ -16,7 +16,6 @@ import threading
 import time
 from collections import deque
 from concurrent.futures import Future
-from functools import partial
 from typing import Any, Final
 
 import numpy as np
@@ -123,7 +122,10 @@ class Scheduler:
             if not future.done():
                 on_sentence(text)
 
-        future = asyncio.wrap_future(self.submit(request, partial(loop.call_soon_threadsafe, deliver)))
+        def pass_on(text: str) -> None:
+            loop.call_soon_threadsafe(deliver, text)
+
+        future = asyncio.wrap_future(self.submit(request, pass_on))
         return await future
 
     def submit(self, request: GenerationRequest | ScoringRequest, on_sentence: OnSentence | None = None) -> Future[Any]:
