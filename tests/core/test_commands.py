@@ -347,7 +347,7 @@ async def test_new_weights_while_a_user_waits_read_the_prompt_with_their_own_voc
     activate(tiny_folder, "tiny-1")
     generate = generator.generate
 
-    async def reload_first(request: GenerationRequest) -> Generation:
+    async def reload_first(request: GenerationRequest, *_: object) -> Generation:
         monkeypatch.setattr(generator, "generate", generate)
         await generator.reload()
         return await generate(request)
@@ -632,7 +632,7 @@ async def test_a_cancelled_command_frees_its_place_and_the_persons_turn(
 async def test_a_defect_is_written_down_and_the_person_told(
     commands: Commands, generator: ThreadedGenerator, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def broken(_: GenerationRequest) -> None:
+    async def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(generator, "generate", broken)

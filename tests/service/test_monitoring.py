@@ -32,7 +32,7 @@ from bot.service.monitoring import Metrics, Status
 from bot.service.reload import Reloading
 from bot.service.supervisor import Supervised, serve
 from bot.store.store import Store
-from generator import Generation, GenerationRequest, ShuttingDown, Timing
+from generator import Generation, ShuttingDown, Timing
 from generator.backoff import Backoff
 from generator.serving.generator import ThreadedGenerator
 
@@ -295,7 +295,7 @@ async def test_requests_are_counted(site: Site) -> None:
 async def test_failures_are_counted_apart_from_refusals(
     site: Site, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(_: GenerationRequest) -> None:
+    async def broken(*_: object) -> None:
         raise RuntimeError("a defect")
 
     monkeypatch.setattr(site.generator, "generate", broken)
@@ -315,7 +315,7 @@ async def test_failures_are_counted_apart_from_refusals(
 
 
 async def test_a_generator_that_closes_is_counted_as_a_restart(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def closing(_: GenerationRequest) -> None:
+    async def closing(*_: object) -> None:
         raise ShuttingDown
 
     monkeypatch.setattr(site.generator, "generate", closing)

@@ -28,7 +28,7 @@ from generator.weights.versions import activate
 NEVER_ENDING = """
 import asyncio, sys
 from generator.serving.generator import ThreadedGenerator
-async def forever(self, request):
+async def forever(self, request, on_sentence=None):
     print("WRITING", flush=True)
     await asyncio.Event().wait()
 ThreadedGenerator.generate = forever
