@@ -21,6 +21,8 @@ _PLAIN_FORMS: Final[dict[str, str]] = {
     "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th", "ı": "i", "\t": " ",
 }  # fmt: skip
 """Plain spellings of what Unicode's compatibility decomposition leaves as it is."""
+_MARKS: Final = {'"': ("„“«", "”»“"), "'": ("‘’", "’")}
+"""What stands for a plain quotation mark, or an apostrophe, in a book that has none: where it opens, and elsewhere."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,13 +73,16 @@ class Vocabulary:
         """Maps every character outside the vocabulary to its nearest plain form, or drops it.
 
         Tried in order: the text's composed form, a plain spelling (a typographic quote), the compatibility
-        decomposition without accents, the other case. Invisible characters are dropped and not reported.
+        decomposition without accents, the other case, the book's quotation mark. Invisible characters are dropped and
+        not reported.
         """
         out: list[str] = []
         replaced: dict[str, str] = {}
         dropped: dict[str, None] = {}
         for character in self._composed(text):
             plain = character if character in self else self._plain(character)
+            if plain is None and (marks := _MARKS.get(_PLAIN_FORMS.get(character, character))):
+                plain = next((mark for mark in marks[not _opens(character, out)] if mark in self), None)
             if plain is None:
                 if unicodedata.category(character) not in {"Cc", "Cf", "Mn", "Me", "Cs"}:
                     dropped[character] = None
@@ -112,3 +117,11 @@ class Vocabulary:
             if candidate and all(c in self for c in candidate):
                 return candidate
         return None
+
+
+def _opens(mark: str, before: list[str]) -> bool:
+    """Whether a quotation mark opens: a typographic one says so, a plain one does at the beginning of a word."""
+    category = unicodedata.category(mark)
+    if category == "Po":
+        return not before or before[-1].isspace() or unicodedata.category(before[-1][-1]) in {"Ps", "Pi", "Pd"}
+    return category != "Pf"

@@ -18,14 +18,15 @@ from generator.vocabulary import Vocabulary
 
 Bias = NDArray[np.float64]
 """What is added to logits `[vocabulary]`: 0, or −inf for what is forbidden."""
-_PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "«": "»"}
+_PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "„": "“”", "«": "»", "»": "«"}
+"""Opening marks, and what closes them: »so« in German, „so“ too, „so” in Polish."""
 _QUOTE: Final = '"'
 """Opens and closes; which of the two, the text before it says."""
-_MARKS: Final = frozenset((*_PAIRS, *_PAIRS.values(), _QUOTE))
+_MARKS: Final = frozenset((*_PAIRS, *"".join(_PAIRS.values()), _QUOTE))
 _BEFORE_OPENING: Final = "-—–([{“«"
 """What may stand right before an opening quotation mark, besides white space."""
 _MAY_REPEAT: Final = frozenset({"had", "that"})
-_USUAL_LENGTH: Final = {_QUOTE: 240, "“": 240, "«": 240}, 120
+_USUAL_LENGTH: Final = dict.fromkeys((_QUOTE, *"“„«»"), 240), 120
 """Characters after which a quotation, or a bracket, is helped to close. In nietzsche.txt nine of ten are shorter."""
 _CLOSE_BONUS: Final = 10.0
 """Nats by which the closing mark is more probable at twice that length, where a word ends; it grows until then."""
@@ -109,11 +110,16 @@ def _bias(forbidden: list[bool]) -> Bias:
 
 
 def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
-    if (mark == _QUOTE and _QUOTE in opened) or mark in _PAIRS.values():
-        closes = opened[-1:] == mark if mark == _QUOTE else _PAIRS.get(opened[-1:]) == mark
-        return closes and before not in {"", opened[-1:]}
+    if mark in _closers(opened):
+        return before != opened[-1] and (before != "" or mark == "»")  # French has a space before that
     nested = mark in opened or (mark != _QUOTE and any(c in opened for c in _PAIRS))
-    return may_open and not nested and (not before or before in _BEFORE_OPENING)
+    opens = mark == _QUOTE or mark in _PAIRS
+    return opens and may_open and not nested and (not before or before in _BEFORE_OPENING)
+
+
+def _closers(opened: str) -> str:
+    """The marks that close the last of the open ones."""
+    return _PAIRS.get(opened[-1:], opened[-1:])
 
 
 class Constraints:
@@ -220,10 +226,11 @@ class Constraints:
     def _mark(self, character: str, before: str) -> None:
         if self._rules.ends_at_lines:  # the brackets of code nest, those of chats smile
             return
-        if self.opened and character == (_PAIRS.get(self.opened[-1]) or self.opened[-1]):
+        at_word = not before.strip() or before in _BEFORE_OPENING
+        if character in _closers(self.opened):
             self.opened = self.opened[:-1]
             self._opened_at.pop()
-        elif character in _PAIRS or (character == _QUOTE and (not before.strip() or before in _BEFORE_OPENING)):
+        elif (character in _PAIRS and (at_word or character not in "“»")) or (character == _QUOTE and at_word):
             self.opened += character
             self._opened_at.append(len(self.text))
 
@@ -232,7 +239,7 @@ class Constraints:
         where a word ends; 0 nats: by none. `late`, 0 to 1: how urgent it is."""
         lengths, usual = _USUAL_LENGTH
         opener, last = self.opened[-1:], self.text[-1]
-        mark = self._rules.characters.find(_PAIRS.get(opener, opener)) if opener else -1
+        mark = max(map(self._rules.characters.find, _closers(opener)), default=-1)
         if mark < 0 or last.isspace() or (opener == _QUOTE and last not in ".!?,;:"):
             return 0, 0.0
         age = (len(self.text) - self._opened_at[-1]) / lengths.get(opener, usual)

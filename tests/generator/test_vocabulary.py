@@ -104,6 +104,23 @@ def test_a_network_of_lower_case_letters_reads_capitals_as_such() -> None:
     assert accented.fit("Élan, Æther").text == "élan æther"
 
 
+@pytest.mark.parametrize(
+    ("marks", "fitted"),
+    [
+        ("’“”", "don’t say “Yes” “no” (“‘so’”)"),
+        ("‘’“”", "don’t say “Yes” “no” (“‘so’”)"),
+        ("'«»", "don't say «Yes» «no» («'so'»)"),
+        ("’„“", "don’t say „Yes“ “no“ („‘so’“)"),
+        ("’„”", "don’t say „Yes” „no” („‘so’”)"),
+    ],
+)
+def test_quotation_marks_and_apostrophes_become_those_of_the_book(marks: str, fitted: str) -> None:
+    """A keyboard has only the plain ones, and most books only the others."""
+    book = Vocabulary.of(string.ascii_letters + " ()" + marks)
+    expected = fitted if "‘" in marks else fitted.replace("‘", "’")
+    assert book.fit('don\'t say "Yes" “no” ("\'so\'")').text == expected
+
+
 def test_four_thousand_emojis_are_dropped_and_named_once() -> None:
     assert NIETZSCHE.fit("🙂" * 4096) == Fitted("", (), ("🙂",))
     family = "\U0001f468\u200d\U0001f469\u200d\U0001f467\U0001f3ff"

@@ -66,6 +66,26 @@ def test_a_mark_closes_what_is_open_and_opens_where_a_word_may_begin(before: str
     assert not set(may_not) & found
 
 
+@pytest.mark.parametrize(
+    ("marks", "before", "may", "may_not"),
+    [
+        ("«»", "Il dit: «", "", "«»"),
+        ("«»", "Il dit: «Oui", "»", "«"),
+        ("«»", "Il dit: « Oui ", "»", "«"),
+        ("«»", "Er sagt ", "«»", ""),
+        ("«»", "Er sagt »Ja", "«", "»"),
+        ("«»", "Er sagt »Ja« ", "«»", ""),
+        ("„“", "Er sagt „Ja", "“", "„"),
+        ("„”", "Mówi „Tak", "”", "„"),
+        ("“”", "He said “Yes ", "", "“”"),
+    ],
+)
+def test_each_language_pairs_its_quotation_marks(marks: str, before: str, may: str, may_not: str) -> None:
+    found = allowed(before, vocabulary=Vocabulary.of(set(VOCABULARY.characters + "ó") - set("“”") | set(marks)))
+    assert set(may) <= found
+    assert not set(may_not) & found
+
+
 def test_near_the_end_nothing_is_opened() -> None:
     assert not set('"([“') & allowed("He said ", may_open=False)
     assert ")" in allowed("He (as he said", may_open=False)
