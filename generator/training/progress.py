@@ -18,8 +18,8 @@ console = Console(stderr=True, highlight=False)
 
 
 def show(line: str) -> None:
-    """Prints a line, above the bar if there is one."""
-    console.print(line, markup=False)
+    """Prints a line, above the bar if there is one. Whole: a path or command that is broken cannot be copied."""
+    console.print(line, markup=False, soft_wrap=True)
 
 
 class TrainingBar(Progress):
@@ -53,7 +53,7 @@ class TrainingBar(Progress):
         for temperature, sample in texts.items():
             lines.append(f"{temperature:<5} ", style="not dim bold")
             lines.append(f"{' '.join(printable(sample.text).split())}\n", style="not dim")
-        console.print(lines)
+        console.print(lines, soft_wrap=True)
         self._epoch = row.epoch + 1
 
 

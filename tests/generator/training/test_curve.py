@@ -81,6 +81,16 @@ def test_no_sample_has_a_control_character_that_a_terminal_would_obey(
     assert [c for c in shown if c in "\x1b\x07"] == []
 
 
+def test_a_line_stays_whole_so_that_its_command_can_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen, width=80))
+    line = (
+        "talk to the best epoch so far: python -m bot chat --weights /home/ada/novels/weights-bovary/.training/bovary"
+    )
+    progress.show(line)
+    assert screen.getvalue() == f"{line}\n"
+
+
 @pytest.mark.parametrize("text", ["abc" * 1200, "abc \n" * 800, "漢字かな" * 900])
 def test_a_book_without_sentences_or_without_words_has_its_texts_too(text: str, tmp_path: Path) -> None:
     corpus = corpus_of(text, tmp_path)
