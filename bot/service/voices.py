@@ -15,7 +15,7 @@ from bot.config.schema import Config, GeneratorSection, VoiceSection
 from bot.core import language, messages
 from bot.core.voice import Voice, versions_of
 from bot.service.reload import Reloading
-from generator import Generator, GeneratorError
+from generator import Generator, GeneratorError, Unavailable, WeightsError
 from generator.process.generator import ProcessGenerator
 
 log = logging.getLogger(__name__)
@@ -100,8 +100,8 @@ class VoiceManager:
     async def reload(self, trigger: str) -> str:
         """Opens and closes voices as the configuration says now, and loads what CURRENT names for the others.
 
-        Returns sentences about it. Raises `ConfigError`, and then nothing has changed, or `WeightsError`,
-        `Unavailable`: then a voice stays as it was, or is still missing.
+        Returns sentences about it. Raises `ConfigError`, and then nothing has changed, or `WeightsError`:
+        then a voice stays as it was, or is still missing.
         """
         async with self._changing:
             before, commands, versions = self._open, self._commands(), versions_of(self.by_name)
@@ -168,9 +168,13 @@ class VoiceManager:
 
     async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open:
         closing = AsyncExitStack()
-        generator = await closing.enter_async_context(
-            open_generator(config.generator, name, section, child=self._child)
-        )
+        opening = open_generator(config.generator, name, section, child=self._child)
+        try:
+            generator = await closing.enter_async_context(opening)
+        except Unavailable as error:
+            if not self._open:  # for a start it is temporary
+                raise
+            raise WeightsError(str(error)) from error  # a reload is refused, so that the operator reads why
         reloading = Reloading(generator, partial(self._on_outcome, name))
         folder, pinned = section.location
         if not pinned and not config.generator.address:

@@ -19,6 +19,7 @@ from bot.config.schema import Config
 from bot.service import reload as module
 from bot.service.voices import VoiceManager
 from generator import GenerationRequest, WeightsError
+from generator.process.client import WorkerClient
 from generator.weights.versions import activate
 
 
@@ -108,6 +109,7 @@ async def test_a_worker_that_ends_is_restarted_and_the_others_serve_on(site: Sit
         await until(lambda: melville.status().unavailable != "")
         assert nietzsche.status().unavailable == ""
         assert (await nietzsche.generate(GenerationRequest(20, seed=1))).version == "beyond-1"
+        await until(lambda: melville.status().unavailable == "")
         assert (await melville.generate(GenerationRequest(20, seed=1))).version == "moby-1"
         assert (nietzsche.status().faults, melville.status().faults) == (0, 1)
 
@@ -196,6 +198,24 @@ async def test_the_others_start_without_a_voice_that_cannot_be_loaded_until_a_re
         assert [*serving(voices).items()][1] == ("gone", "found-1")
         assert (site.changes, voices.problems()) == (1, {})
     assert site.outcomes.count(("gone", "refused")) == 2
+
+
+async def test_a_reload_names_why_a_new_voice_has_no_worker(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As when a pool is missing: the operator reads the reason, where users read that the generator is unavailable."""
+
+    async def start(*_: str) -> WorkerClient:
+        raise OSError("too many processes")
+
+    site.configure(NIETZSCHE)
+    async with site.open(child=True) as voices:
+        site.configure(NIETZSCHE, MELVILLE)
+        with monkeypatch.context() as patched:
+            patched.setattr(WorkerClient, "start", start)
+            with pytest.raises(WeightsError, match="no worker process can be started: too many processes"):
+                await voices.reload("test")
+        assert serving(voices) == {"nietzsche": "beyond-1"}
+        await voices.reload("test")
+        assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
 
 
 async def test_a_voice_whose_new_folder_cannot_be_loaded_keeps_the_old_one(site: Site) -> None:
