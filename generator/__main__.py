@@ -7,7 +7,7 @@ import signal
 
 from generator.cluster import require_ray
 from generator.errors import GeneratorError
-from generator.weights.versions import NIETZSCHE, shipped_folder
+from generator.weights.versions import NIETZSCHE, SHIPPED_VOICES, shipped_folder
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -25,10 +25,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--threads", type=_count, default=1, metavar="N", help="per replica (default: 1)")
     parser.add_argument(
         "--weights",
-        default=str(shipped_folder()),
         metavar="FOLDER-OR-URL",
         help="a weights folder, the folder of one version in it, or an fsspec URL of a weights folder; every node"
-        " must reach it (default: the shipped weights)",
+        f" must reach it (default for {' and '.join(SHIPPED_VOICES)}: the shipped weights)",
     )
     parser.add_argument("--version", help="the version to serve (default: the one that CURRENT names)")
     return parser
@@ -49,6 +48,10 @@ def main() -> None:
         return
     if options.most is not None and options.most < options.replicas:
         parser.error("--most must be at least --replicas")
+    if options.weights is None:
+        if options.voice not in SHIPPED_VOICES:
+            parser.error(f"--voice {options.voice} needs --weights")
+        options.weights = str(shipped_folder() / SHIPPED_VOICES[options.voice])
     try:
         require_ray()
         from generator.cluster.deploy import connect, deploy  # noqa: PLC0415 - it imports Ray
@@ -60,7 +63,7 @@ def main() -> None:
         parser.exit(1, f"python -m generator serve: {error}\n")
     except KeyboardInterrupt:
         parser.exit(130, "python -m generator serve: interrupted; the cluster continues the deployment\n")
-    print(f"{version} serves on {options.replicas} replicas", flush=True)
+    print(f"{version} serves on {options.replicas} replica{'s' * (options.replicas > 1)}", flush=True)
     if started:
         print("The cluster was started here. Ctrl-C ends it.", flush=True)
         signal.sigwait({signal.SIGINT, signal.SIGTERM})

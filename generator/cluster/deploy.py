@@ -85,16 +85,22 @@ def deploy(
         logging_config={"log_level": "WARNING", "enable_access_log": False},
         **({"num_replicas": replicas} if most is None else {"autoscaling_config": scaling}),
     )
-    cores, wanted = ray.cluster_resources().get("CPU", 0.0), replicas * threads
-    if wanted > cores:
-        log.warning("%d replicas need %d cores, and the cluster has %g: waiting for more", replicas, wanted, cores)
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
+    free, wanted = ray.available_resources().get("CPU", 0.0) + threads * _running(voice), replicas * threads
+    if wanted > free:
+        log.warning("cores needed: %d, free: %g; waiting for more", wanted, free)
     try:
         serve.run(deployment.bind(threads), name=application(voice), route_prefix=None)
     except RuntimeError as error:
         raise WeightsError(f"{version}: the roll-out stopped: {_why(voice) or error}") from error
     return version
+
+
+def _running(voice: str) -> int:
+    """How many replicas of a voice have their cores."""
+    account = serve.status().applications.get(application(voice))
+    return account.deployments[Replica.__name__].replica_states.get("RUNNING", 0) if account else 0
 
 
 def _why(voice: str) -> str:

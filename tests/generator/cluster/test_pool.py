@@ -137,7 +137,7 @@ async def test_where_no_cluster_runs_one_is_started_which_lasts_until_ctrl_c(
     try:
         assert serving.stdout is not None
         async with asyncio.timeout(PATIENCE):
-            assert await serving.stdout.readline() == b"tiny-1 serves on 1 replicas\n"
+            assert await serving.stdout.readline() == b"tiny-1 serves on 1 replica\n"
             assert b"Ctrl-C ends it" in await serving.stdout.readline()
         started = processes(serving.pid)
         async with Pool.open("auto") as pool:
@@ -161,7 +161,7 @@ async def test_more_replicas_than_cores_are_waited_for_until_ctrl_c(running: Clu
     )  # fmt: skip
     assert serving.stderr is not None
     async with asyncio.timeout(PATIENCE):
-        assert await serving.stderr.readline() == b"5 replicas need 5 cores, and the cluster has 4: waiting for more\n"
+        assert await serving.stderr.readline() == b"cores needed: 5, free: 4; waiting for more\n"
         await until(lambda: pool.status().threads == 4)
         serving.send_signal(signal.SIGINT)
         told = (await serving.stderr.read()).decode()
@@ -527,6 +527,42 @@ async def test_people_are_told_when_the_pool_is_away_and_have_texts_again_when_i
 
 
 @needs_ray
+async def test_each_voice_is_a_pool_of_its_own(bot: Installation, folder: Path) -> None:
+    with cluster(cores=2) as two:
+        for options in (("--weights", str(folder), "--version", "tiny-1"), ("--voice", "classic")):
+            served = await asyncio.to_thread(two.serve, *options)
+            assert served.returncode == 0, served.stderr
+        there = {
+            "LSTMEGA_GENERATOR__ADDRESS": "auto",
+            "RAY_ADDRESS": two.address,
+            "LSTMEGA_VOICES__CLASSIC__TITLE": "C",
+        }
+        async with bot.service(**there) as service:
+            [chat] = people(bot, 1)
+            assert "tiny-1" in await asked(chat, "/about")
+            assert "nietzsche-lstm" in await asked(chat, "/about classic")
+            add_random_version(folder, "tiny-9", seed=9)
+            served = await asyncio.to_thread(two.serve, "--weights", str(folder), "--version", "tiny-9")
+            assert served.returncode == 0, served.stderr
+            async with asyncio.timeout(PATIENCE):
+                while "tiny-9" not in await asked(chat, "/about"):  # noqa: ASYNC110 - another process makes it true
+                    await asyncio.sleep(0.5)
+            assert "nietzsche-lstm" in await asked(chat, "/about classic")
+            assert (await asked(chat, "/nietzsche 0.7 Abc")).startswith("Abc")
+            assert (await asked(chat, "/classic 0.7 Abc")).startswith("Abc")
+            await service.stop()
+        waiting = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "generator", "serve", "--voice", "melville", "--weights", str(folder)),
+            env=two.environment, stderr=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        assert waiting.stderr is not None
+        async with asyncio.timeout(PATIENCE):
+            assert await waiting.stderr.readline() == b"cores needed: 1, free: 0; waiting for more\n"
+            waiting.send_signal(signal.SIGINT)
+            assert await waiting.wait() == 130
+
+
+@needs_ray
 async def test_without_a_cluster_it_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     with pytest.raises(Unavailable, match="is not there"):
@@ -542,11 +578,11 @@ def test_errors_travel_between_processes() -> None:
 def test_the_command_line_of_the_pool_says_what_there_is() -> None:
     told = subprocess.run((sys.executable, "-m", "generator"), capture_output=True, text=True, check=True)
     assert "serve" in told.stdout
-    wrong = subprocess.run(
-        (sys.executable, "-m", "generator", "serve", "--replicas", "0"), capture_output=True, text=True, check=False
-    )
-    assert wrong.returncode == 2
-    assert "whole number" in wrong.stderr
+    for options, problem in (("--replicas 0", "whole number"), ("--voice melville", "melville needs --weights")):
+        command = (sys.executable, "-m", "generator", "serve", *options.split())
+        wrong = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert wrong.returncode == 2
+        assert problem in wrong.stderr
 
 
 @pytest.mark.skipif(importlib.util.find_spec("ray") is not None, reason="Ray is installed")
