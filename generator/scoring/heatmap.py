@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Final
 
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from generator.scoring.palette import DARKEST, INK, SHADES, Cell, Colour, cells, colour
@@ -150,15 +151,9 @@ class _Picture:
     def image(self) -> Image.Image:
         """Returns the picture in few colours, which makes a file of a third of the size."""
         pairs = [*((colour(shade), INK) for shade in range(SHADES)), (PAPER, GIVEN)]
-        shares = [degree / (_INKS - 1) for degree in range(_INKS)]
-        colours = [
-            round(a + (b - a) * share)
-            for background, ink in pairs
-            for share in shares
-            for a, b in zip(background, ink, strict=True)
-        ]
+        colours = np.concatenate([np.linspace(background, ink, _INKS) for background, ink in pairs])
         palette = Image.new("P", (1, 1))
-        palette.putpalette(colours)
+        palette.putpalette(colours.round().astype(np.uint8).tobytes())
         return self._image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 

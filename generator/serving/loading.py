@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from generator.serving.batch import Batch, Job
 from generator.serving.constraints import WritingRules
 from generator.serving.model import Model
 from generator.serving.state import SavedState
-from generator.types import Continuation, GenerationRequest
+from generator.types import Continuation, Generation, GenerationRequest
 from generator.weights.manifest import MODEL
 from generator.weights.session import Network
 from generator.weights.versions import load_weights
@@ -49,6 +50,17 @@ def load_model(folder: Path, version: str | None = None) -> Model:
         raise WeightsError(f"{weights.folder / MODEL}: self-test failed: {error}") from error
 
 
+def generate(model: Model, requests: Iterable[GenerationRequest]) -> list[Generation]:
+    """Generates texts in one batch, in this thread. Raises `ModelError`."""
+    batch, jobs = Batch(model), [Job(request, model) for request in requests]
+    for job in jobs:
+        batch.add(job)
+    while batch.jobs:
+        for job, outcome in batch.step():
+            job.resolve(outcome)
+    return [job.future.result() for job in jobs]
+
+
 def _test_every_character(network: Network) -> None:
     """Feeds every row of the table once. Checks the states too: quantising hides a NaN in them from the logits."""
     for first in range(0, network.symbols, _TEST_ROWS):
@@ -69,16 +81,11 @@ def _initial_states(model: Model) -> tuple[SavedState, ...]:
     A zero state is no place to start from (the classic network, trained on blank lines, writes hundreds of spaces);
     the end of a sentence of the network's own is. Raises `ModelError` when what comes out is no text.
     """
-    vocabulary, batch = model.vocabulary, Batch(model)
+    vocabulary = model.vocabulary
     start = Continuation(b"", "." if "." in vocabulary else vocabulary.characters[0])
     sampling = SamplingParams(_TEMPERATURE)
-    jobs = [Job(GenerationRequest(_LENGTH, i, sampling, continuation=start), model) for i in range(INITIAL_STATES)]
-    for job in jobs:
-        batch.add(job)
-    while batch.jobs:
-        for job, outcome in batch.step():
-            job.resolve(outcome)
-    states = [SavedState.from_bytes(job.future.result().state, model.id, model.network.specs) for job in jobs]
+    requests = [GenerationRequest(_LENGTH, i, sampling, continuation=start) for i in range(INITIAL_STATES)]
+    states = [SavedState.from_bytes(text.state, model.id, model.network.specs) for text in generate(model, requests)]
     # Verse, a chat and code begin with a new line; nothing begins with a character that was already drawn.
     anew = model.rules.ends_at_lines
     space = "\n" if anew else " "

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from generator import files
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
-from generator.training.texts.download import DOWNLOAD_ERRORS, cache_folder, download
+from generator.training.texts.download import cache_folder, download
 from generator.training.texts.lines import Lines, LinesOption, join_wrapped, look_at
 from generator.training.texts.reading import read_texts
 from generator.vocabulary import Indices, Vocabulary
@@ -39,14 +39,14 @@ _RARE: Final = 10
 class Corpus:
     """A text and its contiguous split. `lowercase`: it is read in lower case.
 
-    `notes` say how it was read, a line each; `decided` says whether its lines are wrapped.
+    `notes` say how it was read, a line each; `lines` says whether its lines are wrapped.
     """
 
     name: str
     text: str
+    lines: Lines
     lowercase: bool = False
     notes: tuple[str, ...] = ()
-    decided: Lines | None = None
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
@@ -57,16 +57,6 @@ class Corpus:
     def note(self) -> CorpusNote:
         """What a manifest says of it. Its sha256 is of the text as it was, in either case."""
         return CorpusNote(self.name, len(self.text), hashlib.sha256(self.text.encode("utf-8")).hexdigest())
-
-    @cached_property
-    def lines(self) -> Lines:
-        """Whether its lines are wrapped or kept: what was decided when it was read, else what the text shows."""
-        return self.decided or look_at(self.text)
-
-    @property
-    def hard_wrapped(self) -> bool:
-        """Whether lines are broken inside paragraphs."""
-        return self.lines.wrapped
 
     @cached_property
     def splits(self) -> tuple[Indices, Indices, Indices]:
@@ -87,7 +77,7 @@ def read_corpus(
 
     `encoding`: of all files, by default what each shows. `speaker`: only this person's messages of a chat export.
     """
-    read = read_texts(paths, encoding=encoding, speaker=speaker, enough=MIN_CHARACTERS)
+    read = read_texts(paths, encoding=encoding, speaker=speaker)
     text = read.text
     if (length := len(text.strip())) < MIN_CHARACTERS:
         raise TrainingError(
@@ -110,7 +100,7 @@ def read_corpus(
         decided = Lines(lines == "wrapped", "as --lines says", short=found.short and lines == "kept")
     if decided.wrapped:
         text = join_wrapped(text)
-    return Corpus(read.name, text, lowercase, tuple(notes), decided)
+    return Corpus(read.name, text, decided, lowercase, tuple(notes))
 
 
 def read_together(paths: Iterable[str], vocabulary: Vocabulary) -> Indices:
@@ -154,13 +144,8 @@ def default_corpus() -> Path:
     path = cache_folder() / DEFAULT_URL.rpartition("/")[2]
     if path.exists():
         return path
-    try:
-        content = download(DEFAULT_URL)
-    except DOWNLOAD_ERRORS as error:
-        raise TrainingError(
-            f"{DEFAULT_URL} cannot be downloaded ({error}). If you have the text, or another "
-            "one to learn from, name it: python train.py --corpus FILE"
-        ) from error
+    other = "If you have the text, or another one to learn from, name it: python train.py --corpus FILE"
+    content = download(DEFAULT_URL, other)
     if hashlib.sha256(content).hexdigest() != DEFAULT_SHA256:
         raise TrainingError(f"{DEFAULT_URL}: not the expected text (its sha256 differs); get it, and use --corpus FILE")
     path.parent.mkdir(parents=True, exist_ok=True)

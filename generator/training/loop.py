@@ -37,8 +37,7 @@ def learn(
     preset, config, vocabulary = stage.preset, stage.config, corpus.vocabulary
     per_epoch = steps_per_epoch(len(stage.text_of_epoch(1)), preset, config.order)
     # The same prompt after every epoch shows how the texts improve.
-    places = max(1, len(corpus.splits[0]) - PROMPT_LENGTH)
-    place = int(np.random.default_rng(options.seed).integers(places))
+    place = int(np.random.default_rng(options.seed).integers(len(corpus.splits[0]) - PROMPT_LENGTH))
     prompt = vocabulary.decode(corpus.splits[0][place : place + PROMPT_LENGTH])
 
     keras.utils.set_random_seed(options.seed)

@@ -59,18 +59,20 @@ def build_model(
 
 
 def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """RMSprop or Adam, or AdamW (Loshchilov & Hutter 2019) where weights decay."""
+    """RMSprop or Adam; weights decay as in AdamW (Loshchilov & Hutter 2019)."""
     rate: Any = config.learning_rate
     if config.warmup:
         warmup = max(1, int(total_steps * config.warmup))
         decay = max(1, total_steps - warmup)
         rate = keras.optimizers.schedules.CosineDecay(0.0, decay, alpha=0.01, warmup_target=rate, warmup_steps=warmup)
-    options = {"clipnorm": config.clip_norm or None, "use_ema": config.average > 0, "ema_momentum": config.average}
-    if config.optimizer == "rmsprop":
-        return keras.optimizers.RMSprop(rate, **options)
-    if config.weight_decay:
-        return keras.optimizers.AdamW(rate, weight_decay=config.weight_decay, **options)
-    return keras.optimizers.Adam(rate, **options)
+    optimizer = keras.optimizers.RMSprop if config.optimizer == "rmsprop" else keras.optimizers.Adam
+    return optimizer(
+        rate,
+        weight_decay=config.weight_decay or None,
+        clipnorm=config.clip_norm or None,
+        use_ema=config.average > 0,
+        ema_momentum=config.average,
+    )
 
 
 def reset_states(layers: Iterable[keras.layers.Layer]) -> None:

@@ -33,7 +33,7 @@ class TrainingConfig:
     the state of the same row in the batch before; else from zero. `warmup` is the fraction of all steps over which
     the learning rate rises; it then falls along a cosine to a hundredth. Without warm-up the rate is constant.
     `patience`: epochs without a better validation after which training stops (0: never); the number of epochs is then
-    fitted to the length of the text. `weight_decay` is AdamW's (0: the plain `optimizer`). `average` is the momentum
+    fitted to the length of the text. `weight_decay` is as in AdamW (0: none). `average` is the momentum
     of a running average of the weights, which is what is validated and kept (0: no average). `ngram_dropout` is the
     fraction of n-grams that are not looked up; their embeddings are trained by Adagrad at `ngram_rate` times the
     learning rate.
@@ -61,7 +61,7 @@ class TrainingConfig:
         """Returns how often to read a text: with `patience`, for about as many steps as nietzsche.txt."""
         if not self.patience:
             return self.epochs
-        fitted = round(self.epochs * _USUAL_STEPS / max(1, steps_per_epoch))
+        fitted = round(self.epochs * _USUAL_STEPS / steps_per_epoch)
         return max(1, self.epochs // 3, min(fitted, self.epochs * 2))
 
 

@@ -58,7 +58,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
         MODEL: model,
         FLOAT_WEIGHTS: to_bytes(weights),
         "history.csv": history_csv(state.history),
-        "curve.png": curve_png(state, texts, pretrained.history, hard_wrapped=corpus.hard_wrapped),
+        "curve.png": curve_png(state, texts, pretrained.history, hard_wrapped=corpus.lines.wrapped),
     }
     others = [read_corpus(Path(name)).note for name in dict.fromkeys((*options.pretrain, *options.rehearse))]
     manifest = _manifest(run, options.name, contents, metrics, pretrained=pretrained, state=state, texts=others)
@@ -73,7 +73,7 @@ def preview(run: Run, pretrained: TrainingState, state: TrainingState, model: by
     best. Raises `WeightsError` or `OSError`.
     """
     folder, last = run.training.folder, state.history[-1]
-    curve = curve_png(state, (), pretrained.history, hard_wrapped=run.corpus.hard_wrapped)
+    curve = curve_png(state, (), pretrained.history, hard_wrapped=run.corpus.lines.wrapped)
     files.replace(folder / "curve.png", curve)
     if state.best_epoch != last.epoch:
         return ""
@@ -135,6 +135,6 @@ def _manifest(
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
         license=_LICENSES.get(corpus.note.sha256, f"{corpus.name}: known to the person who trained on it"),
         lowercase=corpus.lowercase,
-        hard_wrapped=corpus.hard_wrapped,
+        hard_wrapped=corpus.lines.wrapped,
         ends_at_lines=corpus.lines.short,
     )

@@ -110,7 +110,7 @@ class Run:
             *([] if self.pretraining is None else [f"pretraining: {self.pretraining}"]),
             f"corpus: {self.training}",
             *self.corpus.notes,
-            f"lines: {self.corpus.lines}; --lines {'kept' if self.corpus.hard_wrapped else 'wrapped'} overrides that",
+            f"lines: {self.corpus.lines}; --lines {'kept' if self.corpus.lines.wrapped else 'wrapped'} overrides that",
             f"talk to the best epoch so far: python -m bot chat --weights {self.training.folder}",
             f"takes roughly {time_needed} on this machine{less}",
         ]

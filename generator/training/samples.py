@@ -12,7 +12,7 @@ import numpy as np
 
 from generator.prose import ends_sentence, presentable, printable
 from generator.sampling_params import SamplingParams
-from generator.serving.batch import Batch, Job
+from generator.serving.loading import generate
 from generator.serving.model import Model
 from generator.serving.sampling import column, draw
 from generator.serving.scoring import CONTEXT, nats
@@ -62,12 +62,8 @@ def samples(
 
 def bot_text(model: Model, seed: int) -> str:
     """Returns a text as the bot writes it: begun and ended as its rules say, and made readable."""
-    batch, job = Batch(model), Job(GenerationRequest(SHADED_LENGTH, seed, BOT_SAMPLING), model)
-    batch.add(job)
-    while batch.jobs:
-        for done, outcome in batch.step():
-            done.resolve(outcome)
-    return printable(presentable(job.future.result().text, hard_wrapped=model.weights.manifest.hard_wrapped))
+    [written] = generate(model, [GenerationRequest(SHADED_LENGTH, seed, BOT_SAMPLING)])
+    return printable(presentable(written.text, hard_wrapped=model.weights.manifest.hard_wrapped))
 
 
 def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[str, Surprisal]]:

@@ -43,22 +43,16 @@ class Chat:
     messages: list[Message]
     left_out: int
 
-    def of(self, speaker: str | None, name: str, enough: int) -> str:
-        """Returns the messages, or one speaker's, a line each. Raises `TrainingError` for one who said too little."""
-        if speaker is None:
-            return "".join(f"{message.text}\n" for message in self.messages)
-        spoken: Counter[str] = Counter()
-        for message in self.messages:
-            spoken[message.speaker] += len(message.text) + 1
-        found = next((each for each in spoken if each.casefold() == speaker.strip().casefold()), None)
-        if not found:
-            names = ", ".join(each for each, _ in spoken.most_common(_SHOWN) if each)
-            raise TrainingError(f"{name}: --speaker {speaker!r} is not in this chat; there are {names}")
-        if spoken[found] < enough:
-            raise TrainingError(
-                f"{name}: {found} has {spoken[found]:,} characters here; at least {enough:,} are needed"
-            )
-        return "".join(f"{message.text}\n" for message in self.messages if message.speaker == found)
+    def of(self, speaker: str | None, name: str) -> str:
+        """Returns the messages, or one speaker's, a line each. Raises `TrainingError` for one who is not there."""
+        spoken = self.messages
+        if speaker is not None:
+            spoken = [each for each in spoken if each.speaker.casefold() == speaker.strip().casefold()]
+            if not spoken:
+                people = Counter(each.speaker for each in self.messages if each.speaker).most_common(_SHOWN)
+                names = ", ".join(each for each, _ in people)
+                raise TrainingError(f"{name}: --speaker {speaker!r} is not in this chat; there are {names}")
+        return "".join(f"{each.text}\n" for each in spoken)
 
     def __str__(self) -> str:
         speakers = len({message.speaker for message in self.messages if message.speaker})

@@ -10,15 +10,17 @@ from typing import Final
 import aiohttp
 
 from generator.connector import Connector
+from generator.training import TrainingError
 
-DOWNLOAD_ERRORS: Final = (OSError, aiohttp.ClientError, ValueError)
-"""What `download` raises; a status of 400 or more is an `aiohttp.ClientResponseError`."""
 _TIMEOUT_SECONDS: Final = 30.0
 
 
-def download(url: str) -> bytes:
-    """Returns the content of an address. Raises `DOWNLOAD_ERRORS`."""
-    return asyncio.run(_download(url))
+def download(url: str, otherwise: str) -> bytes:
+    """Returns the content of an address. Raises `TrainingError`, which ends with `otherwise`: what to do instead."""
+    try:
+        return asyncio.run(_download(url))
+    except (OSError, aiohttp.ClientError, ValueError) as error:
+        raise TrainingError(f"{url} cannot be downloaded ({error}). {otherwise}") from error
 
 
 async def _download(url: str) -> bytes:

@@ -11,11 +11,9 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
-import aiohttp
-
 from generator import files
 from generator.training import TrainingError
-from generator.training.texts.download import DOWNLOAD_ERRORS, download
+from generator.training.texts.download import download
 
 PAUSE_SECONDS: Final = 2.0
 """Between two books, as https://www.gutenberg.org/policy/robot_access.html asks."""
@@ -49,17 +47,15 @@ def fetch(listed: Iterable[Book], folder: Path, url: str, pause: float = PAUSE_S
 
     from generator.training import progress  # noqa: PLC0415
 
-    try:
-        url.format(number=1)
-    except (KeyError, IndexError, ValueError) as error:
-        raise TrainingError(f"--library {url}: wants {{number}} where the number of a book stands") from error
+    if "{number}" not in url:
+        raise TrainingError(f"--library {url}: wants {{number}} where the number of a book stands")
     found: dict[Book, Path] = {}
     for book in track(list(listed), "Fetching the library", console=progress.console):
         path = folder / f"{book.number}.txt"
         if not path.exists():
-            text = _text(url.format(number=book.number), folder)
-            if text is None:
-                progress.show(f"left out, since it is not there: {book.title} ({url.format(number=book.number)})")
+            address = url.replace("{number}", str(book.number))
+            if (text := _text(address, folder)) is None:
+                progress.show(f"left out, since it is not there: {book.title} ({address})")
                 continue
             folder.mkdir(parents=True, exist_ok=True)
             files.replace(path, text.encode("utf-8"))
@@ -72,15 +68,13 @@ def fetch(listed: Iterable[Book], folder: Path, url: str, pause: float = PAUSE_S
 
 def _text(url: str, folder: Path) -> str | None:
     """The text of a book, without licence and notes; None when the address does not have it."""
+    other = "--library ADDRESS names another place; --pretrain FILE… takes texts that you have"
     try:
-        content = download(url)
-    except DOWNLOAD_ERRORS as error:
-        if isinstance(error, aiohttp.ClientResponseError) and error.status == HTTPStatus.NOT_FOUND:
+        content = download(url, f"The same command continues with what is in {folder}; {other}")
+    except TrainingError as error:
+        if getattr(error.__cause__, "status", None) == HTTPStatus.NOT_FOUND:
             return None
-        raise TrainingError(
-            f"{url} cannot be downloaded ({error}). The same command continues with what is in {folder};"
-            " --library ADDRESS names another place; --pretrain FILE… takes texts that you have"
-        ) from error
+        raise
     body = _BODY.search(content.decode("utf-8-sig", errors="replace").replace("\r\n", "\n"))
     if body is None:
         raise TrainingError(f"{url}: not a book of Project Gutenberg; name another address: --library ADDRESS")

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final, Literal
 
-from generator.prose import CLOSING, OTHER_TERMINALS
+from generator.prose import CLOSING, OTHER_TERMINALS, is_mark
 
 LinesOption = Literal["auto", "wrapped", "kept"]
 _WIDEST: Final = 160
@@ -49,30 +48,23 @@ def look_at(text: str) -> Lines:
     text = text[:_ENOUGH]
     lines = [line.rstrip() for line in text.split("\n")]
     lengths = sorted(len(line) for line in lines if line)
-    if not lengths:
-        return Lines(wrapped=False, reason="there are none", short=False)
     width = lengths[min(len(lengths) - 1, int(len(lengths) * 0.95))]  # a few odd lines decide nothing
     few = len(_SENTENCE.findall(text)) <= _FEW_SENTENCES * len(lengths)
     short = few and len(lengths) > 1 and lengths[len(lengths) // 2] <= _SHORT
-    has_case = any(map(str.islower, text))
-    room = anew = marked = 0.0
-    indented = ends = 0
-    for line, following in pairwise(lines):
-        if not line or not following:
-            continue
-        if following[0].isspace():
-            indented += 1
-            continue
-        ends += 1
-        first, last = following[0], line[-1]
-        word = 1 if re.match(_SCRIPTS_WITHOUT_SPACES, first) else len(following.split(None, 1)[0]) + 1
-        room += len(line) + word <= width
-        capital = has_case and first.isupper() and not line.endswith(_ENDED)
-        anew += capital or not (first.isalpha() or first in _OPENING or unicodedata.category(first)[0] == "M")
-        marked += not (last.isalnum() or unicodedata.category(last)[0] == "M")
+    pairs = [(line, following) for line, following in pairwise(lines) if line and following]
+    ends = [(line, following) for line, following in pairs if not following[0].isspace()]
+    indented = len(pairs) - len(ends)
     if width > _WIDEST or not ends:
         return Lines(wrapped=False, reason=f"lines of up to {lengths[-1]:,} characters are paragraphs", short=short)
-    room, anew, marked = room / ends, anew / ends, marked / ends
+    has_case = any(map(str.islower, text))
+    signs = []
+    for line, following in ends:
+        first, last = following[0], line[-1]
+        word = 1 if re.match(_SCRIPTS_WITHOUT_SPACES, first) else len(following.split(None, 1)[0]) + 1
+        capital = has_case and first.isupper() and not line.endswith(_ENDED)
+        is_new = capital or not (first.isalpha() or first in _OPENING or is_mark(first))
+        signs.append((len(line) + word <= width, is_new, not (last.isalnum() or is_mark(last))))
+    room, anew, marked = (sum(sign) / len(ends) for sign in zip(*signs, strict=True))
     listed = sum(_LIST.match(line) is not None for line in lines) / len(lengths)
     reason = (
         f"lines of about {width} characters; the next word would have fitted after {room:.0%} of them, "
@@ -80,10 +72,10 @@ def look_at(text: str) -> Lines:
     )
     if listed > _MOST_LISTED:
         reason += f", {listed:.0%} begin as those of lists and tables"
-    if indented > ends:
+    if indented > len(ends):
         reason += f", {indented:,} are indented"
     wrapped = room <= _MOST_ROOM and room + 2 * anew + 2 * marked <= _MOST_SIGNS
-    wrapped = wrapped and indented <= ends and listed <= _MOST_LISTED
+    wrapped = wrapped and indented <= len(ends) and listed <= _MOST_LISTED
     if wrapped and lengths[-1] > 2 * width:
         reason += f"; one of {lengths[-1]:,} characters decides nothing"
     return Lines(wrapped, reason, short and not wrapped)

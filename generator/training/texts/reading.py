@@ -27,11 +27,8 @@ class Text(NamedTuple):
     is_chat: bool
 
 
-def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: str | None = None, enough: int) -> Text:
-    """Reads all as one text, with an empty line between two. `enough`: characters that a `speaker` has to have.
-
-    Raises `TrainingError`.
-    """
+def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: str | None = None) -> Text:
+    """Reads all as one text, with an empty line between two. Raises `TrainingError`."""
     notes: list[str] = []
     found: Counter[str] = Counter()
     texts: list[str] = []
@@ -47,7 +44,7 @@ def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: s
             if chat := parse(text):
                 chats += 1
                 said = str(chat)
-                text = chat.of(speaker, part.name, enough)
+                text = chat.of(speaker, part.name)
             elif is_html(text, part.name):
                 text, said = html_text(text), "an HTML page, read without its tags"
             else:
@@ -57,9 +54,9 @@ def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: s
             texts.append(clean(text, found))
     if len(notes) > _MOST_NOTES:
         notes[_MOST_NOTES:] = [f"… and {len(notes) - _MOST_NOTES:,} more such lines"]
-    if speaker is not None and chats < len(texts):
-        raise TrainingError("--speaker is for chat exports of WhatsApp, Telegram or Discord; this text is none")
     if speaker is not None:
+        if chats < len(texts):
+            raise TrainingError("--speaker is for chat exports of WhatsApp, Telegram or Discord; this text is none")
         notes.append(f"only what {speaker} wrote: ask {speaker} first; the bot will write as they do")
     if changed := ", ".join(f"{count:,} {what}" for what, count in found.items() if count):
         notes.append(changed)

@@ -11,8 +11,8 @@ import pytest
 from msgspec import structs
 
 from generator import GenerationRequest
-from generator.serving.batch import Batch, Job
 from generator.serving.constraints import WritingRules
+from generator.serving.loading import generate
 from generator.serving.model import Model
 from generator.serving.state import SavedState
 from generator.vocabulary import Vocabulary
@@ -44,14 +44,8 @@ def write(weights: Weights, text: str, length: int, *, hard_wrapped: bool = Fals
     rules = WritingRules(vocabulary, hard_wrapped=hard_wrapped, ends_at_lines=ends_at_lines)
     network: Any = Scripted(text, vocabulary)
     model = Model(Weights(weights.folder, manifest), network, rules, (SavedState((), "\n"),))
-    batch, job = Batch(model), Job(GenerationRequest(length, seed=1), model)
-    batch.add(job)
-    while batch.jobs:
-        for done, outcome in batch.step():
-            done.resolve(outcome)
-    text = job.future.result().text
-    assert isinstance(text, str)
-    return text
+    [written] = generate(model, [GenerationRequest(length, seed=1)])
+    return written.text
 
 
 @pytest.fixture

@@ -78,8 +78,8 @@ def test_lines_are_wrapped_or_kept_as_the_text_shows(
     *, text: str, is_wrapped: bool, paragraphs: int, tmp_path: Path
 ) -> None:
     corpus = read(tmp_path, text)
-    assert corpus.hard_wrapped is is_wrapped
-    shown = presentable(corpus.text, hard_wrapped=corpus.hard_wrapped)
+    assert corpus.lines.wrapped is is_wrapped
+    shown = presentable(corpus.text, hard_wrapped=corpus.lines.wrapped)
     assert len(shown.removesuffix("\n\n" + "x" * 300).split("\n\n")) == paragraphs
     if not is_wrapped:
         assert shown.count("\n") == text.strip().count("\n")
@@ -87,13 +87,13 @@ def test_lines_are_wrapped_or_kept_as_the_text_shows(
 
 def test_wrapped_chinese_is_joined_without_a_space(tmp_path: Path) -> None:
     corpus = read(tmp_path, "\n".join(textwrap.wrap(CHINESE * 70, 34)))
-    assert presentable(corpus.text, hard_wrapped=corpus.hard_wrapped) == CHINESE * 70
+    assert presentable(corpus.text, hard_wrapped=corpus.lines.wrapped) == CHINESE * 70
 
 
 @pytest.mark.parametrize("lines", ["wrapped", "kept"])
 def test_what_lines_says_overrides_what_the_text_shows(lines: str, tmp_path: Path) -> None:
     for text in (wrapped(), verse()):
-        assert read(tmp_path, text, lines=lines).hard_wrapped == (lines == "wrapped")
+        assert read(tmp_path, text, lines=lines).lines.wrapped == (lines == "wrapped")
 
 
 def test_verse_ends_at_lines_and_paragraphs_at_sentences(tmp_path: Path) -> None:
@@ -343,7 +343,7 @@ def test_of_a_chat_only_what_people_wrote_is_learnt(
     assert corpus.text == SPOKEN
     assert f"a {kind} export: 140 messages of 2 people" in corpus.notes[0]
     assert f" {left_out} entries" in corpus.notes[0]
-    assert not corpus.hard_wrapped
+    assert not corpus.lines.wrapped
     assert corpus.lines.short
     alone = read(tmp_path, content, name, speaker="ben smith")
     assert alone.text == "".join(f"{line}\n" for line in BEN)
@@ -360,7 +360,7 @@ def test_a_message_of_several_lines_is_one_and_an_edit_leaves_no_mark(tmp_path: 
 
 def test_someone_who_wrote_little_is_refused_with_both_numbers(tmp_path: Path) -> None:
     more = "12/03/2024, 21:05 - Cy: Hello.\n"
-    with pytest.raises(TrainingError, match="Cy has 7 characters here; at least 3,000 are needed"):
+    with pytest.raises(TrainingError, match=r"6 characters are too few to learn from; at least 3,000 are needed"):
         read(tmp_path, android("12/03/2024, 21:04") + more, speaker="Cy")
 
 

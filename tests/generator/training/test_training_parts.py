@@ -24,6 +24,7 @@ from generator.training.corpus import Corpus, batches, default_corpus, read_corp
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
+from generator.training.texts.lines import look_at
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
 from testing.proxy import ProxyServer
@@ -153,9 +154,10 @@ def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int
 
 def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:
     text = "".join(chr(65 + i % 26) for i in range(1009))
-    training, validation, test = Corpus("a", text).splits
+    corpus = Corpus("a", text, look_at(text))
+    training, validation, test = corpus.splits
     assert [len(training), len(validation), len(test)] == [908, 50, 51]
-    assert Corpus("a", text).vocabulary.decode(np.concatenate([training, validation, test])) == text
+    assert corpus.vocabulary.decode(np.concatenate([training, validation, test])) == text
 
 
 def test_line_ends_of_every_system_and_a_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -166,9 +168,9 @@ def test_line_ends_of_every_system_and_a_byte_order_mark_are_read(tmp_path: Path
 
 def test_a_hard_wrapped_book_is_told_from_one_line_per_paragraph() -> None:
     wrapped = ("a line of some sixty characters or so of running prose text\n" * 9 + "its last.\n\n") * 30
-    assert Corpus("a", wrapped).hard_wrapped
-    assert not Corpus("a", ("One paragraph on one line, " * 20 + "\n") * 30).hard_wrapped
-    assert not Corpus("a", "Short.\nAnd then a longer one.\nOh\n\nI see, said he, and left.\n" * 60).hard_wrapped
+    assert look_at(wrapped).wrapped
+    assert not look_at(("One paragraph on one line, " * 20 + "\n") * 30).wrapped
+    assert not look_at("Short.\nAnd then a longer one.\nOh\n\nI see, said he, and left.\n" * 60).wrapped
 
 
 class _Archive(http.server.BaseHTTPRequestHandler):
