@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
@@ -39,10 +40,9 @@ class SavedState:
     pending: str
 
     def to_bytes(self, model: ModelId) -> bytes:
-        """Returns a JSON line that says what follows, and the arrays' bytes, little-endian."""
+        """Returns a JSON line that says what follows, and the arrays' bytes."""
         header = {"format": _FORMAT, "version": model.version, "model": model.sha256, "pending": self.pending}
-        arrays = (np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes() for array in self.arrays)
-        return json.dumps(header).encode("ascii") + b"\n" + b"".join(arrays)
+        return json.dumps(header).encode("ascii") + b"\n" + b"".join(array.tobytes() for array in self.arrays)
 
     @classmethod
     def from_bytes(cls, content: bytes, model: ModelId, specs: Sequence[StateSpec]) -> SavedState:
@@ -64,8 +64,7 @@ class SavedState:
         arrays: list[NDArray[Any]] = []
         offset = 0
         for spec in specs:
-            array = np.frombuffer(body, spec.dtype.newbyteorder("<"), int(np.prod(spec.shape)), offset)
-            arrays.append(array.astype(spec.dtype).reshape(spec.shape))
+            arrays.append(np.frombuffer(body, spec.dtype, math.prod(spec.shape), offset).reshape(spec.shape))
             offset += spec.bytes
         if not all(np.isfinite(array).all() for array in arrays):
             raise StateMismatch("a state with numbers that are not finite")

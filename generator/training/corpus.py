@@ -13,17 +13,13 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from generator import files
 from generator.training import TrainingError
 from generator.training.presets import WINDOW_STRIDE, Order, Preset
-from generator.training.texts.download import cache_folder, download
 from generator.training.texts.lines import Lines, LinesOption, join_wrapped, look_at
 from generator.training.texts.reading import read_texts
 from generator.vocabulary import Indices, Vocabulary
 from generator.weights.manifest import MAX_SYMBOLS, CorpusNote
 
-DEFAULT_URL: Final = "https://s3.amazonaws.com/text-datasets/nietzsche.txt"
-DEFAULT_SHA256: Final = "23cf69874ab69d3d256099ab530ea4be24d47d9675b673bcc67cbcd6298ec647"
 MIN_CHARACTERS: Final = 3_000
 """A twentieth of this still holds the 100 characters that a meaningful validation figure needs."""
 SPLIT: Final = "contiguous 90/5/5: train, validation, test; cut at int(n*0.90), int(n*0.95)"
@@ -134,20 +130,3 @@ def _starts(characters: int, preset: Preset, order: Order, random: np.random.Gen
     length = (characters - steps) // batch
     first = random.integers(steps) + np.arange(batch) * length
     return first + np.arange((length - 1) // steps)[:, None] * steps
-
-
-def default_corpus() -> Path:
-    """Returns where nietzsche.txt is in the user's cache, downloaded and verified the first time.
-
-    Raises `TrainingError`.
-    """
-    path = cache_folder() / DEFAULT_URL.rpartition("/")[2]
-    if path.exists():
-        return path
-    other = "If you have the text, or another one to learn from, name it: python train.py --corpus FILE"
-    content = download(DEFAULT_URL, other)
-    if hashlib.sha256(content).hexdigest() != DEFAULT_SHA256:
-        raise TrainingError(f"{DEFAULT_URL}: not the expected text (its sha256 differs); get it, and use --corpus FILE")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    files.replace(path, content)
-    return path

@@ -18,12 +18,13 @@ from generator.training.architectures import step_model
 from generator.training.architectures.ngrams import ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
-from generator.training.corpus import DEFAULT_SHA256, SPLIT, read_corpus
+from generator.training.corpus import SPLIT, read_corpus
 from generator.training.model import from_bytes, parameters, to_bytes
 from generator.training.presets import SIZES
 from generator.training.report import curve_png, history_csv
 from generator.training.run import Run
 from generator.training.samples import bot_text, shaded_samples
+from generator.training.texts.download import DEFAULT_SHA256
 from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MANIFEST, METRICS, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
 from generator.weights.versions import activate, add_version, current_version

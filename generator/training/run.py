@@ -16,10 +16,9 @@ from msgspec import structs
 from generator import files
 from generator.training import TrainingError
 from generator.training.cli import Options
-from generator.training.corpus import Corpus, default_corpus, read_corpus, read_together, steps_per_epoch
+from generator.training.corpus import Corpus, read_corpus, read_together, steps_per_epoch
 from generator.training.presets import DEFAULT, PRESETS, Preset, TrainingConfig
-from generator.training.texts import library
-from generator.training.texts.download import cache_folder
+from generator.training.texts import download
 from generator.vocabulary import Indices
 from generator.weights.manifest import FLOAT_WEIGHTS, MANIFEST
 from generator.weights.versions import VERSION_NAME, Weights, load_weights, shipped_folder
@@ -126,23 +125,17 @@ def prepare(options: Options) -> Run:
     if options.resume is not None:
         options = _resumed(options)
     preset = PRESETS[options.preset].overridden(options.overrides)
-    try:
-        corpus = read_corpus(
-            *(map(Path, options.corpus) if options.corpus else (default_corpus(),)),
-            lowercase=preset.lowercase,
-            encoding=options.encoding,
-            speaker=options.speaker,
-            lines=options.lines,
-        )
-    except TrainingError as error:
-        if options.resume is None:
-            raise
-        moved = "if the text of this run moved, name it: --resume --corpus FILE"
-        raise TrainingError(f"{error} ({moved})") from error
+    corpus = read_corpus(
+        *(map(Path, options.corpus) if options.corpus else (download.default_corpus(),)),
+        lowercase=preset.lowercase,
+        encoding=options.encoding,
+        speaker=options.speaker,
+        lines=options.lines,
+    )
     if options.resume is not None and corpus.note.sha256 != options.corpus_sha256:
         raise TrainingError(f"{' '.join(options.corpus)}: not the text that the run started with; start a new run")
     if options.library and options.resume is None:
-        found = library.fetch(library.books(), cache_folder() / "library", options.library)
+        found = download.fetch(download.books(), download.cache_folder() / "library", options.library)
         nearest = tuple(str(path) for book, path in found.items() if book.kind == "nietzsche")
         options = structs.replace(
             options, pretrain=(*map(str, found.values()), *options.pretrain), rehearse=options.rehearse or nearest
@@ -206,9 +199,12 @@ def _resumed(options: Options) -> Options:
             else "no run to resume; without --resume a new one starts"
         )
         raise TrainingError(f"{out / RUNS / name}: {what}; {there}" if name else f"{out}: {there}")
+    corpus = options.corpus or settings.corpus
+    if missing := next((path for path in corpus if not Path(path).exists()), None):
+        raise TrainingError(f"{missing}: is not there; if the text of this run moved, name it: --resume --corpus FILE")
     return structs.replace(
         settings,
-        corpus=options.corpus or settings.corpus,
+        corpus=corpus,
         out=options.out,
         no_activate=options.no_activate,
         resume=name,

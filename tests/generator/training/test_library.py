@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from generator.training import TrainingError
-from generator.training.texts import library
+from generator.training.texts import download
 
 BOOK = (
     "\ufeffThe Project Gutenberg eBook of Tales\r\n\r\n*** START OF THE PROJECT GUTENBERG EBOOK TALES ***\r\n"
@@ -46,12 +46,12 @@ def server(answers: dict[str, tuple[int, str]]) -> Iterator[tuple[str, list[str]
             thread.join()
 
 
-def book(number: int, kind: str = "fiction") -> library.Book:
-    return library.Book(kind, number, f"Book {number}", "Someone")
+def book(number: int, kind: str = "fiction") -> download.Book:
+    return download.Book(kind, number, f"Book {number}", "Someone")
 
 
 def test_the_list_ends_with_the_books_nearest_to_the_corpus() -> None:
-    books = library.books()
+    books = download.books()
     assert list(dict.fromkeys(book.kind for book in books)) == [
         "fiction", "literature", "philosophy", "nietzsche",
     ]  # fmt: skip
@@ -61,14 +61,14 @@ def test_the_list_ends_with_the_books_nearest_to_the_corpus() -> None:
 def test_a_book_is_fetched_once_without_licence_and_notes(tmp_path: Path) -> None:
     with server({"/7.txt": (200, BOOK)}) as (url, asked):
         for _ in range(2):
-            found = library.fetch([book(7)], tmp_path / "library", url, pause=0)
+            found = download.fetch([book(7)], tmp_path / "library", url, pause=0)
             assert found[book(7)].read_text(encoding="utf-8") == "It was a dark night.\n\n\n"
         assert asked == ["/7.txt"]
 
 
 def test_a_book_that_is_not_there_is_left_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with server({"/7.txt": (200, BOOK)}) as (url, _):
-        assert list(library.fetch([book(6), book(7)], tmp_path, url, pause=0)) == [book(7)]
+        assert list(download.fetch([book(6), book(7)], tmp_path, url, pause=0)) == [book(7)]
     assert "left out, since it is not there: Book 6" in " ".join(capsys.readouterr().err.split())
 
 
@@ -82,15 +82,15 @@ def test_a_book_that_is_not_there_is_left_out(tmp_path: Path, capsys: pytest.Cap
 )
 def test_an_address_without_books_is_refused(tmp_path: Path, status: int, body: str, problem: str) -> None:
     with server({"/7.txt": (status, body)}) as (url, _), pytest.raises(TrainingError, match=problem):
-        library.fetch([book(7)], tmp_path, url, pause=0)
+        download.fetch([book(7)], tmp_path, url, pause=0)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:9/{number}", "nonsense-{number}"])
 def test_without_a_network_the_error_says_what_to_do(tmp_path: Path, url: str) -> None:
     with pytest.raises(TrainingError, match=r"cannot be downloaded .* --pretrain FILE"):
-        library.fetch([book(7)], tmp_path, url)
+        download.fetch([book(7)], tmp_path, url)
 
 
 def test_an_address_without_a_place_for_the_number_is_refused(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"wants \{number\}"):
-        library.fetch([book(7)], tmp_path, "http://127.0.0.1:9/{book}")
+        download.fetch([book(7)], tmp_path, "http://127.0.0.1:9/{book}")

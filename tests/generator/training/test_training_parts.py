@@ -18,12 +18,12 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from generator.training import TrainingError, model
-from generator.training import corpus as corpus_module
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from generator.training.corpus import Corpus, batches, default_corpus, read_corpus, steps_per_epoch
+from generator.training.corpus import Corpus, batches, read_corpus, steps_per_epoch
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
+from generator.training.texts import download
 from generator.training.texts.lines import look_at
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import load_weights
@@ -198,8 +198,8 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_A
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         address = f"http://127.0.0.1:{server.server_address[1]}/nietzsche.txt"
-        monkeypatch.setattr(corpus_module, "DEFAULT_URL", address)
-        monkeypatch.setattr(corpus_module, "DEFAULT_SHA256", hashlib.sha256(Archive.body).hexdigest())
+        monkeypatch.setattr(download, "DEFAULT_URL", address)
+        monkeypatch.setattr(download, "DEFAULT_SHA256", hashlib.sha256(Archive.body).hexdigest())
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         yield Archive
         server.shutdown()
@@ -207,8 +207,8 @@ def archive(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[_A
 
 
 def test_the_default_text_is_downloaded_once(archive: type[_Archive]) -> None:
-    assert default_corpus().read_bytes() == archive.body
-    assert default_corpus().read_bytes() == archive.body
+    assert download.default_corpus().read_bytes() == archive.body
+    assert download.default_corpus().read_bytes() == archive.body
     assert archive.requests == 1
 
 
@@ -216,25 +216,25 @@ def test_the_default_text_is_downloaded_once(archive: type[_Archive]) -> None:
 def test_the_default_text_is_downloaded_through_the_proxy_of_the_environment(
     archive: type[_Archive], monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
-    port = int(corpus_module.DEFAULT_URL.rpartition(":")[2].partition("/")[0])
-    monkeypatch.setattr(corpus_module, "DEFAULT_URL", "http://archive.bot.example/nietzsche.txt")
+    port = int(download.DEFAULT_URL.rpartition(":")[2].partition("/")[0])
+    monkeypatch.setattr(download, "DEFAULT_URL", "http://archive.bot.example/nietzsche.txt")
     monkeypatch.delenv("NO_PROXY", raising=False)
     monkeypatch.delenv("no_proxy", raising=False)
     proxy = ProxyServer({"archive.bot.example": ("127.0.0.1", port)}, "ada:hush")
     with in_background(proxy.running()):
         monkeypatch.setenv("http_proxy", proxy.address(scheme).replace("hush", "wrong"))
         with pytest.raises(TrainingError, match=r"archive\.bot\.example") as caught:
-            default_corpus()
+            download.default_corpus()
         assert "wrong" not in str(caught.value)
         monkeypatch.setenv("http_proxy", proxy.address(scheme))
-        assert default_corpus().read_bytes() == archive.body
+        assert download.default_corpus().read_bytes() == archive.body
     assert proxy.requests
 
 
 def test_a_download_that_breaks_off_leaves_nothing_behind(archive: type[_Archive], tmp_path: Path) -> None:
     archive.announced = len(archive.body) + 5
     with pytest.raises(TrainingError, match="--corpus FILE"):
-        default_corpus()
+        download.default_corpus()
     assert not (tmp_path / "cache").exists()
 
 
@@ -242,12 +242,12 @@ def test_a_download_of_another_text_is_refused(archive: type[_Archive], tmp_path
     archive.body = b"Something else. " * 1000
     archive.announced = len(archive.body)
     with pytest.raises(TrainingError, match="sha256 differs"):
-        default_corpus()
+        download.default_corpus()
     assert not (tmp_path / "cache").exists()
 
 
 def test_without_a_network_the_way_round_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(corpus_module, "DEFAULT_URL", "http://127.0.0.1:9/nietzsche.txt")
+    monkeypatch.setattr(download, "DEFAULT_URL", "http://127.0.0.1:9/nietzsche.txt")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(TrainingError, match=r"python train\.py --corpus FILE"):
-        default_corpus()
+        download.default_corpus()
