@@ -64,7 +64,7 @@ class SavedState:
         arrays: list[NDArray[Any]] = []
         offset = 0
         for spec in specs:
-            arrays.append(np.frombuffer(body, spec.dtype, math.prod(spec.shape), offset).reshape(spec.shape))
+            arrays.append(np.frombuffer(body, spec.dtype, math.prod(spec.shape), offset).reshape(spec.shape).copy())
             offset += spec.bytes
         if not all(np.isfinite(array).all() for array in arrays):
             raise StateMismatch("a state with numbers that are not finite")

@@ -16,17 +16,11 @@ ARCHITECTURES: Final = ("lstm", "gru", "ngram", "window")
 
 
 def architecture_of(weights: FloatWeights) -> str:
-    """Returns the architecture that these weights belong to. Raises `ValueError` when there is none."""
-    for name in ARCHITECTURES:
-        if any(weight.startswith(f"{name}.") for weight in weights):
-            return name
-    raise ValueError("weights of no architecture that this program knows")
+    """Returns the architecture that these weights belong to."""
+    return next(name for name in ARCHITECTURES if any(weight.startswith(f"{name}.") for weight in weights))
 
 
 def step_model(weights: FloatWeights, *, quantised: bool) -> bytes:
-    """Returns one step of the network as `model.onnx`. `quantised`: as served; else all in float32, to measure by.
-
-    Raises `ValueError` when the weights belong to no known architecture, or hold NaN.
-    """
+    """Returns one step of the network as `model.onnx`. `quantised`: as served; else all in float32, to measure by."""
     name = architecture_of(weights)
     return window.step(weights) if name == "window" else stacked.step(name, weights, quantised=quantised)

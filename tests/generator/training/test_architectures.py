@@ -98,11 +98,6 @@ def test_the_recipes_networks_have_these_many_parameters(name: str, symbols: int
     assert architecture_of(float_weights(model)) == preset.architecture
 
 
-def test_weights_of_no_network_are_told() -> None:
-    with pytest.raises(ValueError, match="no architecture"):
-        architecture_of({"transformer.kernel": np.zeros((1, 1), np.float32)})
-
-
 # ---- the layers -----------------------------------------------------------------------------------------------------
 
 
