@@ -18,10 +18,6 @@ _WITH_RESUME: Final = frozenset({"resume", "out", "no_activate", "corpus", "plan
 _LIBRARY_URL: Final = "https://www.gutenberg.org/cache/epub/{number}/pg{number}.txt"
 _FLAGS: Final = {"overrides": "set", "start_from": "from"}
 
-Seed = Annotated[int, Meta(ge=0, le=2**32 - 1)]
-"""What `keras.utils.set_random_seed` accepts."""
-Temperature = Annotated[float, Meta(gt=0.0, le=100.0)]
-
 
 class Options(msgspec.Struct, frozen=True, kw_only=True):
     """The command line, every value in its range; paths of texts and versions are absolute.
@@ -37,9 +33,9 @@ class Options(msgspec.Struct, frozen=True, kw_only=True):
     preset: str = DEFAULT
     overrides: dict[str, str] = {}
     epochs: Count | None = None
-    seed: Seed = 0
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 0  # what `keras.utils.set_random_seed` accepts
     dtype: Literal["auto", "bfloat16", "float32"] = "auto"
-    temperatures: tuple[Temperature, ...] = ()
+    temperatures: tuple[Annotated[float, Meta(gt=0.0, le=100.0)], ...] = ()
     library: str = ""
     pretrain: tuple[str, ...] = ()
     pretrain_epochs: Count | None = None

@@ -84,8 +84,8 @@ def reset_states(layers: Iterable[keras.layers.Layer]) -> None:
 
 def float_weights(model: keras.Model) -> FloatWeights:
     """Returns the weights by name, float32."""
-    variables = _variables(model)
-    return {name: keras.ops.convert_to_numpy(variables[name]).astype(np.float32) for name in variables}
+    variables = _variables(model).items()
+    return {name: keras.ops.convert_to_numpy(variable).astype(np.float32) for name, variable in variables}
 
 
 def averaged_weights(model: keras.Model) -> FloatWeights:

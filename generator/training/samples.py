@@ -11,7 +11,6 @@ from typing import Final
 import numpy as np
 
 from generator.prose import ends_sentence, presentable, printable
-from generator.sampling_params import SamplingParams
 from generator.serving.loading import generate
 from generator.serving.model import Model
 from generator.serving.sampling import column, draw
@@ -27,8 +26,6 @@ SHADED_TEMPERATURES: Final = (0.5, 0.7, 0.9)
 SHADED_LENGTH: Final = 280
 """Characters at most; a text ends before that, at the end of a sentence or a word. This keeps the picture below the
 2,560 pixels to which Telegram shrinks photos."""
-BOT_SAMPLING: Final = SamplingParams(0.7, min_p=0.06)
-"""The bot's defaults (config.example.toml)."""
 _FIRST_WORDS: Final = re.compile(r"\S{1,40}(?:\s\S{1,20}){0,2}")
 
 
@@ -61,8 +58,8 @@ def samples(
 
 
 def bot_text(model: Model, seed: int) -> str:
-    """Returns a text as the bot writes it: begun and ended as its rules say, and made readable."""
-    [written] = generate(model, [GenerationRequest(SHADED_LENGTH, seed, BOT_SAMPLING)])
+    """Returns a text as the bot writes it by default: begun and ended as its rules say, and made readable."""
+    [written] = generate(model, [GenerationRequest(SHADED_LENGTH, seed)])
     return printable(presentable(written.text, hard_wrapped=model.weights.manifest.hard_wrapped))
 
 
