@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "largest_share_copied": max(shares),
         "mostly_copied_texts": sum(share > 0.5 for share in shares),
     }
-    print(f"{model.weights.manifest.version} on {corpus.name}, seed {SEED}")
+    print(f"{model.weights.manifest.version} on {corpus.note.name}, seed {SEED}")
     for what, figure in results.items():
         print(f"{what.replace('_', ' '):<34}{figure:>9.5g}")
     if arguments.json:

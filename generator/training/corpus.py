@@ -33,31 +33,25 @@ _RARE: Final = 10
 
 @dataclass(frozen=True)
 class Corpus:
-    """A text and its contiguous split. `lowercase`: it is read in lower case.
+    """A text as a network reads it, and its contiguous split. `note` is of the text before it was lower-cased.
 
-    `notes` say how it was read, a line each; `lines` says whether its lines are wrapped.
+    `remarks` say how it was read, a line each.
     """
 
-    name: str
+    note: CorpusNote
     text: str
     lines: Lines
-    lowercase: bool = False
-    notes: tuple[str, ...] = ()
+    remarks: tuple[str, ...] = ()
 
     @cached_property
     def vocabulary(self) -> Vocabulary:
         """All characters that are read: validation and test may hold some that the training split does not."""
-        return Vocabulary.of(self.text.lower() if self.lowercase else self.text)
-
-    @cached_property
-    def note(self) -> CorpusNote:
-        """What a manifest says of it. Its sha256 is of the text as it was, in either case."""
-        return CorpusNote(self.name, len(self.text), hashlib.sha256(self.text.encode("utf-8")).hexdigest())
+        return Vocabulary.of(self.text)
 
     @cached_property
     def splits(self) -> tuple[Indices, Indices, Indices]:
         """Training (the first 90 %), validation and test characters (5 % each) as indices, int64."""
-        characters = self.vocabulary.encode(self.text.lower() if self.lowercase else self.text)
+        characters = self.vocabulary.encode(self.text)
         first, second = int(len(characters) * 0.90), int(len(characters) * 0.95)
         return characters[:first], characters[first:second], characters[second:]
 
@@ -96,7 +90,8 @@ def read_corpus(
         decided = Lines(lines == "wrapped", "as --lines says", short=found.short and lines == "kept")
     if decided.wrapped:
         text = join_wrapped(text)
-    return Corpus(read.name, text, decided, lowercase, tuple(notes))
+    note = CorpusNote(read.name, len(text), hashlib.sha256(text.encode("utf-8")).hexdigest())
+    return Corpus(note, text.lower() if lowercase else text, decided, tuple(notes))
 
 
 def read_together(paths: Iterable[str], vocabulary: Vocabulary) -> Indices:

@@ -134,8 +134,8 @@ def _manifest(
         },
         metrics=metrics,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        license=_LICENSES.get(corpus.note.sha256, f"{corpus.name}: known to the person who trained on it"),
-        lowercase=corpus.lowercase,
+        license=_LICENSES.get(corpus.note.sha256, f"{corpus.note.name}: known to the person who trained on it"),
+        lowercase=stage.preset.lowercase,
         hard_wrapped=corpus.lines.wrapped,
         ends_at_lines=corpus.lines.short,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from contextlib import suppress
@@ -108,7 +109,7 @@ class Run:
             f"starts from {start}",
             *([] if self.pretraining is None else [f"pretraining: {self.pretraining}"]),
             f"corpus: {self.training}",
-            *self.corpus.notes,
+            *self.corpus.remarks,
             f"lines: {self.corpus.lines}; --lines {'kept' if self.corpus.lines.wrapped else 'wrapped'} overrides that",
             f"talk to the best epoch so far: python -m bot chat --weights {self.training.folder}",
             f"takes roughly {time_needed} on this machine{less}",
@@ -155,14 +156,15 @@ def prepare(options: Options) -> Run:
     config = preset.fine_tuning if start or pretraining else preset.training
     fitted = preset.fitted(len(text))
     if not (steps := steps_per_epoch(len(text), fitted, config.order)):
-        raise TrainingError(f"{corpus.name}: shorter than one sequence of {fitted.steps} characters; lower --set steps")
+        name = corpus.note.name
+        raise TrainingError(f"{name}: shorter than one sequence of {fitted.steps} characters; lower --set steps")
     epochs = options.epochs or config.epochs_for(steps)
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
     return Run(options, corpus, pretraining, training, start)
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights | None) -> Options:
-    stem = "".join(c if VERSION_NAME.fullmatch(c) else "-" for c in Path(corpus.name).stem).strip("-")[:40] or "text"
+    stem = re.sub("[^A-Za-z0-9]", "-", Path(corpus.note.name).stem).strip("-")[:40] or "text"
     name = options.name or f"{stem}-{options.preset}-{time.strftime('%Y%m%d-%H%M%S')}"
     if not VERSION_NAME.fullmatch(name):
         raise TrainingError(f"--name {name!r}: use letters, digits, dots, hyphens and underscores only")

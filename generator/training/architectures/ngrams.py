@@ -195,7 +195,8 @@ class NGramEmbedding(keras.layers.Layer):
 
 def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:
     """Returns a table as it is served and stored, in steps of `TABLE_SCALE`."""
-    return np.clip(np.rint(table / TABLE_SCALE), -127, 127).astype(np.int8)
+    steps: NDArray[np.float32] = np.rint(table / TABLE_SCALE)
+    return np.clip(steps, -127, 127).astype(np.int8)
 
 
 def ngram_note(weights: FloatWeights) -> dict[str, Any] | None:

@@ -123,7 +123,7 @@ FRENCH = "Ils naissaient égaux en dignité, à la fenêtre, où le garçon rêv
 def test_an_encoding_that_is_sure_is_read(content: bytes, note: str, tmp_path: Path) -> None:
     corpus = read(tmp_path, content)
     assert corpus.text == FRENCH
-    assert corpus.notes == ((f"text.txt: {note}",) if note else ())
+    assert corpus.remarks == ((f"text.txt: {note}",) if note else ())
 
 
 @pytest.mark.parametrize(
@@ -179,7 +179,7 @@ def test_what_is_no_text_is_refused_with_the_way_to_its_text(content: bytes, adv
 def test_stray_characters_are_not_learnt_and_counted(written: str, learnt: str, note: str, tmp_path: Path) -> None:
     corpus = read(tmp_path, PROSE + written)
     assert corpus.text == PROSE + learnt
-    assert note in "".join(corpus.notes)
+    assert note in "".join(corpus.remarks)
 
 
 # ---- containers -----------------------------------------------------------------------------------------------------
@@ -204,17 +204,17 @@ def test_files_folders_and_archives_are_one_text_in_the_order_of_their_names(tmp
         (folder / other).write_text("none of it")
     corpus = read_corpus(folder)
     assert corpus.text == together
-    assert corpus.notes == ("book: a folder of 10 texts, 1 others left out",)
-    assert corpus.name == "book"
+    assert corpus.remarks == ("book: a folder of 10 texts, 1 others left out",)
+    assert corpus.note.name == "book"
     paths = [folder / f"chapter {i}.txt" for i in range(1, 11)]
     assert read_corpus(*paths).text == together
-    assert read_corpus(*paths).name == "chapter 1.txt and 9 more"
+    assert read_corpus(*paths).note.name == "chapter 1.txt and 9 more"
     packed = archive(
         {path.name: path.read_text() for path in reversed(paths)} | {"a.png": "-", "__MACOSX/._chapter 1.txt": "-"}
     )
     corpus = read(tmp_path, packed, "book.zip")
     assert corpus.text == together
-    assert corpus.notes == ("book.zip: an archive of 10 texts",)
+    assert corpus.remarks == ("book.zip: an archive of 10 texts",)
 
 
 def test_an_epub_is_read_in_the_order_of_its_spine_without_its_contents_page(tmp_path: Path) -> None:
@@ -234,7 +234,7 @@ def test_an_epub_is_read_in_the_order_of_its_spine_without_its_contents_page(tmp
     }
     corpus = read(tmp_path, archive(book), "book.epub")
     assert corpus.text == "One\n\nAn emphasis & more\n\na\nb\n\nTwo\n\n" + PROSE
-    assert corpus.notes == ("book.epub: an EPUB of 2 chapters",)
+    assert corpus.remarks == ("book.epub: an EPUB of 2 chapters",)
 
 
 def test_a_word_file_has_a_line_for_each_paragraph_and_nothing_that_was_deleted(tmp_path: Path) -> None:
@@ -252,7 +252,7 @@ def test_of_a_page_of_html_only_the_text_is_learnt(tmp_path: Path) -> None:
     page += "<h1>Head</h1><!-- no --><ul><li>one<li>two</ul>" + "".join(f"<p>{p}</p>\n" for p in PROSE.split("\n\n"))
     corpus = read(tmp_path, page + "<pre>  a\n    b</pre></body></html>", "page.html")
     assert corpus.text == "Head\n\none\ntwo\n\n" + PROSE + "\n  a\n    b\n"
-    assert corpus.notes == ("page.html: an HTML page, read without its tags",)
+    assert corpus.remarks == ("page.html: an HTML page, read without its tags",)
 
 
 @pytest.mark.parametrize(
@@ -268,7 +268,7 @@ def test_of_a_page_of_html_only_the_text_is_learnt(tmp_path: Path) -> None:
 def test_a_part_of_a_page_is_learnt_without_its_tags(tmp_path: Path, name: str, text: str, learnt: str | None) -> None:
     corpus = read(tmp_path, text, name)
     assert ("<" in corpus.text) == name.startswith("kept")
-    assert (corpus.notes == (f"{name}: an HTML page, read without its tags",)) == name.startswith("part")
+    assert (corpus.remarks == (f"{name}: an HTML page, read without its tags",)) == name.startswith("part")
     if learnt is not None:
         assert corpus.text.strip() == learnt.strip()
 
@@ -341,13 +341,13 @@ def test_of_a_chat_only_what_people_wrote_is_learnt(
 ) -> None:
     corpus = read(tmp_path, content, name)
     assert corpus.text == SPOKEN
-    assert f"a {kind} export: 140 messages of 2 people" in corpus.notes[0]
-    assert f" {left_out} entries" in corpus.notes[0]
+    assert f"a {kind} export: 140 messages of 2 people" in corpus.remarks[0]
+    assert f" {left_out} entries" in corpus.remarks[0]
     assert not corpus.lines.wrapped
     assert corpus.lines.short
     alone = read(tmp_path, content, name, speaker="ben smith")
     assert alone.text == "".join(f"{line}\n" for line in BEN)
-    assert "ask ben smith first" in alone.notes[-1]
+    assert "ask ben smith first" in alone.remarks[-1]
     with pytest.raises(TrainingError, match=r"'Zoe' is not in this chat; there are Ann, Ben Smith|Ben Smith, Ann"):
         read(tmp_path, content, name, speaker="Zoe")
 
@@ -365,4 +365,4 @@ def test_someone_who_wrote_little_is_refused_with_both_numbers(tmp_path: Path) -
 
 
 def test_json_that_is_no_chat_is_named(tmp_path: Path) -> None:
-    assert "JSON of no chat that is known" in read(tmp_path, json.dumps({"text": PROSE}), "a.json").notes[0]
+    assert "JSON of no chat that is known" in read(tmp_path, json.dumps({"text": PROSE}), "a.json").remarks[0]

@@ -26,6 +26,7 @@ from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
 from generator.training.texts import download
 from generator.training.texts.lines import look_at
 from generator.vocabulary import Vocabulary
+from generator.weights.manifest import CorpusNote
 from generator.weights.versions import load_weights
 from testing.proxy import ProxyServer
 
@@ -154,7 +155,7 @@ def test_a_shorter_text_is_read_more_often_within_bounds(epochs: int, steps: int
 
 def test_the_split_is_contiguous_and_cut_where_the_contract_says() -> None:
     text = "".join(chr(65 + i % 26) for i in range(1009))
-    corpus = Corpus("a", text, look_at(text))
+    corpus = Corpus(CorpusNote("a", len(text), ""), text, look_at(text))
     training, validation, test = corpus.splits
     assert [len(training), len(validation), len(test)] == [908, 50, 51]
     assert corpus.vocabulary.decode(np.concatenate([training, validation, test])) == text
