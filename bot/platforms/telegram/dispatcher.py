@@ -29,9 +29,13 @@ MAX_OVERALL_DELAY_SECONDS: Final = 0.7
 50 users may ask at once."""
 _WRITING_SECONDS: Final = 2.0
 """Within which an answer is written. A user who asked earlier waits for their own chat."""
-MAX_REFUSALS: Final = 4
-"""That wait to be sent. Each takes the place of an answer when the bot is at its limit: of 60 texts a second that were
-asked for, 18 were written with 20 of them, and 28 with 4."""
+MAX_REFUSALS: Final = 100
+"""That wait to be sent: the updates of one request (https://core.telegram.org/bots/api#getupdates), which come together
+after an outage."""
+REFUSE_WITHIN_SECONDS: Final = 10.0
+"""A refusal is of no use later. Until then it waits while answers do: of 60 texts a second that were asked for, 18 were
+written when 20 refusals took their places, and 28 when 4 did."""
+_LOOK_EVERY_SECONDS: Final = 0.1
 QUEUE_FULL: Final = "queue-full"
 CHAT_FULL: Final = "chat-full"
 OVERLOADED: Final = "overloaded"
@@ -73,6 +77,7 @@ class Dispatcher:
         """Requests that are not done, of each user and in each chat."""
         self._asked_at: OrderedDict[Hashable, float] = OrderedDict()
         """When each user who has no answer yet asked last, the latest at the end."""
+        self._refusing = asyncio.Lock()
         self._refused = Recent(REFUSE_EVERY_SECONDS, limiter.clock)
         """To whom, or in which chat, a refusal was given just now; and warnings of an overload."""
 
@@ -93,7 +98,11 @@ class Dispatcher:
             recipient = request.chat if reason == CHAT_FULL else request.key
             if not request.as_message or self._refused.is_first(recipient):
                 # Beside what is being done for the user.
-                self._start(Request(_REFUSALS, request.key, partial(request.refuse, reason)))
+                later = reason == OVERLOADED and request.as_message
+                refuse = (
+                    partial(self._refuse, request.refuse, request.chat) if later else partial(request.refuse, reason)
+                )
+                self._start(Request(_REFUSALS, request.key, refuse))
 
     def _reason_to_refuse(self, request: Request) -> str:
         # The users who asked before that wait for the generator, or for their own chat.
@@ -107,6 +116,16 @@ class Dispatcher:
         if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
             return CHAT_FULL
         return QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
+
+    async def _refuse(self, refuse: Callable[[str], Awaitable[None]], chat: int | None) -> None:
+        """Refuses because of all chats together, one after another, when no answer would have to wait for it."""
+        give_up_at = self._limiter.clock.time() + REFUSE_WITHIN_SECONDS
+        while self._limiter.clock.time() < give_up_at:
+            async with self._refusing:
+                if self._limiter.has_room(chat):
+                    await refuse(OVERLOADED)
+                    return
+            await self._limiter.clock.sleep(_LOOK_EVERY_SECONDS)
 
     def _start(self, request: Request) -> None:
         self._pending.update((request.user, request.chat))

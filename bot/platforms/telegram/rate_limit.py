@@ -114,6 +114,11 @@ class RateLimiter:
         excess = max(0, max(ahead, self._waiting) + recent + 1 - rate.count)
         return max(self._overall.blocked_until - now, 0.0) + excess / rate.count * rate.seconds
 
+    def has_room(self, chat: int | None) -> bool:
+        """Returns whether a message to the chat would be sent at once, before no other."""
+        buckets = (self._overall,) if chat is None else (self._overall, self._chat(chat))
+        return not self._waiting and all(bucket.allowed_at() <= self.clock.time() for bucket in buckets)
+
     async def send(
         self, chat: int | str | None, request: Callable[[], Awaitable[object]], *, idempotent: bool = False
     ) -> None:

@@ -201,6 +201,22 @@ async def test_an_overload_of_all_chats_together_is_refused_and_no_one_waits_lon
         assert log_lines.count("requests.overloaded") == 1
 
 
+async def test_after_an_outage_everyone_who_asked_meanwhile_hears_something(scripted: ScriptedCommands) -> None:
+    clock = ManualClock()
+    async with timed(scripted, clock, ALLOWED) as (server, _):
+        chats = [server.private(server.user(f"User {number}")) for number in range(100)]
+        with server.gathered():
+            for chat in chats:
+                await chat.send("/temperature")
+        texts = [(await clock.pass_until(chat.next_message(), 0.1)).text for chat in chats]
+        refused = texts.count(english("overloaded"))
+        assert 0 < refused < 60
+        assert sum(text.startswith("You have no temperature") for text in texts) == 100 - refused
+        newest = server.private(server.user("Late"))
+        await newest.send("/temperature")
+        assert (await clock.pass_until(newest.next_message(), 0.1)).text
+
+
 async def test_one_account_that_floods_four_groups_silences_no_other_user(scripted: ScriptedCommands) -> None:
     clock = ManualClock()
     async with timed(scripted, clock, ALLOWED) as (server, _):
