@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import textwrap
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -28,6 +29,9 @@ RUNS: Final = ".training"
 """Folder inside the weights folder; a run's folder has the name of its version."""
 BASE: Final = "nietzsche-library"
 """The shipped version from which training on another text starts: it knows English spelling."""
+_FOREIGN: Final = 0.005
+"""Share of a text from which on letters new to the start show another language, which its fine-tuning's low rate learns
+too slowly (docs/own-book.md, the French novel)."""
 _SETTINGS: Final = "settings.json"
 _TRAINING_EFFICIENCY: Final = 0.6
 """Share of the speed of large matrix products that a training step reaches (docs/training.md)."""
@@ -95,6 +99,11 @@ class Run:
             if new := [c for c in vocabulary.characters if c not in self.start.manifest.vocabulary]:
                 more = f" … ({len(new):,} of {len(vocabulary):,})"
                 start += f"; characters new to it: {textwrap.shorten(' '.join(new), 40, placeholder=more)}"
+            rate, share = self.training.config.learning_rate, _new_letters(self.corpus, self.start)
+            if share > _FOREIGN and rate == preset.training.learning_rate:
+                start += (
+                    f"\nlearning rate {rate:g}, as from random numbers: {share:.1%} of the text are letters new to it"
+                )
         stages = [stage for stage in (self.pretraining, self.training) if stage is not None]
         work = sum(len(stage.text_of_epoch(1)) * stage.config.epochs for stage in stages)
         operations = 6 * preset.multiply_adds(len(vocabulary)) * work  # forwards 2, backwards 4
@@ -154,6 +163,9 @@ def prepare(options: Options) -> Run:
         config = replace(preset.pretraining, epochs=options.pretrain_epochs or preset.pretraining.epochs)
         pretraining = Stage(earlier, preset.fitted(len(earlier)), config, folder / "pretraining", earlier[:0])
     config = preset.fine_tuning if start or pretraining else preset.training
+    is_given = any(name.endswith("learning_rate") for name in options.overrides)
+    if start is not None and not is_given and _new_letters(corpus, start) > _FOREIGN:
+        config = replace(config, learning_rate=preset.training.learning_rate)
     fitted = preset.fitted(len(text))
     if not (steps := steps_per_epoch(len(text), fitted, config.order)):
         name = corpus.note.name
@@ -161,6 +173,12 @@ def prepare(options: Options) -> Run:
     epochs = options.epochs or config.epochs_for(steps)
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
     return Run(options, corpus, pretraining, training, start)
+
+
+def _new_letters(corpus: Corpus, start: Weights) -> float:
+    """Returns the share of the text that is letters which the start never saw."""
+    new = (count for c, count in Counter(corpus.text).items() if c.isalpha() and c not in start.manifest.vocabulary)
+    return sum(new) / len(corpus.text)
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights | None) -> Options:

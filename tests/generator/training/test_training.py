@@ -128,6 +128,23 @@ def test_a_book_of_ones_own_starts_from_the_shipped_network_unless_it_is_the_boo
     assert began == {"base": None, "on-top": "base", "from-nothing": None, "again": None}
 
 
+def test_a_text_with_many_letters_new_to_the_start_is_learnt_at_the_rate_of_a_new_network(
+    book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(book, tmp_path, "--epochs", "1", "--name", "base") == 0
+    other = tmp_path / "other.txt"
+    other.write_text(book.read_text().replace("mat", "Ω"), encoding="utf-8")
+    start = "--epochs", "1", "--from", str(tmp_path / "base")
+    for corpus, name, rate, options in (
+        (other, "foreign", 0.01, ()),
+        (other, "asked-for", 0.002, ("--set", "fine_tuning.learning_rate=0.002")),
+        (book, "known", PRESETS["small"].fine_tuning.learning_rate, ()),
+    ):
+        assert run(corpus, tmp_path, *start, "--name", name, *options) == 0
+        assert ("learning rate 0.01, as from random numbers: " in capsys.readouterr().err) == (name == "foreign")
+        assert load_weights(tmp_path, name).manifest.training["learning_rate"] == rate
+
+
 def test_the_bot_talks_from_the_best_epoch_so_far_and_the_curve_is_drawn_while_training_goes_on(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
