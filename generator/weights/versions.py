@@ -115,6 +115,8 @@ def add_version(folder: Path, contents: Mapping[str, bytes], manifest: Manifest)
     `contents` are the files that `manifest.files` names. The version is verified before the rename. Raises
     `WeightsError` when a version of that name is there already, or `OSError` when the disk refuses.
     """
+    if not VERSION_NAME.fullmatch(manifest.version):
+        raise WeightsError(f"{manifest.version[:60]!r} is not the name of a version")
     target = folder / manifest.version
     if target.exists():
         raise WeightsError(f"{target}: this version exists already, and versions never change; choose another name")
