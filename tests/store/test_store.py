@@ -5,6 +5,7 @@ every way the file can be wrong. `test_postgres` has what is special to PostgreS
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import shutil
@@ -404,6 +405,27 @@ async def test_concurrent_users_do_not_disturb_each_other(place: Path | Secret) 
         )
         found = await asyncio.gather(*(store.preferences("console", str(i)) for i in range(40)))
     assert found == [Preferences(0.1 + i / 100) for i in range(40)]
+
+
+async def test_a_group_that_is_forgotten_while_it_is_upgraded_leaves_no_row(place: Path | Secret) -> None:
+    """Beside a text that is being written for it; in every order."""
+    async with Store.open(place) as store:
+        for number, order in enumerate(itertools.permutations(range(3))):
+            old, new = f"-{number + 1}", f"-100{number + 1}"
+            await keep(store, "telegram", old, old, saved_text())
+            await store.set_preference("telegram", old, "temperature", 0.5)
+            user_id = await store.user_id("telegram", old)
+            assert user_id is not None
+            changes = (
+                store.move_chat("telegram", old, new),
+                store.forget("telegram", old),
+                store.save_conversation("telegram", old, old, user_id, saved_text("late")),
+            )
+            await asyncio.gather(*(changes[place] for place in order))
+            for name in (old, new):
+                assert await store.user_id("telegram", name) is None
+                assert await store.conversations("telegram", name, old) == []
+            assert await store.forget("telegram", new) <= 1  # at most the group's new name
 
 
 async def test_a_cancelled_change_is_rolled_back_and_the_next_one_works(place: Path | Secret) -> None:
