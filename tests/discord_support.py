@@ -214,9 +214,10 @@ async def here(tiny_folder: Path) -> AsyncIterator[World]:
 
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Replies are deferred as soon as they take any time."""
+    """Replies are deferred as soon as they take any time, and come whole."""
     monkeypatch.setattr(responder, "DEFER_AFTER_SECONDS", 0.01)
     monkeypatch.setattr(responder, "GROW_AFTER_SECONDS", 0.01)
+    monkeypatch.setattr(TextSoFar, "take", lambda *_: None)
 
 
 def labels(result: InteractionResult) -> list[str]:

@@ -25,7 +25,8 @@ class TelegramPerson:
         """See `Person`."""
         await self.chat.send("/nietzsche 0.7", by=self.user)
         sent = await self.chat.next_message(_NO_LIMIT)
-        return sent.at, len(sent.text), Kind.TEXT if sent.buttons else Kind.REFUSAL
+        at = time.monotonic() if sent.edited else sent.at
+        return at, len(sent.text), Kind.TEXT if sent.buttons else Kind.REFUSAL
 
 
 @dataclass(frozen=True)

@@ -163,7 +163,11 @@ class Chat:
     actions: Inbox[Params] = field(default_factory=lambda: Inbox("chat action"))
 
     async def next_message(self, patience: float = PATIENCE) -> Sent:
-        return await self.messages.next(patience)
+        """Returns the bot's next message when it is whole: one that takes long grows, and ends in "…" until then."""
+        sent = await self.messages.next(patience)
+        while sent.text.endswith("…"):
+            await sent.next_edit(patience)
+        return sent
 
     async def next_action(self, patience: float = PATIENCE) -> str:
         return (await self.actions.next(patience)).text("action")

@@ -53,7 +53,7 @@ async def growing(it: Slow, chat: Chat) -> Sent:
     it.show(FIRST)
     await it.clock.advance(GROW_AFTER_SECONDS - 0.1)
     assert not chat.messages.unread
-    message = await it.clock.pass_until(chat.next_message())
+    message = await it.clock.pass_until(chat.messages.next())
     assert (message.text, message.labels) == (FIRST, [])
     return message
 
@@ -91,7 +91,7 @@ async def test_the_text_of_a_pressed_button_grows_below(scripted: ScriptedComman
         await it.alice.press(message, "Again")
         await scripted.begun.next()
         it.show(FIRST)
-        below = await it.clock.pass_until(chat.next_message())
+        below = await it.clock.pass_until(chat.messages.next())
         assert below.text.endswith(" …")
         it.end()
         assert "…" not in await it.clock.pass_until(below.next_edit())

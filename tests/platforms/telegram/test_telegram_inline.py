@@ -61,7 +61,7 @@ async def test_the_typed_temperature_comes_first_and_then_the_user_s_own(
 async def test_every_other_voice_is_offered_at_the_user_s_temperature(
     scripted: ScriptedCommands, store: Store, alice: User
 ) -> None:
-    scripted.voices["melville"] = Voice("melville", "moby", "Moby-Dick", scripted.generator)  # type: ignore[index]
+    scripted.voices["melville"] = Voice("melville", "moby", "Moby-Dick", scripted.voice.generator)  # type: ignore[index]
     query = await alice.inline("The sea")
     titles = [result["title"] for result in await query.answer()]
     assert titles == ["0.5 — calm", "0.7 — balanced", "0.9 — lively", "Moby-Dick, at 0.7"]
