@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
@@ -163,9 +164,9 @@ class Chat:
     actions: Inbox[Params] = field(default_factory=lambda: Inbox("chat action"))
 
     async def next_message(self, patience: float = PATIENCE) -> Sent:
-        """Returns the bot's next message when it is whole: one that takes long grows, and ends in "…" until then."""
+        """Returns the next message when it is whole: a text that takes long grows, and ends in ". …" until then."""
         sent = await self.messages.next(patience)
-        while sent.text.endswith("…"):
+        while re.search(r"[.!?][\"'”’»)\]]* …$", sent.text) and not sent.buttons:
             await sent.next_edit(patience)
         return sent
 

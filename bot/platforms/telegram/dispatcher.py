@@ -11,6 +11,7 @@ import itertools
 import logging
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
@@ -97,12 +98,9 @@ class Dispatcher:
         elif request.refuse is not None and self._pending[_REFUSALS] < MAX_REFUSALS:
             recipient = request.chat if reason == CHAT_FULL else request.key
             if not request.as_message or self._refused.is_first(recipient):
-                # Beside what is being done for the user.
-                later = reason == OVERLOADED and request.as_message
-                refuse = (
-                    partial(self._refuse, request.refuse, request.chat) if later else partial(request.refuse, reason)
-                )
-                self._start(Request(_REFUSALS, request.key, refuse))
+                refuse = partial(request.refuse, reason)
+                work = partial(self._refuse, refuse, request.chat, reason) if request.as_message else refuse
+                self._start(Request(_REFUSALS, request.key, work))  # beside what is being done for the user
 
     def _reason_to_refuse(self, request: Request) -> str:
         # The users who asked before that wait for the generator, or for their own chat.
@@ -117,13 +115,17 @@ class Dispatcher:
             return CHAT_FULL
         return QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
 
-    async def _refuse(self, refuse: Callable[[str], Awaitable[None]], chat: int | None) -> None:
-        """Refuses because of all chats together, one after another, when no answer would have to wait for it."""
+    async def _refuse(self, refuse: Callable[[], Awaitable[None]], chat: int | None, reason: str) -> None:
+        """Refuses by a message, one after another, when no answer has to wait for it.
+
+        That a chat is full is said when its limit allows it, which holds up no other refusal.
+        """
+        one_by_one, chat = (nullcontext(), None) if reason == CHAT_FULL else (self._refusing, chat)
         give_up_at = self._limiter.clock.time() + REFUSE_WITHIN_SECONDS
         while self._limiter.clock.time() < give_up_at:
-            async with self._refusing:
+            async with one_by_one:
                 if self._limiter.has_room(chat):
-                    await refuse(OVERLOADED)
+                    await refuse()
                     return
             await self._limiter.clock.sleep(_LOOK_EVERY_SECONDS)
 
