@@ -33,7 +33,7 @@ _WRITING_SECONDS: Final = 2.0
 MAX_REFUSALS: Final = 100
 """That wait to be sent: the updates of one request (https://core.telegram.org/bots/api#getupdates), which come together
 after an outage."""
-REFUSE_WITHIN_SECONDS: Final = 10.0
+REFUSE_WITHIN_SECONDS: Final = 5.0
 """A refusal is of no use later. Until then it waits while answers do: of 60 texts a second that were asked for, 18 were
 written when 20 refusals took their places, and 28 when 4 did."""
 _LOOK_EVERY_SECONDS: Final = 0.1
