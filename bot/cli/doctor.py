@@ -176,9 +176,10 @@ async def _database(place: Path | Secret) -> str:
     folder = files.nearest(place.parent)
     if not files.takes_files(folder):  # SQLite writes two more files there
         raise UsageError(f"{place}: {folder} cannot be written; change [store] path")
-    if not os.path.exists(place):  # noqa: ASYNC240, PTH110 - one look, which raises nothing
-        await asyncio.to_thread(sqlite.rehearse, place, folder)
-        return f"{place}: not there yet; the first start creates it"
-    if not os.access(place, os.R_OK | os.W_OK):
+    exists = await asyncio.to_thread(place.exists)
+    if exists and not os.access(place, os.R_OK | os.W_OK):
         raise UsageError(f"{place}: cannot be written; change its owner or [store] path")
+    await asyncio.to_thread(sqlite.rehearse, place, folder)
+    if not exists:
+        return f"{place}: not there yet; the first start creates it"
     return f"{place}: {await Store.inspect(place)}"

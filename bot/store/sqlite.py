@@ -225,13 +225,20 @@ def copy_into(target: Path, original: sqlite3.Connection) -> None:
         refuse_damage(target, copy)
 
 
-def rehearse(path: Path, folder: Path) -> None:
-    """Raises the `StoreError` that `prepare` would raise for a new file; makes one in `folder` for a moment."""
+def rehearse(path: Path, folder: Path, busy_timeout: float = 5.0) -> None:
+    """Raises the `StoreError` that `prepare` would raise where the file cannot be written, and leaves nothing behind.
+
+    `folder`: the nearest one that exists. A database is made in it for a moment.
+    """
     with translated_errors(path), TemporaryDirectory(prefix=".lstmega-check-", dir=folder) as trial:
         try:
             prepare(Path(trial) / "state" / path.name, busy_timeout=0.0)
         except StoreError as error:
             raise StoreError(path, error.problem) from error
+    if path.exists():
+        with opened(path, "mode=rw", busy_timeout) as file:
+            file.execute("BEGIN IMMEDIATE")
+            file.execute("ROLLBACK")
 
 
 def _enable_write_ahead_log(file: sqlite3.Connection, busy_timeout: float) -> None:

@@ -28,7 +28,7 @@ from bot.store import store as store_module
 from bot.store.backup import back_up
 from bot.store.errors import StoreError
 from bot.store.migrations import APPLICATION_ID, MIGRATIONS
-from bot.store.sqlite import Connection, Database
+from bot.store.sqlite import Connection, Database, rehearse
 from bot.store.store import EXPIRY_BATCH, KEPT_TEXTS, Conversation, Preferences, Store
 from generator.types import ScoringRequest
 
@@ -628,7 +628,10 @@ async def test_a_database_locked_by_another_program(path: Path) -> None:
     other = sqlite3.connect(path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     assert "is locked by another program; stop that program" in await refusal(path)
+    with pytest.raises(StoreError, match="is locked by another program"):  # which `check` says too
+        rehearse(path, path.parent, busy_timeout=0.0)
     other.close()
+    rehearse(path, path.parent, busy_timeout=0.0)
 
 
 async def test_a_database_that_is_locked_later_recovers(path: Path) -> None:
