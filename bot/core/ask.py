@@ -27,8 +27,8 @@ class Where:
     `platform` is the adapter's name; `chat` and `user` are identifiers that mean something on that platform only.
     `locale`: the user's language as the platform names it, or empty. `queue`: whose requests share a turn, where that
     is not the chat. `has_fields`: each option has a field there. `in_place`: a text takes the place of the one whose
-    button was pressed. `show`: gets the text so far as a reply, at ends of sentences, while the rest is generated;
-    `None` where nothing shows it. `public`: others see every reply, also one that is meant for the user alone.
+    button was pressed. `show`: gets a function that renders the text so far, at each end of a sentence; `None`
+    where nothing shows it. `public`: others see every reply, also one that is meant for the user alone.
     `within`: of what the chat or the user is part of, such as a server. `group`: what has settings of its own there, or
     empty, and `administers`: returns whether the user is an administrator of it. `asked_at`: on the clock of
     `time.monotonic`; an adapter makes this value when the request comes, even if the request has to wait.

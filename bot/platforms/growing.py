@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, Final
+import logging
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeVar
 
 from bot.core.clock import MONOTONIC, Clock
 from bot.core.reply import Reply
@@ -14,6 +15,8 @@ GROW_AFTER_SECONDS: Final = 2.0
 EDIT_EVERY_SECONDS: Final = 3.0
 """Between edits: 20 a minute, which Telegram allows in a group (`telegram.rate_limit.Limits`). Discord names its limits
 in headers alone (https://discord.com/developers/docs/topics/rate-limits); 5 messages of a channel in 5 s are usual."""
+Message = TypeVar("Message")
+log = logging.getLogger(__name__)
 
 
 class TextSoFar:
@@ -33,17 +36,29 @@ class TextSoFar:
         await self._changed.wait()
 
     async def grow(
-        self, working: asyncio.Task[Reply], show: Callable[[Reply], Awaitable[bool]], clock: Clock = MONOTONIC
+        self,
+        working: asyncio.Task[Reply],
+        messages_of: Callable[[Reply], Sequence[Message]],
+        show: Callable[[Message], Awaitable[None]],
+        errors: tuple[type[Exception], ...],
+        clock: Clock = MONOTONIC,
     ) -> None:
-        """Shows the newest part now and then, until `show` returns False or the work is done. Returns when it is."""
-        grows = True
-        while grows and not working.done():
+        """Shows the newest part now and then while the work is done, until it needs more than one message or `show`
+        raises one of the `errors`: the whole text comes all the same."""
+        while not working.done():
             await either(working, self.changed())
-            if self._newest is not None and not working.done():
-                self._changed.clear()
-                grows = await show(self._newest())
-                await either(working, clock.sleep(EDIT_EVERY_SECONDS))
-        await asyncio.wait({working})
+            if self._newest is None or working.done():
+                return
+            self._changed.clear()
+            message, *further = messages_of(self._newest())
+            if further:
+                return
+            try:
+                await show(message)
+            except errors as error:
+                log.debug("growing.failed error=%s", type(error).__name__)
+                return
+            await either(working, clock.sleep(EDIT_EVERY_SECONDS))
 
 
 async def either(working: asyncio.Task[Reply], other: Coroutine[Any, Any, object]) -> None:

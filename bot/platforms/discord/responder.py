@@ -211,7 +211,8 @@ async def respond(responder: Responder, work: Work, where: Where, on_failure: Ca
             if not working.done():
                 await responder.defer()
                 await asyncio.wait({working}, timeout=GROW_AFTER_SECONDS - DEFER_AFTER_SECONDS)
-                await so_far.grow(working, partial(_show, responder))
+                render = partial(messages_of, with_notice=False, mentions=responder.mentions)
+                await so_far.grow(working, render, responder.show, (discord.HTTPException, aiohttp.ClientError))
             reply = await working
             locale = reply.locale or locale
             await responder.send(reply)
@@ -225,19 +226,6 @@ async def respond(responder: Responder, work: Work, where: Where, on_failure: Ca
     finally:
         working.cancel()
         await asyncio.wait({working})
-
-
-async def _show(responder: Responder, reply: Reply) -> bool:
-    """Returns whether to continue. What is longer than one message is not shown: the rest comes at the end."""
-    message, *further = messages_of(reply, with_notice=False, mentions=responder.mentions)
-    if further:
-        return False
-    try:
-        await responder.show(message)
-    except (discord.HTTPException, aiohttp.ClientError) as error:  # the whole text comes all the same
-        log.debug("discord.growing_failed error=%s", type(error).__name__)
-        return False
-    return True
 
 
 def _log_failure(error: Exception, on_failure: Callable[[], None]) -> None:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from functools import partial
 from typing import Any
 
 from telegram import Bot
-from telegram.error import TelegramError
 
-from bot.core.reply import Reply
 from bot.platforms.telegram.rate_limit import RateLimiter
-from bot.platforms.telegram.render import NO_PREVIEW, Message, messages_of
-
-log = logging.getLogger(__name__)
+from bot.platforms.telegram.render import NO_PREVIEW, Message
 
 
 class GrowingMessage:
@@ -25,17 +20,9 @@ class GrowingMessage:
         self._limiter = limiter
         self._options = options
 
-    async def show(self, reply: Reply) -> bool:
-        """Returns whether to continue. What is longer than one message is not shown: the rest comes at the end."""
-        message, *further = messages_of(reply)
-        if further:
-            return False
-        try:
-            await self._limiter.send_spare(self._options["chat_id"], partial(self._put, message))
-        except TelegramError as error:  # the whole text comes all the same
-            log.debug("growing.failed error=%s", type(error).__name__)
-            return False
-        return True
+    async def show(self, message: Message) -> None:
+        """Shows a part, unless an answer would wait for it. Raises `TelegramError`."""
+        await self._limiter.send_spare(self._options["chat_id"], partial(self._put, message))
 
     async def _put(self, message: Message) -> None:
         content: dict[str, Any] = message._asdict() | {"link_preview_options": NO_PREVIEW}

@@ -216,7 +216,7 @@ class Sender:
                     with contextlib.suppress(TelegramError):  # the reply comes all the same
                         await self.answer_press(query)
                 if shown is not None:
-                    await so_far.grow(working, shown.show, self.limiter.clock)
+                    await so_far.grow(working, messages_of, shown.show, (TelegramError,), self.limiter.clock)
                 await asyncio.wait({working})
                 typing.cancel()
         return working.result(), is_late, None if shown is None else shown.number

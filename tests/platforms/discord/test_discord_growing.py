@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from discord_support import World, as_shown, labels, shown
+from simcord.results import InteractionResult
 
 from bot.core.reply import Passage, Reply
 from bot.platforms import growing
@@ -24,6 +25,21 @@ async def show(here: World, text: str) -> None:
     where = here.core.seen[-1][1]
     assert where.show is not None
     where.show(lambda: Reply.of_passages(Passage(text)))
+    await here.env.settle()
+
+
+async def begin(here: World) -> InteractionResult:
+    """A text of which the first sentence is shown."""
+    here.core.hold()
+    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
+    await show(here, FIRST)
+    return result
+
+
+async def finish(here: World, reply: Reply) -> None:
+    here.core.reply = reply
+    assert here.core.open_gate is not None
+    here.core.open_gate.set()
     await here.env.settle()
 
 
@@ -63,37 +79,25 @@ async def test_the_answer_to_a_mention_grows(here: World) -> None:
 
 
 async def test_a_text_that_is_stopped_stays_as_far_as_it_was_shown(here: World) -> None:
-    gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
-    await show(here, FIRST)
-    here.core.reply = Reply.refusal("")
-    gate.set()
-    await here.env.settle()
+    result = await begin(here)
+    await finish(here, Reply.refusal(""))
     assert shown(result) == FIRST
 
 
 async def test_a_failure_takes_the_place_of_the_text_so_far(here: World) -> None:
-    gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
-    await show(here, FIRST)
-    here.core.reply = Reply.refusal("The network failed.")
-    gate.set()
-    await here.env.settle()
+    result = await begin(here)
+    await finish(here, Reply.refusal("The network failed."))
     assert result.response is None
     assert [message.ephemeral for message in result.followups] == [True]
     assert not here.channel.history(viewer=here.bob)
 
 
 async def test_a_text_that_grows_longer_than_a_message_comes_whole_at_the_end(here: World) -> None:
-    gate = here.core.hold()
-    result = await here.alice.slash(here.channel, "nietzsche", prompt="The philosopher")
-    await show(here, FIRST)
+    result = await begin(here)
     await show(here, "word " * 500)
     await show(here, SECOND)
     assert shown(result) == FIRST
-    here.core.reply = Reply.of_passages(Passage("word " * 500))
-    gate.set()
-    await here.env.settle()
+    await finish(here, Reply.of_passages(Passage("word " * 500)))
     assert result.response is not None
     said = [result.response, *result.followups]
     assert " ".join(as_shown(message.content) for message in said).split() == ["word"] * 500
