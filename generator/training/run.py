@@ -70,7 +70,8 @@ class Stage:
 class Run:
     """A run that can start: its options, completed, and what they name, read and checked.
 
-    `pretraining` is None when no texts were named for it. `start`: the version to start from.
+    `pretraining` is None when no texts were named for it. `start`: the version to start from; `new_letters`: the share
+    of the text that is letters which it never saw.
     """
 
     options: Options
@@ -78,6 +79,7 @@ class Run:
     pretraining: Stage | None
     training: Stage
     start: Weights | None
+    new_letters: float
 
     @property
     def is_started(self) -> bool:
@@ -99,7 +101,7 @@ class Run:
             if new := [c for c in vocabulary.characters if c not in self.start.manifest.vocabulary]:
                 more = f" … ({len(new):,} of {len(vocabulary):,})"
                 start += f"; characters new to it: {textwrap.shorten(' '.join(new), 40, placeholder=more)}"
-            rate, share = self.training.config.learning_rate, _new_letters(self.corpus, self.start)
+            rate, share = self.training.config.learning_rate, self.new_letters
             if share > _FOREIGN and rate == preset.training.learning_rate:
                 start += (
                     f"\nlearning rate {rate:g}, as from random numbers: {share:.1%} of the text are letters new to it"
@@ -164,7 +166,8 @@ def prepare(options: Options) -> Run:
         pretraining = Stage(earlier, preset.fitted(len(earlier)), config, folder / "pretraining", earlier[:0])
     config = preset.fine_tuning if start or pretraining else preset.training
     is_given = any(name.endswith("learning_rate") for name in options.overrides)
-    if start is not None and not is_given and _new_letters(corpus, start) > _FOREIGN:
+    new_letters = _new_letters(corpus.text, start)
+    if new_letters > _FOREIGN and not is_given:
         config = replace(config, learning_rate=preset.training.learning_rate)
     fitted = preset.fitted(len(text))
     if not (steps := steps_per_epoch(len(text), fitted, config.order)):
@@ -172,13 +175,14 @@ def prepare(options: Options) -> Run:
         raise TrainingError(f"{name}: shorter than one sequence of {fitted.steps} characters; lower --set steps")
     epochs = options.epochs or config.epochs_for(steps)
     training = Stage(text, fitted, replace(config, epochs=epochs), folder, rehearsal)
-    return Run(options, corpus, pretraining, training, start)
+    return Run(options, corpus, pretraining, training, start, new_letters)
 
 
-def _new_letters(corpus: Corpus, start: Weights) -> float:
-    """Returns the share of the text that is letters which the start never saw."""
-    new = (count for c, count in Counter(corpus.text).items() if c.isalpha() and c not in start.manifest.vocabulary)
-    return sum(new) / len(corpus.text)
+def _new_letters(text: str, start: Weights | None) -> float:
+    if start is None:
+        return 0.0
+    new = (count for c, count in Counter(text).items() if c.isalpha() and c not in start.manifest.vocabulary)
+    return sum(new) / len(text)
 
 
 def _completed(options: Options, preset: Preset, corpus: Corpus, start: Weights | None) -> Options:

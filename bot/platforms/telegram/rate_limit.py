@@ -73,8 +73,12 @@ class _Bucket:
 
     def has_spare(self, now: float) -> bool:
         """Whether nothing waits, and at most `SPARE_SHARE` of each limit would be used by one more."""
-        used = (sum(sent > now - rate.seconds for sent in times) / rate.count for rate, times in self.windows)
-        return now >= self.blocked_until and not self.turn.locked() and max(used) < SPARE_SHARE
+        used = max(recent / rate.count for rate, recent in self.recent(now))
+        return now >= self.blocked_until and not self.turn.locked() and used < SPARE_SHARE
+
+    def recent(self, now: float) -> list[tuple[Rate, int]]:
+        """Returns each rate with the messages that count for it now."""
+        return [(rate, sum(sent > now - rate.seconds for sent in times)) for rate, times in self.windows]
 
     def count(self, now: float) -> None:
         """Counts a message that is sent now."""
@@ -109,8 +113,8 @@ class RateLimiter:
 
         `ahead`: the messages that will be sent before it, as far as that is known.
         """
-        [(rate, times)], now = self._overall.windows, self.clock.time()
-        recent = sum(sent > now - rate.seconds for sent in times)
+        now = self.clock.time()
+        [(rate, recent)] = self._overall.recent(now)
         excess = max(0, max(ahead, self._waiting) + recent + 1 - rate.count)
         return max(self._overall.blocked_until - now, 0.0) + excess / rate.count * rate.seconds
 
