@@ -168,6 +168,8 @@ class WorkerClient:
                 self.heartbeat, self.missing = message, 0
                 if manifest:
                     self.weights = Weights(self._folder, Manifest.from_json(manifest))
+                    if self.ready.is_set():  # a pool rolled them out; a worker of this machine keeps its own
+                        log.info("worker.weights_changed version=%s", self.weights.manifest.version)
                     self.ready.set()
             case LogRecord(number):
                 _, context, _ = self.in_flight.get(number, (None, Context(), None))

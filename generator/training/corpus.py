@@ -70,9 +70,10 @@ def read_corpus(
     read = read_texts(paths, encoding=encoding, speaker=speaker)
     text = read.text
     if (length := len(text.strip())) < MIN_CHARACTERS:
+        whose = f", messages of {speaker}" if speaker else ""
         raise TrainingError(
-            f"{paths[0]}: {length:,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are needed, "
-            "and a few hundred thousand make a readable text"
+            f"{paths[0]}{whose}: {length:,} characters are too few to learn from; at least {MIN_CHARACTERS:,} are "
+            "needed, and a few hundred thousand make a readable text"
         )
     symbols = len(set(text))
     if symbols > MAX_SYMBOLS:

@@ -54,7 +54,10 @@ async def test_the_side_car_knows_no_token(pool: Pool) -> None:
     assert (await pool.generate(GenerationRequest(10, 7))).text == "for 7"
 
 
-async def test_a_pool_says_what_it_serves_and_how_much_at_once(pool: Pool, folder: Path) -> None:
+async def test_a_pool_says_what_it_serves_and_how_much_at_once(
+    pool: Pool, folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
     assert (await pool.reload()).manifest.version == "tiny-1"
     assert pool.weights.beside("curve.png") == b"picture"
     assert (pool.weights.folder / "curve.png").is_file()
@@ -64,6 +67,7 @@ async def test_a_pool_says_what_it_serves_and_how_much_at_once(pool: Pool, folde
     (folder / "version").write_text("tiny-2")
     await until(lambda: pool.weights.manifest.version == "tiny-2")
     assert (await pool.generate(GenerationRequest(10, 1))).version == "tiny-2"
+    assert caplog.text.count("worker.weights_changed version=tiny-2") == caplog.text.count("weights_changed") == 1
 
 
 async def test_a_pool_that_is_away_is_unavailable_until_it_is_back(

@@ -360,7 +360,9 @@ def test_a_message_of_several_lines_is_one_and_an_edit_leaves_no_mark(tmp_path: 
 
 def test_someone_who_wrote_little_is_refused_with_both_numbers(tmp_path: Path) -> None:
     more = "12/03/2024, 21:05 - Cy: Hello.\n"
-    with pytest.raises(TrainingError, match=r"6 characters are too few to learn from; at least 3,000 are needed"):
+    with pytest.raises(
+        TrainingError, match=r"messages of Cy: 6 characters are too few to learn from; at least 3,000 are needed"
+    ):
         read(tmp_path, android("12/03/2024, 21:04") + more, speaker="Cy")
 
 
