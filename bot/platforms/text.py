@@ -20,7 +20,7 @@ _BREAKS: Final = (
 
 def utf16_length(text: str) -> int:
     """Returns the length in UTF-16 units: what Telegram counts, and never less than what Discord counts."""
-    return len(text) + sum(character > "\uffff" for character in text)
+    return len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def split(text: str, limit: int, first: Callable[[str], str] = str, further: Callable[[str], str] = str) -> list[str]:

@@ -12,8 +12,6 @@ import hmac
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from itertools import groupby
-from operator import itemgetter
 from typing import Final, NamedTuple
 
 import telegram
@@ -54,6 +52,9 @@ _EXAMPLE: Final = re.compile(r"/[a-z0-9_]+ (?:\d+[.,]\d+|default)\b")
 """A command to type with something behind it: a tap copies code, and would send a mere command without the rest."""
 _WORD: Final = re.compile(r"\S+")
 BOLD, CODE = MessageEntityType.BOLD, MessageEntityType.CODE
+_MARKS: Final = {BOLD: "b", CODE: "c", "": "-"}
+_STYLED: Final = re.compile(r"(?P<bold>b(?:[b ]*b)?)|(?P<code>c(?:[c ]*c)?)")
+"""Runs of one style among `_MARKS`, by its name."""
 
 
 class Message(NamedTuple):
@@ -121,18 +122,13 @@ def _styles(reply: Reply) -> Iterator[str]:
 def _entities(text: str, styles: Iterator[str]) -> list[telegram.MessageEntity]:
     """Returns the entities of a text, in UTF-16 units. Takes a style for each character that is no white space; between
     two of the same style, that has it too."""
-    runs, last = [], ""
-    for gap, character in re.findall(r"(\s*)(\S)", text):
-        style = next(styles, "")
-        runs += [(style if style == last else "", utf16_length(gap)), (style, utf16_length(character))]
-        last = style
-    found, at = [], 0
-    for style, run in groupby(runs, key=itemgetter(0)):
-        length = sum(units for _, units in run)
-        if style:
-            found.append(telegram.MessageEntity(style, at, length))
-        at += length
-    return found if len(found) <= MAX_ENTITIES else [telegram.MessageEntity(CODE, 0, at)]
+    marks = "".join(" " if character.isspace() else _MARKS[next(styles, "")] for character in text)
+    found = [
+        telegram.MessageEntity(style, utf16_length(text[: run.start()]), utf16_length(text[slice(*run.span())]))
+        for run in _STYLED.finditer(marks)
+        if (style := run.lastgroup)
+    ]
+    return found if len(found) <= MAX_ENTITIES else [telegram.MessageEntity(CODE, 0, utf16_length(text))]
 
 
 def keyboard(actions: Sequence[Action], encode: Callable[[str], str] = str) -> telegram.InlineKeyboardMarkup | None:
