@@ -45,9 +45,12 @@ def describe() -> str:
 
 
 def disturbance() -> float:
-    """Measures the share of the processor time that others take now: how long threads on all cores wait."""
+    """Measures the share of the processor time that others take now: how long threads on all cores wait.
+
+    The lesser of two measurements: during the first, the system may still run two of the threads on one core.
+    """
     with ThreadPoolExecutor(cores()) as pool:
-        return max(pool.map(lambda _: _waiting(), range(cores())))
+        return min(max(pool.map(lambda _: _waiting(), range(cores()))) for _ in range(2))
 
 
 def _waiting() -> float:
