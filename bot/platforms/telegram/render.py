@@ -53,8 +53,9 @@ _EXAMPLE: Final = re.compile(r"/[a-z0-9_]+ (?:\d+[.,]\d+|default)\b")
 _WORD: Final = re.compile(r"\S+")
 BOLD, CODE = MessageEntityType.BOLD, MessageEntityType.CODE
 _MARKS: Final = {BOLD: "b", CODE: "c", "": "-"}
-_STYLED: Final = re.compile(r"(?P<bold>b(?:[b ]*b)?)|(?P<code>c(?:[c ]*c)?)")
-"""Runs of one style among `_MARKS`, by its name."""
+_STYLES: Final = {mark: style for style, mark in _MARKS.items()}
+_STYLED: Final = re.compile(r"([bc])(?:(?: |\1)*\1)?")
+"""A run of one style among `_MARKS`."""
 
 
 class Message(NamedTuple):
@@ -124,9 +125,10 @@ def _entities(text: str, styles: Iterator[str]) -> list[telegram.MessageEntity]:
     two of the same style, that has it too."""
     marks = "".join(" " if character.isspace() else _MARKS[next(styles, "")] for character in text)
     found = [
-        telegram.MessageEntity(style, utf16_length(text[: run.start()]), utf16_length(text[slice(*run.span())]))
+        telegram.MessageEntity(
+            _STYLES[run[1]], utf16_length(text[: run.start()]), utf16_length(text[run.start() : run.end()])
+        )
         for run in _STYLED.finditer(marks)
-        if (style := run.lastgroup)
     ]
     return found if len(found) <= MAX_ENTITIES else [telegram.MessageEntity(CODE, 0, utf16_length(text))]
 
