@@ -295,9 +295,15 @@ def test_bold_is_counted_in_utf_16_units(passages: list[tuple[str, str, str]], t
 
 
 @pytest.mark.usefixtures("telegram")
-async def test_labels_are_bold(chat: Chat) -> None:
+async def test_labels_and_prompts_are_bold(chat: Chat, scripted: ScriptedCommands) -> None:
+    scripted.said["ladder"] = Reply.of_passages(
+        Passage("The sea is wide.", "The sea", "Temperature 0.5"),
+        Passage("The sea.is deep.", "The sea", "Temperature 1.0"),
+    )
     await chat.send("/ladder The sea")
-    assert (await chat.next_message()).marked("bold")[0] == "Temperature 0.5\nThe sea"
+    message = await chat.next_message()
+    assert message.marked("bold") == ["Temperature 0.5\nThe sea", "Temperature 1.0\nThe"]
+    assert message.marked("code") == ["sea.is"]
 
 
 async def test_about_comes_with_a_card_and_the_curve_for_those_who_ask(
