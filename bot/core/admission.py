@@ -160,7 +160,7 @@ class Admission:
                 self._start_next()
                 job.under_load = self._is_late(TARGET_LATENCY_SECONDS / 2)
                 if job not in self._running:
-                    self._shed_load(job.chat)
+                    self._shed_load(job)
                 await job.started
         except TimeoutError:
             self._remove(job)
@@ -190,13 +190,17 @@ class Admission:
             return job if not self._running or rows.total() + job.rows <= slots else None
         return None
 
-    def _shed_load(self, newest: str) -> None:
-        """Refuses the newest job of the chat with the most waiting work, until the rest can be finished in time.
+    def _shed_load(self, newest: _Job) -> None:
+        """Refuses the newest job of the chat with the most waiting work, until the last job is in time.
 
-        `newest`: the chat of the last job, which is refused if no chat has more.
+        The work is compared in ordinary texts; where no chat has more, `newest` itself is refused. Then the others
+        stay, though the generator may have become slower: a refusal comes at once, or makes room for another chat.
         """
-        while self.waiting > self._max_waiting or (self._waiting and self._is_late(TARGET_LATENCY_SECONDS)):
-            chat = max(self._waiting, key=lambda chat: (_work(self._waiting[chat]), chat == newest))
+        while not newest.started.done() and (self.waiting > self._max_waiting or self._is_late(TARGET_LATENCY_SECONDS)):
+            chat = max(
+                self._waiting,
+                key=lambda chat: (round(_work(self._waiting[chat]) / self._typical), chat == newest.chat),
+            )
             victim = self._waiting[chat][-1]
             self._remove(victim)
             if not victim.started.done():

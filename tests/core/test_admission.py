@@ -251,6 +251,29 @@ async def test_when_the_machine_becomes_slower_what_runs_stays_and_what_comes_is
     assert len(world.began) == 24
 
 
+async def test_what_waits_stays_when_the_machine_becomes_slower_and_what_comes_is_refused_at_once() -> None:
+    """Half of those who waited were refused late, with each estimate that was a little lower."""
+    world = World(rows=4, speed=in_time(10))
+    admitted = [world.slot(f"chat {number}", f"{number}") for number in range(10)]
+    await settle()
+    world.speed = in_time(5)
+    with pytest.raises(Overloaded):
+        await world.hold("late", "late")
+    world.done.set()
+    await asyncio.gather(*admitted)
+    assert len(world.began) == 10
+
+
+async def test_whoever_waits_with_a_longer_prompt_is_not_refused_in_place_of_the_newcomer() -> None:
+    world = World(rows=1, speed=in_time(3))
+    running, longer = world.slot("a", "a"), world.slot("b", "b", length=1.3 * TYPICAL)
+    await settle()
+    with pytest.raises(Overloaded):
+        await world.hold("c", "c")
+    world.done.set()
+    await asyncio.gather(running, longer)
+
+
 async def test_what_waits_is_counted_in_characters() -> None:
     """Where ten texts are in time, so are four and one that is six times as long, and nothing beside them."""
     world = World(rows=4, speed=in_time(10))
