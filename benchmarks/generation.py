@@ -17,15 +17,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import wait
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks import machine
+from benchmarks.engine import STREAMS, characters_per_second
 from benchmarks.training_extra import keras, onnx
-from generator.sampling_params import SamplingParams
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import Scheduler
@@ -33,14 +32,11 @@ from generator.training.architectures import architecture_of
 from generator.training.architectures.stacked import layers_of
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
-from generator.types import GenerationRequest
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
 from generator.weights.session import cores
 from generator.weights.versions import shipped_folder
 
 CLASSIC_CHARACTERS = 150
-STREAM_LENGTH = 1500
-STREAMS = 32
 MATRIX_PRODUCTS = 100
 
 
@@ -154,16 +150,6 @@ def keras_network(model: Model) -> keras.Model:
     parts = itertools.chain.from_iterable(layers)
     network.set_weights([weights["embedding"], *parts, weights["output_kernel"], weights["output_bias"]])
     return network
-
-
-def characters_per_second(scheduler: Scheduler, streams: int) -> float:
-    """Measures the bot's own scheduler, sampling included."""
-    requests = [GenerationRequest(STREAM_LENGTH, seed, SamplingParams(temperature=0.7)) for seed in range(streams)]
-    began = time.perf_counter()
-    futures = [scheduler.submit(request) for request in requests]
-    wait(futures)
-    seconds = time.perf_counter() - began
-    return sum(len(future.result().text) for future in futures) / seconds
 
 
 def bytes_per_second(model: Model) -> Callable[[], float]:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.generation import STREAMS, characters_per_second
+from benchmarks.engine import STREAMS, characters_per_second
 from benchmarks.training_extra import keras
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler

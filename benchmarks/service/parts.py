@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
+import statistics
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,12 +14,16 @@ from typing import Final
 
 import msgspec
 
+from benchmarks.engine import STREAMS, characters_per_second
 from benchmarks.service.discord import in_channels
 from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loop, open_loop
 from benchmarks.service.process import Bench, Service, Usage
 from benchmarks.service.table import Table, percentile, waits
 from benchmarks.service.telegram import forgetting, in_private, inline
 from benchmarks.store import fill_with_texts
+from generator.serving.loading import load_model
+from generator.serving.scheduler import Scheduler
+from generator.weights.session import cores
 from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
@@ -26,6 +31,9 @@ RATE: Final = 50.0
 PEOPLE: Final = 1000
 """Users who ask in turn, so that none asks again before they have their answer."""
 CHATS: Final = 200
+OVERLOAD: Final = 1.3
+"""Times what the network alone writes: what is asked for in the part that compares the two."""
+ROUNDS: Final = 5
 BUSY_SHARE: Final = 0.9
 """Share of the requests that come from one chat, in the part about fairness."""
 OTHERS_RATE: Final = 5.0
@@ -89,6 +97,34 @@ async def overload(run: Run) -> None:
         private = (in_private(telegram, math.ceil(2 * ALLOWED * PATIENCE)), 2 * ALLOWED)
         what = f"{2 * ALLOWED:.0f}/s on Telegram, within its limits"
         await measure(run, service, "overload_limited", what, "", private)
+
+
+async def engine(run: Run) -> None:
+    """Compares what is written under overload with what the network alone writes, in turns."""
+    scheduler = Scheduler(load_model(run.weights.folder.parent, run.weights.folder.name), STREAMS, cores())
+
+    async def network() -> float:
+        return await asyncio.to_thread(characters_per_second, scheduler, STREAMS)
+
+    async def compare(name: str, people: Sequence[Person]) -> None:
+        rate = OVERLOAD * await network() / run.length
+        await open_loop(people, rate, WARM_UP, 100)
+        shares = []
+        for seed in range(ROUNDS):
+            before = await network()
+            texts = await open_loop(people, rate, run.seconds, seed)
+            written = sum(answer.characters for answer in texts if answer.kind is Kind.TEXT) / run.seconds
+            shares.append(written / statistics.mean((before, await network())))
+        run.table.figures[f"engine_{name.lower()}"] = statistics.median(shares)
+        what = f"{name}, {rate:.0f}/s: of what the network alone writes"
+        seen = f"median {statistics.median(shares):.0%}, {min(shares):.0%} to {max(shares):.0%}"
+        run.table.add(what, "≥ 90 %", seen, f"{ROUNDS} rounds")
+
+    async with run.bench.on_discord(**run.settings) as (_, discord):
+        await compare("Discord", in_channels(discord, 2 * PEOPLE))
+    async with run.bench.on_telegram(limited=False, **run.settings) as (_, telegram):
+        await compare("Telegram", in_private(telegram, 2 * PEOPLE))
+    scheduler.close(deadline=0)
 
 
 async def fairness(run: Run) -> None:
@@ -221,7 +257,8 @@ Crowd = tuple[Sequence[Person], float]
 """Users who ask in turn, and their requests per second together."""
 
 PARTS: Final = {
-    part.__name__: part for part in (load, overload, fairness, mixed, memory, idle, alone, most, voices, reloads)
+    part.__name__: part
+    for part in (load, overload, engine, fairness, mixed, memory, idle, alone, most, voices, reloads)
 }
 
 
