@@ -170,7 +170,7 @@ async def mixed(run: Run) -> None:
 
 async def memory(run: Run) -> None:
     """Measures memory after more and more texts, without Telegram's limits: within them, 100,000 take an hour."""
-    settings = {"BOT__LENGTH": "40", "BOT__REST": "0"}
+    settings = {"BOT__LENGTH": "40", "BOT__COOLDOWN": "0"}
     async with run.bench.on_telegram(limited=False, **settings) as (service, telegram):
         people = in_private(telegram, PEOPLE)
         answered, began = 0, time.monotonic()
@@ -211,7 +211,7 @@ async def alone(run: Run) -> None:
 
 async def most(run: Run) -> None:
     """Measures the throughput: many users, each of whom asks again as soon as they have their answer."""
-    async with run.bench.on_telegram(limited=False, **run.settings | {"BOT__REST": "0"}) as (service, telegram):
+    async with run.bench.on_telegram(limited=False, **run.settings | {"BOT__COOLDOWN": "0"}) as (service, telegram):
         people = in_private(telegram, AT_ONCE)
         await closed_loop(people, AT_ONCE, 2 * AT_ONCE)
         before, began = service.usage(), time.monotonic()
@@ -226,7 +226,7 @@ async def voices(run: Run) -> None:
     for count in VOICES:
         names = ["nietzsche", *(f"voice{number}" for number in range(2, count + 1))]
         more = {f"VOICES__{name}__WEIGHTS".upper(): str(run.bench.weights) for name in names[1:]}
-        async with run.bench.on_discord(**run.settings | {"BOT__REST": "0"} | more) as (service, discord):
+        async with run.bench.on_discord(**run.settings | {"BOT__COOLDOWN": "0"} | more) as (service, discord):
             crowd = in_channels(discord, AT_ONCE)
             people = [replace(each, command=names[number % count]) for number, each in enumerate(crowd)]
             await closed_loop(people, AT_ONCE, 2 * AT_ONCE)
