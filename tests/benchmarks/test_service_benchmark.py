@@ -19,8 +19,17 @@ def test_every_part_measures_something(
     monkeypatch.setattr(parts, "WARM_UP", 0.2)
     monkeypatch.setattr(parts, "MIXED_RATE", 5.0)
     monkeypatch.setattr(parts, "KEPT", 200)
+    monkeypatch.setattr(parts, "OVERLOAD", 0.02)
+    monkeypatch.setattr(parts, "ROUNDS", 1)
     written = tmp_path / "figures.json"
-    options = ["--only", "load,fairness,mixed,memory,idle", "--weights", str(tiny_folder), "--json", str(written)]
+    options = [
+        "--only",
+        "load,engine,fairness,mixed,memory,idle",
+        "--weights",
+        str(tiny_folder),
+        "--json",
+        str(written),
+    ]
     monkeypatch.setattr(sys, "argv", ["service", *options, "--seconds", "2", "--texts", "60", "--length", "60"])
     assert benchmark.main() == 0
     figures = json.loads(written.read_text())
@@ -29,4 +38,6 @@ def test_every_part_measures_something(
         assert figures[f"{name}_unanswered"] == 0
     assert figures["memory_after_60_texts_mb"] > 50
     assert figures["idle_share_of_a_core"] >= 0
+    assert figures["engine_discord"] > 0
+    assert figures["engine_telegram"] > 0
     assert "at most doubles" in capsys.readouterr().out
