@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import numpy as np
 
@@ -20,6 +21,11 @@ from generator.training.onnx_export import FloatWeights
 from generator.training.run import Stage
 from generator.training.samples import PROMPT_LENGTH, samples
 from generator.weights.session import Network
+
+CARRIED: Final = 20_000
+"""Characters after which the carried states are zero again, as they are at the start of a text. Without that, the cells
+of a network that reads a long text come to rest far from zero, and it writes badly until they are there again
+(docs/training.md, "Streams")."""
 
 
 def learn(
@@ -54,7 +60,8 @@ def learn(
             began = time.perf_counter()
             random = np.random.default_rng([options.seed, epoch])
             data = batches(stage.text_of_epoch(epoch), preset, config.order, random)
-            bits, accuracy = one_epoch(model, data, bar, carry_state=config.carry_state)
+            carried = max(1, CARRIED // preset.steps) if config.carry_state else 1
+            bits, accuracy = one_epoch(model, data, bar, carried)
             weights = averaged_weights(model)
             served_form = step_model(weights, quantised=True)
             served = Network(served_form, len(vocabulary))
@@ -75,16 +82,16 @@ def learn(
 
 
 def one_epoch(
-    model: keras.Model, data: Iterable[Batch], bar: progress.TrainingBar, *, carry_state: bool
+    model: keras.Model, data: Iterable[Batch], bar: progress.TrainingBar, carried: int
 ) -> tuple[float, float | None]:
     """Trains on all batches. Returns mean loss in bits per character, dropout included, and accuracy if it is known.
 
-    Raises `TrainingError` when training diverges.
+    States are carried from batch to batch, and are zero again after every `carried` batches. Raises `TrainingError`
+    when training diverges.
     """
-    reset_states(model.layers)
     nats, right, steps = 0.0, 0.0, 0
     for inputs, targets in data:
-        if not carry_state:
+        if steps % carried == 0:
             reset_states(model.layers)
         figures = model.train_on_batch(inputs, targets, return_dict=True)
         nats += float(figures["loss"])

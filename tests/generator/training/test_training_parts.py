@@ -17,9 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from generator.training import TrainingError, model
+from generator.training import TrainingError, model, progress
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from generator.training.corpus import Corpus, batches, read_corpus, steps_per_epoch
+from generator.training.corpus import Batch, Corpus, batches, read_corpus, steps_per_epoch
+from generator.training.loop import one_epoch
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
@@ -111,12 +112,24 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
     expected = [float(model.train_on_batch(*batch)) for batch in read[4:]]
 
     other = build_model(TINY, reading, SYMBOLS, 50, seed=99)
-    progress = load_checkpoint(tmp_path, other)
-    assert progress.history == [row]
-    assert progress.best_epoch == 1
+    state = load_checkpoint(tmp_path, other)
+    assert state.history == [row]
+    assert state.best_epoch == 1
     assert [float(other.train_on_batch(*batch)) for batch in read[4:]] == expected
     for name, array in averaged_weights(other).items():
         np.testing.assert_array_equal(array, averaged_weights(model)[name])
+
+
+def test_states_begin_at_zero_again_after_so_many_batches() -> None:
+    still = build_model(TINY, replace(TINY_CONFIG, learning_rate=0.0), SYMBOLS, 50, seed=0)
+    read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))[:4]
+
+    def bits(some: list[Batch], carried: int) -> float:
+        with progress.TrainingBar(len(some), 1, 0, 1) as bar:
+            return one_epoch(still, some, bar, carried)[0] * len(some)
+
+    assert bits(read, 2) == pytest.approx(bits(read[:2], 2) + bits(read[2:], 2))
+    assert bits(read, 4) != pytest.approx(bits(read, 2), rel=1e-6)
 
 
 def test_the_running_average_is_of_the_weights_after_each_step_and_leaves_them_alone() -> None:
