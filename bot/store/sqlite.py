@@ -66,8 +66,8 @@ class Connection:
     async def run(self, statement: str, *values: Any) -> int:
         """Executes one statement; returns the number of rows it changed."""
         with translated_errors(self._path):
-            async with self.raw.execute(statement.replace("$", "?"), values) as cursor:
-                return max(cursor.rowcount, 0)
+            cursor = await self.raw.execute(statement.replace("$", "?"), values)
+        return max(cursor.rowcount, 0)  # to close it would take another hop between threads; it holds nothing
 
 
 class Database:
