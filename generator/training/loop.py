@@ -23,9 +23,8 @@ from generator.training.samples import PROMPT_LENGTH, samples
 from generator.weights.session import Network
 
 CARRIED: Final = 20_000
-"""Characters after which the carried states are zero again, as they are at the start of a text. Without that, the cells
-of a network that reads a long text come to rest far from zero, and it writes badly until they are there again
-(docs/training.md, "Streams")."""
+"""Characters after which the carried states are zero again, as at the start of a text. A network that reads a long text
+otherwise comes to need cells far from zero, and writes badly from there (docs/training.md, "Streams")."""
 
 
 def learn(
