@@ -109,12 +109,13 @@ async def engine(run: Run) -> None:
     async def compare(name: str, people: Sequence[Person]) -> None:
         rate = OVERLOAD * await network() / run.length
         await open_loop(people, rate, WARM_UP, 100)
-        shares = []
+        shares, before = [], await network()
         for seed in range(ROUNDS):
-            before = await network()
-            texts = await open_loop(people, rate, run.seconds, seed)
-            written = sum(answer.characters for answer in texts if answer.kind is Kind.TEXT) / run.seconds
-            shares.append(written / statistics.mean((before, await network())))
+            answers = await open_loop(people, rate, run.seconds, seed)
+            after = await network()
+            written = sum(answer.characters for answer in answers if answer.kind is Kind.TEXT) / run.seconds
+            shares.append(written / statistics.mean((before, after)))
+            before = after
         run.table.figures[f"engine_{name.lower()}"] = statistics.median(shares)
         what = f"{name}, {rate:.0f}/s: of what the network alone writes"
         seen = f"median {statistics.median(shares):.0%}, {min(shares):.0%} to {max(shares):.0%}"

@@ -159,8 +159,7 @@ class Admission:
                 self._waiting.setdefault(job.chat, deque()).append(job)
                 self._start_next()
                 job.under_load = self._is_late(TARGET_LATENCY_SECONDS / 2)
-                if job not in self._running:
-                    self._shed_load(job)
+                self._shed_load(job)
                 await job.started
         except TimeoutError:
             self._remove(job)

@@ -30,8 +30,9 @@ class TrainingConfig:
     `order`: `shuffled` sequences, `contiguous` streams, or overlapping `windows` in random order, of which only the
     character after the last one is predicted. With `once`, each epoch reads the next part of the text, so that all
     epochs together read it one time, from its beginning to its end. `carry_state`: each row of a batch continues from
-    the state of the same row in the batch before; else from zero. `warmup` is the fraction of all steps over which
-    the learning rate rises; it then falls along a cosine to a hundredth. Without warm-up the rate is constant.
+    the state of the same row in the batch before, for `loop.CARRIED` characters; else from zero. `warmup` is the
+    fraction of all steps over which the learning rate rises; it then falls along a cosine to a hundredth. Without
+    warm-up the rate is constant.
     `patience`: epochs without a better validation after which training stops (0: never); the number of epochs is then
     fitted to the length of the text. `weight_decay` is as in AdamW (0: none). `average` is the momentum
     of a running average of the weights, which is what is validated and kept (0: no average). `ngram_dropout` is the

@@ -22,14 +22,8 @@ def test_every_part_measures_something(
     monkeypatch.setattr(parts, "OVERLOAD", 0.02)
     monkeypatch.setattr(parts, "ROUNDS", 1)
     written = tmp_path / "figures.json"
-    options = [
-        "--only",
-        "load,engine,fairness,mixed,memory,idle",
-        "--weights",
-        str(tiny_folder),
-        "--json",
-        str(written),
-    ]
+    measured = "load,engine,fairness,mixed,memory,idle"
+    options = ["--only", measured, "--weights", str(tiny_folder), "--json", str(written)]
     monkeypatch.setattr(sys, "argv", ["service", *options, "--seconds", "2", "--texts", "60", "--length", "60"])
     assert benchmark.main() == 0
     figures = json.loads(written.read_text())
