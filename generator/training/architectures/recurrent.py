@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Literal
 
-from generator.training.architectures import amx
+from generator.training.architectures import bf16
 from generator.training.backend import ON_TENSORFLOW, keras
 
 ops = keras.ops
@@ -112,10 +112,10 @@ _RECURRENCES = {"lstm": _over_time(_lstm_cell), "gru": _over_time(_gru_cell)}
 
 
 @_backward_written_out
-def _amx_lstm(  # noqa: PLR0917 (differentiated by position)
+def _bf16_lstm(  # noqa: PLR0917 (differentiated by position)
     inputs: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> Any:
-    """The whole layer, input product included, in C (`amx.py`): `inputs` `[steps, batch, inputs]` in bfloat16.
+    """The whole layer, input product included, in C (`bf16.py`): `inputs` `[steps, batch, inputs]` in bfloat16.
 
     `hidden` and `cell` `[batch, units]` are float32, everything else bfloat16.
     """
@@ -123,7 +123,7 @@ def _amx_lstm(  # noqa: PLR0917 (differentiated by position)
 
     dtype = inputs.dtype
     taken = [inputs, kernel, recurrent, ops.cast(bias, "float32"), ops.cast(hidden, dtype), cell]
-    given = tf.numpy_function(amx.forward, taken, [dtype, tf.float32, dtype], stateful=False)
+    given = tf.numpy_function(bf16.forward, taken, [dtype, tf.float32, dtype], stateful=False)
     units = recurrent.shape[0]
     for tensor, width in zip(given, (units, units, 4 * units), strict=True):
         tensor.set_shape((*inputs.shape[:2], width))
@@ -131,7 +131,7 @@ def _amx_lstm(  # noqa: PLR0917 (differentiated by position)
 
     def grad(*upstream: Tensor) -> Any:
         needed = [*taken[:3], *taken[4:], *given, ops.cast(upstream[0], dtype)]
-        gradients = tf.numpy_function(amx.backward, needed, [dtype, *[tf.float32] * 3], stateful=False)
+        gradients = tf.numpy_function(bf16.backward, needed, [dtype, *[tf.float32] * 3], stateful=False)
         for gradient, value in zip(gradients, (inputs, kernel, recurrent, bias), strict=True):
             gradient.set_shape(value.shape)
         zeros = ops.zeros_like(cell)
@@ -198,8 +198,8 @@ class StatefulRNN(keras.layers.Layer):
         # Copies: on PyTorch the assignment below would change what the backward pass still needs.
         first = [ops.copy(state.value) for state in self.states]
         _, batch, features = inputs.shape
-        if self.cell == "lstm" and amx.available(batch, features, self.units, self.compute_dtype):
-            hiddens, *last = _amx_lstm(inputs, kernel, recurrent, bias, *first)
+        if self.cell == "lstm" and bf16.available(batch, features, self.units, self.compute_dtype):
+            hiddens, *last = _bf16_lstm(inputs, kernel, recurrent, bias, *first)
         else:
             added = (bias, ops.zeros_like(bias)) if self.cell == "lstm" else bias
             projected = ops.matmul(inputs, kernel) + added[0]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from generator.training.architectures import amx, ngrams, step_model
+from generator.training.architectures import bf16, ngrams, step_model
 from generator.training.architectures.ngrams import TABLE, NGrams, quantised_table
 from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
@@ -138,12 +138,12 @@ def test_the_features_of_the_preset_are_known() -> None:
     assert {name for name, _ in PRESETS["ngram"].ngram_bits} <= ngrams.FEATURES.keys()
 
 
-# ---- the layer on AMX -----------------------------------------------------------------------------------------------
+# ---- the layer in C --------------------------------------------------------------------------------------------------
 
 
-def test_the_layer_on_amx_gives_what_the_loop_gives(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not amx.available(64, 96, 128, "bfloat16"):
-        pytest.skip("no AMX, or no C compiler")
+def test_the_layer_in_c_gives_what_the_loop_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not bf16.available(64, 96, 128, "bfloat16"):
+        pytest.skip("neither AMX nor AVX512-BF16, or no C compiler")
     tf = pytest.importorskip("tensorflow")
     keras.mixed_precision.set_global_policy("mixed_bfloat16")
     try:
@@ -165,7 +165,7 @@ def test_the_layer_on_amx_gives_what_the_loop_gives(monkeypatch: pytest.MonkeyPa
             return [np.asarray(tf.cast(value, tf.float32)) for value in found]
 
         fast = results()
-        monkeypatch.setattr(amx, "available", lambda *_: False)
+        monkeypatch.setattr(bf16, "available", lambda *_: False)
         for mine, loops in zip(fast, results(), strict=True):
             assert np.linalg.norm(mine - loops) < 0.02 * np.linalg.norm(loops)  # bfloat16 has 8 bits
     finally:

@@ -1,4 +1,5 @@
-/* The recurrence of an LSTM over time, forward and backward, with the matrix products on AMX tiles (bfloat16 in, float32 sums).
+/* The recurrence of an LSTM over time, forward and backward, with matrix products of bfloat16 that are summed in float32: on AMX tiles, or by
+ * AVX512-BF16, whichever this is compiled for.
  *
  * Gates are in Keras's order: input, forget, candidate, output. All arrays are C-contiguous; `steps` first, then `batch`. One call
  * computes the rows first … last-1 of the batch (a multiple of 32), so several threads can share a batch without waiting for each other.
@@ -14,22 +15,88 @@ typedef uint16_t bf16;
 
 enum { TILE = 16, ROWS = 32, DEPTH = 32, GROUP = 32 };
 
+#ifdef __AMX_TILE__
 typedef struct __attribute__((packed)) {
     uint8_t palette, start_row, reserved[14];
     uint16_t colsb[16];
     uint8_t rows[16];
 } tile_config;
 
-/* Asks the kernel for the tile registers; 0 when it gives them. */
-int lstm_amx_enable(void) { return (int)syscall(SYS_arch_prctl, 0x1023, 18); }
+/* 0 when this can run here. Asks the kernel for the tile registers. */
+int lstm_available(void) { return (int)syscall(SYS_arch_prctl, 0x1023, 18); }
 
-static void configure(void) {
+static void begin(void) {
     tile_config c;
     memset(&c, 0, sizeof c);
     c.palette = 1;
     for (int i = 0; i < 8; i++) { c.colsb[i] = 64; c.rows[i] = 16; }
     _tile_loadconfig(&c);
 }
+static void end(void) { _tile_release(); }
+
+/* out [32, 32] = left [32, depth] @ two column tiles whose packed parts begin at b0 and b1; with `add`, it is added to what is there. The left
+ * side's tiles begin at a0 (upper 16 rows) and a1 (lower), `step` elements from one to the next, `stride` from row to row. */
+static inline void multiply(long depth, const bf16 *a0, const bf16 *a1, long step, long stride, const bf16 *b0, const bf16 *b1, float *out,
+                            long out_stride, int add) {
+    float *low = out + TILE * out_stride;
+    if (add) {
+        _tile_loadd(0, out, out_stride * 4); _tile_loadd(1, out + TILE, out_stride * 4);
+        _tile_loadd(2, low, out_stride * 4); _tile_loadd(3, low + TILE, out_stride * 4);
+    } else {
+        _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3);
+    }
+    for (long k = 0; k < depth; k += DEPTH, a0 += step, a1 += step) {
+        _tile_loadd(4, a0, stride * 2);
+        _tile_loadd(5, a1, stride * 2);
+        _tile_loadd(6, b0 + k * TILE, 64);
+        _tile_loadd(7, b1 + k * TILE, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, out, out_stride * 4); _tile_stored(1, out + TILE, out_stride * 4);
+    _tile_stored(2, low, out_stride * 4); _tile_stored(3, low + TILE, out_stride * 4);
+}
+#else
+int lstm_available(void) { return __builtin_cpu_supports("avx512bf16") ? 0 : -1; }
+static void begin(void) {}
+static void end(void) {}
+
+/* As above. Eight rows at a time, whose sums fill half of the registers. */
+static inline void multiply(long depth, const bf16 *a0, const bf16 *a1, long step, long stride, const bf16 *b0, const bf16 *b1, float *out,
+                            long out_stride, int add) {
+    enum { PART = 8 };
+    for (long first = 0; first < ROWS; first += PART) {
+        const bf16 *a = (first < TILE ? a0 : a1) + first % TILE * stride;
+        float *sums = out + first * out_stride;
+        __m512 s[PART][2];
+#pragma GCC unroll 8
+        for (int r = 0; r < PART; r++) {
+            s[r][0] = add ? _mm512_loadu_ps(sums + r * out_stride) : _mm512_setzero_ps();
+            s[r][1] = add ? _mm512_loadu_ps(sums + r * out_stride + TILE) : _mm512_setzero_ps();
+        }
+        for (long k = 0; k < depth; k += DEPTH, a += step)
+            for (long pair = 0; pair < DEPTH; pair += 2) {
+                const __m512bh low = (__m512bh)_mm512_loadu_si512(b0 + (k + pair) * TILE);
+                const __m512bh high = (__m512bh)_mm512_loadu_si512(b1 + (k + pair) * TILE);
+#pragma GCC unroll 8
+                for (int r = 0; r < PART; r++) {
+                    int two;
+                    memcpy(&two, a + r * stride + pair, sizeof two);
+                    const __m512bh both = (__m512bh)_mm512_set1_epi32(two);
+                    s[r][0] = _mm512_dpbf16_ps(s[r][0], both, low);
+                    s[r][1] = _mm512_dpbf16_ps(s[r][1], both, high);
+                }
+            }
+#pragma GCC unroll 8
+        for (int r = 0; r < PART; r++) {
+            _mm512_storeu_ps(sums + r * out_stride, s[r][0]);
+            _mm512_storeu_ps(sums + r * out_stride + TILE, s[r][1]);
+        }
+    }
+}
+#endif
 
 static inline __m512 exp_(__m512 x) {
     const __m512 y = _mm512_mul_ps(x, _mm512_set1_ps(1.44269504f));
@@ -62,7 +129,7 @@ static inline void store(bf16 *p, __m512 x) { _mm256_storeu_si256((__m256i *)p, 
 
 /* A matrix [depth, columns] as tiles for the right side of a product, columns first … last-1: column tile after column tile, in it depth
  * block after depth block. `transposed`: the matrix is given as [columns, depth]. */
-void lstm_amx_pack(long depth, long columns, int transposed, long first, long last, const bf16 *matrix, bf16 *packed) {
+void lstm_pack(long depth, long columns, int transposed, long first, long last, const bf16 *matrix, bf16 *packed) {
     for (long n = first; n < last; n += TILE) {
         bf16 *out = packed + n * depth;
         for (long k = 0; k < depth; k += 2, out += 2 * TILE)
@@ -78,7 +145,7 @@ void lstm_amx_pack(long depth, long columns, int transposed, long first, long la
 
 /* The transpose [columns, rows] of matrix [rows, columns] as tiles for the left side of a product, rows first … last-1 of the matrix: row tile
  * after row tile, in it depth block after depth block (so that no two rows of a tile compete for a place in the cache). */
-void lstm_amx_transpose(long rows, long columns, long first, long last, const bf16 *matrix, bf16 *out) {
+void lstm_transpose(long rows, long columns, long first, long last, const bf16 *matrix, bf16 *out) {
     for (long r = first; r < last; r += DEPTH)
         for (long c = 0; c < columns; c += TILE) {
             bf16 *tile = out + c * rows + r * TILE;
@@ -87,41 +154,17 @@ void lstm_amx_transpose(long rows, long columns, long first, long last, const bf
         }
 }
 
-/* Adds left [32, depth] @ two column tiles whose packed parts begin at b0 and b1 to the accumulators, tiles 0 … 3. The left side's tiles begin at
- * a0 (upper 16 rows) and a1 (lower), `step` elements from one to the next, `stride` from row to row. */
-static inline void accumulate(long depth, const bf16 *a0, const bf16 *a1, long step, long stride, const bf16 *b0, const bf16 *b1) {
-    for (long k = 0; k < depth; k += DEPTH, a0 += step, a1 += step) {
-        _tile_loadd(4, a0, stride * 2);
-        _tile_loadd(5, a1, stride * 2);
-        _tile_loadd(6, b0 + k * TILE, 64);
-        _tile_loadd(7, b1 + k * TILE, 64);
-        _tile_dpbf16ps(0, 4, 6);
-        _tile_dpbf16ps(1, 4, 7);
-        _tile_dpbf16ps(2, 5, 6);
-        _tile_dpbf16ps(3, 5, 7);
-    }
-}
-static inline void zero(void) { _tile_zero(0); _tile_zero(1); _tile_zero(2); _tile_zero(3); }
-static inline void put(float *out, long stride) {
-    _tile_stored(0, out, stride * 4);
-    _tile_stored(1, out + TILE, stride * 4);
-    _tile_stored(2, out + TILE * stride, stride * 4);
-    _tile_stored(3, out + TILE * stride + TILE, stride * 4);
-}
-
-/* out [32, 32] = left [32, depth] @ two column tiles. */
+/* The same of rows that lie one after the other. */
 static inline void product(long depth, const bf16 *left, long stride, const bf16 *b0, const bf16 *b1, float *out, long out_stride) {
-    zero();
-    accumulate(depth, left, left + TILE * stride, DEPTH, stride, b0, b1);
-    put(out, out_stride);
+    multiply(depth, left, left + TILE * stride, DEPTH, stride, b0, b1, out, out_stride, 0);
 }
 
 /* projected [steps, batch, 4 units], packed: recurrent [units, 4 units]; hidden [batch, units] bfloat16, cell float32
  * -> hiddens [steps, batch, units], cells, gates [steps, batch, 4 units]. Columns of all gates are grouped: 32 units of each gate after the other. */
-void lstm_amx_forward(long steps, long batch, long units, long first, long last, const bf16 *projected, const bf16 *packed, const bf16 *hidden,
+void lstm_forward(long steps, long batch, long units, long first, long last, const bf16 *projected, const bf16 *packed, const bf16 *hidden,
                       const float *cell, bf16 *hiddens, float *cells, bf16 *gates) {
     float *sums = aligned_alloc(64, (last - first) * 4 * GROUP * sizeof(float));
-    configure();
+    begin();
     for (long t = 0; t < steps; t++) {
         const bf16 *h = t ? hiddens + (t - 1) * batch * units : hidden;
         const float *c = t ? cells + (t - 1) * batch * units : cell;
@@ -153,17 +196,17 @@ void lstm_amx_forward(long steps, long batch, long units, long first, long last,
             }
         }
     }
-    _tile_release();
+    end();
     free(sums);
 }
 
 /* packed: the transpose of recurrent, [4 units, units]; upstream [steps, batch, units]: the gradient at the hidden states; d_cell [batch, units]:
  * zeros, scratch -> d_projected [steps, batch, 4 units]. */
-void lstm_amx_backward(long steps, long batch, long units, long first, long last, const bf16 *packed, const float *cell, const float *cells,
+void lstm_backward(long steps, long batch, long units, long first, long last, const bf16 *packed, const float *cell, const float *cells,
                        const bf16 *gates, const bf16 *upstream, float *d_cell, bf16 *d_projected) {
     float z[ROWS * GROUP] __attribute__((aligned(64)));
     const __m512 one = _mm512_set1_ps(1.0f);
-    configure();
+    begin();
     for (long t = steps - 1; t >= 0; t--) {
         const float *earlier = t ? cells + (t - 1) * batch * units : cell;
         for (long u = 0; u < units; u += GROUP) {
@@ -197,15 +240,15 @@ void lstm_amx_backward(long steps, long batch, long units, long first, long last
             }
         }
     }
-    _tile_release();
+    end();
 }
 
 /* out [rows, columns] = left [rows, depth] @ packed + bias, rows first … last-1, out in bfloat16. */
-void lstm_amx_product(long rows, long columns, long depth, long first, long last, const bf16 *left, const bf16 *packed, const float *bias, bf16 *out) {
+void lstm_product(long rows, long columns, long depth, long first, long last, const bf16 *left, const bf16 *packed, const float *bias, bf16 *out) {
     enum { BLOCK = 256 };
     float z[ROWS * 32] __attribute__((aligned(64)));
     bf16 *tiles = aligned_alloc(64, BLOCK * depth * 2);
-    configure();
+    begin();
     for (long block = first; block < last; block += BLOCK) {
         const long end = block + BLOCK < last ? block + BLOCK : last;
         for (long row = block; row < end; row++) {
@@ -216,9 +259,7 @@ void lstm_amx_product(long rows, long columns, long depth, long first, long last
             const __m512 low = bias ? _mm512_loadu_ps(bias + n) : _mm512_setzero_ps(), high = bias ? _mm512_loadu_ps(bias + n + TILE) : low;
             for (long row = block; row < end; row += ROWS) {
                 const bf16 *a = tiles + (row - block) * depth;
-                zero();
-                accumulate(depth, a, a + TILE * depth, TILE * DEPTH, DEPTH, packed + n * depth, packed + (n + TILE) * depth);
-                put(z, 32);
+                multiply(depth, a, a + TILE * depth, TILE * DEPTH, DEPTH, packed + n * depth, packed + (n + TILE) * depth, z, 32, 0);
                 for (long r = 0; r < ROWS; r++) {
                     store(out + (row + r) * columns + n, _mm512_add_ps(_mm512_load_ps(z + r * 32), low));
                     store(out + (row + r) * columns + n + TILE, _mm512_add_ps(_mm512_load_ps(z + r * 32 + TILE), high));
@@ -226,14 +267,14 @@ void lstm_amx_product(long rows, long columns, long depth, long first, long last
             }
         }
     }
-    _tile_release();
+    end();
     free(tiles);
 }
 
 /* out [rows, columns] = left [rows, depth] @ packed, columns first … last-1, summed in float32 over a long depth; left as `transpose` gives it. */
-void lstm_amx_gradient(long rows, long columns, long depth, long first, long last, const bf16 *left, const bf16 *packed, float *out) {
+void lstm_gradient(long rows, long columns, long depth, long first, long last, const bf16 *left, const bf16 *packed, float *out) {
     enum { BLOCK = 1024, WIDTH = 1024 };
-    configure();
+    begin();
     for (long chunk = first; chunk < last; chunk += WIDTH)
         for (long block = 0; block < depth; block += BLOCK) {
             const long part = block + BLOCK < depth ? BLOCK : depth - block;
@@ -241,21 +282,14 @@ void lstm_amx_gradient(long rows, long columns, long depth, long first, long las
                 for (long row = 0; row < rows; row += ROWS) {
                     float *z = out + row * columns + n;
                     const bf16 *a = left + row * depth + block * TILE, *b = packed + n * depth + block * TILE;
-                    const long wide = columns * 4;
-                    if (block) {
-                        _tile_loadd(0, z, wide); _tile_loadd(1, z + TILE, wide);
-                        _tile_loadd(2, z + TILE * columns, wide); _tile_loadd(3, z + TILE * columns + TILE, wide);
-                    } else
-                        zero();
-                    accumulate(part, a, a + TILE * depth, TILE * DEPTH, DEPTH, b, b + TILE * depth);
-                    put(z, columns);
+                    multiply(part, a, a + TILE * depth, TILE * DEPTH, DEPTH, b, b + TILE * depth, z, columns, block > 0);
                 }
         }
-    _tile_release();
+    end();
 }
 
 /* out [columns] = the sum over rows of matrix [rows, columns], columns first … last-1. */
-void lstm_amx_column_sums(long rows, long columns, long first, long last, const bf16 *matrix, float *out) {
+void lstm_column_sums(long rows, long columns, long first, long last, const bf16 *matrix, float *out) {
     for (long n = first; n < last; n += TILE) _mm512_storeu_ps(out + n, _mm512_setzero_ps());
     for (long row = 0; row < rows; row++)
         for (long n = first; n < last; n += TILE) _mm512_storeu_ps(out + n, _mm512_add_ps(_mm512_loadu_ps(out + n), load(matrix + row * columns + n)));

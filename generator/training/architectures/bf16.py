@@ -1,7 +1,8 @@
-"""The LSTM's recurrence in C for processors with AMX, three to five times as fast as TensorFlow's loop over time.
+"""The LSTM's recurrence in C for processors that multiply bfloat16, faster than TensorFlow's loop over time.
 
-`lstm_amx.c` is compiled with `cc` on first use and kept in the cache folder. Where there is no AMX, no compiler, or
-another backend than TensorFlow, `available` is false and `recurrent.py` computes the same in Keras operations.
+`lstm_bf16.c` is compiled with `cc` on first use and kept in the cache folder. Where there is neither AMX nor
+AVX512-BF16, no compiler, or another backend than TensorFlow, `available` is false and `recurrent.py` computes the same
+in Keras operations.
 """
 
 from __future__ import annotations
@@ -22,13 +23,15 @@ from generator.training.backend import ON_TENSORFLOW
 from generator.training.texts.download import cache_folder
 from generator.weights.session import cores
 
-_SOURCE: Final = Path(__file__).with_name("lstm_amx.c")
-_COMPILE: Final = ("cc", "-O3", "-march=sapphirerapids", "-shared", "-fPIC")
+_SOURCE: Final = Path(__file__).with_name("lstm_bf16.c")
+_COMPILE: Final = ("cc", "-O3", "-shared", "-fPIC")
+_PROCESSORS: Final = ("sapphirerapids", "cooperlake")
+"""What to compile for, by names that `cc` knows: the first with AMX, the other one with AVX512-BF16."""
 _ROWS: Final = 32
 """Rows of a batch that the kernels compute at a time."""
 _GROUP: Final = 32
 """Units whose gates stand together."""
-_POOL: Final = ThreadPoolExecutor(cores(), "lstm_amx")
+_POOL: Final = ThreadPoolExecutor(cores(), "lstm_bf16")
 
 Array = NDArray[Any]
 
@@ -122,7 +125,7 @@ def _run(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | None) 
 
     The arrays are C-contiguous.
     """
-    kernel = getattr(_library(), f"lstm_amx_{name}")
+    kernel = getattr(_library(), f"lstm_{name}")
     pointers = [None if array is None else ctypes.c_void_p(array.ctypes.data) for array in arrays]
     size = max(_ROWS, extent // cores() // _ROWS * _ROWS)
 
@@ -134,16 +137,21 @@ def _run(name: str, extent: int, sizes: tuple[int, ...], *arrays: Array | None) 
 
 @cache
 def _library() -> ctypes.CDLL | None:
-    """The compiled kernels; None where they cannot be compiled, or where the system gives no AMX."""
+    """The compiled kernels; None where they cannot be compiled, or where neither kind runs."""
     try:
-        digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()
-        path = cache_folder() / f"lstm_amx-{digest[:16]}.so"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_suffix(f".{os.getpid()}.part")
-            subprocess.run([*_COMPILE, "-o", str(partial), str(_SOURCE)], check=True, capture_output=True)  # noqa: S603 (a constant command)
-            partial.replace(path)
-        library = ctypes.CDLL(str(path))
+        libraries = (ctypes.CDLL(str(_compiled(processor))) for processor in _PROCESSORS)
+        return next((library for library in libraries if library.lstm_available() == 0), None)
     except (OSError, subprocess.CalledProcessError):
         return None
-    return library if library.lstm_amx_enable() == 0 else None
+
+
+def _compiled(processor: str) -> Path:
+    digest = hashlib.sha256(_SOURCE.read_bytes()).hexdigest()
+    path = cache_folder() / f"lstm_bf16-{processor}-{digest[:16]}.so"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.part")
+        command = [*_COMPILE, f"-march={processor}", "-o", str(partial), str(_SOURCE)]
+        subprocess.run(command, check=True, capture_output=True)  # noqa: S603 (a constant command)
+        partial.replace(path)
+    return path
