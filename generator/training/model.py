@@ -19,6 +19,7 @@ from generator.training.architectures import stacked, window
 from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE, NGramEmbedding
 from generator.training.backend import keras
 from generator.training.onnx_export import FloatWeights
+from generator.training.optimizers import Muon
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
@@ -46,7 +47,7 @@ def build_model(
     layers = window.logits if preset.architecture == "window" else stacked.logits
     model = keras.Model(characters, layers(characters, preset, config, vocabulary, seed))
     model.compile(
-        optimizer=_optimizer(config, total_steps),
+        optimizer=_optimizer(config, total_steps, preset.units),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")] if preset.accuracy else None,
         # Step by step, JAX takes four times as long here; TensorFlow runs a graph in any case.
@@ -58,21 +59,22 @@ def build_model(
     return model
 
 
-def _optimizer(config: TrainingConfig, total_steps: int) -> keras.optimizers.Optimizer:
-    """RMSprop or Adam; weights decay as in AdamW (Loshchilov & Hutter 2019)."""
+def _optimizer(config: TrainingConfig, total_steps: int, units: int) -> keras.optimizers.Optimizer:
+    """RMSprop, Adam or Muon; weights decay as in AdamW (Loshchilov & Hutter 2019)."""
     rate: Any = config.learning_rate
     if config.warmup:
         warmup = max(1, int(total_steps * config.warmup))
         decay = max(1, total_steps - warmup)
         rate = keras.optimizers.schedules.CosineDecay(0.0, decay, alpha=0.01, warmup_target=rate, warmup_steps=warmup)
-    optimizer = keras.optimizers.RMSprop if config.optimizer == "rmsprop" else keras.optimizers.Adam
-    return optimizer(
-        rate,
-        weight_decay=config.weight_decay or None,
-        clipnorm=config.clip_norm or None,
-        use_ema=config.average > 0,
-        ema_momentum=config.average,
-    )
+    options: dict[str, Any] = {
+        "weight_decay": config.weight_decay or None,
+        "clipnorm": config.clip_norm or None,
+        "use_ema": config.average > 0,
+        "ema_momentum": config.average,
+    }
+    if config.optimizer == "muon":
+        return Muon(rate, units, **options)
+    return (keras.optimizers.RMSprop if config.optimizer == "rmsprop" else keras.optimizers.Adam)(rate, **options)
 
 
 def reset_states(layers: Iterable[keras.layers.Layer]) -> None:

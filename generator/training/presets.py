@@ -53,7 +53,7 @@ class TrainingConfig:
     hidden_dropout: Fraction = 0.0
     dropconnect: Fraction = 0.0
     output_dropout: Fraction = 0.0
-    optimizer: Literal["adam", "rmsprop"] = "adam"
+    optimizer: Literal["adam", "muon", "rmsprop"] = "adam"
     carry_state: bool = True
     ngram_dropout: Fraction = 0.0
     ngram_rate: Rate = 10.0

@@ -9,6 +9,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -18,11 +19,13 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from generator.training import TrainingError, model, progress
+from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.corpus import Batch, Corpus, batches, read_corpus, steps_per_epoch
 from generator.training.loop import one_epoch
 from generator.training.model import averaged_weights, build_model, float_weights
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
+from generator.training.optimizers import Muon
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
 from generator.training.texts import download
 from generator.training.texts.lines import look_at
@@ -90,7 +93,10 @@ def test_windows_lie_three_characters_apart_and_foretell_what_follows(
         np.testing.assert_array_equal(targets, inputs[:, -1] + 1)
 
 
-def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tmp_path: Path) -> None:
+@pytest.mark.parametrize("optimizer", ["adam", "muon"])
+def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(
+    optimizer: Literal["adam", "muon"], tmp_path: Path
+) -> None:
     reading = TrainingConfig(
         epochs=1,
         learning_rate=1e-2,
@@ -102,6 +108,7 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
         hidden_dropout=0.3,
         dropconnect=0.3,
         output_dropout=0.3,
+        optimizer=optimizer,
     )
     read = list(batches(np.arange(400) % 13, TINY, "contiguous", np.random.default_rng(0)))
     model = build_model(TINY, reading, SYMBOLS, 50, seed=0)
@@ -118,6 +125,21 @@ def test_a_checkpoint_brings_back_weights_optimiser_random_numbers_and_states(tm
     assert [float(other.train_on_batch(*batch)) for batch in read[4:]] == expected
     for name, array in averaged_weights(other).items():
         np.testing.assert_array_equal(array, averaged_weights(model)[name])
+
+
+def test_muon_turns_and_scales_each_gate_alike_and_leaves_other_weights_to_adam() -> None:
+    random = np.random.default_rng(0)
+    kernel = keras.Variable(np.zeros((24, 4 * 16), np.float32), name="kernel")
+    output = keras.Variable(np.zeros((16, 13), np.float32), name="output_kernel")
+    gradients = [random.normal(size=each.shape).astype(np.float32) for each in (kernel, output)]
+    gradients[0][:, 16:32] *= 1000  # a gate whose gradient is a thousand times that of the others
+    Muon(0.1, 16, weight_decay=None).apply(gradients, [kernel, output])
+    step = 0.1 * 0.2 * 24**0.5
+    for gate, gradient in zip(np.split(kernel.numpy(), 4, axis=1), np.split(gradients[0], 4, axis=1), strict=True):
+        np.testing.assert_allclose(np.linalg.svd(gate)[1], step, rtol=0.4)  # five rounds, in bfloat16
+        left, _, right = np.linalg.svd(gradient, full_matrices=False)
+        assert np.vdot(gate, left @ right) < -0.95 * np.linalg.norm(gate) * 16**0.5
+    np.testing.assert_allclose(output.numpy(), -0.1 * np.sign(gradients[1]), rtol=1e-3)
 
 
 def test_states_begin_at_zero_again_after_so_many_batches() -> None:
