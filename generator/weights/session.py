@@ -35,9 +35,6 @@ _DTYPES: Final[dict[str, np.dtype[Any]]] = {
 }
 _MAX_STATE_BYTES: Final = 1 << 20
 """Per text. The classic network has 8 kB; a state is stored with every conversation."""
-_STEP_THREADS: Final = 2
-"""Threads of one step. A lone text is then written 1.3 to 1.7 times as fast on an idle machine, and as fast as on one
-thread where the other core is busy (measured on 2 cores with the presets `ngram` and `best`)."""
 _ERRORS_ONLY: Final = 3
 
 
@@ -60,13 +57,14 @@ class Network:
     A model is a program: it may take any memory or time, or crash onnxruntime. The service therefore loads it in a
     child process with limits.
 
-    Steps may run on several threads at once. The result of a row depends on that row alone, bit for bit: integer
-    products are exact, and everything else works element by element.
+    `threads`: how many share the work of one step. Steps may run at once, called from several threads. The result of a
+    row depends on that row alone, bit for bit: integer products are exact, and everything else works element by
+    element.
     """
 
-    def __init__(self, model: bytes | Path, symbols: int) -> None:
+    def __init__(self, model: bytes | Path, symbols: int, threads: int = 1) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = min(_STEP_THREADS, cores())
+        options.intra_op_num_threads = threads
         # Small parts, and a helper that sleeps between them: where the other core is busy, the caller does them all.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.dynamic_block_base", "4")
