@@ -34,7 +34,7 @@ _TEST_ROWS: Final = 64
 """Batch size of the self-test, which feeds every character of the vocabulary once."""
 _TIMED_STEPS: Final = 100
 _SHORT_STEP: Final = 2e-4
-"""Seconds. 1e-4 were measured on an EPYC with AVX-512 VNNI (Zen 4), 5e-4 on one with AVX2 alone."""
+"""Seconds. On an EPYC (Zen 4, AVX-512 VNNI) 1.1e-4 were measured, on a machine where the second thread helps 5.5e-4."""
 
 
 def load_model(folder: Path, version: str | None = None) -> Model:
@@ -59,8 +59,8 @@ def load_model(folder: Path, version: str | None = None) -> Model:
 def _load_network(place: Path, symbols: int) -> Network:
     """Loads a network and tests it.
 
-    Where a step is long, as with AVX2 alone, a second thread makes a lone text's 1.3 to 1.7 times as fast. Where it is
-    short, to wake the thread takes longer than it saves, and many texts are written slower (docs/benchmarks.md).
+    Where a step is long, a second thread makes that of a lone text 1.3 to 1.7 times as fast. Where it is short, to wake
+    the thread takes longer than it saves, and many texts are written slower (docs/benchmarks.md).
     """
     network = Network(place, symbols)
     _test_every_character(network)
