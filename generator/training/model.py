@@ -18,8 +18,8 @@ from safetensors.numpy import load, save
 from generator.training.architectures import stacked, window
 from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE, NGramEmbedding
 from generator.training.backend import keras
+from generator.training.muon import Muon
 from generator.training.onnx_export import FloatWeights
-from generator.training.optimizers import Muon
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL

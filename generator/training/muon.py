@@ -1,4 +1,4 @@
-"""How weights are updated: RMSprop, Adam, or for the matrices of recurrent layers, Muon."""
+"""Muon, an optimizer for the matrices of recurrent layers."""
 
 from __future__ import annotations
 
