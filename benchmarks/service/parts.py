@@ -107,9 +107,9 @@ async def engine(run: Run) -> None:
         return await asyncio.to_thread(characters_per_second, scheduler, STREAMS)
 
     async def compare(name: str, people: Sequence[Person]) -> None:
-        rate = OVERLOAD * await network() / run.length
-        await open_loop(people, rate, WARM_UP, 100)
         shares, before = [], await network()
+        rate = OVERLOAD * before / run.length
+        await open_loop(people, rate, WARM_UP, 100)
         for seed in range(ROUNDS):
             answers = await open_loop(people, rate, run.seconds, seed)
             after = await network()

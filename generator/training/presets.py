@@ -36,9 +36,8 @@ class TrainingConfig:
     `patience`: epochs without a better validation after which training stops (0: never); the number of epochs is then
     fitted to the length of the text. `weight_decay` is as in AdamW (0: none). `average` is the momentum
     of a running average of the weights, which is what is validated and kept (0: no average). With `muon`, Adam updates
-    all weights but the matrices of the recurrent layers. `ngram_dropout` is the
-    fraction of n-grams that are not looked up; their embeddings are trained by Adagrad at `ngram_rate` times the
-    learning rate.
+    all weights but the matrices of the recurrent layers. `ngram_dropout` is the fraction of n-grams that are not looked
+    up; their embeddings are trained by Adagrad at `ngram_rate` times the learning rate.
     """
 
     epochs: Count

@@ -154,7 +154,7 @@ void lstm_transpose(long rows, long columns, long first, long last, const bf16 *
         }
 }
 
-/* The same of rows that lie one after the other. */
+/* out [32, 32] = left [32, depth] @ two column tiles, as `multiply`; the left side is a matrix, its rows `stride` apart. */
 static inline void product(long depth, const bf16 *left, long stride, const bf16 *b0, const bf16 *b1, float *out, long out_stride) {
     multiply(depth, left, left + TILE * stride, DEPTH, stride, b0, b1, out, out_stride, 0);
 }
@@ -162,7 +162,7 @@ static inline void product(long depth, const bf16 *left, long stride, const bf16
 /* projected [steps, batch, 4 units], packed: recurrent [units, 4 units]; hidden [batch, units] bfloat16, cell float32
  * -> hiddens [steps, batch, units], cells, gates [steps, batch, 4 units]. Columns of all gates are grouped: 32 units of each gate after the other. */
 void lstm_forward(long steps, long batch, long units, long first, long last, const bf16 *projected, const bf16 *packed, const bf16 *hidden,
-                      const float *cell, bf16 *hiddens, float *cells, bf16 *gates) {
+                  const float *cell, bf16 *hiddens, float *cells, bf16 *gates) {
     float *sums = aligned_alloc(64, (last - first) * 4 * GROUP * sizeof(float));
     begin();
     for (long t = 0; t < steps; t++) {
@@ -203,7 +203,7 @@ void lstm_forward(long steps, long batch, long units, long first, long last, con
 /* packed: the transpose of recurrent, [4 units, units]; upstream [steps, batch, units]: the gradient at the hidden states; d_cell [batch, units]:
  * zeros, scratch -> d_projected [steps, batch, 4 units]. */
 void lstm_backward(long steps, long batch, long units, long first, long last, const bf16 *packed, const float *cell, const float *cells,
-                       const bf16 *gates, const bf16 *upstream, float *d_cell, bf16 *d_projected) {
+                   const bf16 *gates, const bf16 *upstream, float *d_cell, bf16 *d_projected) {
     float z[ROWS * GROUP] __attribute__((aligned(64)));
     const __m512 one = _mm512_set1_ps(1.0f);
     begin();
