@@ -269,6 +269,8 @@ def inspect(path: Path) -> str:
 @contextmanager
 def opened(path: Path, mode: str, busy_timeout: float = 0.5) -> Iterator[sqlite3.Connection]:
     """Opens a file (modes: https://sqlite.org/uri.html), and raises `StoreError` for every `sqlite3.Error`."""
+    if mode != "mode=rwc" and not path.exists():
+        raise StoreError(path, "there is no such file")
     uri = f"{path.absolute().as_uri()}?{mode}"
     with translated_errors(path), closing(sqlite3.connect(uri, busy_timeout, isolation_level=None, uri=True)) as file:
         yield file

@@ -21,8 +21,10 @@ Bias = NDArray[np.float64]
 _PAIRS: Final = {"(": ")", "[": "]", "{": "}", "“": "”", "„": "“”", "«": "»", "»": "«"}
 """Opening marks, and what closes them: »so« in German, „so“ too, „so” in Polish."""
 _QUOTE: Final = '"'
-"""Opens and closes; which of the two, the text before it says."""
-_MARKS: Final = frozenset((*_PAIRS, *"".join(_PAIRS.values()), _QUOTE))
+_SYMMETRIC: Final = frozenset((_QUOTE, *"=_"))
+"""Marks that open and close; which of the two, the text before them says. In texts of Project Gutenberg, = and _ stand
+for bold and italics."""
+_MARKS: Final = frozenset((*_PAIRS, *"".join(_PAIRS.values()), *_SYMMETRIC))
 _BEFORE_OPENING: Final = "-—–([{“«"
 """What may stand right before an opening quotation mark, besides white space."""
 _MAY_REPEAT: Final = frozenset({"had", "that"})
@@ -112,9 +114,9 @@ def _bias(forbidden: list[bool]) -> Bias:
 def _allowed(mark: str, opened: str, before: str, *, may_open: bool) -> bool:
     if mark in _closers(opened):
         return before != opened[-1] and (before != "" or mark == "»")  # French has a space before that
-    nested = mark in opened or (mark != _QUOTE and any(c in opened for c in _PAIRS))
-    opens = mark == _QUOTE or mark in _PAIRS
-    return opens and may_open and not nested and (not before or before in _BEFORE_OPENING)
+    nested = mark in opened or (mark in _PAIRS and any(c in opened for c in _PAIRS))
+    at_word = not before or before in _BEFORE_OPENING or before == opened[-1:]
+    return (mark in _SYMMETRIC or mark in _PAIRS) and may_open and not nested and at_word
 
 
 def _closers(opened: str) -> str:
@@ -226,11 +228,11 @@ class Constraints:
     def _mark(self, character: str, before: str) -> None:
         if self._rules.ends_at_lines:  # the brackets of code nest, those of chats smile
             return
-        at_word = not before.strip() or before in _BEFORE_OPENING
+        at_word = not before.strip() or before in _BEFORE_OPENING or before == self.opened[-1:]
         if character in _closers(self.opened):
             self.opened = self.opened[:-1]
             self._opened_at.pop()
-        elif (character in _PAIRS and (at_word or character not in "“»")) or (character == _QUOTE and at_word):
+        elif (character in _PAIRS and (at_word or character not in "“»")) or (character in _SYMMETRIC and at_word):
             self.opened += character
             self._opened_at.append(len(self.text))
 

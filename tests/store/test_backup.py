@@ -84,8 +84,7 @@ async def test_a_backup_that_fails_says_why(tiny_folder: Path, tmp_path: Path, s
     copy = tmp_path / "copy.sqlite3"
     status, _, err = await bot.command("backup", str(copy))
     assert (status, copy.exists()) == (2, False)
-    assert err == f"python -m bot backup: {tmp_path / 'db.sqlite3'}: cannot be opened; see that its folder exists and" \
-        " this user may write there\n"  # fmt: skip
+    assert err == f"python -m bot backup: {tmp_path / 'db.sqlite3'}: there is no such file\n"
     copy.write_text("another")
     assert "is there already" in (await bot.command("backup", str(copy)))[2]
     assert copy.read_text() == "another"

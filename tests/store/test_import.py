@@ -330,7 +330,7 @@ def is_overwritten(path: Path) -> None:
 @pytest.mark.parametrize(
     ("spoil", "because"),
     [
-        (is_missing, "cannot be opened"),
+        (is_missing, "there is no such file"),
         (is_a_folder, "cannot be opened"),
         (is_no_database, "is not an SQLite database"),
         (changed_by("PRAGMA application_id = 7"), "is the database of another program"),

@@ -22,7 +22,7 @@ from generator.serving.scheduler import Scheduler
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import shipped_folder
 
-VOCABULARY = Vocabulary.of("\n !\"'(),-.0123456789:;?[]abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ“”")
+VOCABULARY = Vocabulary.of("\n !\"'(),-.0123456789:;=?[]_abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ“”")
 RULES = WritingRules(VOCABULARY)
 EVEN = np.zeros(len(VOCABULARY), np.float32)
 
@@ -58,6 +58,15 @@ def allowed(before: str, *, may_open: bool = True, vocabulary: Vocabulary = VOCA
         ('He (and "she', '"', ")"),
         ("He said “no", "”", '“"'),
         ("thus--", '"([', ")"),
+        ("He ", "=_", ""),
+        ("He", "", "=_"),
+        ("He =said", "=", "_"),
+        ("He =said =", "", "="),
+        ("He _said of her", "_", "="),
+        ('He said "', "_", '"'),
+        ('He said "_no', "_", '"'),
+        ('He said "_no_', '"', "_"),
+        ("x=y and", "", "=_"),
     ],
 )
 def test_a_mark_closes_what_is_open_and_opens_where_a_word_may_begin(before: str, may: str, may_not: str) -> None:
