@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from generator.prose import MAX_INDENT, PARAGRAPH_BREAK, TERMINALS, is_mark
+from generator.serving.topic import Topic
 from generator.vocabulary import Vocabulary
 
 Bias = NDArray[np.float64]
@@ -67,6 +68,10 @@ class WritingRules:
         self.unspaced = any(c in TERMINALS for c in self.characters if not c.isascii())
         self.continues_word = [c.isalnum() or is_mark(c) or c in _APOSTROPHES for c in self.characters]
         letters = list(filter(str.isalpha, self.characters))
+        self.has_topics = not (ends_at_lines or self.unspaced)
+        self.places: defaultdict[str, list[int]] = defaultdict(list)
+        for place, character in enumerate(self.characters):
+            self.places[character.lower()].append(place)
         has_case = sum(map(str.isupper, letters)) > _FEW_CAPITALS * len(letters)
         kinds = (
             (str.isupper,) * (has_case and not ends_at_lines)
@@ -135,10 +140,17 @@ class Constraints:
     """
 
     def __init__(
-        self, rules: WritingRules, before: str = "", *, open_until: int = sys.maxsize, forbidden: CharacterClass = ""
+        self,
+        rules: WritingRules,
+        before: str = "",
+        *,
+        open_until: int = sys.maxsize,
+        forbidden: CharacterClass = "",
+        topic: Topic | None = None,
     ) -> None:
         """`before` stands before the text: a mark that it leaves open may be closed. From `open_until` characters, of
-        `before` too, none may be opened. `forbidden`: what must not come first."""
+        `before` too, none may be opened. `forbidden`: what must not come first. `topic` favours its words, also those
+        that it reads later."""
         self._rules = rules
         self._open_until = open_until
         self.text: list[str] = []
@@ -158,6 +170,7 @@ class Constraints:
         """All but the last of them -> the last, where the next followed after a hyphen or an apostrophe."""
         self._watched: dict[str, CharacterClass] = {}
         """Words -> what must not follow them."""
+        self._topic = topic or Topic({}, 1.0)
         self.due = 0
         self._settle("digit")
         for character in before:
@@ -193,6 +206,8 @@ class Constraints:
         self.bias = self._rules.bias(self.opened, "a" if before.isalnum() else before, may_open, may_space, forbidden)
         if letters := self._followers.get(self._last):
             self.bias = self._rules.without_words(self.bias, letters)
+        if self._topic.letters:
+            self.bias = self._topic.favour(self.bias, "")
 
     def _in_word(self, letter: str) -> None:
         length = len(self.text)
@@ -205,12 +220,15 @@ class Constraints:
                 self._watched[self._previous] = "word end"
         forbidden: CharacterClass = ""
         self.due = sys.maxsize
+        word = "".join(self.text[self._start :]).lower() if self._watched or self._topic.letters else ""
         if self._watched:
-            word = "".join(self.text[self._start :]).lower()
             forbidden = self._watched.get(word, "")
             longer = [len(watched) for watched in self._watched if len(watched) > len(word)]
             self.due = length if forbidden else min(longer, default=sys.maxsize) + self._start - 1
         self.bias = self._rules.bias(self.opened, "a", True, True, forbidden)
+        if word in self._topic.letters and not self._watched:
+            self.due = length
+            self.bias = self._topic.favour(self.bias, word)
 
     def _end_word(self) -> str:
         if self._start < 0:

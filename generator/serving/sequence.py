@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import dataclass
 from typing import Final
@@ -13,7 +14,9 @@ from generator.prose import LOOK_BACK, ends_sentence, ends_unspaced, is_mark
 from generator.serving.constraints import CharacterClass, Constraints
 from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
+from generator.serving.scoring import nats
 from generator.serving.state import SavedState, StateMismatch
+from generator.serving.topic import Topic
 from generator.types import Continuation, Generation, GenerationRequest, OnSentence, Timing
 from generator.weights.session import Logits, State, StateRow, state_row
 
@@ -90,7 +93,10 @@ class GeneratingSequence:
         after_prompt: CharacterClass = "word" if request.prompt[-1:].isalnum() else ""
         forbidden: CharacterClass = "lower case" if self._is_opening else after_prompt
         open_until = self._begin + int(_OPEN_UNTIL * earliest_end)
-        self._constraints = Constraints(model.rules, before + written, open_until=open_until, forbidden=forbidden)
+        self._topic = Topic(model.rules.places, self._letter_temperature)
+        self._constraints = Constraints(
+            model.rules, before + written, open_until=open_until, forbidden=forbidden, topic=self._topic
+        )
         self._text = self._constraints.text
         self.bias = self._constraints.bias.copy()
         self._settle()
@@ -128,9 +134,14 @@ class GeneratingSequence:
         self.initial_state, self._is_opening = tuple(array[0] for array in model.network.zero_state(1)), False
         return tail, tail + space, space
 
-    def read(self, _: Logits) -> int:
+    def read(self, logits: Logits) -> int:
         """Returns the next character of the prompt, to be fed."""
-        return self.prompt.pop()
+        following = self.prompt.pop()
+        if len(self.prompt) < len(self._request.prompt) and self._model.rules.has_topics:
+            self._topic.read(self._characters[following], nats(logits, following) / math.log(2))
+            if not self.prompt:
+                self._topic.read(" ", 0.0)  # ends the last word
+        return following
 
     def append(self, drawn: int, state: State, row: int) -> Generation | None:
         """Adds the character that was drawn after that row of the state. Returns the text when it ends."""

@@ -109,7 +109,7 @@ async def test_a_text_that_is_told_sentence_by_sentence_is_the_same_text(
     tiny_folder: Path, weights_folder: Path, weights: str, least: int
 ) -> None:
     folder = tiny_folder if weights == "tiny" else weights_folder
-    requests = [GenerationRequest(300, seed, prompt="Why " * (seed % 2)) for seed in range(16)]
+    requests = [GenerationRequest(400, seed, prompt="Why " * (seed % 2)) for seed in range(16)]
     async with ThreadedGenerator.open(folder, threads=1) as generator:
         expected = await asyncio.gather(*map(generator.generate, requests))
         told: list[list[str]] = [[] for _ in requests]

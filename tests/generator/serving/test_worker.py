@@ -44,6 +44,7 @@ from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.scheduler import FULL_ENOUGH, MAX_BATCH_SIZE, Scheduler
 from generator.serving.state import SavedState
+from generator.serving.topic import Topic
 from generator.weights.session import Logits, Network, State, StateRow
 from generator.weights.versions import activate
 
@@ -138,13 +139,21 @@ class ByHand:
         self.model = model
         self.vocabulary = model.weights.manifest.vocabulary
         self.state: State = [row[None] for row in rows]
+        self.logits: Any = None
+        self.fed: list[tuple[str, float]] = []
+        """What it was fed, and the bits of each character."""
 
     @property
     def rows(self) -> list[bytes]:
         return [array[0].tobytes() for array in self.state]
 
     def feed(self, text: str) -> ByHand:
-        for index in self.vocabulary.encode(text):
+        for character, index in zip(text, self.vocabulary.encode(text), strict=True):
+            bits = 0.0
+            if self.logits is not None:
+                nats = self.logits[0].astype(np.float64)
+                bits = float(np.log2(np.exp(nats - nats.max()).sum()) - (nats[index] - nats.max()) / np.log(2))
+            self.fed.append((character, bits))
             self.logits, self.state = self.model.network.step(np.array([index]), self.state)
         return self
 
@@ -165,9 +174,13 @@ class ByHand:
         is_opening = not request.prompt and request.continuation is None
         first = "lower case" if is_opening else "word" if request.prompt[-1:].isalnum() else ""
         before = request.continuation.tail if request.continuation else before
+        topic = Topic(self.model.rules.places, letter_temperature(request.sampling.temperature))
         constraints = Constraints(
-            self.model.rules, before, open_until=len(before) + int(0.85 * earliest), forbidden=first
+            self.model.rules, before, open_until=len(before) + int(0.85 * earliest), forbidden=first, topic=topic
         )
+        prompt = self.fed[-len(request.prompt) :] if request.prompt else []
+        for character, bits in (*prompt, (" ", 0.0)):
+            topic.read(character, bits)
         for position, character in enumerate(text):
             uniform = random.random()
             logits = self.logits[0].astype(np.float64) + constraints.bias
@@ -604,8 +617,10 @@ def test_a_state_that_holds_nan_is_not_used(one: Model) -> None:
 
 
 def is_balanced(text: str) -> bool:
-    """Whether every bracket and quotation mark is closed; else no text ends there."""
-    return text.count('"') % 2 == 0 and all(text.count(a) == text.count(b) for a, b in ("()", "[]"))
+    """Whether every bracket, quotation mark and mark of emphasis is closed; else no text ends there."""
+    return all(text.count(mark) % 2 == 0 for mark in '"=_') and all(
+        text.count(a) == text.count(b) for a, b in ("()", "[]")
+    )
 
 
 def assert_reads_well(model: Model, request: GenerationRequest, generation: Generation) -> None:
