@@ -72,6 +72,10 @@ class WritingRules:
         self.places: defaultdict[str, list[int]] = defaultdict(list)
         for place, character in enumerate(self.characters):
             self.places[character.lower()].append(place)
+        self.cases = {
+            case: [i for i, c in enumerate(self.characters) if c.isalpha() and c.isupper() == case]
+            for case in (False, True)
+        }
         has_case = sum(map(str.isupper, letters)) > _FEW_CAPITALS * len(letters)
         kinds = (
             (str.isupper,) * (has_case and not ends_at_lines)

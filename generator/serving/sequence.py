@@ -16,7 +16,7 @@ from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.scoring import nats
 from generator.serving.state import SavedState, StateMismatch
-from generator.serving.topic import Topic
+from generator.serving.topic import KEPT_WORDS, Topic
 from generator.types import Continuation, Generation, GenerationRequest, OnSentence, Timing
 from generator.weights.session import Logits, State, StateRow, state_row
 
@@ -78,6 +78,7 @@ class GeneratingSequence:
         self.sampling = request.sampling
         self._word_temperature = word_temperature(request.sampling.temperature)
         self._letter_temperature = letter_temperature(request.sampling.temperature)
+        self._topic = Topic(model.rules.places, self._letter_temperature)
         random = np.random.default_rng(request.seed)
         before, fed, written = self._start(model.initial_state(random))
         self.prompt: list[int] = model.vocabulary.encode(fed).tolist()[::-1]
@@ -93,7 +94,6 @@ class GeneratingSequence:
         after_prompt: CharacterClass = "word" if request.prompt[-1:].isalnum() else ""
         forbidden: CharacterClass = "lower case" if self._is_opening else after_prompt
         open_until = self._begin + int(_OPEN_UNTIL * earliest_end)
-        self._topic = Topic(model.rules.places, self._letter_temperature)
         self._constraints = Constraints(
             model.rules, before + written, open_until=open_until, forbidden=forbidden, topic=self._topic
         )
@@ -126,6 +126,8 @@ class GeneratingSequence:
             log.debug("continuation.from_tail reason=%r", str(mismatch))
         else:
             self.initial_state, self._is_opening = saved.arrays, False
+            for word in saved.topic:
+                self._topic.add(word)
             return tail, saved.pending, saved.pending
         if not tail:
             return sentence_start.pending, sentence_start.pending, ""
@@ -138,7 +140,10 @@ class GeneratingSequence:
         """Returns the next character of the prompt, to be fed."""
         following = self.prompt.pop()
         if len(self.prompt) < len(self._request.prompt) and self._model.rules.has_topics:
-            self._topic.read(self._characters[following], nats(logits, following) / math.log(2))
+            character, places = self._characters[following], list(range(len(logits)))
+            if character.isalpha() and not self._topic.word:
+                places = self._model.rules.cases[character.isupper()]
+            self._topic.read(character, nats(logits[places], places.index(following)) / math.log(2))
             if not self.prompt:
                 self._topic.read(" ", 0.0)  # ends the last word
         return following
@@ -232,7 +237,7 @@ class GeneratingSequence:
         now = time.perf_counter()
         return Generation(
             text="".join(self._text[self._begin : end.length]),
-            state=SavedState(end.state, end.pending).to_bytes(self._model.id),
+            state=SavedState(end.state, end.pending, tuple(self._topic.words[-KEPT_WORDS:])).to_bytes(self._model.id),
             version=self._model.version,
             seed=self._request.seed,
             timing=Timing(self._started - self._admitted, self._first_character - self._admitted, now - self._started),

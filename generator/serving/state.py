@@ -33,15 +33,18 @@ class SavedState:
     """The network's state after a text, and the one character that was drawn but not yet fed.
 
     `arrays` has one array per `state.N`, without the batch. Feeding `pending` continues exactly: nothing is computed
-    twice.
+    twice. `topic`: words that the text was about.
     """
 
     arrays: StateRow
     pending: str
+    topic: tuple[str, ...] = ()
 
     def to_bytes(self, model: ModelId) -> bytes:
         """Returns a JSON line that says what follows, and the arrays' bytes."""
         header = {"format": _FORMAT, "version": model.version, "model": model.sha256, "pending": self.pending}
+        if self.topic:
+            header["topic"] = " ".join(self.topic)
         return json.dumps(header).encode("ascii") + b"\n" + b"".join(array.tobytes() for array in self.arrays)
 
     @classmethod
@@ -54,10 +57,12 @@ class SavedState:
         try:
             header = json.loads(line[:_MAX_HEADER_BYTES])
             form, version, pending = header["format"], header["version"], header["pending"]
+            topic = header.get("topic", "")
             matches = header["model"] == model.sha256 if "model" in header else version == model.version
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise StateMismatch("not a state") from error
-        if form != _FORMAT or not matches or not isinstance(pending, str) or len(pending) != 1:
+        texts = isinstance(pending, str) and isinstance(topic, str)
+        if form != _FORMAT or not matches or not texts or len(pending) != 1:
             raise StateMismatch("a state of other weights")
         if len(body) != sum(spec.bytes for spec in specs):
             raise StateMismatch("a state of another size")
@@ -68,4 +73,4 @@ class SavedState:
             offset += spec.bytes
         if not all(np.isfinite(array).all() for array in arrays):
             raise StateMismatch("a state with numbers that are not finite")
-        return cls(tuple(arrays), pending)
+        return cls(tuple(arrays), pending, tuple(topic.split()))

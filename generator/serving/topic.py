@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 from generator.prose import is_mark
 
 _LEAST_BITS: Final = 6.5
-"""Surprisal of a word that says something. Of "The sea" these are 2 and 11 bits, of "The origin of music" 2, 9, 0 and
+"""Surprisal of a word that says something. Of "The sea" these are 2 and 10 bits, of "The origin of music" 2, 9, 0 and
 8: the network itself tells such words from those that any text has, in any language."""
-_LEAST_LETTERS: Final = 3
+_LETTERS: Final = range(3, 31)
+"""That such a word has. Longer ones are no words."""
+KEPT_WORDS: Final = 10
+"""Words that are saved with a text, for the one that continues it: the last ones."""
 _FIRST_BONUS: Final = 1.2
 _MORE: Final = 0.25
 """Nats by which the first letter of such a word becomes more probable, and by which each next one does more than that:
@@ -35,21 +38,29 @@ class Topic:
     def __init__(self, places: Mapping[str, Sequence[int]], temperature: float) -> None:
         self._places = places
         self._temperature = temperature
-        self._word = ""
+        self.word = ""
+        """The part of a word that it has read."""
         self._bits = 0.0
+        self.words: list[str] = []
         self.letters: dict[str, set[str]] = {}
         """The beginnings of the words, in lower case -> the letters that follow."""
 
+    def add(self, word: str) -> None:
+        """Adds a word, in lower case."""
+        self.words.append(word)
+        for length, letter in enumerate(word):
+            self.letters.setdefault(word[:length], set()).add(letter)
+
     def read(self, character: str, bits: float) -> None:
-        """Reads the next character of the prompt, and how surprising it is. Anything but a letter ends a word."""
+        """Reads the next character of the prompt, and how surprising it is; the first letter of a word among letters
+        of its case, since a word of any kind may begin there. Anything but a letter ends a word."""
         if character.isalpha() or is_mark(character):
-            self._word += character.lower()
+            self.word += character.lower()
             self._bits += bits
             return
-        if self._bits >= _LEAST_BITS and len(self._word) >= _LEAST_LETTERS:
-            for length, letter in enumerate(self._word):
-                self.letters.setdefault(self._word[:length], set()).add(letter)
-        self._word, self._bits = "", 0.0
+        if self._bits >= _LEAST_BITS and len(self.word) in _LETTERS:
+            self.add(self.word)
+        self.word, self._bits = "", 0.0
 
     def favour(self, bias: NDArray[np.float64], beginning: str) -> NDArray[np.float64]:
         """Returns `bias` with the bonus of the letters after the beginning of a word."""

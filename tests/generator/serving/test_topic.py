@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from generator import GenerationRequest, SamplingParams
+from generator import Continuation, Generation, GenerationRequest, SamplingParams
 from generator.serving.constraints import Constraints, WritingRules
 from generator.serving.loading import generate, load_model
 from generator.serving.model import Model
-from generator.serving.topic import Topic
+from generator.serving.state import ModelId, SavedState
+from generator.serving.topic import KEPT_WORDS, Topic
 from generator.vocabulary import Vocabulary
 from generator.weights.versions import shipped_folder
 
@@ -61,6 +62,7 @@ def test_the_longer_the_part_that_is_there_the_more() -> None:
 def test_words_that_any_text_has_are_no_topic() -> None:
     assert favoured("", topic_of("which", bits=3.0)) == ""
     assert favoured("", topic_of("me")) == ""
+    assert favoured("", topic_of("m" * 31)) == ""
 
 
 def test_verse_code_and_scripts_without_spaces_have_no_topics() -> None:
@@ -82,3 +84,35 @@ def test_texts_of_the_shipped_network_come_back_to_the_prompt(shipped: Model, pr
     requests = [GenerationRequest(450, seed, SamplingParams(temperature=0.7), prompt=prompt) for seed in range(24)]
     texts = [text.text.lower() for text in generate(shipped, requests)]
     assert sum(word in text for text in texts) >= 8
+
+
+@pytest.mark.parametrize(
+    "prompt", ["The sea and the philosophers", "the sea and the Philosophers", "Of the sea, of philosophers"]
+)
+def test_words_that_any_text_has_are_told_from_the_others_whatever_their_case(shipped: Model, prompt: str) -> None:
+    for seed in range(16):  # a text begins after one of sixteen sentence ends
+        [text] = generate(shipped, [GenerationRequest(1, seed, prompt=prompt)])
+        topic = SavedState.from_bytes(text.state, shipped.id, shipped.network.specs).topic
+        assert topic == ("sea", "philosophers")
+
+
+def test_a_continued_text_keeps_its_topic_and_has_that_of_a_new_prompt_too(shipped: Model) -> None:
+    def topic(request: GenerationRequest) -> tuple[Generation, tuple[str, ...]]:
+        [text] = generate(shipped, [request])
+        return text, SavedState.from_bytes(text.state, shipped.id, shipped.network.specs).topic
+
+    first, words = topic(GenerationRequest(60, 1, prompt="The origin of music"))
+    assert words == ("origin", "music")
+    second, words = topic(GenerationRequest(60, 2, continuation=Continuation(first.state, first.text)))
+    assert words == ("origin", "music")
+    third, words = topic(GenerationRequest(60, 3, prompt="God", continuation=Continuation(second.state, second.text)))
+    assert words == ("origin", "music", "god")
+    # A state of an earlier version has none, and neither does one of other weights.
+    _, words = topic(GenerationRequest(60, 4, continuation=Continuation(b"", third.text)))
+    assert words == ()
+
+
+def test_a_long_prompt_in_any_script_leaves_a_state_that_can_be_read() -> None:
+    words = tuple("\N{DESERET CAPITAL LETTER LONG I}" * 30 for _ in range(KEPT_WORDS))
+    model = ModelId("v" * 100, "0" * 64)
+    assert SavedState.from_bytes(SavedState((), " ", words).to_bytes(model), model, ()).topic == words

@@ -44,7 +44,7 @@ from generator.serving.model import Model
 from generator.serving.sampling import letter_temperature, word_temperature
 from generator.serving.scheduler import FULL_ENOUGH, MAX_BATCH_SIZE, Scheduler
 from generator.serving.state import SavedState
-from generator.serving.topic import Topic
+from generator.serving.topic import KEPT_WORDS, Topic
 from generator.weights.session import Logits, Network, State, StateRow
 from generator.weights.versions import activate
 
@@ -142,6 +142,7 @@ class ByHand:
         self.logits: Any = None
         self.fed: list[tuple[str, float]] = []
         """What it was fed, and the bits of each character."""
+        self.topic: list[str] = []
 
     @property
     def rows(self) -> list[bytes]:
@@ -152,6 +153,9 @@ class ByHand:
             bits = 0.0
             if self.logits is not None:
                 nats = self.logits[0].astype(np.float64)
+                if character.isalpha() and not (self.fed and self.fed[-1][0].isalpha()):  # among letters of its case
+                    of_case = [c.isalpha() and c.isupper() == character.isupper() for c in self.vocabulary.characters]
+                    nats[~np.array(of_case)] = -np.inf
                 bits = float(np.log2(np.exp(nats - nats.max()).sum()) - (nats[index] - nats.max()) / np.log(2))
             self.fed.append((character, bits))
             self.logits, self.state = self.model.network.step(np.array([index]), self.state)
@@ -175,12 +179,15 @@ class ByHand:
         first = "lower case" if is_opening else "word" if request.prompt[-1:].isalnum() else ""
         before = request.continuation.tail if request.continuation else before
         topic = Topic(self.model.rules.places, letter_temperature(request.sampling.temperature))
+        for word in self.topic:
+            topic.add(word)
         constraints = Constraints(
             self.model.rules, before, open_until=len(before) + int(0.85 * earliest), forbidden=first, topic=topic
         )
         prompt = self.fed[-len(request.prompt) :] if request.prompt else []
         for character, bits in (*prompt, (" ", 0.0)):
             topic.read(character, bits)
+        self.topic = topic.words[-KEPT_WORDS:]
         for position, character in enumerate(text):
             uniform = random.random()
             logits = self.logits[0].astype(np.float64) + constraints.bias
