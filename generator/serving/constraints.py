@@ -67,7 +67,6 @@ class WritingRules:
         self.stops = [i for i, c in enumerate(self.characters) if c in TERMINALS + "…"]
         self.unspaced = any(c in TERMINALS for c in self.characters if not c.isascii())
         self.continues_word = [c.isalnum() or is_mark(c) or c in _APOSTROPHES for c in self.characters]
-        letters = list(filter(str.isalpha, self.characters))
         self.has_topics = not (ends_at_lines or self.unspaced)
         self.places: defaultdict[str, list[int]] = defaultdict(list)
         for place, character in enumerate(self.characters):
@@ -76,6 +75,7 @@ class WritingRules:
             case: [i for i, c in enumerate(self.characters) if c.isalpha() and c.isupper() == case]
             for case in (False, True)
         }
+        letters = list(filter(str.isalpha, self.characters))
         has_case = sum(map(str.isupper, letters)) > _FEW_CAPITALS * len(letters)
         kinds = (
             (str.isupper,) * (has_case and not ends_at_lines)

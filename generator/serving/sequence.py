@@ -140,12 +140,13 @@ class GeneratingSequence:
         """Returns the next character of the prompt, to be fed."""
         following = self.prompt.pop()
         if len(self.prompt) < len(self._request.prompt) and self._model.rules.has_topics:
-            character, places = self._characters[following], list(range(len(logits)))
+            character, place = self._characters[following], following
             if character.isalpha() and not self._topic.word:
                 places = self._model.rules.cases[character.isupper()]
-            self._topic.read(character, nats(logits[places], places.index(following)) / math.log(2))
+                logits, place = logits[places], places.index(following)
+            self._topic.read(character, nats(logits, place) / math.log(2))
             if not self.prompt:
-                self._topic.read(" ", 0.0)  # ends the last word
+                self._topic.end_word()
         return following
 
     def append(self, drawn: int, state: State, row: int) -> Generation | None:

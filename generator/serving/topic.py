@@ -57,7 +57,11 @@ class Topic:
         if character.isalpha() or is_mark(character):
             self.word += character.lower()
             self._bits += bits
-            return
+        else:
+            self.end_word()
+
+    def end_word(self) -> None:
+        """Adds the word that it has read, if that says something."""
         if self._bits >= _LEAST_BITS and len(self.word) in _LETTERS:
             self.add(self.word)
         self.word, self._bits = "", 0.0

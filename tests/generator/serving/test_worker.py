@@ -185,8 +185,9 @@ class ByHand:
             self.model.rules, before, open_until=len(before) + int(0.85 * earliest), forbidden=first, topic=topic
         )
         prompt = self.fed[-len(request.prompt) :] if request.prompt else []
-        for character, bits in (*prompt, (" ", 0.0)):
+        for character, bits in prompt:
             topic.read(character, bits)
+        topic.end_word()
         self.topic = topic.words[-KEPT_WORDS:]
         for position, character in enumerate(text):
             uniform = random.random()
