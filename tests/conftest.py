@@ -145,7 +145,8 @@ def add_random_version(
     weights = random_weights(seed, units)
     for symbol, more in likelier.items():
         weights["output_bias"][TINY_VOCABULARY.characters.index(symbol)] += more
-    files = {"model.onnx": step_model(weights, quantised=True), FLOAT_WEIGHTS: to_bytes(weights)}
+    model = step_model(weights, quantised=True)
+    files = {"model.onnx": model, FLOAT_WEIGHTS: to_bytes(weights, model)}
     manifest = Manifest(
         format=1,
         version=version,

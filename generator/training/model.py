@@ -1,8 +1,8 @@
 """A preset as a Keras model, its weights by name, and how a version stores them.
 
-A version stores float16 in safetensors: half the size, and nothing executable in it. The table of n-gram embeddings,
-which is most of a network that has one, is stored once, as the int8 of `model.onnx`. The served form and the float
-figures of the manifest are both made from what is stored, so that either can be made again from the version alone.
+A version stores each weight once. The table of n-gram embeddings and the matrices between layers, which are most of a
+network, are the integers of its `model.onnx`; the other weights are float16 in safetensors. Nothing executable is in
+either, and the model can be made again from the two.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import onnx
 import onnx.numpy_helper
 from safetensors.numpy import load, save
 
-from generator.training.architectures import stacked, window
+from generator.training.architectures import architecture_of, stacked, window
 from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE, NGramEmbedding
 from generator.training.backend import keras
 from generator.training.muon import Muon
@@ -123,17 +123,25 @@ def parameters(weights: FloatWeights) -> int:
     return sum(array.size for name, array in weights.items() if name not in CONSTANTS)
 
 
-def to_bytes(weights: FloatWeights) -> bytes:
-    """Returns the content of `weights.safetensors`: the weights but for the table, in float16."""
-    return bytes(save({name: array.astype(np.float16) for name, array in weights.items() if name != TABLE}))
+def to_bytes(weights: FloatWeights, model: bytes) -> bytes:
+    """Returns the content of `weights.safetensors`: in float16, the weights that `model.onnx` has no integers of."""
+    there = _integers(model, architecture_of(weights))
+    return bytes(save({name: array.astype(np.float16) for name, array in weights.items() if name not in there}))
 
 
 def from_bytes(content: bytes, model: bytes) -> FloatWeights:
     """Returns the weights of a version, as float32, from its `weights.safetensors` and its `model.onnx`."""
     weights = {name: array.astype(np.float32) for name, array in load(content).items()}
-    for tensor in onnx.load_model_from_string(model).graph.initializer:
-        if tensor.name == TABLE:
-            weights[TABLE] = onnx.numpy_helper.to_array(tensor) * TABLE_SCALE
+    return _integers(model, architecture_of(weights)) | weights
+
+
+def _integers(model: bytes, architecture: str) -> FloatWeights:
+    """The weights that a served model holds as integers, multiplied by their scales."""
+    graph = onnx.load_model_from_string(model).graph
+    constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
+    weights = stacked.matrices(architecture, constants)
+    if TABLE in constants:
+        weights[TABLE] = constants[TABLE] * TABLE_SCALE
     return weights
 
 

@@ -11,6 +11,7 @@ fused operator (com.microsoft.MatMulIntegerToFloat) was measured beside it and i
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
@@ -35,6 +36,12 @@ def quantise(matrix: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.
     peak = np.abs(matrix).max(axis=0)
     scale = np.where(peak > 0, peak / WEIGHT_LIMIT, 1.0).astype(np.float32)
     return np.rint(matrix / scale).astype(np.int8), scale
+
+
+def restored(constants: Mapping[str, NDArray[Any]], name: str) -> NDArray[np.float32]:
+    """Returns a matrix that `StepGraph.product` multiplied a hidden state by, from a graph's constants."""
+    matrix: NDArray[np.float32] = constants[f"{name}.matrix.int8"] * constants[f"{name}.matrix.scale"]
+    return matrix / HIDDEN_SCALE
 
 
 class StepGraph:

@@ -41,13 +41,13 @@ _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxrun
 def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manifest:
     """Exports and measures the best epoch, and adds the version; returns its manifest.
 
-    Both the served form and the float figures are made from the float weights as they are stored. Raises
-    `WeightsError` or `OSError`.
+    The served model is made from the weights as the version stores them. Raises `WeightsError` or `OSError`.
     """
     options, corpus = run.options, run.corpus
-    weights = from_bytes(to_bytes(state.best), step_model(state.best, quantised=True))
-    model = step_model(weights, quantised=True)
-    served, floating = (Network(step, len(corpus.vocabulary)) for step in (model, step_model(weights, quantised=False)))
+    model = step_model(state.best, quantised=True)
+    weights = from_bytes(to_bytes(state.best, model), model)
+    model, floats = step_model(weights, quantised=True), step_model(state.best, quantised=False)
+    served, floating = (Network(step, len(corpus.vocabulary)) for step in (model, floats))
     with progress.console.status("measuring validation and test, float and served"):
         metrics = {
             f"{form}{split}_bits_per_character": round(bits_per_character(network, characters), 4)
@@ -57,7 +57,7 @@ def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manife
     texts = shaded_samples(served, corpus, options.seed)
     contents = {
         MODEL: model,
-        FLOAT_WEIGHTS: to_bytes(weights),
+        FLOAT_WEIGHTS: to_bytes(weights, model),
         "history.csv": history_csv(state.history),
         "curve.png": curve_png(state, texts, pretrained.history, hard_wrapped=corpus.lines.wrapped),
     }

@@ -15,7 +15,8 @@ there are `ngrams.output_kernel` `[width, vocabulary]`, `ngrams.table` `[rows, w
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from generator.training.architectures import ngrams
 from generator.training.architectures.ngrams import NGramEmbedding, NGrams
 from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
-from generator.training.onnx_export import FloatWeights, StepGraph
+from generator.training.onnx_export import FloatWeights, StepGraph, restored
 from generator.training.presets import Preset, TrainingConfig
 from generator.vocabulary import Vocabulary
 
@@ -107,6 +108,23 @@ def step(name: str, weights: FloatWeights, *, quantised: bool) -> bytes:
     return graph.model(sizes, len(weights["output_bias"]))
 
 
+def matrices(name: str, constants: Mapping[str, NDArray[Any]]) -> FloatWeights:
+    """Returns the kernels above the lowest layer and all recurrent kernels, from the integers of a step's constants.
+
+    There are none in a step that is not quantised.
+    """
+    found: FloatWeights = {}
+    for n in itertools.takewhile(lambda n: f"{n}.matrix.int8" in constants, itertools.count()):
+        matrix = restored(constants, str(n))
+        units = matrix.shape[1] // (3 if name == "gru" else 4)
+        if name != "gru":
+            matrix = matrix[:, np.argsort(_served_order(units))]
+        if n:
+            found[f"{name}.{n}.kernel"] = restored(constants, f"{n}.below") if name == "gru" else matrix[:-units]
+        found[f"{name}.{n}.recurrent_kernel"] = matrix[-units:]
+    return found
+
+
 def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
     """Adds the way from character and state to the sum of the rows `[batch, width]`, and the next state.
 
@@ -153,10 +171,14 @@ def _look_up(graph: StepGraph, weights: FloatWeights, state: str) -> str:
     return graph.to_uint8(graph.op("Cast", summed, to=TensorProto.FLOAT), graph.constant("ngrams.sum_scale", scale))
 
 
+def _served_order(units: int) -> NDArray[np.int64]:
+    """The columns of an LSTM's matrices as they are served: one sigmoid over three gates wants the candidate last."""
+    return np.arange(4 * units).reshape(4, units)[[0, 1, 3, 2]].ravel()
+
+
 def _add_lstm(graph: StepGraph, n: int, layer: Layer, lowest: Callable[..., str]) -> str:
     units = len(layer[1])
-    # One sigmoid over input, forget and output gate wants the candidate last.
-    order = np.concatenate([np.arange(gate * units, (gate + 1) * units) for gate in (0, 1, 3, 2)])
+    order = _served_order(units)
     kernel, recurrent, bias = (part[..., order] for part in layer)
     hidden, cell = f"state.{2 * n}", f"state.{2 * n + 1}"
     if n == 0:

@@ -13,6 +13,7 @@ import numpy as np
 import onnx
 import pytest
 from numpy.typing import NDArray
+from safetensors.numpy import load
 
 import train
 from bot.core.parsing import fit_prompt
@@ -29,8 +30,10 @@ from generator.training.model import (
     FloatWeights,
     build_model,
     float_weights,
+    from_bytes,
     parameters,
     set_float_weights,
+    to_bytes,
 )
 from generator.training.onnx_export import WEIGHT_LIMIT
 from generator.training.presets import PRESETS, WINDOW_LENGTH, Preset, TrainingConfig
@@ -180,6 +183,29 @@ def test_weights_come_back_by_name(architecture: str) -> None:
     model, weights = random_network(architecture)
     for name, array in float_weights(model).items():
         np.testing.assert_array_equal(array, weights[name])
+
+
+@EVERY
+def test_a_version_stores_each_weight_once_and_its_model_can_be_made_again(architecture: str) -> None:
+    _, weights = random_network(architecture)
+    model = step_model(weights, quantised=True)
+    stored = from_bytes(to_bytes(weights, model), model)
+    assert stored.keys() == weights.keys()
+    held = weights.keys() - load(to_bytes(weights, model)).keys()
+    expected = {f"{architecture}.{each}" for each in ("0.recurrent_kernel", "1.recurrent_kernel", "1.kernel")}
+    assert held == {"window": set(), "ngram": {TABLE, *expected}}.get(architecture, expected)
+    for name in weights.keys() - held:
+        np.testing.assert_array_equal(stored[name], weights[name].astype(np.float16))
+    for name in held:
+        # Half a step of the scale of seven bits, and of the table's.
+        bound = 1 / 256 if name == TABLE else np.abs(weights[name]).max() / WEIGHT_LIMIT
+        np.testing.assert_allclose(stored[name], weights[name], atol=bound)
+    served = step_model(stored, quantised=True)
+    again = step_model(from_bytes(to_bytes(stored, served), served), quantised=True)
+    for one, other in zip(*(onnx.load_from_string(each).graph.initializer for each in (served, again)), strict=True):
+        # A scale that is divided and multiplied again may differ in its last bit.
+        tolerance = 1e-6 if one.name.endswith(".scale") else 0
+        np.testing.assert_allclose(onnx.numpy_helper.to_array(one), onnx.numpy_helper.to_array(other), rtol=tolerance)
 
 
 @pytest.mark.parametrize("architecture", ["lstm", "gru"])

@@ -11,12 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from generator.training.architectures import bf16, ngrams, step_model
-from generator.training.architectures.ngrams import TABLE, NGrams, quantised_table
+from generator.training.architectures import bf16, ngrams
+from generator.training.architectures.ngrams import NGrams
 from generator.training.architectures.recurrent import StatefulRNN
 from generator.training.backend import keras
 from generator.training.corpus import batches
-from generator.training.model import build_model, float_weights, from_bytes, reset_states, to_bytes
+from generator.training.model import build_model, reset_states
 from generator.training.presets import PRESETS, Preset, TrainingConfig
 from generator.training.run import Stage
 from generator.vocabulary import Vocabulary
@@ -109,21 +109,6 @@ def test_a_row_is_trained_by_adagrad_at_its_own_rate() -> None:
     table = keras.ops.convert_to_numpy(lookup.table)
     # The first step of Adagrad is the learning rate, whatever the gradient.
     np.testing.assert_allclose(np.abs(table[table != 0]), 0.03, rtol=1e-3)
-
-
-def test_a_version_keeps_the_table_once_in_its_model() -> None:
-    weights = float_weights(model())
-    weights[TABLE] = np.random.default_rng(0).normal(0, 0.2, weights[TABLE].shape).astype(np.float32)
-    content = to_bytes(weights)
-    assert len(content) < weights[TABLE].size * 4
-    stored = from_bytes(content, step_model(weights, quantised=True))
-    assert stored.keys() == weights.keys()
-    back = from_bytes(to_bytes(stored), step_model(stored, quantised=True))
-    for name, array in stored.items():
-        np.testing.assert_array_equal(back[name], array)
-        if name != TABLE:
-            np.testing.assert_array_equal(array, weights[name].astype(np.float16))
-    np.testing.assert_array_equal(quantised_table(stored[TABLE]), quantised_table(weights[TABLE]))
 
 
 def test_a_text_that_is_read_once_is_read_from_beginning_to_end_and_the_earlier_one_in_tenths() -> None:

@@ -13,7 +13,6 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from safetensors.numpy import load
 
 from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
 from generator.prose import ends_sentence, presentable
@@ -22,8 +21,8 @@ from generator.serving.model import Model
 from generator.serving.scheduler import Scheduler
 from generator.serving.scoring import bits_per_character
 from generator.training.architectures import step_model
-from generator.training.architectures.ngrams import CONSTANTS, TABLE
-from generator.training.model import from_bytes
+from generator.training.architectures.ngrams import TABLE
+from generator.training.model import from_bytes, parameters
 from generator.weights.manifest import MODEL
 from generator.weights.versions import load_weights
 
@@ -198,13 +197,13 @@ def test_its_model_is_small_and_holds_nothing_but_finite_numbers(weights: Weight
 
 def test_its_float_weights_are_those_that_are_served(weights: Weights, model_file: bytes) -> None:
     floats = (weights.folder / "weights.safetensors").read_bytes()
-    table = constants(model_file).get(TABLE, np.zeros(0))
-    trained = [array.size for name, array in load(floats).items() if name not in CONSTANTS]
-    assert sum(trained) + table.size == SHIPPED[weights.manifest.version]
-    again, served = constants(step_model(from_bytes(floats, model_file), quantised=True)), constants(model_file)
+    stored = from_bytes(floats, model_file)
+    assert parameters(stored) == SHIPPED[weights.manifest.version]
+    again, served = constants(step_model(stored, quantised=True)), constants(model_file)
     assert served.keys() - again.keys() <= UNUSED
     for name, array in again.items():
-        np.testing.assert_array_equal(array, served[name], err_msg=name)
+        # A scale that is divided and multiplied again may differ in its last bit.
+        np.testing.assert_allclose(array, served[name], rtol=1e-6 if name.endswith(".scale") else 0, err_msg=name)
 
 
 # ---- its texts ------------------------------------------------------------------------------------------------------
