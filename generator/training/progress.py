@@ -43,11 +43,12 @@ class TrainingBar(Progress):
     def epoch_done(self, state: TrainingState, prompt: str, texts: Mapping[float, Surprisal]) -> None:
         """Prints the figures of the last epoch, and the samples by their temperatures."""
         row = state.history[-1]
-        kept = " (best so far)" if state.best_epoch == row.epoch else ""
+        lowest = min(each.valid_bits_per_character for each in state.history)
+        best = " (best so far)" if row.valid_bits_per_character == lowest else ""
         accuracy = "" if row.train_accuracy is None else f" ({row.train_accuracy:.1%} right)"
         show(
             f"epoch {row.epoch}/{self._epochs}: training {row.train_bits_per_character:.4f}{accuracy}, "
-            f"validation {row.valid_bits_per_character:.4f} bits/character{kept}, {row.seconds:.0f} s"
+            f"validation {row.valid_bits_per_character:.4f} bits/character{best}, {row.seconds:.0f} s"
         )
         lines = Text(f"      {' '.join(printable(prompt).split())}\n", style="dim")
         for temperature, sample in texts.items():

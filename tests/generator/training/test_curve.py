@@ -81,6 +81,18 @@ def test_no_sample_has_a_control_character_that_a_terminal_would_obey(
     assert [c for c in shown if c in "\x1b\x07"] == []
 
 
+@pytest.mark.parametrize("worse", [0.1, -0.1])
+def test_an_epoch_is_called_the_best_only_while_none_validated_better(
+    worse: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the last epoch is the one that is kept, as in pretraining."""
+    screen = io.StringIO()
+    monkeypatch.setattr(progress, "console", Console(file=screen))
+    last = structs.replace(HISTORY[-1], valid_bits_per_character=HISTORY[-2].valid_bits_per_character + worse)
+    progress.TrainingBar(1, 6, 5, 1).epoch_done(TrainingState([HISTORY[-2], last], last.epoch), "a", {})
+    assert ("(best so far)" in screen.getvalue()) == (worse < 0)
+
+
 def test_a_line_stays_whole_so_that_its_command_can_be_copied(monkeypatch: pytest.MonkeyPatch) -> None:
     screen = io.StringIO()
     monkeypatch.setattr(progress, "console", Console(file=screen, width=80))
