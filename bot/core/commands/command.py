@@ -23,6 +23,9 @@ from generator.weights.versions import NIETZSCHE
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
 
+_AHEAD: Final = 3
+"""Texts that the generator has beside those of its batch: a row that becomes free is taken at the next character, not
+after a turn of the bot's process. Under overload a twentieth more is written (docs/benchmarks.md)."""
 _MAX_TITLE: Final = 60
 """Characters of a voice's title, so that its command's purpose fits into Discord's 100."""
 
@@ -64,7 +67,7 @@ class Context:
         still hold back, do not start."""
         # One queue for all voices, since they share the processor. It counts in characters of the default one.
         self.admission = Admission(
-            lambda: self.voice.generator.status().slots,
+            lambda: self.voice.generator.status().slots + _AHEAD,
             self.settings.queue,
             self.settings.cooldown,
             typical=self.settings.length * OVERSHOOT,
