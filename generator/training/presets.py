@@ -206,14 +206,16 @@ PRESETS: Final = {
         description="two layers with n-gram embeddings, which read a library once; the one that ships",
         architecture="ngram",
         embedding=128,
-        units=512,
+        units=640,
         layers=2,
         batch=128,
         steps=64,
         ngram_bits=(("2", 14), ("3", 15), ("4", 16), ("5", 17), ("word", 16), ("words", 17)),
         ngram_width=64,
         training=replace(_LONG, hidden_dropout=0.3, ngram_dropout=0.1),
-        pretraining=replace(_PRETRAINING, order="once", epochs=12, learning_rate=4e-3),
+        pretraining=replace(
+            _PRETRAINING, order="once", epochs=12, optimizer="muon", learning_rate=8e-3, ngram_rate=5.0
+        ),
         fine_tuning=replace(_TUNING, ngram_dropout=0.1),
     ),
     "lstm": Preset(
