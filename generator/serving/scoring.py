@@ -14,11 +14,12 @@ from generator.types import ScoringRequest, Surprisal
 from generator.vocabulary import Indices
 from generator.weights.session import Logits, Network
 
-CONTEXT: Final = 200
+CONTEXT: Final = 400
 """Characters before a continued text that are read again, from a zero state.
 
-Measured on the classic network: with 100 as with 400 of them the bits of the text differ by 0.003 on average and by
-0.04 at most from those of the state that it was really written from, which is what rounding that state does.
+Measured on `nietzsche-wide`, 12 texts: the bits of a text then differ by 0.007 on average and by 0.2 at most from those
+of the state that it was really written from. With 200 characters it is 0.012 and 0.5, with 600 as with 400: that is
+what rounding the state does.
 """
 
 

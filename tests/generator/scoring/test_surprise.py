@@ -78,7 +78,7 @@ def test_the_end_of_what_came_before_is_enough_to_go_on_with(shipped: Model) -> 
     """What `CONTEXT` says of the real weights."""
     worker = Scheduler(shipped, queue=8)
     try:
-        first = worker.submit(GenerationRequest(300, 3, SamplingParams(0.7), "The philosopher")).result(200)
+        first = worker.submit(GenerationRequest(700, 3, SamplingParams(0.7), "The philosopher")).result(200)
         goes_on = Continuation(first.state, "The philosopher" + first.text)
         second = worker.submit(GenerationRequest(120, 4, SamplingParams(0.7), continuation=goes_on)).result(200)
         surprise = worker.submit(ScoringRequest(goes_on.tail, second.text)).result(200)
