@@ -50,7 +50,7 @@ FEATURES: Final[Mapping[str, tuple[int, ...]]] = {
 TABLE_SCALE: Final = np.float32(1 / 128)
 SUM_SCALE: Final = np.float32(1 / 48)
 """Of the served form's integers: rows as int8, their sum as uint8 with zero point 128. In the shipped network the
-largest number of a row is 0.7, and one of a hundred thousand sums is above 2."""
+largest number of a row is 0.8, and one of half a million sums is above 2."""
 
 
 class NGrams:
