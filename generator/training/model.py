@@ -1,8 +1,8 @@
 """A preset as a Keras model, its weights by name, and how a version stores them.
 
-A version stores each weight once. The table of n-gram embeddings and the matrices between layers, which are most of a
-network, are the integers of its `model.onnx`; the other weights are float16 in safetensors. Nothing executable is in
-either, and the model can be made again from the two.
+The table of n-gram embeddings and the matrices between layers, which are most of a network, are stored once, as the
+integers of a version's `model.onnx`; the other weights are float16 in safetensors. Nothing executable is in either, and
+the model can be made again from the two.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def parameters(weights: FloatWeights) -> int:
 
 
 def to_bytes(weights: FloatWeights, model: bytes) -> bytes:
-    """Returns the content of `weights.safetensors`: in float16, the weights that `model.onnx` has no integers of."""
+    """Returns the content of `weights.safetensors`: float16, without what `from_bytes` takes from `model.onnx`."""
     there = _integers(model, architecture_of(weights))
     return bytes(save({name: array.astype(np.float16) for name, array in weights.items() if name not in there}))
 
@@ -136,7 +136,7 @@ def from_bytes(content: bytes, model: bytes) -> FloatWeights:
 
 
 def _integers(model: bytes, architecture: str) -> FloatWeights:
-    """The weights that a served model holds as integers, multiplied by their scales."""
+    """The table and the matrices between layers, from the integers of a served model."""
     graph = onnx.load_model_from_string(model).graph
     constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
     weights = stacked.matrices(architecture, constants)

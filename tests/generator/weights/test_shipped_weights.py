@@ -13,6 +13,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from safetensors.numpy import load
 
 from generator import Generation, GenerationRequest, Manifest, SamplingParams, Weights
 from generator.prose import ends_sentence, presentable
@@ -201,9 +202,11 @@ def test_its_float_weights_are_those_that_are_served(weights: Weights, model_fil
     assert parameters(stored) == SHIPPED[weights.manifest.version]
     again, served = constants(step_model(stored, quantised=True)), constants(model_file)
     assert served.keys() - again.keys() <= UNUSED
+    restored = not any(name.endswith(".recurrent_kernel") for name in load(floats))
     for name, array in again.items():
-        # A scale that is divided and multiplied again may differ in its last bit.
-        np.testing.assert_allclose(array, served[name], rtol=1e-6 if name.endswith(".scale") else 0, err_msg=name)
+        # The scale of a matrix that is read from the model is divided and multiplied: its last bit may differ.
+        tolerance = 1e-6 if restored and re.fullmatch(r"\d\.matrix\.scale", name) else 0
+        np.testing.assert_allclose(array, served[name], rtol=tolerance, err_msg=name)
 
 
 # ---- its texts ------------------------------------------------------------------------------------------------------
