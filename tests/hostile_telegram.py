@@ -74,6 +74,8 @@ class Strangers:
         self._seen: Counter[Any] = Counter()
         self._inline: list[tuple[Sent, str]] = []
         """Messages that people put into other chats, and whose they are."""
+        self._cancellable: Counter[int] = Counter()
+        """Commands of a group's anonymous administrators in this round: one sender, whose /cancel stops all of them."""
         self.did: list[str] = []
         """What was done in the last round, for a report."""
 
@@ -83,6 +85,7 @@ class Strangers:
         marks: dict[int, set[str]] = {}
         answers: list[tuple[str, Any, int]] = []
         self.did = []
+        self._cancellable.clear()
         before = len(self._server.calls)
         for chat in self._server.chats.values():
             self._seen[chat.id] = len(chat.messages.all)
@@ -181,7 +184,12 @@ class Strangers:
         await group.send(typed, by=actor.user, **extra)
         line = parse_line(typed)
         known = line is not None and line.command in USER_COMMANDS and "@" not in typed.split(maxsplit=1)[0]
-        return group, 1 if known else 0, 0 if line is None else MOST_MESSAGES, None, mark
+        least = 1 if known else 0
+        if mark and line is not None and line.command == "cancel":
+            least -= self._cancellable.pop(group.id, 0)
+        elif mark:
+            self._cancellable[group.id] += least
+        return group, least, 0 if line is None else MOST_MESSAGES, None, mark
 
     async def _pressed(self, actor: Actor) -> tuple[Chat | None, int, int, tuple[str, Any, int], str]:
         """A button under any message that the bot ever sent, as it is or with any other data."""

@@ -58,6 +58,17 @@ async def test_what_was_asked_for_before_cancel_and_comes_late_does_not_start(co
     assert (await commands.handle(Write(), Where("telegram", "here", "ada"))).kind is Kind.TEXT
 
 
+async def test_what_is_asked_for_after_cancel_is_written_though_cancel_is_late(
+    commands: Commands, generator: ThreadedGenerator
+) -> None:
+    """As with two anonymous administrators of a Telegram group, who are one sender."""
+    early = here()
+    writing = asyncio.create_task(commands.handle(Write(length=1000), here()))
+    await until_it_writes(generator, 1)
+    assert (await commands.handle(Plain("cancel"), early)).text == english("cancel-nothing")
+    assert (await writing).kind is Kind.TEXT
+
+
 async def test_cancel_stops_nothing_in_another_chat_or_of_another_user(
     commands: Commands, generator: ThreadedGenerator
 ) -> None:

@@ -58,8 +58,8 @@ class Context:
     access: AccessSection = field(default_factory=AccessSection)
 
     def __post_init__(self) -> None:
-        self._writing: dict[tuple[str, str], set[asyncio.Timeout]] = {}
-        """Of each user in each chat, what is running or waits."""
+        self._writing: dict[tuple[str, str], dict[asyncio.Timeout, float]] = {}
+        """Of each user in each chat, what is running or waits, with the time at which it was asked for."""
         self.cards: dict[str, tuple[tuple[str, str], Surprisal, bytes]] = {}
         """What /about showed last of each voice: of which version with which title, its sentence, and the picture."""
         self._stopped_at: OrderedDict[tuple[str, str], float] = OrderedDict()
@@ -111,28 +111,29 @@ class Context:
         key = where.user_key, where.chat
         if where.asked_at < self._stopped_at.get(key, 0.0):
             raise Cancelled("cancelled")
-        writing = self._writing.setdefault(key, set())
+        writing = self._writing.setdefault(key, {})
         try:
             async with asyncio.timeout(None) as scope:
-                writing.add(scope)
+                writing[scope] = where.asked_at
                 yield
         except TimeoutError:
             if scope.expired():
                 raise Cancelled("cancelled") from None
             raise
         finally:
-            writing.discard(scope)
-            if not writing and self._writing.get(key) is writing:
+            del writing[scope]
+            if not writing:
                 del self._writing[key]
 
     def stop(self, where: Where) -> int:
-        """Ends what is being written for the user in the chat, or waits; returns the number of requests."""
+        """Ends what the user asked for in the chat before; returns the number of requests, running and waiting."""
         key = where.user_key, where.chat
         self._stopped_at[key] = where.asked_at
         self._stopped_at.move_to_end(key)
         if len(self._stopped_at) > 1024:  # what was asked for before them waits for seconds only
             self._stopped_at.popitem(last=False)
-        stopped = self._writing.pop(key, set())
+        writing = self._writing.get(key, {})
+        stopped = [scope for scope, asked_at in writing.items() if asked_at <= where.asked_at and scope.when() is None]
         for scope in stopped:
             scope.reschedule(0)
         return len(stopped)
