@@ -18,12 +18,7 @@ from generator.errors import (
     Unavailable,
     WeightsError,
 )
-from generator.sampling_params import (
-    MAX_TEMPERATURE,
-    MIN_TEMPERATURE,
-    SamplingParams,
-    Temperature,
-)
+from generator.sampling_params import MAX_TEMPERATURE, MIN_TEMPERATURE, SamplingParams, Temperature
 from generator.types import (
     MAX_LENGTH,
     MAX_PROMPT,

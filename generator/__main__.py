@@ -10,7 +10,14 @@ from generator.errors import GeneratorError
 from generator.weights.versions import NIETZSCHE, SHIPPED_VOICES, shipped_folder
 
 
-def _parser() -> argparse.ArgumentParser:
+def _count(typed: str) -> int:
+    if not (typed.isdecimal() and 1 <= int(typed) <= 10_000):
+        raise argparse.ArgumentTypeError(f"{typed[:40]!r} is not a whole number from 1 to 10000")
+    return int(typed)
+
+
+def main() -> None:
+    """Runs one command. Exit status: 0 done, 1 refused by the cluster or the weights, 2 typed wrongly, 130 Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m generator",
         description="Deploys the generator to a Ray cluster, for many bots. Run it again to switch to other weights or"
@@ -30,18 +37,6 @@ def _parser() -> argparse.ArgumentParser:
         f" must reach it (default for {' and '.join(SHIPPED_VOICES)}: the shipped weights)",
     )
     parser.add_argument("--version", help="the version to serve (default: the one that CURRENT names)")
-    return parser
-
-
-def _count(typed: str) -> int:
-    if not (typed.isdecimal() and 1 <= int(typed) <= 10_000):
-        raise argparse.ArgumentTypeError(f"{typed[:40]!r} is not a whole number from 1 to 10000")
-    return int(typed)
-
-
-def main() -> None:
-    """Runs one command. Exit status: 0 done, 1 refused by the cluster or the weights, 2 typed wrongly, 130 Ctrl-C."""
-    parser = _parser()
     options = parser.parse_args()
     if options.command is None:
         parser.print_help()

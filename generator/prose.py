@@ -94,14 +94,11 @@ class Run(NamedTuple):
 
 def presented(text: str, *, hard_wrapped: bool) -> Iterator[Run]:
     """Yields the parts of what `presentable` returns, with the place in the text that each comes from."""
-    body = text.strip()
-    offset = len(text) - len(text.lstrip())
-    for match in _RUN.finditer(body):
-        start, end = match.span()
-        shown = match[0]
+    for match in _RUN.finditer(text.rstrip(), len(text) - len(text.lstrip())):
+        shown, (start, end) = match[0], match.span()
         if shown.isspace():
-            shown = _white_space(shown, hard_wrapped=hard_wrapped, broken_word=body[start - 1] == "-")
-        yield Run(shown, offset + start, offset + end)
+            shown = _white_space(shown, hard_wrapped=hard_wrapped, broken_word=text[start - 1] == "-")
+        yield Run(shown, start, end)
 
 
 def _white_space(run: str, *, hard_wrapped: bool, broken_word: bool) -> str:

@@ -9,6 +9,8 @@ from msgspec import Meta, Struct
 
 from generator.errors import InvalidRequest
 
+MIN_TEMPERATURE: Final = 0.1
+MAX_TEMPERATURE: Final = 2.0
 Number = type[int] | type[float]
 
 
@@ -30,21 +32,15 @@ def check(name: str, value: Any, kind: Number, meta: Meta) -> None:
 
 
 class Temperature(float):
-    """A temperature, from `MIN` to `MAX`. Raises `InvalidRequest` for any other number."""
+    """A number from `MIN_TEMPERATURE` to `MAX_TEMPERATURE`. Raises `InvalidRequest` for any other."""
 
     __slots__ = ()
-    MIN: Final = 0.1
-    MAX: Final = 2.0
-    RANGE: Final = bounds(MIN, MAX, float, "0.1 (careful) to 2.0 (wild)")
+    RANGE: Final = bounds(MIN_TEMPERATURE, MAX_TEMPERATURE, float, "0.1 (careful) to 2.0 (wild)")
 
     def __new__(cls, value: float) -> Temperature:
         """Makes one of a number in the range."""
         check("temperature", value, float, cls.RANGE)
         return super().__new__(cls, value)
-
-
-MIN_TEMPERATURE: Final = Temperature.MIN
-MAX_TEMPERATURE: Final = Temperature.MAX
 
 
 class SamplingParams(Struct, frozen=True):

@@ -18,7 +18,7 @@ _PLAIN_FORMS: Final[dict[str, str]] = {
     "‐": "-", "‑": "-", "‒": "-", "–": "-", "—": "--", "―": "--", "−": "-",
     "…": "...", "•": "-", "·": ".", "×": "x", "ß": "ss", "ẞ": "SS",
     "Æ": "AE", "æ": "ae", "Œ": "OE", "œ": "oe", "Ø": "O", "ø": "o", "Đ": "D", "đ": "d", "Ð": "D", "ð": "d",
-    "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th", "ı": "i", "\t": " ",
+    "Ł": "L", "ł": "l", "Þ": "Th", "þ": "th", "ı": "i",
 }  # fmt: skip
 """Plain spellings of what Unicode's compatibility decomposition leaves as it is."""
 _MARKS: Final = {'"': ("„“«", "”»“"), "'": ("‘’", "’")}
@@ -62,8 +62,7 @@ class Vocabulary:
 
     def encode(self, text: str) -> Indices:
         """Returns indices, int64 `[len(text)]`. Raises `KeyError` with a character that is not in the vocabulary."""
-        index = self._index
-        return np.fromiter((index[character] for character in text), np.int64, len(text))
+        return np.fromiter(map(self._index.__getitem__, text), np.int64, len(text))
 
     def decode(self, indices: Iterable[int]) -> str:
         """Returns the text of indices, the inverse of `encode`."""
@@ -105,13 +104,10 @@ class Vocabulary:
             yield from cluster if known else unicodedata.normalize("NFC", cluster)
 
     def _plain(self, character: str) -> str | None:
-        spelt = _PLAIN_FORMS.get(character)
-        if character.isspace():
-            spelt = " "
+        spelt = " " if character.isspace() else _PLAIN_FORMS.get(character)
         if spelt is None:
             decomposed = unicodedata.normalize("NFKD", character)
-            spelt = "".join(c for c in decomposed if not unicodedata.combining(c))
-            spelt = "".join(_PLAIN_FORMS.get(c, c) for c in spelt)
+            spelt = "".join(_PLAIN_FORMS.get(c, c) for c in decomposed if not unicodedata.combining(c))
         case = character.lower(), spelt.lower(), character.upper(), spelt.upper()
         for candidate in (unicodedata.normalize("NFD", character), spelt, *case):
             if candidate and all(c in self for c in candidate):

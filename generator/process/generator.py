@@ -215,9 +215,9 @@ class ProcessGenerator(RemoteGenerator):
         queue: int = 64,
         drain: float = DRAIN_SECONDS,
     ) -> AsyncIterator[ProcessGenerator]:
-        """Starts a worker on a version of the weights folder; the parameters are those of `ThreadedGenerator.open`.
+        """Starts a worker on a version of the weights folder; parameters as of `ThreadedGenerator.open`.
 
-        Raises `WeightsError`, and `Interrupted`.
+        `drain`: seconds that closing waits for texts. Raises `WeightsError`, and `Interrupted`.
         """
         generator = cls(folder, version, threads, queue)
         async with generator._serving(drain):

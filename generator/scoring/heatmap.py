@@ -58,20 +58,18 @@ def draw(texts: Sequence[tuple[str, Surprisal]], *, hard_wrapped: bool) -> Image
 
     Shaded by the mean surprisal of each word.
     """
-    type_ = Typeface(_SIZE)
-    shown = [type_.lines(cells(surprisal, hard_wrapped=hard_wrapped)) for _, surprisal in texts]
-    # The mean of a single text stands at the scale.
-    means = [surprisal.mean if len(texts) > 1 else math.nan for _, surprisal in texts]
-    blocks = [(label, mean, lines) for (label, _), mean, lines in zip(texts, means, shown, strict=True)]
+    type_ = Typeface()
+    blocks = [(label, text.mean, type_.lines(cells(text, hard_wrapped=hard_wrapped))) for label, text in texts]
+    single_mean = blocks[0][1] if len(blocks) == 1 else math.nan  # it stands at the scale
     notes = _LINE + _GAP if type_.missing else 0
     picture = _Picture(_MARGIN + sum(_height(label, lines) for label, _, lines in blocks) + notes + SCALE_HEIGHT)
     top = _MARGIN
     for label, mean, lines in blocks:
-        picture.block(top, label, mean, lines, type_)
+        picture.block(top, label, mean if len(blocks) > 1 else math.nan, lines, type_)
         top += _height(label, lines)
     if notes:
         picture.write(_MARGIN, top, f"{MISSING} stands for what no font here has", pale=True)
-    picture.scale(top + notes, texts[0][1].mean if len(texts) == 1 else math.nan)
+    picture.scale(top + notes, single_mean)
     return picture.image()
 
 
@@ -93,10 +91,9 @@ class _Picture:
     def __init__(self, height: int) -> None:
         self._image = Image.new("RGB", (WIDTH, height), PAPER)
         self._draw = ImageDraw.Draw(self._image)
-        self._small = Typeface(_SMALL).font
+        self._small = _load(str(FONT), _SMALL)
 
     def block(self, top: int, label: str, mean: float, lines: list[Line], type_: Typeface) -> None:
-        """Draws a text below its label."""
         if label:
             font = self._small
             while font.getlength(label) > WIDTH - 2 * _MARGIN and font.size > 1:
@@ -141,7 +138,6 @@ class _Picture:
             self.write(x, below + _SMALL + 10, _CHANCES.get(bits, ""), anchor, pale=True)
 
     def write(self, x: float, top: float, text: str, anchor: str = "ls", *, pale: bool = False) -> None:
-        """Writes a line of small type; `anchor` as in Pillow."""
         self._draw.text((x, top + _ASCENT), text, GIVEN if pale else INK, self._small, anchor)
 
     def _shade(self, left: float, top: float, right: float, shade: int, *, height: float = _BACKGROUND) -> None:
@@ -170,11 +166,10 @@ class Line:
 
 
 class Typeface:
-    """A size of the fonts, in pixels."""
+    """The fonts of the texts."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self.font = _load(str(FONT), size)
+    def __init__(self) -> None:
+        self.font = _load(str(FONT), _SIZE)
         self.shape = cache(self._shape)
         """Returns what is drawn for a character: itself, or it without its accents, or `MISSING`; and in which font."""
         self.missing = False
@@ -187,7 +182,7 @@ class Typeface:
             if _has(self.font, candidate):
                 return candidate, self.font
         for name in FALLBACKS:
-            font = _system_font(name, self._size)
+            font = _system_font(name)
             if font is not None and _has(font, character):
                 return character, font
         self.missing = True
@@ -201,7 +196,8 @@ class Typeface:
         end = WIDTH - _MARGIN
         lines = [Line()]
         for word in _WORD.finditer("".join(cell.character for cell in cells)):
-            widths = [self._width(character) for character in word[0]]
+            shapes = map(self.shape, word[0])
+            widths = [max(_NARROWEST, font.getlength(shape)) for shape, font in shapes]
             if lines[-1].cells and lines[-1].edges[-1] + sum(widths) > end and not word[0].isspace():
                 lines.append(Line())
             for cell, advance in zip(cells[word.start() : word.end()], widths, strict=True):
@@ -214,16 +210,12 @@ class Typeface:
         shown: list[Line] = []
         gap = 0
         for line in lines:
+            line.gap, gap = gap, 0
             if all(cell.character.isspace() for cell in line.cells):
                 gap = _PARAGRAPH
             else:
-                shown.append(Line(line.cells, line.edges, gap))
-                gap = 0
+                shown.append(line)
         return shown
-
-    def _width(self, character: str) -> float:
-        shape, font = self.shape(character)
-        return max(_NARROWEST, font.getlength(shape))
 
 
 def _load(name: str, size: int) -> ImageFont.FreeTypeFont:
@@ -232,9 +224,9 @@ def _load(name: str, size: int) -> ImageFont.FreeTypeFont:
 
 
 @lru_cache
-def _system_font(name: str, size: int) -> ImageFont.FreeTypeFont | None:
+def _system_font(name: str) -> ImageFont.FreeTypeFont | None:
     try:
-        return _load(name, size)
+        return _load(name, _SIZE)
     except OSError:  # the system has no such font
         return None
 

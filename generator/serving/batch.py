@@ -17,7 +17,6 @@ from generator.serving.sampling import NO_CHARACTER, column, cuts, draw
 from generator.serving.scoring import ScoringSequence
 from generator.serving.sequence import GeneratingSequence
 from generator.types import Generation, GenerationRequest, OnSentence, ScoringRequest, Surprisal
-from generator.vocabulary import Indices
 from generator.weights.session import Logits
 
 log = logging.getLogger(__name__)
@@ -29,9 +28,11 @@ Outcome = Generation | Surprisal | BaseException
 class Job:
     """An admitted request, its future, and the context of its caller, for log records about it.
 
-    `on_sentence` is called in the thread that generates.
-    `done` follows the future without its lock, as it is read for every character: cancelled, or resolved.
+    `on_sentence` is called in the thread that generates. `done` (cancelled or resolved) follows the future without its
+    lock, as it is read for every character. `sequence` is there once it runs.
     """
+
+    sequence: GeneratingSequence | ScoringSequence
 
     def __init__(
         self, request: GenerationRequest | ScoringRequest, model: Model, on_sentence: OnSentence | None = None
@@ -62,46 +63,40 @@ class Job:
 
 
 class Batch:
-    """The sequences that run on one model, and their states, row by row."""
+    """The jobs whose texts run on one model, and their states, row by row."""
 
     def __init__(self, model: Model) -> None:
         self.model = model
         self.jobs: list[Job] = []
-        self._sequences: list[GeneratingSequence | ScoringSequence] = []
         self._state = model.network.zero_state(0)
         self._fed = np.zeros(0, np.int64)
 
     def add(self, job: Job) -> None:
         """Adds a request's text. Raises `KeyError` when its prompt has a character that the model does not know."""
-        sequence: GeneratingSequence | ScoringSequence
         if isinstance(job.request, ScoringRequest):
-            sequence = ScoringSequence(job.request, self.model)
+            job.sequence = ScoringSequence(job.request, self.model)
         else:
-            sequence = GeneratingSequence(job.request, self.model, job.admitted, job.on_sentence)
+            job.sequence = GeneratingSequence(job.request, self.model, job.admitted, job.on_sentence)
         self.jobs.append(job)
-        self._sequences.append(sequence)
-        self._state = [np.append(rows, [row], 0) for rows, row in zip(self._state, sequence.initial_state, strict=True)]
-        self._fed = np.append(self._fed, sequence.prompt.pop())
+        initial = job.sequence.initial_state
+        self._state = [np.append(rows, [row], 0) for rows, row in zip(self._state, initial, strict=True)]
+        self._fed = np.append(self._fed, job.sequence.prompt.pop())
         self._arrange()
 
     def _keep(self, rows: list[int]) -> None:
         self.jobs = [self.jobs[row] for row in rows]
-        self._sequences = [self._sequences[row] for row in rows]
         self._state = [array[rows] for array in self._state]
         self._fed = self._fed[rows]
         self._arrange()
 
     def _arrange(self) -> None:
-        self._readers = [row for row, sequence in enumerate(self._sequences) if sequence.prompt]
-        self._rows: list[int] = []
-        self._writers: list[GeneratingSequence] = []
-        for row, sequence in enumerate(self._sequences):
-            if isinstance(sequence, GeneratingSequence) and not sequence.prompt:
-                self._rows.append(row)
-                self._writers.append(sequence)
-        self._cuts = cuts([writer.sampling for writer in self._writers])
-        self._biases = np.array([writer.bias for writer in self._writers])
-        for writer, bias in zip(self._writers, self._biases, strict=True):
+        rows = [(row, job.sequence) for row, job in enumerate(self.jobs)]
+        self._readers = [row for row, text in rows if text.prompt]
+        self._writers = {row: text for row, text in rows if isinstance(text, GeneratingSequence) and not text.prompt}
+        self._rows = list(self._writers)
+        self._cuts = cuts([writer.sampling for writer in self._writers.values()])
+        self._biases = np.array([writer.bias for writer in self._writers.values()])
+        for writer, bias in zip(self._writers.values(), self._biases, strict=True):
             writer.bias = bias
 
     def step(self) -> list[tuple[Job, Outcome]]:
@@ -122,48 +117,40 @@ class Batch:
         if not outcomes:
             return []
         finished = [(self.jobs[row], outcome) for row, outcome in outcomes.items()]
+        for job, outcome in finished:
+            if isinstance(outcome, Exception):
+                job.context.run(log.error, "text.failed", exc_info=outcome)
         self._keep([row for row in range(len(self.jobs)) if row not in outcomes])
         return finished
 
     def _read(self, logits: Logits, outcomes: dict[int, Outcome]) -> None:
         for row in self._readers:
             try:
-                following = self._sequences[row].read(logits[row])
-            except Exception as error:  # noqa: BLE001 - a text's failure, whatever it is, ends it alone
-                outcomes[row] = self._failed(row, error)
-            else:
+                following = self.jobs[row].sequence.read(logits[row])
                 if isinstance(following, int):
                     self._fed[row] = following
                 else:
                     outcomes[row] = following
-        if not all(self._sequences[row].prompt for row in self._readers):
+            except Exception as error:  # noqa: BLE001 - a text's failure, whatever it is, ends it alone
+                outcomes[row] = error
+        if not all(self.jobs[row].sequence.prompt for row in self._readers):
             self._arrange()
 
     def _write(self, logits: Logits, outcomes: dict[int, Outcome]) -> None:
-        drawn = self._draw(logits)
-        for row, writer, character in zip(self._rows, self._writers, drawn.tolist(), strict=True):
-            try:
-                if character == NO_CHARACTER:
-                    raise ModelError("the network's logits are no distribution")
-                outcome: Outcome | None = writer.append(character, self._state, row)
-            except Exception as error:  # noqa: BLE001 - as above
-                outcome = self._failed(row, error)
-            if outcome is not None:
-                outcomes[row] = outcome
-        self._fed[self._rows] = drawn
-
-    def _draw(self, logits: Logits) -> Indices:
-        writers = self._writers
-        if self._readers:
-            logits = logits[self._rows]
-        biased = logits + self._biases
+        writers = self._writers.values()
+        biased = (logits[self._rows] if self._readers else logits) + self._biases
         for row, writer in enumerate(writers):
             if writer.is_late:
                 writer.help_to_end(biased[row])
         temperature = column([writer.temperature for writer in writers])
         uniform = column([next(writer.uniforms) for writer in writers])
-        return draw(biased, temperature, uniform, stops=self.model.rules.stops, **self._cuts)
-
-    def _failed(self, row: int, error: Exception) -> Exception:
-        self.jobs[row].context.run(log.error, "text.failed", exc_info=error)
-        return error
+        drawn = draw(biased, temperature, uniform, stops=self.model.rules.stops, **self._cuts)
+        self._fed[self._rows] = drawn
+        for (row, writer), character in zip(self._writers.items(), drawn.tolist(), strict=True):
+            try:
+                if character == NO_CHARACTER:
+                    raise ModelError("the network's logits are no distribution")
+                if (generation := writer.append(character, self._state, row)) is not None:
+                    outcomes[row] = generation
+            except Exception as error:  # noqa: BLE001 - as above
+                outcomes[row] = error

@@ -33,24 +33,17 @@ class ThreadedGenerator:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls,
-        folder: Path,
-        *,
-        version: str | None = None,
-        threads: int = 0,
-        queue: int = 64,
-        drain: float = DRAIN_SECONDS,
+        cls, folder: Path, *, version: str | None = None, threads: int = 0, queue: int = 64
     ) -> AsyncIterator[ThreadedGenerator]:
-        """Loads a version of the weights folder (default: the current one), verifies and tests it, starts the threads.
+        """Loads, verifies and tests a version of the weights folder (default: the current one). Raises `WeightsError`.
 
-        `threads`: 0 for one per core; `queue`: requests that may wait; `drain`: seconds that leaving waits for texts in
-        progress. Raises `WeightsError`.
+        `threads`: 0 for one per core; `queue`: requests that may wait.
         """
         scheduler = Scheduler(await asyncio.to_thread(load_model, folder, version), queue, threads or cores())
         try:
             yield cls(folder, version, scheduler)
         finally:
-            await asyncio.shield(asyncio.to_thread(scheduler.close, drain))
+            await asyncio.shield(asyncio.to_thread(scheduler.close, DRAIN_SECONDS))
 
     @property
     def weights(self) -> Weights:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import math
-import time
+import timeit
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,7 @@ from generator.serving.model import Model
 from generator.serving.state import SavedState
 from generator.types import Continuation, Generation, GenerationRequest
 from generator.weights.manifest import MODEL
-from generator.weights.session import Network, cores
+from generator.weights.session import Network, cores, state_row
 from generator.weights.versions import load_weights
 
 INITIAL_STATES: Final = 16
@@ -49,7 +48,7 @@ def load_model(folder: Path, version: str | None = None) -> Model:
     try:
         network = _load_network(weights.folder / MODEL, len(vocabulary))
         space = " " if " " in vocabulary else vocabulary.characters[0]
-        zero = SavedState(tuple(array[0] for array in network.zero_state(1)), space)
+        zero = SavedState(state_row(network.zero_state(1), 0), space)
         model = Model(weights, network, rules, (zero,))
         return replace(model, initial_states=_initial_states(model))
     except ModelError as error:
@@ -75,12 +74,8 @@ def _load_network(place: Path, symbols: int) -> Network:
 
 def _seconds_per_step(network: Network) -> float:
     """Returns the time of a lone text's step, the least of many."""
-    characters, state, fastest = np.zeros(1, np.int64), network.zero_state(1), math.inf
-    for _ in range(_TIMED_STEPS):
-        began = time.perf_counter()
-        _, state = network.step(characters, state)
-        fastest = min(fastest, time.perf_counter() - began)
-    return fastest
+    characters, state = np.zeros(1, np.int64), network.zero_state(1)
+    return min(timeit.repeat(lambda: network.step(characters, state), number=1, repeat=_TIMED_STEPS))
 
 
 def generate(model: Model, requests: Iterable[GenerationRequest]) -> list[Generation]:

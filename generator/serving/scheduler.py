@@ -10,7 +10,6 @@ it, and the parent process ends the whole process.
 from __future__ import annotations
 
 import asyncio
-import itertools
 import logging
 import threading
 import time
@@ -43,24 +42,19 @@ log = logging.getLogger(__name__)
 class _Worker:
     """One thread's share of the texts: a batch per model. Others read its attributes.
 
-    `jobs`: those that it was given and that are not resolved; `characters` fed so far.
+    `rows`: texts that it runs or that join; `characters` fed so far; `timed`: steps of `full_enough` texts.
     """
 
     def __init__(self, full_enough: int) -> None:
-        self.jobs: list[Job] = []
+        self.full_enough = full_enough
+        self.rows = 0
         self.characters = 0
-        self._full_enough = full_enough
+        self.timed = 0
+        """Steps of many texts."""
         self.seconds_per_character = 1 / _INITIAL_SPEED
         """A running mean of the steps of many texts: a lone one takes a third of the time of a batch. A mean of speeds
         would hardly count the few steps that take long, which are most of the time."""
-        self.timed = 0
-        """Steps of many texts."""
-        self._batches: dict[Model, Batch] = {}
-
-    @property
-    def rows(self) -> int:
-        """Texts in its batches."""
-        return sum([len(batch.jobs) for batch in self._batches.values()])
+        self.batches: dict[Model, Batch] = {}
 
     def step(self, joining: list[Job]) -> list[tuple[Job, Outcome]]:
         """Adds texts and steps every text by one character; returns those that ended."""
@@ -68,23 +62,23 @@ class _Worker:
         finished: list[tuple[Job, Outcome]] = []
         for job in joining:
             try:
-                self._batches.setdefault(job.model, Batch(job.model)).add(job)
+                self.batches.setdefault(job.model, Batch(job.model)).add(job)
             except Exception as error:  # noqa: BLE001 - this request's failure alone
                 job.context.run(log.error, "text.start_failed", exc_info=error)
                 finished.append((job, error))
-        rows = self.rows
-        for batch in self._batches.values():
+        for batch in self.batches.values():
             try:
                 finished += batch.step()
             except BaseException as error:  # SystemExit too: these texts fail, later ones do not
                 log.exception("step.failed texts=%d", len(batch.jobs))
                 finished += [(job, error) for job in batch.jobs]
                 batch.jobs = []
-        self._batches = {model: batch for model, batch in self._batches.items() if batch.jobs}
-        self.characters += rows
-        if rows >= self._full_enough:
+        self.batches = {model: batch for model, batch in self.batches.items() if batch.jobs}
+        fed, self.rows = self.rows, sum([len(batch.jobs) for batch in self.batches.values()])
+        self.characters += fed
+        if fed >= self.full_enough:
             self.timed += 1
-            seconds = (time.perf_counter() - began) / rows
+            seconds = (time.perf_counter() - began) / fed
             weight = max(1 - _SMOOTHING, 1 / self.timed)
             self.seconds_per_character += weight * (seconds - self.seconds_per_character)
         return finished
@@ -102,8 +96,8 @@ class Scheduler:
         self._closing = False
         self._stopping = False
         self._texts = self._refused = self._failed = 0
-        self._full_enough = max(1, min(FULL_ENOUGH, MAX_BATCH_SIZE // threads))
-        self._workers = [_Worker(self._full_enough) for _ in range(threads)]
+        full_enough = max(1, min(FULL_ENOUGH, MAX_BATCH_SIZE // threads))
+        self._workers = [_Worker(full_enough) for _ in range(threads)]
         self._progress: list[int] = []
         self._threads = [
             threading.Thread(target=self._run, args=(worker,), name=f"generator {number}", daemon=True)
@@ -114,18 +108,16 @@ class Scheduler:
 
     async def run(self, request: GenerationRequest | ScoringRequest, on_sentence: OnSentence | None = None) -> Any:
         """Generates or scores a text, as `submit`, for an event loop, in which `on_sentence` is called."""
-        if on_sentence is None:
-            return await asyncio.wrap_future(self.submit(request))
         loop = asyncio.get_running_loop()
 
         def deliver(text: str) -> None:
-            if not future.done():
+            if on_sentence is not None and not future.done():
                 on_sentence(text)
 
         def pass_on(text: str) -> None:
             loop.call_soon_threadsafe(deliver, text)
 
-        future = asyncio.wrap_future(self.submit(request, pass_on))
+        future = asyncio.wrap_future(self.submit(request, pass_on if on_sentence is not None else None))
         return await future
 
     def submit(self, request: GenerationRequest | ScoringRequest, on_sentence: OnSentence | None = None) -> Future[Any]:
@@ -141,7 +133,8 @@ class Scheduler:
             self._waiting = deque(job for job in self._waiting if not job.done)
             if len(self._waiting) >= self._queue + MAX_BATCH_SIZE - self._running:
                 self._refused += 1
-                raise Overloaded(self._retry_after())
+                waiting = sum(job.request.characters for job in self._waiting)
+                raise Overloaded(max(1.0, waiting / 2 / self._speed))  # until about half of the queue is generated
             job = Job(request, self.model, on_sentence)
             self._waiting.append(job)
             self._changed.notify_all()
@@ -149,7 +142,7 @@ class Scheduler:
 
     @property
     def _running(self) -> int:
-        return sum(len(worker.jobs) for worker in self._workers)
+        return sum(worker.rows for worker in self._workers)
 
     @property
     def _speed(self) -> float:
@@ -158,18 +151,11 @@ class Scheduler:
 
     def _refuse_unknown_characters(self, request: GenerationRequest | ScoringRequest) -> None:
         vocabulary = self.model.vocabulary
-        if isinstance(request, ScoringRequest):
-            if not any(character in vocabulary for character in request.text):
-                raise InvalidRequest("text: the network knows none of its characters")
-            return
-        unknown = {c for c in request.prompt if c not in vocabulary}
-        if unknown:
-            raise InvalidRequest(f"prompt: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
-
-    def _retry_after(self) -> float:
-        """Seconds until about half of the queue will have been generated."""
-        waiting = sum(job.request.characters for job in self._waiting)
-        return max(1.0, waiting / 2 / self._speed)
+        if isinstance(request, GenerationRequest):
+            if unknown := {c for c in request.prompt if c not in vocabulary}:
+                raise InvalidRequest(f"prompt: {''.join(sorted(unknown))!r} not in the vocabulary; use Vocabulary.fit")
+        elif not any(character in vocabulary for character in request.text):
+            raise InvalidRequest("text: the network knows none of its characters")
 
     def status(self) -> GeneratorStatus:
         """Returns counts since the start, and the current load."""
@@ -189,7 +175,7 @@ class Scheduler:
 
     def stalls(self) -> bool:
         """Whether a busy thread has fed no character since the last call: a step hangs."""
-        before, self._progress = self._progress, [worker.characters if worker.jobs else -1 for worker in self._workers]
+        before, self._progress = self._progress, [worker.characters if worker.rows else -1 for worker in self._workers]
         return any(then == now >= 0 for then, now in zip(before, self._progress, strict=False))
 
     def close(self, deadline: float) -> None:
@@ -205,45 +191,36 @@ class Scheduler:
             self._changed.notify_all()
         for thread in self._threads:
             thread.join()
-        for job in self._waiting:
+        running = [job for worker in self._workers for batch in worker.batches.values() for job in batch.jobs]
+        for job in (*self._waiting, *running):
             job.resolve(ShuttingDown())
 
     def _run(self, worker: _Worker) -> None:
         with np.errstate(invalid="ignore", over="ignore"):  # the draw reports a row that is no distribution
             while (joining := self._next(worker)) is not None:
+                before = worker.rows
                 finished = worker.step(joining)
-                if finished or worker.rows != len(worker.jobs):  # some were cancelled
-                    self._count(worker, finished)
-        unfinished, worker.jobs = worker.jobs, []
-        for job in unfinished:
-            job.resolve(ShuttingDown())
-
-    def _count(self, worker: _Worker, finished: list[tuple[Job, Outcome]]) -> None:
-        ended = {job for job, _ in finished}
-        with self._changed:
-            worker.jobs = [job for job in worker.jobs if not job.done and job not in ended]
-            self._texts += sum(isinstance(outcome, Generation) for _, outcome in finished)
-            self._failed += sum(isinstance(outcome, BaseException) for _, outcome in finished)
-            self._changed.notify_all()  # there may be room
-        for job, outcome in finished:
-            job.resolve(outcome)
+                if worker.rows < before:  # they ended or were cancelled
+                    with self._changed:
+                        self._texts += sum(isinstance(outcome, Generation) for _, outcome in finished)
+                        self._failed += sum(isinstance(outcome, BaseException) for _, outcome in finished)
+                        self._changed.notify_all()  # there may be room
+                    for job, outcome in finished:
+                        job.resolve(outcome)
 
     def _next(self, worker: _Worker) -> list[Job] | None:
         """Waits until there is something to step; returns the jobs that join, or None when the thread is to end."""
-        if worker.jobs and not self._waiting and not self._stopping:
+        if worker.rows and not self._waiting and not self._stopping:
             return []  # without the lock, since this runs for every character; a new job joins at the next one
         with self._changed:
-            while not (room := self._room(worker)) and not worker.jobs:
+            while not (room := self._room(worker)) and not worker.rows:
                 if self._closing and not self._waiting:
                     return None
                 self._changed.wait()
             if self._stopping:
                 return None
-            joining = list(itertools.islice(self._waiting, room))
-            worker.jobs = worker.jobs + joining
-            for _ in joining:
-                self._waiting.popleft()
-            return joining
+            worker.rows += room
+            return [self._waiting.popleft() for _ in range(room)]
 
     def _room(self, worker: _Worker) -> int:
         """Returns how many of the waiting texts this thread takes.
@@ -253,7 +230,7 @@ class Scheduler:
         waiting, running, threads = len(self._waiting), self._running, len(self._workers)
         if not waiting:
             return 0
-        share = max(self._full_enough, -(-(running + waiting) // threads))
+        share = max(worker.full_enough, -(-(running + waiting) // threads))
         for other in self._workers[: self._workers.index(worker)]:
-            waiting -= max(0, share - len(other.jobs))
-        return max(0, min(waiting, share - len(worker.jobs), MAX_BATCH_SIZE - running))
+            waiting -= max(0, share - other.rows)
+        return max(0, min(waiting, share - worker.rows, MAX_BATCH_SIZE - running))

@@ -12,7 +12,7 @@ from generator.errors import ModelError
 from generator.serving.model import Model
 from generator.types import ScoringRequest, Surprisal
 from generator.vocabulary import Indices
-from generator.weights.session import Logits, Network
+from generator.weights.session import Logits, Network, state_row
 
 CONTEXT: Final = 400
 """Characters before a continued text that are read again, from a zero state.
@@ -31,30 +31,27 @@ class ScoringSequence:
         vocabulary = model.vocabulary
         before = vocabulary.fit(request.before).text
         if request.seed is None and before:
-            self.initial_state = tuple(array[0] for array in model.network.zero_state(1))
+            self.initial_state = state_row(model.network.zero_state(1), 0)
             before = before[-CONTEXT:]
         else:
             start = model.initial_state(np.random.default_rng(request.seed or 0))
             self.initial_state, before = start.arrays, start.pending + before
         self._text, self._version = request.text, model.version
         known = [place for place, character in enumerate(request.text) if character in vocabulary]
-        self._places: list[int | None] = [None] * (len(before) - 1) + known
-        """The place in the text of each character that is fed, but the first."""
+        self._places: list[int | None] = ([None] * (len(before) - 1) + known)[::-1]
+        """The place in the text of each character that is fed, but the first; the last one first."""
         fed = before + "".join(request.text[place] for place in known)
         self.prompt: list[int] = vocabulary.encode(fed).tolist()[::-1]
         self._bits = [math.nan] * len(request.text)
-        self._next = 0
 
     def read(self, logits: Logits) -> int | Surprisal:
         """Notes the bits of the next character by its logits `[vocabulary]`; returns it, to be fed, or after the last
         one the bits of all. Raises `ModelError` when the logits are no distribution."""
-        following, place = self.prompt.pop(), self._places[self._next]
+        following, place = self.prompt.pop(), self._places.pop()
         if place is not None:
-            with np.errstate(invalid="ignore", over="ignore"):
-                self._bits[place] = nats(logits, following) / math.log(2)
+            self._bits[place] = nats(logits, following) / math.log(2)
             if not math.isfinite(self._bits[place]):
                 raise ModelError("the network's logits are no distribution")
-        self._next += 1
         return following if self.prompt else Surprisal(self._text, tuple(self._bits), self._version)
 
 

@@ -18,7 +18,7 @@ from generator.serving.scoring import nats
 from generator.serving.state import SavedState, StateMismatch
 from generator.serving.topic import KEPT_WORDS, Topic
 from generator.types import Continuation, Generation, GenerationRequest, OnSentence, Timing
-from generator.weights.session import Logits, State, StateRow, state_row
+from generator.weights.session import Logits, State, state_row
 
 log = logging.getLogger(__name__)
 
@@ -44,13 +44,12 @@ _EARLIEST_CUT: Final = 0.5
 
 @dataclass(frozen=True, slots=True)
 class _StopCandidate:
-    """A place where the text may be cut: after `length` characters; `pending` is the character drawn there."""
+    """A place where the text may be cut: after `length` characters."""
 
     length: int
     is_sentence_end: bool
     is_balanced: bool
-    state: StateRow
-    pending: str
+    saved: SavedState
 
 
 class GeneratingSequence:
@@ -80,7 +79,9 @@ class GeneratingSequence:
         self._letter_temperature = letter_temperature(request.sampling.temperature)
         self._topic = Topic(model.rules.places, self._letter_temperature)
         random = np.random.default_rng(request.seed)
-        before, fed, written = self._start(model.initial_state(random))
+        opening = model.initial_state(random)
+        start, before, fed, written = self._start(opening)
+        self.initial_state = start.arrays
         self.prompt: list[int] = model.vocabulary.encode(fed).tolist()[::-1]
         # From here on all lengths are counted from the beginning of `before`, as `Constraints` counts them.
         wanted, self._begin = request.length, len(before)
@@ -91,8 +92,9 @@ class GeneratingSequence:
         self._stop_bonus = _STOP_BONUS * min(max(1.0, _SHORT / wanted), _MAX_HURRY)
         self.uniforms = iter(random.random(max(_SHORTEST, wanted) + _OVERRUN + 1)[len(written) :].data)
         self._candidate: _StopCandidate | None = None
-        after_prompt: CharacterClass = "word" if request.prompt[-1:].isalnum() else ""
-        forbidden: CharacterClass = "lower case" if self._is_opening else after_prompt
+        forbidden: CharacterClass = "lower case" if start is opening else ""
+        if request.prompt:
+            forbidden = "word" if request.prompt[-1].isalnum() else ""
         open_until = self._begin + int(_OPEN_UNTIL * earliest_end)
         self._constraints = Constraints(
             model.rules, before + written, open_until=open_until, forbidden=forbidden, topic=self._topic
@@ -102,39 +104,35 @@ class GeneratingSequence:
         self._settle()
         self._due = 0
 
-    def _start(self, sentence_start: SavedState) -> tuple[str, str, str]:
-        """Returns what stands before the text, what is fed first, and which of that belongs to the text."""
-        request = self._request
-        self.initial_state = sentence_start.arrays
-        self._is_opening = not request.prompt
-        before, fed, space = sentence_start.pending, sentence_start.pending, ""
+    def _start(self, opening: SavedState) -> tuple[SavedState, str, str, str]:
+        """Returns the initial state, what stands before the text, what is fed first, and what of it is in the text."""
+        request, model = self._request, self._model
+        start, before, fed, space = opening, opening.pending, opening.pending, ""
         if request.continuation is not None:
-            before, fed, space = self._resume(request.continuation, sentence_start)
+            tail = model.vocabulary.fit(request.continuation.tail).text
+            if (saved := self._saved_state(request.continuation)) is not None:
+                start, before, fed, space = saved, tail, saved.pending, saved.pending
+            elif tail:
+                # The white space after the text's last word is in the state, not in the tail.
+                space = "" if tail[-1].isspace() or " " not in model.vocabulary else " "
+                start = SavedState(state_row(model.network.zero_state(1), 0), space)
+                before, fed = tail, tail + space
         if request.prompt:
-            return before + space + request.prompt, fed + request.prompt, ""
-        return before, fed, space
+            return start, before + space + request.prompt, fed + request.prompt, ""
+        return start, before, fed, space
 
-    def _resume(self, continuation: Continuation, sentence_start: SavedState) -> tuple[str, str, str]:
-        """Returns the end of the earlier text, what is fed of it, and the white space after it."""
+    def _saved_state(self, continuation: Continuation) -> SavedState | None:
         model = self._model
-        tail = model.vocabulary.fit(continuation.tail).text
         try:
             saved = SavedState.from_bytes(continuation.state, model.id, model.network.specs)
             if saved.pending not in model.vocabulary:
                 raise StateMismatch("its next character is not in the vocabulary")
         except StateMismatch as mismatch:
             log.debug("continuation.from_tail reason=%r", str(mismatch))
-        else:
-            self.initial_state, self._is_opening = saved.arrays, False
-            for word in saved.topic:
-                self._topic.add(word)
-            return tail, saved.pending, saved.pending
-        if not tail:
-            return sentence_start.pending, sentence_start.pending, ""
-        # The white space after the text's last word is in the state, not in the tail.
-        space = "" if tail[-1].isspace() or " " not in model.vocabulary else " "
-        self.initial_state, self._is_opening = tuple(array[0] for array in model.network.zero_state(1)), False
-        return tail, tail + space, space
+            return None
+        for word in saved.topic:
+            self._topic.add(word)
+        return saved
 
     def read(self, logits: Logits) -> int:
         """Returns the next character of the prompt, to be fed."""
@@ -221,24 +219,22 @@ class GeneratingSequence:
             if length >= self._earliest_end:
                 return self._candidate
             if self._on_sentence is not None:
-                self._on_sentence("".join(self._text[self._begin : length]))
-            return None
-        if not may_cut:
-            return None
-        is_early = length <= self._begin + self._request.length
-        if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):
-            self._candidate = self._cut(following, state, row, is_sentence_end=False)
+                self._on_sentence("".join(self._text[self._begin :]))
+        elif may_cut:
+            is_early = length <= self._begin + self._request.length
+            if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):
+                self._candidate = self._cut(following, state, row, is_sentence_end=False)
         return None
 
     def _cut(self, pending: str, state: State, row: int, *, is_sentence_end: bool) -> _StopCandidate:
-        balanced = not self._constraints.opened
-        return _StopCandidate(len(self._text), is_sentence_end, balanced, state_row(state, row), pending)
+        saved = SavedState(state_row(state, row), pending, tuple(self._topic.words[-KEPT_WORDS:]))
+        return _StopCandidate(len(self._text), is_sentence_end, not self._constraints.opened, saved)
 
     def _finish(self, end: _StopCandidate) -> Generation:
         now = time.perf_counter()
         return Generation(
             text="".join(self._text[self._begin : end.length]),
-            state=SavedState(end.state, end.pending, tuple(self._topic.words[-KEPT_WORDS:])).to_bytes(self._model.id),
+            state=end.saved.to_bytes(self._model.id),
             version=self._model.version,
             seed=self._request.seed,
             timing=Timing(self._started - self._admitted, self._first_character - self._admitted, now - self._started),

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import json
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from generator.weights.session import StateRow, StateSpec
 
@@ -66,11 +65,8 @@ class SavedState:
             raise StateMismatch("a state of other weights")
         if len(body) != sum(spec.bytes for spec in specs):
             raise StateMismatch("a state of another size")
-        arrays: list[NDArray[Any]] = []
-        offset = 0
-        for spec in specs:
-            arrays.append(np.frombuffer(body, spec.dtype, math.prod(spec.shape), offset).reshape(spec.shape).copy())
-            offset += spec.bytes
+        parts = io.BytesIO(body)
+        arrays = [np.frombuffer(parts.read(spec.bytes), spec.dtype).reshape(spec.shape).copy() for spec in specs]
         if not all(np.isfinite(array).all() for array in arrays):
             raise StateMismatch("a state with numbers that are not finite")
         return cls(tuple(arrays), pending, tuple(topic.split()))

@@ -113,7 +113,7 @@ def test_several_texts_have_their_labels_and_one_scale() -> None:
 
 
 def test_every_character_of_the_shipped_book_has_a_shape_and_so_have_those_of_its_neighbours() -> None:
-    type_ = Typeface(38)
+    type_ = Typeface()
     for character in "ÆäæéëàçêñöüßøåÉабвгдежзийклмнопрстуфхцчшщъыьэюяЁαβγδεζηθικλμνξοπρστυφχψωάέή–—‘’“”…«»„":
         assert type_.shape(character) == (character, type_.font), character
     assert not type_.missing
@@ -127,7 +127,7 @@ def no_fallbacks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_fallbacks")
 def test_what_no_font_has_is_a_dot_and_never_a_box_and_the_picture_says_so() -> None:
-    type_ = Typeface(38)
+    type_ = Typeface()
     for character in ("\x00", "\ud800", "漢", "\U0010ffff", "😀"):
         assert type_.shape(character) == (heatmap.MISSING, type_.font)
     assert type_.shape("\n") == (" ", type_.font)
@@ -139,7 +139,7 @@ def test_what_no_font_has_is_a_dot_and_never_a_box_and_the_picture_says_so() -> 
 def test_a_font_of_the_system_draws_what_the_first_lacks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under the name of a fallback stands the first font itself; a smaller one stands in the first's place."""
     monkeypatch.setattr(heatmap, "FALLBACKS", ("absent.ttf", str(heatmap.FONT)))
-    type_ = Typeface(38)
+    type_ = Typeface()
     lacking = type_.font
     monkeypatch.setattr(heatmap, "_has", lambda font, _: font is not lacking)
     shape, font = type_.shape("漢")
@@ -149,7 +149,7 @@ def test_a_font_of_the_system_draws_what_the_first_lacks(monkeypatch: pytest.Mon
 
 
 def test_where_the_font_lacks_an_accent_the_letter_stands_without_it() -> None:
-    type_ = Typeface(38)
+    type_ = Typeface()
     assert [type_.shape(character)[0] for character in "ἀἦợλ"] == ["α", "η", "ợ", "λ"]
 
 
@@ -161,7 +161,7 @@ def test_a_word_longer_than_a_line_is_parted_and_a_text_without_end_is_cut() -> 
 
 
 def test_a_line_breaks_between_words_and_after_a_dash() -> None:
-    type_ = Typeface(38)
+    type_ = Typeface()
     shown = cells(surprise("the development of the world--and of mankind " * 6), hard_wrapped=True)
     placed_lines = type_.lines(shown)
     lines = ["".join(cell.character for cell in line.cells) for line in placed_lines]

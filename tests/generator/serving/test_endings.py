@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 from msgspec import structs
 
-from generator import GenerationRequest
+from generator import Continuation, GenerationRequest
 from generator.serving.constraints import WritingRules
 from generator.serving.loading import generate
 from generator.serving.model import Model
@@ -46,6 +46,20 @@ def write(weights: Weights, text: str, length: int, *, hard_wrapped: bool = Fals
     model = Model(Weights(weights.folder, manifest), network, rules, (SavedState((), "\n"),))
     [written] = generate(model, [GenerationRequest(length, seed=1)])
     return written.text
+
+
+def test_a_network_without_state_continues_a_text_inside_its_sentence(weights: Weights) -> None:
+    vocabulary = Vocabulary.of("ab cd AB. ")
+    model = Model(
+        Weights(weights.folder, structs.replace(weights.manifest, vocabulary=vocabulary)),
+        cast(Any, Scripted("ab", vocabulary)),
+        WritingRules(vocabulary),
+        (SavedState((), " "),),
+    )
+    saved = SavedState((), " ").to_bytes(model.id)
+    for state in (saved, b""):
+        [continued] = generate(model, [GenerationRequest(12, seed=1, continuation=Continuation(state, "cd"))])
+        assert continued.text[1].islower()
 
 
 @pytest.fixture

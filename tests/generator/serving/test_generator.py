@@ -12,6 +12,7 @@ from test_worker import LONG, Stepped, with_network
 
 from generator import Continuation, GenerationRequest, InvalidRequest, Overloaded, ShuttingDown, WeightsError
 from generator.prose import ends_sentence
+from generator.serving import generator as serving
 from generator.serving.generator import ThreadedGenerator
 from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
@@ -231,8 +232,11 @@ async def test_leaving_finishes_the_texts_in_progress(tiny_folder: Path) -> None
         await generator.generate(GenerationRequest(10, seed=1))
 
 
-async def test_leaving_without_patience_ends_the_rest_with_closing(tiny_folder: Path) -> None:
-    async with ThreadedGenerator.open(tiny_folder, threads=1, drain=0) as generator:
+async def test_leaving_without_patience_ends_the_rest_with_closing(
+    tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "DRAIN_SECONDS", 0.0)
+    async with ThreadedGenerator.open(tiny_folder, threads=1) as generator:
         tasks = [
             asyncio.create_task(generator.generate(GenerationRequest(LONG, seed)))
             for seed in range(MAX_BATCH_SIZE + 60)
