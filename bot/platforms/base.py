@@ -16,10 +16,9 @@ REFUSE_EVERY_SECONDS: Final = 60.0
 
 
 class Recent:
-    """What happened within the last `seconds` by `clock`, so that it is not done again and again."""
+    """What happened within the last `REFUSE_EVERY_SECONDS`, so that it is not said again and again."""
 
-    def __init__(self, seconds: float, clock: Clock = MONOTONIC) -> None:
-        self._seconds = seconds
+    def __init__(self, clock: Clock = MONOTONIC) -> None:
         self._clock = clock
         self._times: OrderedDict[Hashable, float] = OrderedDict()
         """When each thing happened, the latest at the end."""
@@ -27,7 +26,7 @@ class Recent:
     def is_first(self, key: Hashable) -> bool:
         """Returns whether that did not happen just now; from now on it did."""
         now = self._clock.time()
-        while self._times and next(iter(self._times.values())) <= now - self._seconds:
+        while self._times and next(iter(self._times.values())) <= now - REFUSE_EVERY_SECONDS:
             self._times.popitem(last=False)
         is_first = key not in self._times
         self._times.setdefault(key, now)

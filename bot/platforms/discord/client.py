@@ -19,7 +19,7 @@ from bot.config.schema import DiscordSection
 from bot.core.ask import Ask, Where
 from bot.core.buttons import decode
 from bot.core.commands import Commands, continuing, is_private, parse_message
-from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
+from bot.platforms.base import MAX_RECENT, Recent
 from bot.platforms.discord.render import PREFIX, messages_of
 from bot.platforms.discord.responder import InteractionResponder, MessageResponder, Responder, Work, respond
 from bot.platforms.discord.slash_commands import PLATFORM, CommandTree, Interaction, manages, where_of, within_of
@@ -52,21 +52,18 @@ class Client(discord.AutoShardedClient):
         self._core = core
         self._replying: set[asyncio.Task[Any]] = set()
         self._pending: dict[int, asyncio.TimerHandle] = {}  # shards whose session Discord has not acknowledged yet
-        self._refused = Recent(REFUSE_EVERY_SECONDS)
+        self._refused = Recent()
         self._events: deque[int] = deque(maxlen=MAX_RECENT)
         self.tree = CommandTree(self, core, self._handle)
-
-    async def setup_hook(self) -> None:
-        """Registers the commands after the log-in."""
-        await self.update_commands()
 
     async def update_commands(self) -> None:
         """Registers commands that changed. If that fails, Discord shows the old ones."""
         try:
-            self.tree.fill()
             await self.tree.register()
         except (discord.DiscordException, StoreError) as error:
             log.error("discord.sync_failed reason=%s", " ".join(str(error).split()))
+
+    setup_hook = update_commands
 
     async def drain(self) -> None:
         """Waits for the replies in progress."""
@@ -80,9 +77,8 @@ class Client(discord.AutoShardedClient):
         if interaction.type is discord.InteractionType.component and custom_id.startswith(PREFIX):
             data = custom_id.removeprefix(PREFIX)
             button = decode(data)
-            responder = InteractionResponder(
-                interaction, self.tree.mentions, private=button is None or is_private(button.ask)
-            )
+            private = button is None or is_private(button.ask)
+            responder = InteractionResponder(interaction, self.tree.mentions, private=private)
             await self._respond(interaction.id, responder, partial(self._core.press, data), where_of(interaction))
 
     async def on_message(self, message: discord.Message) -> None:
@@ -100,7 +96,7 @@ class Client(discord.AutoShardedClient):
         theirs = [owner for owner, _ in continuing(replied)]
         if not (private or mentioned or user in theirs or (theirs and text.strip())):
             return
-        locale = str(message.guild.preferred_locale) if message.guild else ""
+        locale = str(message.guild.preferred_locale) if message.guild else ""  # a message does not have its author's
         within, chat = within_of(message.channel, message.guild.id if message.guild else None), str(message.channel.id)
         where = Where(PLATFORM, chat, user, locale, has_fields=True, public=not private, within=within)
         if message.guild is not None and isinstance(message.author, discord.Member):

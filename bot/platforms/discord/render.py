@@ -60,7 +60,10 @@ class Message:
         """Returns discord.py's arguments, new ones for each attempt to send the message: a file is read only once."""
         arguments: dict[str, Any] = {"content": self.content}
         if self.actions:
-            arguments["view"] = _buttons(self.actions)
+            arguments["view"] = view = discord.ui.View(timeout=None)
+            for action in self.actions:
+                view.add_item(discord.ui.Button(label=action.label, custom_id=PREFIX + action.data))
+            view.stop()  # one that listens would be kept until the process ends; the custom IDs say everything
         if self.file is not None:
             content = io.BytesIO(self.file.content)
             arguments[files] = [discord.File(content, self.file.name, description=self.file.description)]
@@ -76,14 +79,6 @@ def messages_of(reply: Reply, *, with_notice: bool, mentions: Mentions = NONE) -
         file = Picture(reply.text.encode(), "text.txt", "")
     *before, last = texts
     return [*map(Message, before), Message(last, reply.actions, file)]
-
-
-def _buttons(actions: tuple[Action, ...]) -> discord.ui.View:
-    view = discord.ui.View(timeout=None)
-    for action in actions:
-        view.add_item(discord.ui.Button(label=action.label, custom_id=PREFIX + action.data))
-    view.stop()  # one that listens would be kept until the process ends; the custom IDs say everything
-    return view
 
 
 def contents(reply: Reply, *, with_notice: bool, mentions: Mentions = NONE) -> list[str]:

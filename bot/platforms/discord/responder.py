@@ -58,7 +58,6 @@ class InteractionResponder:
     def __init__(self, interaction: discord.Interaction[Any], mentions: Mentions, *, private: bool) -> None:
         self.mentions = mentions
         self._interaction = interaction
-        self.locale = str(interaction.locale)
         self._private = private
         self._deferred = False
         self._answered = False
@@ -148,7 +147,6 @@ class MessageResponder:
         self._may_refuse = may_refuse
         self._shown: discord.Message | None = None
         guild = message.guild
-        self.locale = str(guild.preferred_locale) if guild else ""  # a message does not have its author's
         self._permissions = message.channel.permissions_for(guild.me) if guild else discord.Permissions.all()
 
     @property
@@ -203,7 +201,7 @@ async def respond(responder: Responder, work: Work, where: Where, on_failure: Ca
 
     `on_failure` is called for each request that Discord did not take. Only cancellation is raised; it cancels `work`.
     """
-    so_far, locale = TextSoFar(), responder.locale
+    so_far, locale = TextSoFar(), where.locale
     working = asyncio.create_task(work(replace(where, show=so_far.take)))
     try:
         try:

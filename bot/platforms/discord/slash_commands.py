@@ -59,9 +59,8 @@ class CommandTree(app_commands.CommandTree[Any]):
         self._suggestions_expire = 0.0
         self.mentions: dict[str, str] = {}
         """See `render.Mentions`; those of the commands that Discord knows."""
-        self.fill()
 
-    def fill(self) -> None:
+    def _fill(self) -> None:
         """Adds the commands that there are now, in place of those before."""
         self.clear_commands(guild=None)
         for spec in self._core.user_commands().values():
@@ -80,6 +79,7 @@ class CommandTree(app_commands.CommandTree[Any]):
 
     async def register(self, *, force: bool = False) -> None:
         """Tells Discord about the commands if they changed, or if `force`. Raises `DiscordException`, `StoreError`."""
+        self._fill()
         translator = _Translator()
         await self.set_translator(translator)
         told = [await command.get_translated_payload(self, translator) for command in self.get_commands()]
@@ -219,9 +219,8 @@ def _languages() -> list[app_commands.Choice[str]]:
 
 
 def _command(spec: Spec, run: Callable[..., Any]) -> Command:
-    for option in spec.options:
-        app_commands.rename(**{option: _translated(partial(spec.option_name, option))})(run)
-        app_commands.describe(**{option: _translated(partial(spec.option_purpose, option))})(run)
+    app_commands.rename(**{option: _translated(partial(spec.option_name, option)) for option in spec.options})(run)
+    app_commands.describe(**{option: _translated(partial(spec.option_purpose, option)) for option in spec.options})(run)
     return Command(name=spec.name, description=_translated(spec.purpose), callback=run)
 
 

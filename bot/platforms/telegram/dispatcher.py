@@ -20,7 +20,7 @@ from telegram.error import Forbidden, TelegramError
 
 from bot import logs
 from bot.core.admission import MAX_USER_REQUESTS
-from bot.platforms.base import REFUSE_EVERY_SECONDS, Recent
+from bot.platforms.base import Recent
 from bot.platforms.telegram.rate_limit import RateLimiter
 
 MAX_CHAT_DELAY_SECONDS: Final = 60.0
@@ -37,7 +37,6 @@ REFUSE_WITHIN_SECONDS: Final = 5.0
 """A refusal is of no use later. Until then it waits while answers do: of 60 texts a second that were asked for, 18 were
 written when 20 refusals took their places, and 28 when 4 did."""
 _LOOK_EVERY_SECONDS: Final = 0.1
-QUEUE_FULL: Final = "queue-full"
 CHAT_FULL: Final = "chat-full"
 OVERLOADED: Final = "overloaded"
 _REFUSALS: Final = "refusals"
@@ -79,7 +78,7 @@ class Dispatcher:
         self._asked_at: OrderedDict[Hashable, float] = OrderedDict()
         """When each user who has no answer yet asked last, the latest at the end."""
         self._refusing = asyncio.Lock()
-        self._refused = Recent(REFUSE_EVERY_SECONDS, limiter.clock)
+        self._refused = Recent(limiter.clock)
         """To whom, or in which chat, a refusal was given just now; and warnings of an overload."""
 
     async def join(self) -> None:
@@ -113,7 +112,7 @@ class Dispatcher:
         chat = request.chat
         if chat is not None and self._limiter.delay(chat, self._pending[chat]) >= MAX_CHAT_DELAY_SECONDS:
             return CHAT_FULL
-        return QUEUE_FULL if self._pending[request.user] >= MAX_USER_REQUESTS else ""
+        return "queue-full" if self._pending[request.user] >= MAX_USER_REQUESTS else ""
 
     async def _refuse(self, refuse: Callable[[], Awaitable[None]], chat: int | None, reason: str) -> None:
         """Refuses by a message, one after another, when no answer has to wait for it.

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Final, NamedTuple
 
 import telegram
 from telegram.constants import CallbackQueryLimit, MessageEntityType, MessageLimit
 
-from bot.core import messages
 from bot.core.reply import Action, Kind, Reply, echoed
 from bot.platforms.text import EMPTY, packed, shorten, split, utf16_length
 
@@ -65,7 +64,7 @@ class Message(NamedTuple):
     entities: list[telegram.MessageEntity]
 
 
-def render(reply: Reply) -> str:
+def whole(reply: Reply) -> str:
     """Returns the reply as one text, its notice below it."""
     return "".join(part for part, _, _ in _parts(reply))
 
@@ -73,11 +72,11 @@ def render(reply: Reply) -> str:
 def messages_of(reply: Reply) -> list[Message]:
     """Returns the messages of a reply in order, each of at most `MAX_TEXT`; a new one begins between two texts where
     possible. Prompts and labels are bold."""
-    blocks = [("", split(render(reply), MAX_TEXT))]
+    blocks = [("", split(whole(reply), MAX_TEXT))]
     if reply.kind is Kind.TEXT:
-        labelled = [partial("{}\n{}".format, text.label) if text.label else str for text in reply.passages]
         blocks = [
-            ("\n\n", split(text.text, MAX_TEXT, first)) for text, first in zip(reply.passages, labelled, strict=True)
+            ("\n\n", split(each.text, MAX_TEXT, partial("{}\n{}".format, each.label) if each.label else str))
+            for each in reply.passages
         ]
         if reply.notice:
             blocks.append(("\n\n", split(f"({reply.notice})", MAX_TEXT)))
@@ -87,7 +86,7 @@ def messages_of(reply: Reply) -> list[Message]:
 
 def only_message_of(reply: Reply) -> Message:
     """Returns the reply as one message, shortened to fit."""
-    text = shorten(render(reply), MAX_TEXT).strip() or EMPTY
+    text = shorten(whole(reply), MAX_TEXT).strip() or EMPTY
     return Message(text, _entities(text, _styles(reply)))
 
 
@@ -155,17 +154,3 @@ def verify(token: str, message_id: str, signed: str) -> str:
     expected = sign(token, message_id, data)
     is_valid = hmac.compare_digest(signed.encode("utf-8", "surrogatepass"), expected.encode("utf-8", "surrogatepass"))
     return data if is_valid else ""
-
-
-def offers(labels: Mapping[str, str], prompt: str, say: messages.Say) -> Iterator[telegram.InlineQueryResultArticle]:
-    """Yields the placeholder for each text that is offered for what a user typed inline: by its ID, with its label."""
-    shown = messages.printable(prompt.strip()).strip()
-    placeholder = telegram.InputTextMessageContent(say("inline-placeholder"), link_preview_options=NO_PREVIEW)
-    for identifier, label in labels.items():
-        yield telegram.InlineQueryResultArticle(
-            id=identifier,
-            title=label,
-            description=shorten(shown, MAX_ALERT) or say("inline-hint"),
-            input_message_content=placeholder,
-            reply_markup=keyboard([Action(WAIT, WAIT)]),
-        )

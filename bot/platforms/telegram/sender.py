@@ -4,44 +4,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final
 
-from telegram import (
-    Bot,
-    CallbackQuery,
-    InlineKeyboardMarkup,
-    InlineQuery,
-    InlineQueryResultsButton,
-    InputFile,
-    ReplyParameters,
-)
+import telegram
 from telegram.constants import ChatAction, ChatID, InlineQueryLimit
 from telegram.error import BadRequest, ChatMigrated, TelegramError, TimedOut
 
 from bot.core.ask import Where
 from bot.core.commands import Commands
-from bot.core.messages import RANGE, SUGGESTED, title
+from bot.core.messages import RANGE, SUGGESTED, printable, title
 from bot.core.parsing import TemperatureError, split_temperature
-from bot.core.reply import Kind, Picture, Reply
+from bot.core.reply import Action, Kind, Picture, Reply
+from bot.core.voice import Voice
 from bot.platforms.growing import GROW_AFTER_SECONDS, TextSoFar, either
-from bot.platforms.telegram.growing_message import GrowingMessage
+from bot.platforms.telegram import render
 from bot.platforms.telegram.rate_limit import RateLimiter
-from bot.platforms.telegram.render import (
-    MAX_ALERT,
-    MAX_CAPTION,
-    NO_PREVIEW,
-    Message,
-    keyboard,
-    messages_of,
-    offers,
-    only_message_of,
-    render,
-    sign,
-)
+from bot.platforms.telegram.render import MAX_ALERT, NO_PREVIEW, Message, keyboard, messages_of, only_message_of
 from bot.platforms.text import shorten, utf16_length
 
 PLATFORM: Final = "telegram"
@@ -86,7 +69,7 @@ class Place:
 class Sender:
     """Sends replies through `bot`. Raises `TelegramError` for what cannot be delivered."""
 
-    bot: Bot
+    bot: telegram.Bot
     limiter: RateLimiter
     commands: Commands
 
@@ -118,7 +101,7 @@ class Sender:
         """Puts a reply in place of an inline message's text. There is only one message, so it is shortened to fit."""
         if not reply.text:
             return
-        buttons = keyboard(reply.actions, partial(sign, self.bot.token, inline_message_id))
+        buttons = keyboard(reply.actions, partial(render.sign, self.bot.token, inline_message_id))
         edit = self._edit(only_message_of(reply), buttons, inline_message_id=inline_message_id)
         await self._request(inline_message_id, edit)
 
@@ -128,7 +111,7 @@ class Sender:
             await self.send(place, reply)
 
     async def _replaced(
-        self, chat: int, number: int | None, message: Message, buttons: InlineKeyboardMarkup | None
+        self, chat: int, number: int | None, message: Message, buttons: telegram.InlineKeyboardMarkup | None
     ) -> bool:
         """Puts a message in place of an earlier one. Returns whether it can: that may be deleted, or too old."""
         try:
@@ -138,7 +121,7 @@ class Sender:
             return False
         return True
 
-    def _edit(self, message: Message, buttons: InlineKeyboardMarkup | None, **which: Any) -> partial[Any]:
+    def _edit(self, message: Message, buttons: telegram.InlineKeyboardMarkup | None, **which: Any) -> partial[Any]:
         options: dict[str, Any] = {"reply_markup": buttons, "link_preview_options": NO_PREVIEW}
         return partial(self.bot.edit_message_text, **message._asdict(), **options, **which)
 
@@ -153,41 +136,51 @@ class Sender:
             return False
         return user in [member.user.id for member in members]
 
-    async def answer_inline(self, query: InlineQuery, where: Where) -> None:
-        """Offers texts at several temperatures, and one of each other voice unless the query names one.
-
-        For a temperature that does not exist, a button above says which do.
-        """
-        offered: dict[str, str] = {}
+    async def answer_inline(self, query: telegram.InlineQuery, where: Where) -> None:
+        """Offers texts; for a temperature that does not exist, a button above says which do."""
+        labels: dict[str, str] = {}
         prompt, button = "", None
-        named, rest = self.commands.split_voice(query.query)
+        voice, rest = self.commands.split_voice(query.query)
         try:
             typed, prompt = split_temperature(rest)
         except TemperatureError:
             says = where.say("inline-out-of-range", **RANGE)
-            button = InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat
+            button = telegram.InlineQueryResultsButton(says, start_parameter="temperature")  # to the private chat
         else:
-            known = await self.commands.suggest(where, default=False)  # nothing where the user may not use the bot
-            if typed is not None and known:
-                offered[f"{typed:g}"] = known.get(typed) or where.say("inline-typed", temperature=typed)
-            offered |= {
-                f"{value:g}": label for value, label in known.items() if value not in SUGGESTED or value in INLINE
-            }
-            temperature = typed or where.chosen.temperature
-            voices = self.commands.others(self.commands.voice_of(None, where)) if known and named is None else ()
-            for voice in voices:
-                label = where.say("inline-voice", book=title(voice, where.say), temperature=temperature)
-                offered[f"{temperature:g} {voice.name}"] = label
-        results = list(offers(offered, prompt, where.say))[:MAX_RESULTS]
+            labels = await self._offered(typed, voice, where)
+        shown = shorten(printable(prompt.strip()).strip(), MAX_ALERT) or where.say("inline-hint")
+        placeholder = telegram.InputTextMessageContent(where.say("inline-placeholder"), link_preview_options=NO_PREVIEW)
+        waiting = keyboard([Action(render.WAIT, render.WAIT)])
+        results = [
+            telegram.InlineQueryResultArticle(identifier, label, placeholder, waiting, description=shown)
+            for identifier, label in itertools.islice(labels.items(), MAX_RESULTS)
+        ]
         answer = partial(query.answer, results, INLINE_CACHE_SECONDS, is_personal=True, button=button)
         await self._request(None, answer)
 
-    async def answer_press(self, query: CallbackQuery, reply: Reply | None = None, *, alert: bool = True) -> None:
+    async def _offered(self, typed: float | None, voice: Voice | None, where: Where) -> dict[str, str]:
+        """Returns the texts that are offered, by identifier with label: at several temperatures, and one of each other
+        voice unless the query names a `voice`."""
+        known = await self.commands.suggest(where, default=False)
+        if not known:  # the user may not use the bot
+            return {}
+        labels = {} if typed is None else {typed: known.get(typed) or where.say("inline-typed", temperature=typed)}
+        labels |= {value: label for value, label in known.items() if value not in SUGGESTED or value in INLINE}
+        offered = {f"{value:g}": label for value, label in labels.items()}
+        temperature = typed or where.chosen.temperature
+        for other in self.commands.others(self.commands.voice_of(None, where)) if voice is None else ():
+            label = where.say("inline-voice", book=title(other, where.say), temperature=temperature)
+            offered[f"{temperature:g} {other.name}"] = label
+        return offered
+
+    async def answer_press(
+        self, query: telegram.CallbackQuery, reply: Reply | None = None, *, alert: bool = True
+    ) -> None:
         """Ends the wait of a pressed button, with a reply for that user alone. `alert`: which the user has to close."""
-        text = shorten(render(reply), MAX_ALERT) if reply is not None and reply.text else None
+        text = shorten(render.whole(reply), MAX_ALERT) if reply is not None and reply.text else None
         await self._request(None, partial(query.answer, text, show_alert=alert and text is not None))
 
-    async def remove_buttons(self, query: CallbackQuery) -> None:
+    async def remove_buttons(self, query: telegram.CallbackQuery) -> None:
         """Removes the buttons under the message of which one was pressed, unless Telegram refuses that."""
         with contextlib.suppress(BadRequest, TypeError):  # the message is too old to be edited, or not accessible
             await self._request(query.inline_message_id, query.edit_message_reply_markup)
@@ -197,14 +190,14 @@ class Sender:
         work: Callable[[Where], Coroutine[Any, Any, Reply]],
         where: Where,
         place: Place | None,
-        query: CallbackQuery | None = None,
+        query: telegram.CallbackQuery | None = None,
     ) -> tuple[Reply, bool, int | None]:
         """Returns the reply, whether it took long, and which message shows the text so far, if one does.
 
         After a while the wait of a pressed button ends, "typing" is shown, and so is the text so far.
         """
-        so_far, shown = TextSoFar(), None if place is None else GrowingMessage(self.bot, self.limiter, _options(place))
-        if shown is not None:
+        so_far, number = TextSoFar(), None
+        if place is not None:
             where = replace(where, show=so_far.take)
         async with asyncio.TaskGroup() as tasks:
             working = tasks.create_task(work(where))
@@ -215,11 +208,29 @@ class Sender:
                 if query is not None:
                     with contextlib.suppress(TelegramError):  # the reply comes all the same
                         await self.answer_press(query)
-                if shown is not None:
-                    await so_far.grow(working, messages_of, shown.show, (TelegramError,), self.limiter.clock)
+                if place is not None:
+                    number = await self._grow(so_far, working, place)
                 await asyncio.wait({working})
                 typing.cancel()
-        return working.result(), is_late, None if shown is None else shown.number
+        return working.result(), is_late, number
+
+    async def _grow(self, so_far: TextSoFar, working: asyncio.Task[Reply], place: Place) -> int | None:
+        """Shows the text so far where no answer waits for it; returns the number of its message, if there is one."""
+        number: int | None = None
+
+        async def put(message: Message) -> None:
+            nonlocal number
+            if number is None:
+                send = partial(self.bot.send_message, link_preview_options=NO_PREVIEW, **_options(place))
+                number = (await send(**message._asdict())).message_id
+            else:
+                await self._edit(message, None, chat_id=place.chat, message_id=number)()
+
+        async def show(message: Message) -> None:
+            await self.limiter.send_spare(place.chat, partial(put, message))
+
+        await so_far.grow(working, messages_of, show, (TelegramError,), self.limiter.clock)
+        return number
 
     async def _show_typing(self, place: Place | None) -> None:
         try:
@@ -235,7 +246,7 @@ class Sender:
         sends: list[partial[Any]] = [partial(send_text, text=text, entities=entities) for text, entities in pieces]
         if reply.picture is not None:
             (text, entities), picture = pieces[0], self._picture_method(reply.picture)
-            fits = len(pieces) == 1 and utf16_length(text) <= MAX_CAPTION
+            fits = len(pieces) == 1 and utf16_length(text) <= render.MAX_CAPTION
             sends = [partial(picture, caption=text, caption_entities=entities)] if fits else [picture, *sends]
         options = _options(place, silent=reply.private or reply.kind is Kind.REFUSAL)
         for send in sends:
@@ -248,7 +259,7 @@ class Sender:
     def _picture_method(self, picture: Picture) -> partial[Any]:
         height = int.from_bytes(picture.content[20:24], "big")  # of a PNG: https://www.w3.org/TR/png-3/#11IHDR
         if height > MAX_PHOTO_SIDE:
-            return partial(self.bot.send_document, document=InputFile(picture.content, picture.name))
+            return partial(self.bot.send_document, document=telegram.InputFile(picture.content, picture.name))
         return partial(self.bot.send_photo, photo=picture.content)
 
     async def _request(self, chat: int | str | None, request: Callable[[], Awaitable[object]]) -> None:
@@ -268,5 +279,5 @@ def _options(place: Place, *, silent: bool = False) -> dict[str, Any]:
         "disable_notification": silent and not place.private,
     }
     if not place.private and place.answers is not None:  # sent even if the message that it answers is gone by now
-        options["reply_parameters"] = ReplyParameters(place.answers, allow_sending_without_reply=True)
+        options["reply_parameters"] = telegram.ReplyParameters(place.answers, allow_sending_without_reply=True)
     return options

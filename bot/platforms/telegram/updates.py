@@ -15,17 +15,8 @@ from collections.abc import Awaitable, Callable, Hashable
 from functools import partial
 from typing import Any, Final
 
+import telegram
 from msgspec.structs import replace
-from telegram import (
-    CallbackQuery,
-    ChatMemberUpdated,
-    ChosenInlineResult,
-    InlineQuery,
-    MaybeInaccessibleMessage,
-    Message,
-    Update,
-    User,
-)
 from telegram.constants import ChatMemberStatus, ChatType
 
 from bot.core import buttons
@@ -33,15 +24,14 @@ from bot.core.ask import Ask, Plain, Where, Write
 from bot.core.commands import continuing, parse_message
 from bot.core.parsing import TemperatureError, parse_line, parse_temperature
 from bot.core.reply import Kind, Reply
-from bot.platforms.base import MAX_RECENT, REFUSE_EVERY_SECONDS, Recent
+from bot.platforms.base import MAX_RECENT, Recent
 from bot.platforms.telegram.dispatcher import Dispatcher, Request
-from bot.platforms.telegram.render import MAX_ALERT, WAIT, render, verify
+from bot.platforms.telegram.render import MAX_ALERT, WAIT, verify, whole
 from bot.platforms.telegram.sender import PLATFORM, Place, Sender
 from bot.platforms.text import utf16_length
 
 INLINE: Final = "inline"
 """The chat of every inline message for the store: Telegram does not say which one it is in."""
-_GROUP: Final = re.compile(r"-[0-9]{1,20}")
 _GROUPS: Final = (ChatType.GROUP, ChatType.SUPERGROUP)
 _ABSENT: Final = (ChatMemberStatus.LEFT, ChatMemberStatus.BANNED)
 _ADDRESSEE: Final = re.compile(r"/[^\s@]*@(\S+)")
@@ -58,10 +48,10 @@ class UpdateHandler:
         self._seen: deque[int] = deque(maxlen=MAX_RECENT)
         self._refused: deque[tuple[int, int | None]] = deque(maxlen=MAX_RECENT)
         """Messages that were refused: their chat and number. They may be corrected by editing; an answer stands."""
-        self._told = Recent(REFUSE_EVERY_SECONDS, sender.limiter.clock)
+        self._told = Recent(sender.limiter.clock)
         """Who got no text for what they said in a chat, and why. Ten pictures sent at once are ten messages."""
         self._mention = re.compile(rf"\A\s*@{re.escape(sender.bot.username)}\b[,:]?", re.IGNORECASE)
-        self._typing: dict[int, InlineQuery] = {}
+        self._typing: dict[int, telegram.InlineQuery] = {}
         """Of each user, the inline query that waits to be answered. A newer one takes its place."""
 
     def handle(self, content: dict[str, Any]) -> None:
@@ -74,13 +64,13 @@ class UpdateHandler:
             return
         self._seen.append(update_id)
         try:
-            request = self._request(Update.de_json(content, self._sender.bot))
+            request = self._request(telegram.Update.de_json(content, self._sender.bot))
             if request is not None:
                 self._dispatcher.submit(request)
         except Exception as error:  # noqa: BLE001 - or Telegram would deliver it again and again, and nothing after it
             log.warning("update.malformed id=%d error=%s", update_id, type(error).__name__)
 
-    def _request(self, update: Update) -> Request | None:
+    def _request(self, update: telegram.Update) -> Request | None:
         if (edited := update.edited_message) is not None:
             if (edited.chat.id, edited.message_id) not in self._refused:
                 return None
@@ -98,7 +88,7 @@ class UpdateHandler:
                 return request(content)
         return None
 
-    def _message(self, message: Message) -> Request | None:
+    def _message(self, message: telegram.Message) -> Request | None:
         # Telegram reports in both chats that a group became a supergroup.
         old, new = message.migrate_from_chat_id or message.chat.id, message.migrate_to_chat_id or message.chat.id
         if old != new:
@@ -132,7 +122,7 @@ class UpdateHandler:
             return place.private or mentioned or line.command in self._commands.known_to(Where(PLATFORM, "", user))
         return mentioned or bool(text.strip() and (place.private or any(continuing(replied))))
 
-    def _replied_to(self, message: Message) -> list[str]:
+    def _replied_to(self, message: telegram.Message) -> list[str]:
         """Returns the data of the buttons under the bot's own message that a message replies to."""
         replied = message.reply_to_message
         return [] if replied is None or replied.from_user != self._sender.bot.bot else _buttons_under(replied)
@@ -149,7 +139,7 @@ class UpdateHandler:
         """Shows a message as a refusal, in the user's language."""
         await show(await self._commands.refusal(message, where))
 
-    def _membership(self, change: ChatMemberUpdated) -> Request | None:
+    def _membership(self, change: telegram.ChatMemberUpdated) -> Request | None:
         """Says how the bot works in a group that it is added to."""
         chat, was, now = change.chat, change.old_chat_member.status, change.new_chat_member.status
         if chat.type not in _GROUPS or was not in _ABSENT or now in _ABSENT:
@@ -160,14 +150,14 @@ class UpdateHandler:
         work = partial(self._sender.send, place, self._commands.welcome(change.from_user.language_code or ""))
         return Request(str(change.from_user.id), place.key, work, chat.id)
 
-    def _press(self, query: CallbackQuery) -> Request:
+    def _press(self, query: telegram.CallbackQuery) -> Request:
         place = None if query.message is None else _place(query.message)
         where = self._where(place, _presser(query), query.from_user)
         work = partial(self._answer_press, query, where, place)
         refuse = partial(self._refuse, where, partial(self._sender.answer_press, query))
         return Request(where.user, where.chat, work, None if place is None else place.chat, refuse)
 
-    async def _answer_press(self, query: CallbackQuery, where: Where, place: Place | None) -> None:
+    async def _answer_press(self, query: telegram.CallbackQuery, where: Where, place: Place | None) -> None:
         data, inline_id = query.data or "", query.inline_message_id
         if data == WAIT:
             await self._sender.answer_press(query, await self._commands.refusal("inline-wait", where), alert=False)
@@ -177,7 +167,7 @@ class UpdateHandler:
         reply, is_late, grown = await self._sender.wait_for(partial(self._commands.press, data), where, place, query)
         refused = reply.kind is Kind.REFUSAL
         if not is_late:
-            is_alert = refused or (reply.private and not reply.in_place and utf16_length(render(reply)) <= MAX_ALERT)
+            is_alert = refused or (reply.private and not reply.in_place and utf16_length(whole(reply)) <= MAX_ALERT)
             await self._sender.answer_press(query, reply if is_alert else None, alert=not reply.passing)
             if reply.outdated and (data if inline_id is not None else data in _buttons_under(query.message)):
                 await self._sender.remove_buttons(query)
@@ -190,7 +180,7 @@ class UpdateHandler:
         elif inline_id is not None and not (refused or reply.private):
             await self._sender.edit_inline(inline_id, reply)
 
-    def _inline_query(self, query: InlineQuery) -> Request | None:
+    def _inline_query(self, query: telegram.InlineQuery) -> Request | None:
         user = query.from_user.id
         waiting = user in self._typing
         self._typing[user] = query
@@ -203,7 +193,7 @@ class UpdateHandler:
         # Counted apart from what the user asks for: typing must not fill their queue.
         return None if waiting else Request(("typing", user), INLINE, work)
 
-    def _where(self, place: Place | None, user: str, author: User | None) -> Where:
+    def _where(self, place: Place | None, user: str, author: telegram.User | None) -> Where:
         """Where a reply is shown. Without a place in an inline message, for which each user has a separate queue."""
         locale, person = ("", ()) if author is None else (author.language_code or "", (str(author.id),))
         if place is None:
@@ -219,7 +209,7 @@ class UpdateHandler:
             administers=partial(self._sender.is_administrator, place.chat, 0 if author is None else author.id),
         )
 
-    def _chosen(self, chosen: ChosenInlineResult) -> Request | None:
+    def _chosen(self, chosen: telegram.ChosenInlineResult) -> Request | None:
         if chosen.inline_message_id is None:
             log.warning("inline.no_identifier: the message stays as it is; /setinlinefeedback may be off")
             return None
@@ -236,7 +226,7 @@ class UpdateHandler:
         return Request(user, INLINE, work, refuse=partial(self._refuse, where, edit))
 
 
-def _sender(message: Message) -> str | None:
+def _sender(message: telegram.Message) -> str | None:
     """Who wrote: a user, or the group itself if its anonymous administrator did. Other bots are ignored."""
     if message.sender_chat is not None:
         return str(message.sender_chat.id)
@@ -244,25 +234,27 @@ def _sender(message: Message) -> str | None:
     return None if sender is None or sender.is_bot or message.via_bot is not None else str(sender.id)
 
 
-def _presser(query: CallbackQuery) -> str:
+def _presser(query: telegram.CallbackQuery) -> str:
     """As whom a user presses a button: as themselves, but under a text that a chat asked for, as that chat.
 
     A press always comes from a user (https://core.telegram.org/bots/api#callbackquery), nor can the bot find out who
     wrote in the name of a chat. So every user who sees the button may press it. Chats have negative numbers.
     """
     button = buttons.decode(query.data or "")
-    return button.owner if button is not None and _GROUP.fullmatch(button.owner) else str(query.from_user.id)
+    if button is not None and re.fullmatch(r"-[0-9]{1,20}", button.owner):  # chats have negative numbers
+        return button.owner
+    return str(query.from_user.id)
 
 
-def _buttons_under(message: MaybeInaccessibleMessage | None) -> list[str]:
+def _buttons_under(message: telegram.MaybeInaccessibleMessage | None) -> list[str]:
     """Returns the data of the buttons under a message. A modified client may send other data for a press."""
-    markup = message.reply_markup if isinstance(message, Message) else None
+    markup = message.reply_markup if isinstance(message, telegram.Message) else None
     rows = () if markup is None else markup.inline_keyboard
     return [str(button.callback_data) for row in rows for button in row if button.callback_data]
 
 
-def _place(message: MaybeInaccessibleMessage) -> Place:
+def _place(message: telegram.MaybeInaccessibleMessage) -> Place:
     """Where a message is. Of a very old one, under which a button was pressed, Telegram sends only the chat."""
     # Outside forums `message_thread_id` is a thread of replies, which `reply_parameters` keeps to.
-    topic = message.message_thread_id if isinstance(message, Message) and message.is_topic_message else None
+    topic = message.message_thread_id if isinstance(message, telegram.Message) and message.is_topic_message else None
     return Place(message.chat.id, topic, int(message.message_id), message.chat.type == ChatType.PRIVATE)

@@ -9,13 +9,13 @@ import asyncio
 import logging
 import shutil
 import signal
-from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from prompt_toolkit import PromptSession, print_formatted_text
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.completion import CompleteEvent, Completion, DummyCompleter
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText, StyleAndTextTuples
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
@@ -70,16 +70,12 @@ async def talk(commands: Commands, history: Path) -> None:
             prompt.default_buffer.history = _history(history, empty=True)
 
 
-class _Completer(Completer):
+class _Completer(DummyCompleter):
     """Completes commands and the values of those that set something, explained in the user's language."""
 
     def __init__(self, commands: Commands, session: Session) -> None:
         self._commands = commands
         self._session = session
-
-    def get_completions(self, _document: Document, _event: CompleteEvent) -> Iterable[Completion]:
-        """See `Completer`; they come from `get_completions_async`."""
-        return ()
 
     async def get_completions_async(self, document: Document, _: CompleteEvent) -> AsyncGenerator[Completion, None]:
         """See `Completer`."""
