@@ -68,11 +68,11 @@ def train(run: Run) -> None:
     from generator.training.model import transfer_weights  # noqa: PLC0415
     from generator.training.publish import preview, publish  # noqa: PLC0415
 
-    options, corpus = run.options, run.corpus
+    options = run.options
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")
 
     # The start: random numbers, or the weights of a version, mapped to the vocabulary of the corpus.
-    start = transfer_weights(run.start, corpus.vocabulary) if run.start is not None else None
+    start = transfer_weights(run.start, run.corpus.vocabulary) if run.start is not None else None
     if options.resume is None:
         run.save_settings()
     progress.show(run.plan())
@@ -80,13 +80,12 @@ def train(run: Run) -> None:
     # Pretraining: other texts, if any were named.
     pretrained = TrainingState()
     if run.pretraining is not None:
-        pretrained = learn(run.pretraining, options, corpus, start)
+        pretrained = learn(run, run.pretraining, start)
         start = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
     # After each epoch the best one so far can be talked to: python -m bot chat --weights <the run's folder>
-    show = functools.partial(preview, run, pretrained)
-    state = learn(run.training, options, corpus, start, show)
+    state = learn(run, run.training, start, functools.partial(preview, run, pretrained))
 
     # The version: exported, measured, and added to the weights folder by one rename.
     manifest = publish(run, pretrained, state)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
 from types import FrameType
 from typing import Final
 
@@ -21,16 +20,14 @@ def _stop(_: int, __: FrameType | None) -> None:
 
 
 os.dup2(_nothing, 2)
-_in_main = threading.current_thread() is threading.main_thread()
-_handler = signal.signal(signal.SIGINT, _stop) if _in_main else None
+_handler = signal.signal(signal.SIGINT, _stop)
 try:
     import keras
 
     # The first operation finds out which devices there are, and what is wrong with them is said then.
     keras.ops.zeros(1)
 finally:
-    if _in_main:
-        signal.signal(signal.SIGINT, _handler)
+    signal.signal(signal.SIGINT, _handler)
     os.dup2(_stderr, 2)
     os.close(_stderr)
     os.close(_nothing)

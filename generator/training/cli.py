@@ -59,8 +59,7 @@ def parse(argv: Sequence[str] | None, about: str) -> Options:
     if "resume" in given and (refused := sorted(given.keys() - _WITH_RESUME)):
         flags = ", ".join("--" + _FLAGS.get(name, name.replace("_", "-")) for name in refused)
         parser.error(f"--resume continues with the settings that the run started with; leave out {flags}")
-    if "overrides" in given:
-        given["overrides"] = dict(given["overrides"])
+    given["overrides"] = dict(given.get("overrides", ()))
     try:
         return msgspec.convert(given, Options, strict=False)
     except msgspec.ValidationError as error:

@@ -14,11 +14,10 @@ from generator.training import TrainingError, progress
 from generator.training.architectures import step_model
 from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
-from generator.training.cli import Options
-from generator.training.corpus import Batch, Corpus, batches, steps_per_epoch
+from generator.training.corpus import Batch, batches, steps_per_epoch
 from generator.training.model import averaged_weights, build_model, reset_states, set_float_weights
 from generator.training.onnx_export import FloatWeights
-from generator.training.run import Stage
+from generator.training.run import Run, Stage
 from generator.training.samples import PROMPT_LENGTH, samples
 from generator.weights.session import Network
 
@@ -28,18 +27,15 @@ otherwise comes to need cells far from zero, and writes badly from there (docs/t
 
 
 def learn(
-    stage: Stage,
-    options: Options,
-    corpus: Corpus,
-    start: FloatWeights | None,
-    preview: Callable[[TrainingState, bytes], str] | None = None,
+    run: Run, stage: Stage, start: FloatWeights | None, preview: Callable[[TrainingState, bytes], str] | None = None
 ) -> TrainingState:
     """Trains on the stage's text, from its last checkpoint, else from `start`, else from a new network.
 
     Validation is on the corpus's own split. `preview` gets the state and the served form after each epoch, and returns
     a text to show. Raises `TrainingError`, `WeightsError` or `OSError`.
     """
-    preset, config, vocabulary = stage.preset, stage.config, corpus.vocabulary
+    options, corpus, preset, config = run.options, run.corpus, stage.preset, stage.config
+    vocabulary = corpus.vocabulary
     per_epoch = steps_per_epoch(len(stage.text_of_epoch(1)), preset, config.order)
     # The same prompt after every epoch shows how the texts improve.
     place = int(np.random.default_rng(options.seed).integers(len(corpus.splits[0]) - PROMPT_LENGTH))

@@ -16,7 +16,7 @@ import onnx.numpy_helper
 from safetensors.numpy import load, save
 
 from generator.training.architectures import architecture_of, stacked, window
-from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE, NGramEmbedding
+from generator.training.architectures.ngrams import CONSTANTS, TABLE, TABLE_SCALE
 from generator.training.backend import keras
 from generator.training.muon import Muon
 from generator.training.onnx_export import FloatWeights
@@ -53,9 +53,8 @@ def build_model(
         # Step by step, JAX takes four times as long here; TensorFlow runs a graph in any case.
         jit_compile=keras.backend.backend() == "jax",
     )
-    for layer in model.layers:
-        if isinstance(layer, NGramEmbedding):
-            layer.learning_rate = lambda: model.optimizer.learning_rate * config.ngram_rate
+    if preset.architecture == "ngram":
+        model.get_layer("ngrams").learning_rate = lambda: model.optimizer.learning_rate * config.ngram_rate
     return model
 
 

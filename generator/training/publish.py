@@ -27,14 +27,11 @@ from generator.training.samples import bot_text, shaded_samples
 from generator.training.texts.download import DEFAULT_SHA256
 from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MANIFEST, METRICS, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
-from generator.weights.versions import activate, add_version, current_version
+from generator.weights.versions import CURRENT, activate, add_version, current_version
 
-_LICENSES: Final = {
-    DEFAULT_SHA256: (
-        "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
-    ),
-}
-"""By the sha256 of the corpus. This program knows no other text's license, and the manifest says so."""
+_DEFAULT_LICENSE: Final = (
+    "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
+)
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
@@ -82,15 +79,14 @@ def preview(run: Run, pretrained: TrainingState, state: TrainingState, model: by
     # The test split is looked at once, at the end.
     metrics = dict.fromkeys(METRICS, round(last.valid_bits_per_character, 4))
     manifest = _manifest(run, f"epoch-{last.epoch}", contents, metrics, pretrained=pretrained, state=state)
-    earlier = {path.parent for path in folder.glob(f"epoch-*/{MANIFEST}")}
+    # The current version stays: one who talks to it still sees its curve. A run that was killed may have left others.
+    current = current_version(folder) if (folder / CURRENT).exists() else ""
+    for path in list(folder.glob(f"epoch-*/{MANIFEST}")):
+        if path.parent.name != current:
+            shutil.rmtree(path.parent)
     version = add_version(folder, contents, manifest)
     text = bot_text(load_model(folder, version.name), run.options.seed)
-    # One who talks to the version before still sees its curve.
-    kept = current_version(folder) if earlier else ""
     activate(folder, version.name)
-    for path in earlier:
-        if path.name != kept:
-            shutil.rmtree(path)
     return text
 
 
@@ -105,6 +101,7 @@ def _manifest(
     texts: Sequence[CorpusNote] = (),
 ) -> Manifest:
     options, corpus, stage = run.options, run.corpus, run.training
+    is_default = corpus.note.sha256 == DEFAULT_SHA256
     return Manifest(
         format=FORMAT,
         version=version,
@@ -134,7 +131,7 @@ def _manifest(
         },
         metrics=metrics,
         files={name: hashlib.sha256(content).hexdigest() for name, content in contents.items()},
-        license=_LICENSES.get(corpus.note.sha256, f"{corpus.note.name}: known to the person who trained on it"),
+        license=_DEFAULT_LICENSE if is_default else f"{corpus.note.name}: known to the person who trained on it",
         lowercase=stage.preset.lowercase,
         hard_wrapped=corpus.lines.wrapped,
         ends_at_lines=corpus.lines.short,

@@ -9,6 +9,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
+from timeit import timeit
 from typing import Final
 
 import msgspec
@@ -214,25 +215,17 @@ def _resumed(options: Options) -> Options:
             runs[path.parent.name] = msgspec.json.decode(path.read_bytes(), type=Options)
     unfinished = [name for name in runs if not (out / name).exists()]
     name = options.resume or (unfinished[-1] if unfinished else "")
-    settings = runs.get(name)
-    if settings is None or name not in unfinished:
-        what = "is finished" if settings else "no such run, or its settings cannot be read"
-        there = (
-            f"there are {', '.join(unfinished)}"
-            if unfinished
-            else "no run to resume; without --resume a new one starts"
-        )
+    if name not in unfinished:
+        there = f"there are {', '.join(unfinished)}"
+        if not unfinished:
+            there = "no run to resume; without --resume a new one starts"
+        what = "is finished" if name in runs else "no such run, or its settings cannot be read"
         raise TrainingError(f"{out / RUNS / name}: {what}; {there}" if name else f"{out}: {there}")
-    corpus = options.corpus or settings.corpus
+    corpus = options.corpus or runs[name].corpus
     if missing := next((path for path in corpus if not Path(path).exists()), None):
         raise TrainingError(f"{missing}: is not there; if the text of this run moved, name it: --resume --corpus FILE")
     return structs.replace(
-        settings,
-        corpus=corpus,
-        out=options.out,
-        no_activate=options.no_activate,
-        resume=name,
-        plan=options.plan,
+        runs[name], corpus=corpus, out=options.out, no_activate=options.no_activate, resume=name, plan=options.plan
     )
 
 
@@ -285,7 +278,4 @@ def _matrix_speed() -> float:
     """Operations per second of float32 matrix products on this machine, all cores."""
     matrix = np.ones((1024, 1024), np.float32)
     matrix @ matrix
-    began = time.perf_counter()
-    for _ in range(5):
-        matrix @ matrix
-    return 5 * 2 * 1024**3 / (time.perf_counter() - began)
+    return 5 * 2 * 1024**3 / timeit(lambda: matrix @ matrix, number=5)

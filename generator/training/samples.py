@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -51,10 +50,7 @@ def samples(
         written[:, position] = drawn
         bits[:, position] = [nats(logits[row], int(drawn[row])) / math.log(2) for row in range(rows)]
         logits, state = network.step(drawn, state)
-    return [
-        Surprisal(vocabulary.decode(text), tuple(its_bits.tolist()), given=prompt)
-        for text, its_bits in zip(written, bits, strict=True)
-    ]
+    return [Surprisal(vocabulary.decode(text), tuple(row.tolist())) for text, row in zip(written, bits, strict=True)]
 
 
 def bot_text(model: Model, seed: int) -> str:
@@ -80,6 +76,5 @@ def shaded_samples(network: Network, corpus: Corpus, seed: int) -> list[tuple[st
     for temperature, sample in zip(SHADED_TEMPERATURES, written, strict=True):
         ends = [space.start() for space in re.finditer(r"\s+", sample.text) if space.start() >= SHADED_LENGTH // 2]
         end = ([end for end in ends if ends_sentence(sample.text[:end])] or ends or [SHADED_LENGTH])[-1]
-        cut = replace(sample, text=sample.text[:end], bits=sample.bits[:end], given=prompt)
-        found.append((f"temperature {temperature:g}", cut))
+        found.append((f"temperature {temperature:g}", Surprisal(sample.text[:end], sample.bits[:end], given=prompt)))
     return found

@@ -52,7 +52,7 @@ def forward(  # noqa: PLR0917 (what TensorFlow passes on)
     """
     steps, batch, depth = inputs.shape
     units, width = recurrent.shape
-    kernel, recurrent, bias = (_grouped(weight) for weight in (kernel, recurrent, bias))
+    kernel, recurrent, bias = (_regrouped(weight, 4) for weight in (kernel, recurrent, bias))
     projected = np.empty((steps, batch, width), inputs.dtype)
     _run("product", steps * batch, (steps * batch, width, depth), inputs, _packed(kernel), bias, projected)
     hiddens = np.empty((steps, batch, units), inputs.dtype)
@@ -80,7 +80,7 @@ def backward(  # noqa: PLR0917 (what TensorFlow passes on)
     """
     steps, batch, depth = inputs.shape
     units, width = recurrent.shape
-    kernel, recurrent = _grouped(kernel), _grouped(recurrent)
+    kernel, recurrent = _regrouped(kernel, 4), _regrouped(recurrent, 4)
     d_projected = np.empty_like(gates)
     arrays = (_packed(recurrent, transposed=True), cell, cells, gates, upstream, np.zeros_like(cell), d_projected)
     _run("backward", batch, (steps, batch, units), *arrays)
@@ -96,20 +96,15 @@ def backward(  # noqa: PLR0917 (what TensorFlow passes on)
     _run("transpose", rows, (rows, units), earlier, entering[depth:])
     d_matrix = np.empty((depth + units, width), np.float32)
     _run("gradient", width, (depth + units, width, rows), entering, _packed(d_projected), d_matrix)
-    d_matrix = _ungrouped(d_matrix)
-    return d_inputs, d_matrix[:depth], d_matrix[depth:], _ungrouped(d_bias)
+    groups = units // _GROUP
+    d_matrix = _regrouped(d_matrix, groups)
+    return d_inputs, d_matrix[:depth], d_matrix[depth:], _regrouped(d_bias, groups)
 
 
-def _grouped(weight: Array) -> Array:
-    """Columns by groups of units instead of by gate, as the kernels want them."""
-    *rows, width = weight.shape
-    grouped = np.swapaxes(weight.reshape(*rows, 4, width // 4 // _GROUP, _GROUP), -3, -2)
-    return np.ascontiguousarray(grouped).reshape(weight.shape)
-
-
-def _ungrouped(weight: Array) -> Array:
-    *rows, width = weight.shape
-    return np.swapaxes(weight.reshape(*rows, width // 4 // _GROUP, 4, _GROUP), -3, -2).reshape(weight.shape)
+def _regrouped(weight: Array, parts: int) -> Array:
+    """With 4 parts, the gates: columns by groups of units instead, as the kernels want them. With the groups: back."""
+    parted = weight.reshape(*weight.shape[:-1], parts, -1, _GROUP)
+    return np.swapaxes(parted, -3, -2).reshape(weight.shape)
 
 
 def _packed(matrix: Array, *, transposed: bool = False) -> Array:

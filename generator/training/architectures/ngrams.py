@@ -93,7 +93,6 @@ def indices(ngrams: NGrams, pairs: Any, state: Any) -> tuple[Any, Any]:
 
     `pairs` are rows of `symbols_of`, int64 `[batch, steps, 2]`; `state` int64 `[batch, STATE]`.
     """
-
     states = []
     for pair in ops.unstack(pairs, axis=1):
         _, *recent, word, before = ops.unstack(state, axis=1)
@@ -104,9 +103,8 @@ def indices(ngrams: NGrams, pairs: Any, state: Any) -> tuple[Any, Any]:
         state = ops.stack([*recent, code, word, before], axis=1)
         states.append(state)
     codes, letters = pairs[..., :1], pairs[..., 1:]
-    numbers = ops.concatenate(
-        [ops.stack(states, axis=1), ops.where(letters > 0, ops.zeros_like(codes), codes)], axis=-1
-    )
+    others = ops.where(letters > 0, ops.zeros_like(codes), codes)
+    numbers = ops.concatenate([ops.stack(states, axis=1), others], axis=-1)
     # Keras computes a product of integers in floating point, which is not exact.
     hashes = ops.sum(numbers[..., None] * ngrams.multipliers, axis=-2) % HASH_MODULUS
     return hashes // ngrams.divisors + ngrams.offsets, state
@@ -195,8 +193,7 @@ class NGramEmbedding(keras.layers.Layer):
 
 def quantised_table(table: NDArray[np.float32]) -> NDArray[np.int8]:
     """Returns a table as it is served and stored, in steps of `TABLE_SCALE`."""
-    steps: NDArray[np.float32] = np.rint(table / TABLE_SCALE)
-    return np.clip(steps, -127, 127).astype(np.int8)
+    return (table / TABLE_SCALE).round().clip(-127, 127).astype(np.int8)
 
 
 def ngram_note(weights: FloatWeights) -> dict[str, Any] | None:

@@ -38,17 +38,6 @@ def _gru_cell(x: Tensor, product: Tensor, hidden: Tensor) -> tuple[Tensor, ...]:
     return (g + ops.sigmoid(x_z + h_z) * (hidden - g),)
 
 
-def _backward_written_out(recurrence: Callable[..., Any]) -> Callable[..., Any]:
-    """The function without the gradient function that it returns beside its results, which TensorFlow then uses.
-
-    Other backends differentiate by themselves: their `custom_gradient` does not take several results, and on the
-    graphics cards that they are there for the loop's own gradient costs little.
-    """
-    if ON_TENSORFLOW:
-        return ops.custom_gradient(recurrence)  # type: ignore[no-any-return]
-    return lambda *inputs: recurrence(*inputs)[0]
-
-
 def _over_time(cell: Cell) -> Callable[..., Any]:
     """Returns the recurrence of a cell over all steps.
 
@@ -58,7 +47,6 @@ def _over_time(cell: Cell) -> Callable[..., Any]:
     and leave carry no gradient: truncated backpropagation.
     """
 
-    @_backward_written_out
     def recurrence(projected: Tensor, recurrent: Tensor, bias: Tensor, *states: Tensor) -> Any:
         dtype = recurrent.dtype
 
@@ -105,13 +93,17 @@ def _over_time(cell: Cell) -> Callable[..., Any]:
 
         return (ops.cast(found[0], dtype), *last), grad
 
-    return recurrence
+    if ON_TENSORFLOW:
+        return ops.custom_gradient(recurrence)  # type: ignore[no-any-return]
+    # Other backends differentiate by themselves: their `custom_gradient` does not take several results, and on the
+    # graphics cards that they are there for the loop's own gradient costs little.
+    return lambda *inputs: recurrence(*inputs)[0]
 
 
 _RECURRENCES = {"lstm": _over_time(_lstm_cell), "gru": _over_time(_gru_cell)}
 
 
-@_backward_written_out
+@ops.custom_gradient
 def _bf16_lstm(  # noqa: PLR0917 (differentiated by position)
     inputs: Tensor, kernel: Tensor, recurrent: Tensor, bias: Tensor, hidden: Tensor, cell: Tensor
 ) -> Any:

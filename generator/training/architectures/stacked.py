@@ -40,13 +40,14 @@ def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: 
     name, symbols = preset.architecture, len(vocabulary)
     looked_up: Any = None
     x = keras.layers.Embedding(symbols, preset.embedding, name="embedding")(characters)
-    x = _dropout(config.embedding_dropout, seed + 1)(x)
+    # Each dropout has one mask along the whole sequence (Gal & Ghahramani 2016).
+    x = keras.layers.SpatialDropout1D(config.embedding_dropout, seed=seed + 1)(x)
     if name == "ngram":
         looked_up = NGramEmbedding(preset, config.ngram_dropout, vocabulary, seed + 4)(characters)
         x = keras.layers.Concatenate(name="inputs")([x, looked_up])
     for n in range(preset.layers):
         if n:
-            x = _dropout(config.hidden_dropout, seed + 100 + n)(x)
+            x = keras.layers.SpatialDropout1D(config.hidden_dropout, seed=seed + 100 + n)(x)
         x = StatefulRNN(
             "gru" if name == "gru" else "lstm",
             preset.units,
@@ -55,17 +56,12 @@ def logits(characters: Any, preset: Preset, config: TrainingConfig, vocabulary: 
             seed=seed + 2 + 10 * n,
             name=f"{name}.{n}",
         )(x)
-    x = _dropout(config.output_dropout, seed + 3)(x)
+    x = keras.layers.SpatialDropout1D(config.output_dropout, seed=seed + 3)(x)
     x = keras.layers.Dense(symbols, dtype="float32", name="output")(x)
     if looked_up is None:
         return x
     from_lookup = keras.layers.Dense(symbols, use_bias=False, dtype="float32", name="ngrams.output")(looked_up)
     return keras.layers.Add(dtype="float32", name="logits")([x, from_lookup])
-
-
-def _dropout(rate: float, seed: int) -> Any:
-    """One mask along the whole sequence (Gal & Ghahramani 2016)."""
-    return keras.layers.SpatialDropout1D(rate, seed=seed) if rate else keras.layers.Identity()
 
 
 def layers_of(name: str, weights: FloatWeights) -> list[Layer]:

@@ -67,7 +67,7 @@ def parse(text: str) -> Chat | None:
     if text.lstrip().startswith("{"):
         try:
             return _json(json.loads(text))
-        except (ValueError, RecursionError):
+        except (ValueError, RecursionError, TypeError, AttributeError):  # no JSON, or of another form
             return None
     return _whatsapp(text)
 
@@ -75,9 +75,8 @@ def parse(text: str) -> Chat | None:
 def _whatsapp(text: str) -> Chat | None:
     if not _STAMP.match(text.lstrip("\ufeff")):
         return None
-    lines = text.replace("\r\n", "\n").split("\n")
     entries: list[str] = []
-    for line in lines:
+    for line in text.replace("\r\n", "\n").split("\n"):
         if stamp := _STAMP.match(line.lstrip("\ufeff")):
             entries.append(stamp["line"])
         else:
@@ -93,19 +92,14 @@ def _whatsapp(text: str) -> Chat | None:
     return Chat("WhatsApp", messages, len(entries) - len(messages))
 
 
-def _json(export: Any) -> Chat | None:
-    if not isinstance(export, dict):
-        return None
+def _json(export: dict[str, Any]) -> Chat | None:
     lists = [export, *export.get("chats", {}).get("list", [])]  # one chat, or all of an account
     entries = [entry for each in lists for entry in each.get("messages", ()) if isinstance(entry, dict)]
-    if not entries:
+    if not entries or entries[0].keys().isdisjoint({"author", "from_id", "actor_id"}):
         return None
-    is_discord = "author" in entries[0]
-    if not is_discord and "from_id" not in entries[0] and "actor_id" not in entries[0]:
-        return None
-    read = _discord if is_discord else _telegram
+    kind, read = ("Discord", _discord) if "author" in entries[0] else ("Telegram", _telegram)
     messages = [message for entry in entries if (message := read(entry)) and message.text]
-    return Chat("Discord" if is_discord else "Telegram", messages, len(entries) - len(messages))
+    return Chat(kind, messages, len(entries) - len(messages))
 
 
 def _telegram(entry: dict[str, Any]) -> Message | None:

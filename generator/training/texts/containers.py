@@ -51,9 +51,8 @@ def unpack(name: str, content: bytes) -> Iterator[Part]:
     try:
         for magic, (kind, decompress) in _PACKED.items():
             if content.startswith(magic):
-                yield from (
-                    part._replace(found=f"{kind} {part.found}".strip()) for part in unpack(name, decompress(content))
-                )
+                for part in unpack(name, decompress(content)):
+                    yield part._replace(found=f"{kind} {part.found}".strip())
                 return
         if not content.startswith(b"PK\x03\x04"):
             yield Part(name, content)
@@ -61,7 +60,7 @@ def unpack(name: str, content: bytes) -> Iterator[Part]:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             members = {member.filename: member for member in archive.infolist() if not member.is_dir()}
             if "word/document.xml" in members:
-                words = _Reader.of(archive, "word/document.xml", only="w:t").text
+                words = _Reader(_member(archive, "word/document.xml"), only="w:t").text
                 yield Part(name, "".join(words), "a Word file")
             elif "META-INF/container.xml" in members:
                 yield _epub(name, archive)
@@ -94,42 +93,37 @@ def is_html(text: str, name: str) -> bool:
 
 def html_text(page: str) -> str:
     """Returns the text of an HTML page: a paragraph per line, with an empty line between two."""
-    reader = _Reader()
-    reader.feed(page)
-    reader.close()
-    lines = [line.rstrip(" ") for line in "".join(reader.text).split("\n")]
+    lines = [line.rstrip(" ") for line in "".join(_Reader(page).text).split("\n")]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
 def _epub(name: str, archive: zipfile.ZipFile) -> Part:
     """Reads the chapters in the order of the spine, without the contents page (EPUB 3.3, section 5)."""
-    package = _Reader.of(archive, "META-INF/container.xml").elements["rootfile"][0]["full-path"]
-    book = _Reader.of(archive, package).elements
-    files = {item["id"]: item for item in book["item"]}
-    spine = [files[item["idref"]] for item in book["itemref"]]
-    base = posixpath.dirname(package)
-    places = [
-        posixpath.join(base, unquote(item["href"])) for item in spine if "nav" not in item.get("properties", "").split()
-    ]
-    chapters = [html_text(archive.read(place).decode("utf-8-sig")) for place in places]
+    package = _Reader(_member(archive, "META-INF/container.xml")).elements["rootfile"][0]["full-path"]
+    book = _Reader(_member(archive, package)).elements
+    items = {item["id"]: item for item in book["item"]}
+    spine = [items[reference["idref"]] for reference in book["itemref"]]
+    pages = [unquote(item["href"]) for item in spine if "nav" not in item.get("properties", "").split()]
+    places = [posixpath.join(posixpath.dirname(package), page) for page in pages]
+    chapters = [html_text(_member(archive, place)) for place in places]
     return Part(name, "\n".join(chapters), f"an EPUB of {len(chapters)} chapters")
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> str:
+    return archive.read(name).decode("utf-8-sig")
 
 
 class _Reader(HTMLParser):
     """Collects the text of HTML, or of the elements `only` of XML; and what the elements of a package say."""
 
-    def __init__(self, only: str = "") -> None:
+    def __init__(self, markup: str, only: str = "") -> None:
         super().__init__()
         self.text: list[str] = []
         self.elements: dict[str, list[dict[str, str]]] = {}
         self._only = only
         self._open: list[str] = []
-
-    @classmethod
-    def of(cls, archive: zipfile.ZipFile, file: str, only: str = "") -> _Reader:
-        reader = cls(only)
-        reader.feed(archive.read(file).decode("utf-8-sig"))
-        return reader
+        self.feed(markup)
+        self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.elements.setdefault(tag.rpartition(":")[2], []).append({key: value or "" for key, value in attrs})

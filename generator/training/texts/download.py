@@ -9,10 +9,9 @@ import os
 import re
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import aiohttp
 
@@ -52,20 +51,18 @@ def default_corpus() -> Path:
     return path
 
 
-@dataclass(frozen=True, slots=True)
-class Book:
+class Book(NamedTuple):
     """A book by its number in Project Gutenberg. `kind`: fiction, literature, philosophy or nietzsche."""
 
     kind: str
     number: int
     title: str
-    author: str
 
 
 def books() -> list[Book]:
     """Returns the list in the order of reading: the nearest to the corpus last."""
     with _LIST.open(encoding="utf-8", newline="") as lines:
-        return [Book(row["kind"], int(row["number"]), row["title"], row["author"]) for row in csv.DictReader(lines)]
+        return [Book(row["kind"], int(row["number"]), row["title"]) for row in csv.DictReader(lines)]
 
 
 def fetch(listed: Iterable[Book], folder: Path, url: str, pause: float = PAUSE_SECONDS) -> dict[Book, Path]:

@@ -34,7 +34,11 @@ def read_texts(paths: Sequence[Path], *, encoding: str | None = None, speaker: s
     texts: list[str] = []
     chats = 0
     for file in (file for path in paths for file in _files(path, notes)):
-        parts = list(unpack(str(file), _content(file)))
+        try:
+            content = file.read_bytes()
+        except OSError as error:
+            raise TrainingError(f"{file}: {files.reason(error)}; --corpus wants a text file") from error
+        parts = list(unpack(str(file), content))
         if len(parts) > 1:
             notes.append(f"{file.name}: an archive of {len(parts):,} texts")
         for part in parts:
@@ -78,10 +82,3 @@ def _files(path: Path, notes: list[str]) -> Iterator[Path]:
     others = f", {len(visible) - len(texts):,} others left out" if len(texts) < len(visible) else ""
     notes.append(f"{path.name}: a folder of {len(texts):,} texts{others}")
     yield from texts
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise TrainingError(f"{path}: {files.reason(error)}; --corpus wants a text file") from error

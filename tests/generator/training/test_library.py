@@ -47,7 +47,7 @@ def server(answers: dict[str, tuple[int, str]]) -> Iterator[tuple[str, list[str]
 
 
 def book(number: int, kind: str = "fiction") -> download.Book:
-    return download.Book(kind, number, f"Book {number}", "Someone")
+    return download.Book(kind, number, f"Book {number}")
 
 
 def test_the_list_ends_with_the_books_nearest_to_the_corpus() -> None:

@@ -11,6 +11,7 @@ import re
 import textwrap
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -366,5 +367,6 @@ def test_someone_who_wrote_little_is_refused_with_both_numbers(tmp_path: Path) -
         read(tmp_path, android("12/03/2024, 21:04") + more, speaker="Cy")
 
 
-def test_json_that_is_no_chat_is_named(tmp_path: Path) -> None:
-    assert "JSON of no chat that is known" in read(tmp_path, json.dumps({"text": PROSE}), "a.json").remarks[0]
+@pytest.mark.parametrize("more", [{}, {"chats": []}, {"chats": {"list": [1]}}, {"messages": 5}])
+def test_json_that_is_no_chat_is_named(tmp_path: Path, more: dict[str, Any]) -> None:
+    assert "JSON of no chat that is known" in read(tmp_path, json.dumps({"text": PROSE} | more), "a.json").remarks[0]

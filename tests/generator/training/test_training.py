@@ -190,6 +190,21 @@ def test_the_bot_talks_from_the_best_epoch_so_far_and_the_curve_is_drawn_while_t
         process.stdout.read()
 
 
+def test_a_run_that_is_stopped_before_its_first_epoch_can_be_talked_to_goes_on(
+    book: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(publish, "activate", stop)
+        assert run(book, tmp_path, "--epochs", "2", "--name", "cats") == 130
+    folder = tmp_path / ".training" / "cats"
+    assert [path.name for path in folder.glob("epoch-*")] == ["epoch-1"]
+    assert train.main(["--resume", "--out", str(tmp_path)]) == 0
+    assert current_version(folder) == "epoch-2"
+
+
 def test_training_stops_when_validation_no_longer_improves_and_keeps_the_best_epoch(
     book: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
