@@ -79,10 +79,10 @@ async def generate(options: argparse.Namespace, config: Config) -> None:
         sampling=msgspec.structs.replace(config.bot.sampling, **given),
     )
     config = _with_weights(options, config)
-    name, voice = next(iter(config.voices.items()))
+    name = next(iter(config.voices))
     if options.verbose or (sys.stderr is not None and sys.stderr.isatty()):
         print(f"seed {request.seed}, temperature {request.sampling.temperature:g}", file=sys.stderr)
-    async with open_generator(config.generator, name, voice) as generator:
+    async with open_generator(config, name) as generator:
         manifest = generator.weights.manifest
         prompt = fit_prompt(options.prompt or " ".join(options.text), manifest)
         if notice := messages.fitted(prompt, language.of("").say):

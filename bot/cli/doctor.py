@@ -18,16 +18,7 @@ from aiohttp import ClientError, ClientSession, ClientTimeout, web
 from yarl import URL
 
 from bot.cli.errors import UsageError
-from bot.config.schema import (
-    Config,
-    GeneratorSection,
-    HttpSection,
-    Secret,
-    VoiceSection,
-    addresses,
-    platform_problems,
-    redact_url,
-)
+from bot.config.schema import Config, Secret, addresses, platform_problems, redact_url
 from bot.http_server import CannotListen, listening
 from bot.platforms.base import BadToken, Finding
 from bot.service.reload import socket_path
@@ -67,10 +58,11 @@ async def findings(config: Config, source: Path | None, *, online: bool = False)
         if behind := [url for url in map(URL, addresses(config)) if connector.proxy_of(url)]:
             yield await _checked("proxy", _proxy(connector, behind))
     several = len(config.voices) > 1
-    for name, voice in config.voices.items():
-        label, without = (f"voice {name}", "; the bot starts without it") if several else ("weights", "")
-        found = await _checked(label, _weights(config.generator, name, voice))
-        yield found if found.right else found._replace(detail=found.detail + without)
+    for name in config.voices:
+        found = await _checked(f"voice {name}" if several else "weights", _weights(config, name))
+        if several and not found.right:
+            found = found._replace(detail=f"{found.detail}; the bot starts without it")
+        yield found
     yield await _checked("database", _database(config.database))
     if online:
         async for found in _online(config, problems, running=running):
@@ -90,7 +82,7 @@ async def _online(config: Config, problems: Mapping[str, str], *, running: bool)
 
         inspections["telegram"] = telegram.inspect(config.telegram, proxy)
     if running:
-        inspections["service"] = _readiness(config.http)
+        inspections["service"] = _readiness(config)
     for name, inspection in inspections.items():
         try:
             async with asyncio.timeout(_ONLINE_SECONDS):
@@ -100,10 +92,10 @@ async def _online(config: Config, problems: Mapping[str, str], *, running: bool)
             yield Finding(name, str(error) or f"gives no answer in {_ONLINE_SECONDS:g} s", right=False)
 
 
-async def _readiness(section: HttpSection) -> AsyncIterator[Finding]:
+async def _readiness(config: Config) -> AsyncIterator[Finding]:
     """Asks the running service, which knows whether its platforms are connected, and why not."""
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(section.host, section.host)  # noqa: S104 - any address
-    url = URL.build(scheme="http", host=host, port=section.port, path="/readyz")
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(config.http.host, config.http.host)  # noqa: S104 - any address
+    url = URL.build(scheme="http", host=host, port=config.http.port, path="/readyz")
     async with ClientSession() as session, session.get(url) as response:
         for line in (await response.text()).splitlines():
             part = msgspec.json.decode(line)
@@ -151,16 +143,16 @@ async def _proxy(connector: Connector, behind: Sequence[URL]) -> str:
     return f"{shown}: answers"
 
 
-async def _weights(section: GeneratorSection, name: str, voice: VoiceSection) -> str:
+async def _weights(config: Config, name: str) -> str:
     try:
-        async with open_generator(section, name, voice, child=True) as generator:
+        async with open_generator(config, name, child=True) as generator:
             manifest = generator.weights.manifest
             began = time.perf_counter()
             generation = await generator.generate(GenerationRequest(length=200, seed=0))
             took = time.perf_counter() - began
     except GeneratorError as error:
         key = f"[{'generator' if name == NIETZSCHE else f'voices.{name}'}] weights names their folder"
-        if section.address:
+        if config.generator.address:
             key = "[generator] address names the pool"
         raise UsageError(f"{error}; {key}") from error
     return (

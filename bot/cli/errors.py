@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.platforms.base import CommandSyncError
+from bot.platforms.base import BadToken, CommandSyncError
 from bot.store.errors import StoreError, StoreUnavailable
 from generator import InvalidRequest, ModelError, Overloaded, ShuttingDown, Unavailable, WeightsError
 
@@ -25,5 +25,5 @@ class UsageError(Exception):
 
 TEMPORARY: Final = (CommandSyncError, StoreUnavailable, Unavailable, Overloaded, ShuttingDown, ModelError)
 """Errors that another attempt may not meet, so that the exit code is `FAILURE`. Their message is for the operator."""
-PERMANENT: Final = (UsageError, ConfigError, InvalidRequest, WeightsError, StoreError)
+PERMANENT: Final = (UsageError, ConfigError, BadToken, InvalidRequest, WeightsError, StoreError)
 """Errors that another attempt would meet again, so that it is `USAGE`."""

@@ -36,9 +36,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parse(arguments)
     try:
         config = load(options.config, os.environ)
-        level = logging.getLevelNamesMapping()[config.log.level.upper()]
-        level = max(level, logging.INFO)  # debug lines of libraries hold what users type
-        logging.basicConfig(level=level, format="lstmega: %(levelname)s: %(message)s")
+        level = "info" if config.log.level == "debug" else config.log.level  # libraries' debug lines hold users' texts
+        logging.basicConfig(level=level.upper(), format="lstmega: %(levelname)s: %(message)s")
         code = asyncio.run(options.run(options, config)) or 0
         if sys.stdout is not None:
             sys.stdout.flush()

@@ -8,29 +8,11 @@ import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
-from urllib.parse import urlsplit
 
 import msgspec
 
-from bot.config.schema import (
-    BUILT_IN,
-    COMMAND_NAME,
-    DATABASE_URL,
-    KEYS,
-    SECTIONS,
-    Config,
-    DatabaseUrl,
-    File,
-    Folder,
-    GeneratorSection,
-    HttpUrl,
-    ProxyUrl,
-    Secret,
-    SocketUrl,
-    VoiceSection,
-)
+from bot.config.schema import BUILT_IN, COMMAND_NAME, KEYS, SECTIONS, Config, GeneratorSection, Secret, VoiceSection
 from generator.files import reason
-from generator.proxies import parse
 from generator.sampling_params import SETTINGS, SamplingParams
 from generator.weights.versions import NIETZSCHE, SHIPPED_VOICES, shipped_folder
 
@@ -79,12 +61,12 @@ def load(path: Path | None, environment: Mapping[str, str]) -> Config:
         if value == "":
             continue
         kind = KEYS[_as_documented((section, key))]
-        plain, meta = get_args(kind)
+        plain, meta, *checks = get_args(kind)
         try:
             values.setdefault(section, {})[key] = _converted(kind, value, base)
         except (msgspec.ValidationError, TypeError, ValueError, RuntimeError):
             # A token may stand where an address belongs.
-            shown = "that" if plain is Secret or kind in (HttpUrl, SocketUrl) else _shown(repr(value), 40)
+            shown = "that" if plain is Secret or checks else _shown(repr(value), 40)
             problems.append(f"{place}: must be {meta.description}, not {shown}")
     if problems:
         raise ConfigError(problems)
@@ -194,23 +176,23 @@ def _secret_file(variable: str, path: Path, environment: Mapping[str, str]) -> s
 
 def _converted(kind: Any, value: Any, base: Path | None) -> Any:
     """Raises an error of msgspec, `TypeError`, `ValueError`, or `RuntimeError` for an unknown home folder."""
-    if kind in (Folder, File):
+    plain, _, *checks = get_args(kind)
+    converted: Any
+    if plain is Secret:
+        converted = Secret(_unquoted(value).removeprefix("Bot ").strip())
+        if re.search(r"\s", converted.reveal()):
+            raise ValueError("not one word")
+    elif plain in (Path, Path | None):
         text = _unquoted(value)
         if "\0" in text or text == ":memory:":
             raise ValueError("no path")
-        return (base or Path.cwd()).absolute() / Path(text).expanduser()
-    if get_args(kind)[0] is Secret:
-        word = _unquoted(value).removeprefix("Bot ").strip()
-        if re.search(r"\s", word) or (kind is DatabaseUrl and not DATABASE_URL.fullmatch(word)):
-            raise ValueError("not one word, or no address")
-        if kind is ProxyUrl and word:
-            parse(word)
-        return Secret(word)
-    if base is None and get_origin(get_args(kind)[0]) is tuple:
-        value = [part.strip() for part in value.split(",") if part.strip()]
-    converted = msgspec.convert(value, kind, strict=base is not None)
-    if kind in (HttpUrl, SocketUrl) and not (urlsplit(converted).hostname and urlsplit(converted).port != 0):
-        raise ValueError("no host, or no port")
+        converted = (base or Path.cwd()).absolute() / Path(text).expanduser()
+    else:
+        if base is None and get_origin(plain) is tuple:
+            value = [part.strip() for part in value.split(",") if part.strip()]
+        converted = msgspec.convert(value, kind, strict=base is not None)
+    if not all(check(converted) for check in checks):
+        raise ValueError("refused by its type")
     return converted
 
 

@@ -1,6 +1,6 @@
 """The settings, section by section: their types, ranges and defaults. `bot.config.loader` reads them.
 
-Each key's `Meta.description` completes "must be …" in an error message.
+The `Meta.description` of a key's type completes "must be …" in an error message. Functions beside it check its values.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct, field
 from msgspec.structs import fields
@@ -44,6 +45,18 @@ class Secret:
         return "Secret(set)" if self else "Secret(unset)"
 
 
+def _has_host(url: str) -> bool:
+    return bool(urlsplit(url).hostname) and urlsplit(url).port != 0
+
+
+def _is_database(address: Secret) -> bool:
+    return bool(DATABASE_URL.fullmatch(address.reveal()))
+
+
+def _is_proxy(address: Secret) -> bool:
+    return not address or bool(proxies.parse(address.reveal()))
+
+
 Operator = Annotated[str, Meta(pattern=r"^((discord|telegram):-?\d+|(?!discord:|telegram:)[a-z]+:\S+)$")]
 Place = Annotated[str, Meta(pattern=r"^(discord|telegram):(-?\d+|\*)$")]
 _Places = Annotated[
@@ -51,8 +64,10 @@ _Places = Annotated[
     Meta(description='a list such as ["discord:1234", "telegram:-1005678", "telegram:*"], of numbers, not names'),
 ]
 _ADay: Final = bounds(0, 1_000_000_000, int)
-HttpUrl = Annotated[str, Meta(pattern=r"^https?://\S+$", description="an address that begins http:// or https://")]
-SocketUrl = Annotated[str, Meta(pattern=r"^wss?://\S+$", description="an address that begins ws:// or wss://")]
+_HTTP: Final = Meta(pattern=r"^https?://\S+$", description="an address that begins http:// or https://")
+_WEBSOCKET: Final = Meta(pattern=r"^wss?://\S+$", description="an address that begins ws:// or wss://")
+HttpUrl = Annotated[str, _HTTP, _has_host]
+SocketUrl = Annotated[str, _WEBSOCKET, _has_host]
 Host = Annotated[str, Meta(description="a host name or address in quotes")]
 COMMAND_NAME: Final = r"^[a-z0-9_]{1,32}\Z"
 """https://core.telegram.org/bots/api#botcommand; Discord allows these and more."""
@@ -64,7 +79,7 @@ Token = Annotated[Secret, Meta(description="one word of text, without spaces")]
 Folder = Annotated[Path | None, Meta(description="a path in quotes")]
 File = Annotated[Path, Meta(description="the path of a file, in quotes")]
 _URL_FORM: Final = "postgresql://user:password@host:port/database, with @ : / ? # in the password written as"
-DatabaseUrl = Annotated[Secret, Meta(description=f"{_URL_FORM} %40 %3A %2F %3F %23")]
+DatabaseUrl = Annotated[Secret, Meta(description=f"{_URL_FORM} %40 %3A %2F %3F %23"), _is_database]
 DATABASE_URL: Final = re.compile(
     r"postgres(?:ql)?://(?:[^\s@/?#]*@)?(?P<place>(?:[\w.,-]|\[[\da-fA-F:.]+\]|%2[Ff]|:\d+)*/[^\s@:/?#]+)"
     r"(?:\?(?:(?!password=)[^\s@#])*)?"
@@ -72,7 +87,7 @@ DATABASE_URL: Final = re.compile(
 """As https://www.postgresql.org/docs/current/libpq-connect.html#LIBPQ-CONNSTRING-URIS, with a database. What may be
 part of a password is allowed only in its place, so that `redact_url` shows none."""
 
-ProxyUrl = Annotated[Secret, Meta(description=f"{proxies.FORM} %40 %3A %2F %3F %23")]
+ProxyUrl = Annotated[Secret, Meta(description=f"{proxies.FORM} %40 %3A %2F %3F %23"), _is_proxy]
 
 
 class BotSection(Struct, frozen=True, kw_only=True):

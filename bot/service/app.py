@@ -14,10 +14,10 @@ from types import FrameType
 from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.config.schema import SECTIONS, Config, platform_problems
+from bot.config.schema import Config, platform_problems
 from bot.core.commands import Commands
 from bot.logs import Redaction
-from bot.platforms.base import BadToken, Platform
+from bot.platforms.base import Platform
 from bot.service import monitoring, reload, supervisor
 from bot.service.monitoring import Metrics, Status
 from bot.service.supervisor import Supervised
@@ -135,19 +135,14 @@ async def _serve(
         )
 
         def configure(now: Config) -> None:
-            names = (*SECTIONS, "voices")
-            changed = [name for name in names if getattr(now, name) != getattr(config, name)]
+            changed = [name for name in config.__struct_fields__ if getattr(now, name) != getattr(config, name)]
             later = [name for name in changed if name not in ("bot", "access", "voices")]
             commands.configure(now.bot, now.access)
             log.info("config.read differs=%s needs_restart=%s", ",".join(changed) or "-", ",".join(later) or "-")
 
         voices.configure = configure
         supervised = [Supervised(each, BACKOFF, metrics.platform_failed) for each in platforms(config, commands)]
-
-        async def update_commands() -> None:
-            await asyncio.gather(*(each.platform.update_commands() for each in supervised))
-
-        voices.on_change = update_commands
+        voices.on_change = lambda: asyncio.gather(*(each.platform.update_commands() for each in supervised))
         metrics.registry.register(status := Status(commands, supervised, voices.problems))
         async with (
             monitoring.serving(config.http, status, metrics, redact) as address,
@@ -200,14 +195,11 @@ async def _in_background(work: Coroutine[None, None, None]) -> AsyncIterator[asy
 async def sync(config: Config) -> None:
     """Registers the commands at Discord, whether they changed or not.
 
-    Raises `CommandSyncError`, `ConfigError` when Discord refuses the token, or the errors of `Store.open`.
+    Raises `CommandSyncError`, `BadToken`, or the errors of `Store.open`.
     """
     from bot.platforms.discord.platform import Discord  # noqa: PLC0415
 
     async with Store.open(config.database) as store, VoiceManager.open(config) as voices:
-        try:
-            commands = Commands(voices.by_name, store, config.bot)
-            await Discord(config.discord, commands, proxy=config.network.proxy.reveal()).sync()
-        except BadToken as error:
-            raise ConfigError([str(error)]) from error
+        commands = Commands(voices.by_name, store, config.bot)
+        await Discord(config.discord, commands, proxy=config.network.proxy.reveal()).sync()
     log.info("discord.commands_synced")

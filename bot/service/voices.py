@@ -11,43 +11,38 @@ from functools import partial
 from typing import Final
 
 from bot.config.loader import ConfigError
-from bot.config.schema import Config, GeneratorSection, VoiceSection
+from bot.config.schema import Config, VoiceSection
 from bot.core import language, messages
 from bot.core.voice import Voice, versions_of
 from bot.service.reload import Reloading
 from generator import Generator, GeneratorError, Unavailable, WeightsError
 from generator.process.generator import ProcessGenerator
 
+_QUEUE: Final = 160
+"""More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""
 log = logging.getLogger(__name__)
 
 
-_QUEUE: Final = 160
-"""More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""
-
-
-def open_generator(
-    section: GeneratorSection, name: str, voice: VoiceSection, *, child: bool = False
-) -> AbstractAsyncContextManager[Generator]:
-    """Opens a voice's generator: the pool that the section names, or one in a `child` process, or one in this process.
+def open_generator(config: Config, name: str, *, child: bool = False) -> AbstractAsyncContextManager[Generator]:
+    """Opens a voice's generator: that of the configured pool, or one in a `child` process, or one in this process.
 
     Entering raises `WeightsError`, or `Unavailable`.
     """
-    if section.address:
+    if config.generator.address:
         from generator.cluster.client import Pool  # noqa: PLC0415 - most bots need none
 
-        return Pool.open(section.address, name)
-    folder, version = voice.location
+        return Pool.open(config.generator.address, name)
+    folder, version = config.voices[name].location
     if child:
-        return ProcessGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
+        return ProcessGenerator.open(folder, version=version, threads=config.generator.threads, queue=_QUEUE)
     from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
 
-    return ThreadedGenerator.open(folder, version=version, threads=section.threads, queue=_QUEUE)
+    return ThreadedGenerator.open(folder, version=version, threads=config.generator.threads, queue=_QUEUE)
 
 
 @dataclass(frozen=True)
 class _Open:
     section: VoiceSection
-    generator: Generator
     reloading: Reloading
     closing: AsyncExitStack
 
@@ -60,7 +55,7 @@ class VoiceManager:
         """The voices; the first is the default. Changes when a reload finds another configuration."""
         self.configure: Callable[[Config], None] = lambda _config: None
         """Called with the configuration that a reload has read, and that can be used."""
-        self.on_change: Callable[[], Awaitable[None]] | None = None
+        self.on_change: Callable[[], Awaitable[object]] | None = None
         """Called when a reload has changed the commands."""
         self._read = read
         self._on_outcome = on_outcome
@@ -140,12 +135,12 @@ class VoiceManager:
 
         One that cannot be opened stays as it was. Raises the reason, and changes nothing, when none would be left.
         """
-        wanted = {
-            name: section
+        wanted = [
+            name
             for name, section in config.voices.items()
             if name not in self._open or self._open[name].section.weights != section.weights
-        }
-        opening = (self._open_voice(config, *each) for each in wanted.items())
+        ]
+        opening = (self._open_voice(config, name) for name in wanted)
         opened = dict(zip(wanted, await asyncio.gather(*opening, return_exceptions=True), strict=True))
         self._failed = {name: each for name, each in opened.items() if isinstance(each, Exception)}
         fresh = {name: each for name, each in opened.items() if isinstance(each, _Open)}
@@ -160,17 +155,16 @@ class VoiceManager:
         self.by_name.clear()
         for name, each in self._open.items():
             section = config.voices[name]
-            self.by_name[name] = Voice(name, section.command, section.title, each.generator)
+            self.by_name[name] = Voice(name, section.command, section.title, each.reloading.generator)
         closed = [name for name, each in before.items() if self._open.get(name) is not each]
         await asyncio.gather(*(before[name].closing.aclose() for name in closed))
         if before and (fresh or closed):
             log.info("voices.changed opened=%s closed=%s", ",".join(fresh), ",".join(closed))
 
-    async def _open_voice(self, config: Config, name: str, section: VoiceSection) -> _Open:
-        closing = AsyncExitStack()
-        opening = open_generator(config.generator, name, section, child=self._child)
+    async def _open_voice(self, config: Config, name: str) -> _Open:
+        closing, section = AsyncExitStack(), config.voices[name]
         try:
-            generator = await closing.enter_async_context(opening)
+            generator = await closing.enter_async_context(open_generator(config, name, child=self._child))
         except Unavailable as error:
             if not self._open:  # for a start it is temporary
                 raise
@@ -179,4 +173,4 @@ class VoiceManager:
         folder, pinned = section.location
         if not pinned and not config.generator.address:
             closing.callback(asyncio.create_task(reloading.watch(folder)).cancel)
-        return _Open(section, generator, reloading, closing)
+        return _Open(section, reloading, closing)

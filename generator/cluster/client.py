@@ -34,8 +34,7 @@ class Pool(RemoteGenerator):
 
     def __init__(self, address: str, voice: str, folder: Path, request_seconds: float) -> None:
         super().__init__()
-        self._address = address
-        self._voice = voice
+        self._arguments = address, voice, str(folder)
         self._folder = folder
         self._request_seconds = request_seconds
 
@@ -69,8 +68,8 @@ class Pool(RemoteGenerator):
 
         Raises `WeightsError` when the pool is away.
         """
-        if unavailable := self.status().unavailable:
-            raise WeightsError(f"the pool is away: {unavailable}")
+        if self._unavailable:
+            raise WeightsError(f"the pool is away: {self._unavailable}")
         return self.weights
 
     async def _request(self, work: Work, on_sentence: OnSentence | None) -> Result:
@@ -82,5 +81,4 @@ class Pool(RemoteGenerator):
 
     async def _start_worker(self, version: str) -> WorkerClient:  # noqa: ARG002 - the pool says what it serves
         require_ray()
-        arguments = self._address, self._voice, str(self._folder)
-        return await WorkerClient.start(self._folder, "generator.cluster.sidecar", *arguments)
+        return await WorkerClient.start(self._folder, "generator.cluster.sidecar", *self._arguments)

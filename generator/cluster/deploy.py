@@ -41,8 +41,10 @@ def connect(address: str, *, or_start: bool = False) -> bool:
     """
     settings = {"log_to_driver": False, "logging_level": logging.ERROR}
     named = (os.environ.get("RAY_ADDRESS") or address) if address == "auto" else address
+    host, _, port = named.removeprefix("ray://").rpartition(":")
     try:
-        _check_port(named)
+        if host and port.isdecimal() and int(port) < 2**16:  # where nothing listens, Ray would try for minutes
+            socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address=named, **settings)
     except (OSError, RuntimeError, ValueError) as error:
         if not (or_start and named == "auto" and isinstance(error, ConnectionError)):
@@ -50,13 +52,6 @@ def connect(address: str, *, or_start: bool = False) -> bool:
         ray.init(include_dashboard=False, **settings)
         return True
     return False
-
-
-def _check_port(address: str) -> None:
-    """Raises `OSError` where nothing listens: Ray would try for minutes, without a word."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if host and port.isdecimal() and int(port) < 2**16:  # else Ray says what is wrong with it
-        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
 
 
 def deploy(
@@ -87,7 +82,9 @@ def deploy(
     )
     logging.getLogger("ray.serve").setLevel(logging.WARNING)
     serve.start(proxy_location="Disabled")  # bots come through handles; nothing listens for HTTP
-    free, wanted = ray.available_resources().get("CPU", 0.0) + threads * _running(voice), replicas * threads
+    account = serve.status().applications.get(application(voice))
+    running = account.deployments[Replica.__name__].replica_states.get("RUNNING", 0) if account else 0
+    free, wanted = ray.available_resources().get("CPU", 0.0) + threads * running, replicas * threads
     if wanted > free:
         log.warning("cores needed: %d, free: %g; waiting for more", wanted, free)
     try:
@@ -95,12 +92,6 @@ def deploy(
     except RuntimeError as error:
         raise WeightsError(f"{version}: the roll-out stopped: {_why(voice) or error}") from error
     return version
-
-
-def _running(voice: str) -> int:
-    """How many replicas of a voice have their cores."""
-    account = serve.status().applications.get(application(voice))
-    return account.deployments[Replica.__name__].replica_states.get("RUNNING", 0) if account else 0
 
 
 def _why(voice: str) -> str:

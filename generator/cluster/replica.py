@@ -14,7 +14,6 @@ from typing import Final
 
 from generator.errors import GeneratorError, WeightsError
 from generator.process.protocol import Result, Work
-from generator.process.worker import SchedulerBackend
 from generator.serving.loading import load_model
 from generator.serving.model import Model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
@@ -100,7 +99,7 @@ def preflight(source: str, version: str) -> str:
 class Replica:
     """A scheduler of `threads` threads. Serve calls `reconfigure` first."""
 
-    _backend: SchedulerBackend
+    _scheduler: Scheduler
     _description: Description
 
     def __init__(self, threads: int) -> None:
@@ -112,10 +111,10 @@ class Replica:
         Texts in progress finish on the old version. Raises `WeightsError`: Serve then stops the roll-out.
         """
         model, self._description = await asyncio.to_thread(load, settings["weights"], settings["version"])
-        if hasattr(self, "_backend"):
-            self._backend.scheduler.model = model
+        if hasattr(self, "_scheduler"):
+            self._scheduler.model = model
         else:
-            self._backend = SchedulerBackend(Scheduler(model, QUEUE, self._threads))
+            self._scheduler = Scheduler(model, QUEUE, self._threads)
 
     async def generate(self, work: Work) -> Result | GeneratorError:
         """Generates or scores one text. Errors are returned: Ray would wrap a raised one.
@@ -123,9 +122,10 @@ class Replica:
         Cancelling frees its batch slot at the next character.
         """
         try:
-            return await self._backend.run(work)
+            result: Result = await self._scheduler.run(work)
         except GeneratorError as error:
             return error
+        return result
 
     async def describe(self) -> Description:
         """Returns what is shown of the weights that serve."""
@@ -133,10 +133,9 @@ class Replica:
 
     async def status(self) -> tuple[str, GeneratorStatus]:
         """Returns the version that serves, and what the replica does now."""
-        scheduler = self._backend.scheduler
-        return scheduler.model.version, scheduler.status()
+        return self._scheduler.model.version, self._scheduler.status()
 
     async def check_health(self) -> None:
         """Raises when a step has not ended since the last check: Serve replaces a replica that fails three in a row."""
-        if hasattr(self, "_backend") and self._backend.scheduler.stalls():
+        if hasattr(self, "_scheduler") and self._scheduler.stalls():
             raise RuntimeError("a step of the network hangs")

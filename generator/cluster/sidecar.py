@@ -123,13 +123,9 @@ async def _connect(address: str, voice: str, folder: str) -> Sidecar:
         raise Unavailable(problem) from error
 
 
-def main(descriptor: str, parent: str, *arguments: str) -> None:
-    """Serves until the parent or the cluster is gone. `Pool` passes the arguments."""
+if __name__ == "__main__":
     nowhere = os.open(os.devnull, os.O_WRONLY)
     for output in (sys.stdout, sys.stderr):  # Ray prints much, and keeps logs of its own
         os.dup2(nowhere, output.fileno())
+    _, descriptor, parent, *arguments = sys.argv
     server.serve(descriptor, parent, _connect(*arguments))
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])

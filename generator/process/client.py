@@ -173,7 +173,11 @@ class WorkerClient:
                     self.ready.set()
             case LogRecord(number):
                 _, context, _ = self.in_flight.get(number, (None, Context(), None))
-                context.run(_log, message)
+                logger = logging.getLogger(message.logger)
+                if logger.isEnabledFor(message.level):
+                    record = logger.makeRecord(message.logger, message.level, "", 0, message.message, (), None)
+                    record.exc_text = message.error or None
+                    context.run(logger.handle, record)
 
     def _settle(self, number: int, result: Result | GeneratorError) -> None:
         if number in self.in_flight and not self.in_flight[number][0].done():
@@ -210,11 +214,3 @@ def clean_environment(environment: Mapping[str, str]) -> dict[str, str]:
     if root.name not in {"site-packages", "dist-packages"}:  # a clone
         kept["PYTHONPATH"] = os.pathsep.join(filter(None, (str(root), kept.get("PYTHONPATH"))))
     return kept
-
-
-def _log(message: LogRecord) -> None:
-    logger = logging.getLogger(message.logger)
-    if logger.isEnabledFor(message.level):
-        record = logger.makeRecord(message.logger, message.level, "", 0, message.message, (), None)
-        record.exc_text = message.error or None
-        logger.handle(record)

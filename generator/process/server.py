@@ -99,17 +99,15 @@ async def _answer_all(channel: Channel, backend: Awaitable[Backend]) -> None:
 
 
 async def _answer(channel: Channel, backend: Backend, asked: Item) -> None:
-    _REQUEST_NUMBER.set(asked.number)
-    result: Result | Exception
-
     def send_beginning(text: str) -> None:
         channel.send(Beginning(asked.number, text))
 
+    _REQUEST_NUMBER.set(asked.number)
     try:
-        result = await backend.run(asked.value, send_beginning if asked.by_sentence else None)
+        answer = Item.of(asked.number, await backend.run(asked.value, send_beginning if asked.by_sentence else None))
     except Exception as error:  # noqa: BLE001 - whatever it is, the request has ended
-        result = error
-    channel.send(Item.of(asked.number, result))
+        answer = Item.of(asked.number, error)
+    channel.send(answer)
 
 
 def _isolate(parent: int) -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 from generator.errors import ModelError, WeightsError
-from generator.process.protocol import Heartbeat, Result, Work
+from generator.process.protocol import Heartbeat
 from generator.process.server import serve
 from generator.serving.loading import load_model
 from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
-from generator.types import GenerationRequest, OnSentence
+from generator.types import GenerationRequest
 from generator.weights.manifest import MODEL
 from generator.weights.session import cores
 
@@ -30,42 +30,31 @@ _PER_MODEL_BYTE: Final = 8
 _TRIAL_LENGTH: Final = 20
 
 
-def main(descriptor: str, parent: str, *arguments: str) -> None:
-    """Serves a version of the weights folder. `ProcessGenerator` passes the arguments."""
-    serve(descriptor, parent, asyncio.to_thread(_load, *arguments))
+class SchedulerBackend(Scheduler):
+    """A scheduler as the `Backend` of this process."""
 
-
-class SchedulerBackend:
-    """The `Backend` of a scheduler in this process."""
-
-    def __init__(self, scheduler: Scheduler) -> None:
-        self.scheduler = scheduler
-        self._manifest = scheduler.model.weights.manifest.to_json()
-
-    async def run(self, work: Work, on_sentence: OnSentence | None = None) -> Result:
-        """Generates or scores a text. Raises what `Scheduler.submit` and its future raise."""
-        result: Result = await self.scheduler.run(work, on_sentence)
-        return result
+    _manifest_sent = False
 
     async def heartbeat(self) -> Heartbeat | None:
         """Returns what the scheduler does now, unless it stalls; the first one has the manifest."""
-        manifest, self._manifest = self._manifest, ""
-        if self.scheduler.stalls():
+        if self.stalls():
             return None
-        return Heartbeat(self.scheduler.status(), manifest)
+        manifest = "" if self._manifest_sent else self.model.weights.manifest.to_json()
+        self._manifest_sent = True
+        return Heartbeat(self.status(), manifest)
 
 
 def _load(folder: str, version: str, threads: str, queue: str) -> SchedulerBackend:
     place, working = Path(folder) / version, int(threads) or cores()
     _limit_memory(working, place / MODEL)
     try:
-        scheduler = Scheduler(load_model(place.parent, version), int(queue), working)
+        scheduler = SchedulerBackend(load_model(place.parent, version), int(queue), working)
         _try(scheduler)
     except MemoryError as error:
         raise WeightsError(f"{place}: needs more memory than its limit") from error
     except ModelError as error:
         raise WeightsError(f"{place / MODEL}: self-test failed: {error}") from error
-    return SchedulerBackend(scheduler)
+    return scheduler
 
 
 def _limit_memory(threads: int, model: Path) -> None:
@@ -85,4 +74,5 @@ def _try(scheduler: Scheduler) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    _, descriptor, parent, *arguments = sys.argv
+    serve(descriptor, parent, asyncio.to_thread(_load, *arguments))
