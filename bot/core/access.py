@@ -10,15 +10,13 @@ import hashlib
 import logging
 import math
 import time
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from bot.config.schema import AccessSection
 from bot.core.ask import Where
 from bot.core.reply import Refused
 from bot.store.errors import StoreError
-
-if TYPE_CHECKING:
-    from bot.store.store import Store  # loads SQLite
+from bot.store.store import Store
 
 _DAY_SECONDS: Final = 86_400
 log = logging.getLogger(__name__)
@@ -60,8 +58,7 @@ class Quotas:
                 limit = getattr(self._rules, f"{scope}_{unit}")
                 if limit and before + asked > limit:
                     left, hours, minutes = max(0, limit - before), round(self._left / 3600), math.ceil(self._left / 60)
-                    values = {"limit": limit, "left": left, "hours": hours, "minutes": minutes}
-                    raise Refused("quota", scope=scope, unit=unit, **values)
+                    raise Refused("quota", scope=scope, unit=unit, limit=limit, left=left, hours=hours, minutes=minutes)
 
     async def count(self, texts: int, characters: int) -> None:
         """Counts what was written."""

@@ -126,11 +126,12 @@ class Admission:
     @asynccontextmanager
     async def slot(
         self, chat: str, user: str, *, characters: float, rows: int = 1, trusted: bool = False, asked_at: float
-    ) -> AsyncIterator[None]:
+    ) -> AsyncIterator[float]:
         """Waits for the chat's turn and holds `rows` of the batch for texts of so many characters in all.
 
-        Once the block has succeeded, the user's cooldown begins; `trusted` users have none. `asked_at`: when the user
-        asked, on the clock of `time.monotonic`. Raises `Passing` during the cooldown, or `Overloaded`.
+        Yields the seconds of waiting. Once the block has succeeded, the user's cooldown begins; `trusted` users have
+        none. `asked_at`: when the user asked, on the clock of `time.monotonic`. Raises `Passing` during the cooldown,
+        or `Overloaded`.
         """
         if not trusted and (left := self._cooldowns.get(user, 0.0) - self._clock.time()) > 0:
             raise Passing("cooldown", seconds=math.ceil(left))
@@ -138,7 +139,7 @@ class Admission:
         began = self._clock.time()
         try:
             await self._start(job, asked_at + MAX_WAIT_SECONDS - began)
-            yield
+            yield self._clock.time() - began
         finally:
             self._remove(job)
             self._start_next()
@@ -197,8 +198,7 @@ class Admission:
         """
         while not newest.started.done() and (self.waiting > self._max_waiting or self._is_late(TARGET_LATENCY_SECONDS)):
             chat = max(
-                self._waiting,
-                key=lambda chat: (round(_work(self._waiting[chat]) / self._typical), chat == newest.chat),
+                self._waiting, key=lambda chat: (round(_work(self._waiting[chat]) / self._typical), chat == newest.chat)
             )
             victim = self._waiting[chat][-1]
             self._remove(victim)

@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 
 from msgspec import Struct
 
-from bot.core.language import Language
-from bot.core.language import of as language_of
+from bot.core import language
 from bot.core.reply import Reply
 from bot.store.store import Preferences
 from generator.sampling_params import Temperature
@@ -60,9 +59,9 @@ class Where:
         return (self.preferences or Preferences()).over(self.defaults)
 
     @property
-    def spoken(self) -> Language:
+    def spoken(self) -> language.Language:
         """The language in which the user reads replies."""
-        return language_of(self.chosen.language or self.locale)
+        return language.of(self.chosen.language or self.locale)
 
     def say(self, message: str, /, **values: object) -> str:
         """Returns a message in the user's language; see `Language.say`."""

@@ -14,18 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
 from bot.core import language, messages
-from bot.core.ask import (
-    About,
-    Again,
-    Ask,
-    Continue,
-    ForgetMe,
-    Set,
-    Settings,
-    Surprise,
-    Where,
-    Write,
-)
+from bot.core.ask import About, Again, Ask, Continue, ForgetMe, Set, Settings, Surprise, Where, Write
 from bot.core.parsing import TemperatureError
 from bot.core.reply import Action
 from bot.core.voice import Voice
@@ -59,26 +48,21 @@ class Button(NamedTuple):
     ask: Ask
 
 
-def under(where: Where, text: Conversation) -> tuple[Action, ...]:
-    """Returns the actions under a text of the user's."""
+def under(where: Where, text: Conversation, *, ladder: bool = False) -> tuple[Action, ...]:
+    """Returns the actions under a text of the user's. The last one of a `ladder` is continued and shaded only."""
     slot, now = fingerprint(text.state), text.temperature
-    steps = {"again": now, "hotter": round(now + STEP, 4), "colder": round(now - STEP, 4)}
-    again, *others = (
-        Action(where.say(f"button-{step}", temperature=value), f"a:{where.user}:{slot}:{value:g}")
-        for step, value in steps.items()
-        if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
-    )
-    return (again, continuing(where, text), *others)
-
-
-def continuing(where: Where, text: Conversation) -> Action:
-    """Returns the action that continues a text."""
-    return Action(where.say("button-continue"), f"c:{where.user}:{fingerprint(text.state)}")
-
-
-def shading(where: Where, text: Conversation) -> Action:
-    """Returns the action that shades a text by its surprisal."""
-    return Action(where.say("button-surprise"), f"s:{where.user}:{fingerprint(text.state)}")
+    actions = [Action(where.say("button-continue"), f"c:{where.user}:{slot}")]
+    if not ladder:
+        steps = {"again": now, "hotter": round(now + STEP, 4), "colder": round(now - STEP, 4)}
+        again, *others = (
+            Action(where.say(f"button-{step}", temperature=value), f"a:{where.user}:{slot}:{value:g}")
+            for step, value in steps.items()
+            if MIN_TEMPERATURE <= value <= MAX_TEMPERATURE
+        )
+        actions = [again, *actions, *others]
+    if not where.in_place:  # a message that is edited has no room for a picture
+        actions.append(Action(where.say("button-surprise"), f"s:{where.user}:{slot}"))
+    return tuple(actions)
 
 
 def keeping(where: Where, temperature: float) -> Action:
@@ -86,19 +70,16 @@ def keeping(where: Where, temperature: float) -> Action:
     return Action(where.say("button-keep", temperature=temperature), f"t:{where.user}:{temperature:g}")
 
 
-def nearest(where: Where, command: str, error: TemperatureError, voice: str = "") -> tuple[Action, ...]:
-    """Returns the action that does a command at the nearest temperature, if there is one and the prompt fits.
-
-    `voice`: the name of the one whose command it is; empty: the user's own.
-    """
+def nearest(where: Where, command: str, error: TemperatureError, voice: Voice | None = None) -> tuple[Action, ...]:
+    """Returns the action that does a command, of a voice or not, at the nearest temperature, if the prompt fits."""
     if error.nearest is None:
         return ()
     if command == "temperature":
         return (keeping(where, error.nearest),)
-    fields = ["v" if voice else "w", where.user, f"{error.nearest:g}", *([voice] if voice else []), error.rest]
-    data = ":".join(fields)
-    action = Action(where.say("button-nearest", temperature=error.nearest), data)
-    return (action,) if len(data) <= MAX_DATA and data.isascii() and data.isprintable() else ()
+    temperature = f"{where.user}:{error.nearest:g}"
+    data = f"v:{temperature}:{voice.name}:{error.rest}" if voice else f"w:{temperature}:{error.rest}"
+    fits = len(data) <= MAX_DATA and data.isascii() and data.isprintable()
+    return (Action(where.say("button-nearest", temperature=error.nearest), data),) if fits else ()
 
 
 def forgetting(where: Where) -> Action:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import unicodedata
 from functools import cache, cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from babel import Locale
 from fluent.runtime import FluentBundle, FluentResource
@@ -50,29 +50,21 @@ class Language:
         a message advises to type, is /nietzsche unless it is given. Raises `LookupError` when English lacks the message
         too, or a variable is missing.
         """
-        values.setdefault("voice", NIETZSCHE)
-        for language in (self, languages()[ENGLISH]):
-            text, errors = language._format(message, values)  # noqa: SLF001 - of the same class
-            if not errors:
-                return text
-        raise LookupError(f"message {message}: {errors[0]}")
-
-    def _format(self, message: str, values: dict[str, Any]) -> tuple[str, list[Exception]]:
         name, _, attribute = message.partition(".")
-        try:
-            found = self.bundle.get_message(name)
-            pattern = found.attributes[attribute] if attribute else found.value
-            if pattern is None:  # it has attributes alone
-                raise KeyError(message)
-        except LookupError as error:
-            return "", [error]
-        numbers = {
-            key: fluent_number(value, maximumFractionDigits=6)
+        variables = {"voice": NIETZSCHE} | {
+            key: fluent_number(value, maximumFractionDigits=6) if isinstance(value, float) else value
             for key, value in values.items()
-            if isinstance(value, float)
         }
-        text, errors = self.bundle.format_pattern(pattern, values | numbers)
-        return str(text), errors
+        problems: list[Exception] = []
+        for bundle in (each.bundle for each in (self, languages()[ENGLISH])):
+            if bundle.has_message(name):
+                found = bundle.get_message(name)
+                pattern = found.attributes.get(attribute) if attribute else found.value
+                if pattern is not None:
+                    text, problems = bundle.format_pattern(pattern, variables)
+                    if not problems:
+                        return str(text)
+        raise LookupError(f"message {message}: {problems[0] if problems else 'there is none'}")
 
 
 @cache

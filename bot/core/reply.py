@@ -105,10 +105,8 @@ class Reply:
         cls, *passages: Passage, notice: str = "", actions: tuple[Action, ...] = (), voice: str = ""
     ) -> Reply:
         """Generated texts, each below its label."""
-        text = "\n\n".join(
-            f"{passage.label}\n{passage.text}" if passage.label else passage.text for passage in passages
-        )
-        return cls(text, Kind.TEXT, passages, notice=notice, actions=actions, voice=voice)
+        texts = (f"{each.label}\n{each.text}" if each.label else each.text for each in passages)
+        return cls("\n\n".join(texts), Kind.TEXT, passages, notice=notice, actions=actions, voice=voice)
 
     @classmethod
     def refusal(cls, text: str, locale: str = "", *, passing: bool = False) -> Reply:

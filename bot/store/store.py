@@ -101,7 +101,7 @@ class Conversation:
 class Store:
     """The open database. Make one with `Store.open`. Every method raises `StoreError` when the database fails."""
 
-    def __init__(self, database: sqlite.Database | postgres.Database, keep_days: int = 0) -> None:
+    def __init__(self, database: sqlite.Database | postgres.Database, keep_days: int) -> None:
         self._database = database
         self.keep_days = keep_days
         """After so many days texts are deleted; 0: never."""
@@ -120,7 +120,7 @@ class Store:
         kind = sqlite.Database if isinstance(place, Path) else postgres_database(place)
         async with kind.open(place, busy_timeout) as database:  # type: ignore[arg-type]
             store = cls(database, keep_days)
-            maintenance = asyncio.create_task(store._maintain(keep_days))
+            maintenance = asyncio.create_task(store._maintain())
             try:
                 yield store
             finally:
@@ -158,10 +158,8 @@ class Store:
 
     async def conversations(self, platform: str, chat: str, user: str, most: int = KEPT_TEXTS) -> list[Conversation]:
         """The user's texts in the chat that are kept, the newest first, and no more than `most`."""
-        statement = (
-            f"SELECT number, {_TEXT} FROM conversations WHERE person_id = {_USER_ID} AND chat = {_current('$3')}"
-            f" ORDER BY number DESC LIMIT {most}"
-        )
+        theirs = f"person_id = {_USER_ID} AND chat = {_current('$3')}"
+        statement = f"SELECT number, {_TEXT} FROM conversations WHERE {theirs} ORDER BY number DESC LIMIT {most}"
         rows = await self._database.read(statement, platform, user, chat)
         found = []
         for number, prompt, temperature, version, state, tail, preceding, text, seed, voice in rows:
@@ -260,13 +258,13 @@ class Store:
         finally:
             self._erasing = False
 
-    async def _maintain(self, keep_days: int) -> None:
+    async def _maintain(self) -> None:
         """Erases what an earlier process, a failure or the day has left, and deletes old texts."""
         while True:
             await self._erase(at_night=datetime.now().astimezone().hour == NIGHT_HOUR)
             deleted = 0
             try:
-                deleted = await self.expire(time.time() - keep_days * 86_400) if keep_days else 0
+                deleted = await self.expire(time.time() - self.keep_days * 86_400) if self.keep_days else 0
                 today = int(time.time() // 86_400)
                 if await self._database.read("SELECT 1 FROM usage WHERE day < $1 LIMIT 1", today):
                     await self._database.change("DELETE FROM usage WHERE day < $1", today)

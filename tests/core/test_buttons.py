@@ -150,8 +150,7 @@ async def test_a_forged_button_does_nothing(commands: Commands, data: str) -> No
 @given(st.integers(0, 2**63), st.floats(MIN_TEMPERATURE, MAX_TEMPERATURE), st.binary())
 def test_the_data_fits_every_platform_and_is_read_back(person: int, temperature: float, state: bytes) -> None:
     text, where = Conversation("", temperature, "v", state, ""), Where("telegram", "5", str(person))
-    extra = (buttons.shading(where, text), buttons.keeping(where, temperature))
-    for action in (*buttons.under(where, text), *extra):
+    for action in (*buttons.under(where, text), buttons.keeping(where, temperature)):
         assert len(action.data.encode("ascii")) <= TELEGRAM_CALLBACK_DATA_BYTES
         button = buttons.decode(action.data)
         assert button is not None

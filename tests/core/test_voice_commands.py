@@ -226,8 +226,11 @@ async def test_a_slow_voice_counts_for_more(commands: Commands, monkeypatch: pyt
     fast = commands.voice.generator.status().characters_per_second
     slow = moby.generator.status()
     monkeypatch.setattr(moby.generator, "status", lambda: slow.__class__(characters_per_second=fast / 4))
-    assert commands.cost(commands.voice, 100) == 100
-    assert commands.cost(moby, 100) == pytest.approx(400)
+    counted: list[float] = []
+    monkeypatch.setattr(commands.admission, "slot", lambda *_, characters, **__: counted.append(characters))
+    for voice in (commands.voice, moby):
+        commands.slot(here(), voice, 100)
+    assert counted == [100, pytest.approx(400)]
 
 
 def test_a_ladder_names_no_voice_where_there_is_one() -> None:

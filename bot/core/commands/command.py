@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -22,7 +22,6 @@ from generator.weights.versions import NIETZSCHE
 
 OVERSHOOT: Final = 1.15
 """Characters computed for each that is asked for: a text ends with its sentence (341 for 300, measured)."""
-
 _AHEAD: Final = 3
 """Texts that the generator has beside those of its batch: a row that becomes free is taken at the next character, not
 after a turn of the bot's process. Under overload a twentieth more is written (docs/benchmarks.md)."""
@@ -45,7 +44,7 @@ class Observer:
 
 @dataclass(eq=False)
 class Context:
-    """What the handlers work with. `reload` loads the current weights and returns what to say about it.
+    """What the handlers work with. `reload` loads the current weights.
 
     `voices`: by name, at least one; they change when the configuration does.
     """
@@ -77,8 +76,11 @@ class Context:
     @property
     def voice(self) -> Voice:
         """The default voice: /nietzsche if there is that command, else the first."""
-        named = (voice for voice in self.voices.values() if voice.command == NIETZSCHE)
-        return next(named, None) or next(iter(self.voices.values()))
+        return self.voice_with(NIETZSCHE) or next(iter(self.voices.values()))
+
+    def voice_with(self, command: str) -> Voice | None:
+        """Returns the voice that has a command."""
+        return next((voice for voice in self.voices.values() if voice.command == command), None)
 
     def others(self, voice: Voice) -> list[Voice]:
         """Returns the voices that are not this one."""
@@ -100,10 +102,19 @@ class Context:
             raise Refused("voice-gone", name=name)
         return voice
 
-    def cost(self, voice: Voice, characters: float) -> float:
-        """Returns as how many characters of the default voice those of another one count for the admission."""
+    def slot(
+        self, where: Where, voice: Voice, characters: float, *, rows: int = 1, cooldown: str = ""
+    ) -> AbstractAsyncContextManager[float]:
+        """Returns `Admission.slot` for a voice's work. `cooldown`: what has one of its own beside that of texts."""
         speed, usual = (each.generator.status().characters_per_second for each in (voice, self.voice))
-        return characters * usual / speed if speed else characters
+        return self.admission.slot(
+            where.queue_key,
+            where.user_key + cooldown,
+            characters=characters * usual / speed if speed else characters,  # the admission counts the default voice's
+            rows=rows,
+            trusted=self.is_operator(where),
+            asked_at=where.asked_at,
+        )
 
     @asynccontextmanager
     async def stoppable(self, where: Where) -> AsyncIterator[None]:
@@ -182,10 +193,10 @@ Handler = Callable[[Any, Any, Where], Awaitable[Reply]]
 class Command:
     """A command. Decorates its handler, which gets an `Ask` of the kind `ask`.
 
-    `options`: its arguments, as a platform that has a field for each names them. `parse` makes an `Ask` of
-    what follows the command's name, or raises `ValueError`; without it, that is ignored, or refused if the command is
-    `bare`. `exclusive`: it reads or changes what is stored about the user, so it runs alone for them. `writes`: it
-    takes a text's time, and /cancel stops it. `private`: only the user sees the reply. `voice`: whose command it is.
+    `options`: its arguments, as a platform that has a field for each names them. `parse` makes an `Ask` of what follows
+    the name, or raises `ValueError`; without it, that is ignored, or refused if the command is `bare`. `exclusive`: it
+    reads or changes what is stored about the user, so it runs alone for them. `writes`: that too, it takes a text's
+    time, and /cancel stops it. `private`: only the user sees the reply. `voice`: whose command it is.
     """
 
     name: str

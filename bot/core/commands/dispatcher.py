@@ -78,21 +78,13 @@ def parse_message(text: str, user: str = "", replied: Iterable[str] = ()) -> Ask
     """
     name = text.strip().lower()
     line = parse_line(text) or (Line(name, "") if name in USER_COMMANDS else None)
-    ask = _writing("", text, None) if line is None else parse(*line)
+    ask = parse_write(text, None, "") if line is None else parse(*line)
     slot = next((ask.slot for owner, ask in continuing(replied) if owner == user), "")
     if slot and isinstance(ask, Continue):
         return Continue(slot)
     if slot and isinstance(ask, Write) and line is None:
         return Continue(slot, ask.prompt, ask.temperature)
     return ask
-
-
-def _writing(command: str, arguments: str, voice: str | None) -> Ask:
-    """Returns the text that is asked for behind a command, or by words without one, of a voice as in `Write`."""
-    try:
-        return parse_write(arguments, voice)
-    except TemperatureError as error:
-        return Invalid(command, error)
 
 
 def continuing(data: Iterable[str]) -> Iterator[tuple[str, Continue]]:
@@ -143,30 +135,26 @@ class Commands(Context):
 
     async def press(self, data: str, where: Where) -> Reply:
         """Does what a button asks for, for the user whose button it is. `data`: the `Action.data` of the button."""
-        button = buttons.decode(data)
-        if button is None:
-            return await self._answer(Invalid("", Outdated("no-such-button")), where, "button")
-        mine = button.owner == where.user
-        return await self._answer(button.ask if mine else Invalid("", Refused("not-your-text")), where, "button")
+        owner, ask = buttons.decode(data) or (where.user, Invalid("", Outdated("no-such-button")))
+        if owner != where.user:
+            ask = Invalid("", Refused("not-your-text"))
+        return await self._answer(ask, where, "button")
 
     def parse_inline(self, text: str) -> Ask:
         """Returns the text that "[voice] [temperature] [prompt]" asks for."""
         voice, rest = self.split_voice(text)
-        return _writing("", text, None) if voice is None else _writing(voice.command, rest, voice.name)
+        return parse_write(text, None, "") if voice is None else parse_write(rest, voice.name, voice.command)
 
     def split_voice(self, text: str) -> tuple[Voice | None, str]:
         """Returns the voice whose command a text begins with, and the rest; none where there is only one."""
         word, _, rest = text.strip().partition(" ")
-        voice = self._voice_with(word.lower()) if len(self.voices) > 1 else None
+        voice = self.voice_with(word.lower()) if len(self.voices) > 1 else None
         return voice, text if voice is None else rest.strip()
-
-    def _voice_with(self, command: str) -> Voice | None:
-        return next((voice for voice in self.voices.values() if voice.command == command), None)
 
     def _resolve(self, ask: Ask) -> Ask:
         """Returns what is asked for when the voices are known: only their names and commands are not constants."""
-        if isinstance(ask, Plain) and (voice := self._voice_with(ask.command)):
-            return _writing(ask.command, ask.arguments, voice.name)
+        if isinstance(ask, Plain) and (voice := self.voice_with(ask.command)):
+            return parse_write(ask.arguments, voice.name, ask.command)
         if isinstance(ask, Ladder) and ask.voice is None:
             voice, prompt = self.split_voice(ask.prompt)
             return ask if voice is None else Ladder(prompt, ask.ignored, voice.name)
@@ -241,9 +229,10 @@ class Commands(Context):
                 if not self.allows(where):
                     raise Refused("not-allowed")
                 command = self._command(name, ask, where, known)
+                alone = command.exclusive or command.writes
                 async with (
                     self.stoppable(where) if command.writes else nullcontext(),
-                    self.admission.one_at_a_time(where.user_key) if command.exclusive else nullcontext(),
+                    self.admission.one_at_a_time(where.user_key) if alone else nullcontext(),
                 ):
                     where = await self.localized(where)  # not before what the user asked for earlier is done
                     if command.writes and where.chosen.access == ADMINISTRATORS and not await where.administers():
@@ -292,7 +281,6 @@ class Commands(Context):
         text = "" if silent else messages.explain(error, where.say)
         actions: tuple[Action, ...] = ()
         if isinstance(ask, Invalid) and isinstance(error, TemperatureError):
-            voice = self._voice_with(ask.command)
-            actions = buttons.nearest(where, ask.command, error, voice.name if voice else "")
+            actions = buttons.nearest(where, ask.command, error, self.voice_with(ask.command))
         reply = Reply.refusal(text, where.spoken.tag, passing=isinstance(error, Passing | Overloaded))
         return replace(reply, actions=actions, outdated=isinstance(error, Outdated))

@@ -46,7 +46,7 @@ async def privacy(context: Context, _: Ask, where: Where) -> Reply:
     return Reply("\n".join((*kept, where.say("privacy-log"), *counted, operator)))
 
 
-@Command("surprise", ask=Surprise, bare=True, exclusive=True, writes=True)
+@Command("surprise", ask=Surprise, bare=True, writes=True)
 async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
     """Shades a text by the probabilities that the current weights give its characters."""
     _, last = await find_text(context, where, ask.slot)
@@ -54,13 +54,7 @@ async def surprise(context: Context, ask: Surprise, where: Where) -> Reply:
         raise Refused("no-text")
     voice = context.voice_of(last.voice, where)
     # It is work like a text and waits like one. It has a cooldown of its own, so that it may follow a text at once.
-    async with context.admission.slot(
-        where.queue_key,
-        f"{where.user_key} /surprise",
-        characters=context.cost(voice, last.written.characters),
-        trusted=context.is_operator(where),
-        asked_at=where.asked_at,
-    ):
+    async with context.slot(where, voice, last.written.characters, cooldown=" /surprise"):
         hard_wrapped = voice.manifest.hard_wrapped
         surprisal = await voice.generator.score(last.written)
         if last.written.seed is not None:
@@ -118,9 +112,8 @@ async def _curve(voice: Voice, where: Where) -> Picture | None:
     except WeightsError as error:
         log.warning("curve.unreadable reason=%s", error)
         return None
-    manifest = weights.manifest
-    bits = float(manifest.metrics["valid_bits_per_character"])
-    described = where.say("curve", version=manifest.version, bits=bits)
+    bits = float(weights.manifest.metrics["valid_bits_per_character"])
+    described = where.say("curve", version=weights.manifest.version, bits=bits)
     return None if content is None else Picture(content, name, described, weights.folder / name)
 
 

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-import time
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
@@ -15,23 +13,16 @@ from typing import Final
 import msgspec
 
 from bot.core import buttons, messages
-from bot.core.ask import Again, Ask, Continue, Ladder, Where, Write
+from bot.core.ask import Again, Ask, Continue, Invalid, Ladder, Where, Write
 from bot.core.commands.command import OVERSHOOT, Command, Context
 from bot.core.parsing import Prompt, TemperatureError, fit_prompt, is_unclear, split_temperature
 from bot.core.reply import Outdated, Passage, Refused, Reply
 from bot.core.voice import Voice
 from bot.store.errors import StoreError
 from bot.store.store import KEPT_TEXTS, Conversation
-from generator import (
-    MAX_PROMPT,
-    MAX_SEED,
-    Continuation,
-    Generation,
-    GenerationRequest,
-    InvalidRequest,
-    ScoringRequest,
-)
+from generator import MAX_PROMPT, MAX_SEED, Continuation, Generation, GenerationRequest, InvalidRequest, ScoringRequest
 from generator.prose import presentable
+from generator.weights.versions import NIETZSCHE
 
 LADDER_TEMPERATURES: Final = (0.5, 0.6, 0.7, 0.8, 0.9)
 TAIL: Final = MAX_PROMPT
@@ -44,9 +35,12 @@ stored: a slow database must not fill the slots with texts that are not being wr
 log = logging.getLogger(__name__)
 
 
-def parse_write(arguments: str, voice: str | None = "") -> Write:
-    """Returns the text that is asked for, of a voice as in `Write`. Raises `TemperatureError`."""
-    temperature, prompt = split_temperature(arguments)
+def parse_write(arguments: str, voice: str | None = "", command: str = NIETZSCHE) -> Ask:
+    """Returns the text that is asked for behind a command, or by words without one, of a voice as in `Write`."""
+    try:
+        temperature, prompt = split_temperature(arguments)
+    except TemperatureError as error:
+        return Invalid(command, error)
     return Write(temperature, prompt, is_unclear=temperature is None and is_unclear(prompt), voice=voice)
 
 
@@ -58,14 +52,7 @@ def _parse_ladder(arguments: str) -> Ask:
     return Ladder(prompt, temperature)
 
 
-@Command(
-    "nietzsche",
-    options=("temperature", "prompt", "length"),
-    ask=Write,
-    parse=parse_write,
-    exclusive=True,
-    writes=True,
-)
+@Command("nietzsche", options=("temperature", "prompt", "length"), ask=Write, parse=parse_write, writes=True)
 async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     """Writes a text at the temperature that was asked for, else the user's own, else the default."""
     if ask.temperature is None and where.preferences is None:  # the store failed, so this raises why, or succeeds now
@@ -76,7 +63,7 @@ async def nietzsche(context: Context, ask: Write, where: Where) -> Reply:
     return replace(reply, notice=" ".join(filter(None, (reply.notice, hint))))
 
 
-@Command("continue", ask=Continue, bare=True, exclusive=True, writes=True)
+@Command("continue", ask=Continue, bare=True, writes=True)
 async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     """Continues the last text from its saved state."""
     try:
@@ -89,7 +76,7 @@ async def continue_(context: Context, ask: Continue, where: Where) -> Reply:
     return await _write(context, where, ask.prompt, [temperature], user_id=user_id, source=text, continues=True)
 
 
-@Command("again", ask=Again, bare=True, exclusive=True, writes=True)
+@Command("again", ask=Again, bare=True, writes=True)
 async def again(context: Context, ask: Again, where: Where) -> Reply:
     """Writes another text from the prompt of the last one."""
     user_id, text = await find_text(context, where, ask.slot)
@@ -100,7 +87,7 @@ async def again(context: Context, ask: Again, where: Where) -> Reply:
     return replace(reply, actions=(*reply.actions, buttons.keeping(where, temperature)))
 
 
-@Command("ladder", options=("prompt",), ask=Ladder, parse=_parse_ladder, exclusive=True, writes=True)
+@Command("ladder", options=("prompt",), ask=Ladder, parse=_parse_ladder, writes=True)
 async def ladder(context: Context, ask: Ladder, where: Where) -> Reply:
     """Writes the same prompt at each temperature of the ladder."""
     reply = await _write(context, where, ask.prompt, LADDER_TEMPERATURES, voice=ask.voice)
@@ -143,8 +130,7 @@ async def _write(
     seed = secrets.randbelow(MAX_SEED + 1)
     characters = length or where.chosen.length or context.settings.length
     samplings = [msgspec.structs.replace(context.settings.sampling, temperature=float(value)) for value in temperatures]
-    continued = source if continues else None
-    continuation = None if continued is None else Continuation(continued.state, continued.tail)
+    continuation = Continuation(source.state, source.tail) if source is not None and continues else None
 
     async def generate() -> tuple[Prompt, list[Generation]]:
         """Generates with the weights that serve now. The first text that fails cancels the others."""
@@ -164,7 +150,9 @@ async def _write(
     quotas = context.quotas(where)
     await quotas.check(len(samplings), characters * len(samplings))
     fed = characters + min(len(typed), MAX_PROMPT)
-    async with _slot(context, where, user_id, len(samplings), context.cost(used, fed)) as (known_id, waited):
+    async with context.slot(where, used, OVERSHOOT * len(samplings) * fed, rows=len(samplings)) as waited:
+        if user_id is None:  # not before the texts are admitted: a refusal costs the store nothing
+            user_id = await _new_user(context, where)
         try:
             prompt, generations = await generate()
         except InvalidRequest:  # other weights were loaded at this moment, with another vocabulary
@@ -173,58 +161,35 @@ async def _write(
     for generation in generations:
         context.observer.text_written(used.name, generation, waited)
     last = generations[-1]
-    if continued is None:
-        first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)
-    else:
-        before = f"{continued.tail} {prompt.text}" if prompt.text else continued.tail
-        first_prompt, written = continued.prompt, ScoringRequest(before[-TAIL:], last.text)
+    first_prompt, written = prompt.text, ScoringRequest(prompt.text, last.text, seed)
+    if source is not None and continues:
+        before = f"{source.tail} {prompt.text}" if prompt.text else source.tail
+        first_prompt, written = source.prompt, ScoringRequest(before[-TAIL:], last.text)
     tail = (written.before + written.text)[-TAIL:]
     number = source.number if source is not None and where.in_place else 0
     conversation = Conversation(
         first_prompt, temperatures[-1], last.version, last.state, tail, written, number, used.name
     )
-    notice = await _save(context, where, known_id, conversation)
-    labels = [""]
-    actions = buttons.under(where, conversation)
-    if len(temperatures) > 1:
-        labels = [where.say("rung", temperature=temperature) for temperature in temperatures]
-        actions = (buttons.continuing(where, conversation),)
-    if not where.in_place:  # a message that is edited has no room for a picture
-        actions += (buttons.shading(where, conversation),)
+    notice = await _save(context, where, user_id, conversation)
+    several = len(temperatures) > 1
+    labels = [where.say("rung", temperature=temperature) if several else "" for temperature in temperatures]
     return Reply.of_passages(
         *(_passage(used, prompt.text, each.text, label) for each, label in zip(generations, labels, strict=True)),
         notice=" ".join(filter(None, (messages.fitted(prompt, where.say), notice))),
-        actions=actions,
+        actions=buttons.under(where, conversation, ladder=several),
         voice=used.name,
     )
 
 
-@asynccontextmanager
-async def _slot(
-    context: Context, where: Where, user_id: int | None, rows: int, characters: float
-) -> AsyncIterator[tuple[int | None, float]]:
-    """Holds a slot for `rows` texts of so many characters each. Yields the user's number and the seconds of waiting.
-
-    A user who has no number yet gets one once the texts are admitted, so that a refusal costs the store nothing.
-    """
-    began = time.perf_counter()
-    async with context.admission.slot(
-        where.queue_key,
-        where.user_key,
-        characters=OVERSHOOT * rows * characters,
-        rows=rows,
-        trusted=context.is_operator(where),
-        asked_at=where.asked_at,
-    ):
-        waited = time.perf_counter() - began
-        if user_id is None:
-            try:
-                async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
-                    user_id = await context.store.ensure_user(where.platform, where.user)
-            except (StoreError, TimeoutError) as error:  # the text is written without it
-                reason = str(error) or f"the database takes longer than {USER_ID_TIMEOUT_SECONDS:g} s"
-                log.error("user.not_stored reason=%s", reason)
-        yield user_id, waited
+async def _new_user(context: Context, where: Where) -> int | None:
+    """Returns the user's number, new if they have none yet; `None` where the store fails: they get the text anyway."""
+    try:
+        async with asyncio.timeout(USER_ID_TIMEOUT_SECONDS):
+            return await context.store.ensure_user(where.platform, where.user)
+    except (StoreError, TimeoutError) as error:
+        reason = str(error) or f"the database takes longer than {USER_ID_TIMEOUT_SECONDS:g} s"
+        log.error("user.not_stored reason=%s", reason)
+        return None
 
 
 async def _save(context: Context, where: Where, user_id: int | None, conversation: Conversation) -> str:
@@ -240,17 +205,12 @@ async def _save(context: Context, where: Where, user_id: int | None, conversatio
 
 def _show(show: Callable[[Callable[[], Reply]], None], voice: Voice, prompt: str, written: str) -> None:
     """Shows the text so far, which is rendered only if the platform has room for it."""
-
-    def reply() -> Reply:
-        passage = _passage(voice, prompt, written, "")
-        return Reply.of_passages(replace(passage, text=passage.text + UNFINISHED))
-
-    show(reply)
+    show(lambda: Reply.of_passages(_passage(voice, prompt, written, end=UNFINISHED)))
 
 
-def _passage(voice: Voice, prompt: str, written: str, label: str) -> Passage:
+def _passage(voice: Voice, prompt: str, written: str, label: str = "", end: str = "") -> Passage:
     """Prompt and text, made readable together; the prompt is marked unless it was reflowed with the text."""
     hard_wrapped = voice.manifest.hard_wrapped
     text = presentable(prompt + written, hard_wrapped=hard_wrapped)
     shown = presentable(prompt, hard_wrapped=hard_wrapped)
-    return Passage(text, shown if text.startswith(shown) else "", label)
+    return Passage(text + end, shown if text.startswith(shown) else "", label)
