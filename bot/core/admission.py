@@ -24,6 +24,13 @@ MAX_WAIT_SECONDS: Final = 30.0
 TARGET_LATENCY_SECONDS: Final = 0.6
 """Seconds in which a text should be finished, the queue included. As many are admitted as can be finished in that; the
 others are refused at once, which is better than a late text. Sending the text and the refusal comes on top."""
+_MAX_RUN_SECONDS: Final = 0.7
+"""Seconds in which an ordinary text should be generated, once it runs. Where a full batch takes longer, fewer texts run
+at once: each is finished sooner, and nearly as many are, since smaller batches make faster steps."""
+_MOST_TYPICAL: Final = 460.0
+"""Characters of the longest text that is meant by that; that of `[bot] length` may be many times as long."""
+FEWEST_ROWS: Final = 10
+"""Rows that run at once on the slowest machine: two /ladder."""
 _CHAT_SHARE: Final = 1 / 8
 """Of the rows, for the texts of one chat that run at the same time. The more rows run, the longer each takes: this is
 how much one chat can slow the others down. Of 24 rows these are 3; the texts of others then take 1.5 times as long
@@ -54,11 +61,11 @@ class _Job:
 class Admission:
     """Decides which request runs, which waits and which is refused.
 
-    `rows()` run at once, a number that changes with a pool's replicas. The others wait, chat after chat in turn. At
-    most `max_waiting` texts wait, and only as many that the last one is finished within `TARGET_LATENCY_SECONDS`, by
-    the generator's speed; fewer while texts take longer than that, since other programs use the processor, and so does
-    sending the texts. Beyond that, the newest request of the chat with the most waiting work is refused. A request that
-    can start at once is never refused: on a machine on which a full batch takes longer than that, no text waits.
+    `rows()` run at once, a number that changes with a pool's replicas; on a slow machine fewer. The others wait, chat
+    after chat in turn. At most `max_waiting` texts wait, and only as many that the last one is finished within
+    `TARGET_LATENCY_SECONDS`, by the generator's speed; fewer while texts take longer than that, since other programs
+    use the processor, and so does sending the texts. Beyond that, the newest request of the chat with the most waiting
+    work is refused. A request that can start at once is never refused: where those that run take longer, none waits.
 
     `typical`: characters of an ordinary text. `speed`: returns the characters per second of a full batch. `cooldown`:
     seconds between two texts of a user.
@@ -178,17 +185,23 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        characters, rows, slots = _work(self._running), Counter[str](), self._rows()
+        characters, rows, slots = _work(self._running), Counter[str](), self._slots
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
-            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * slots:
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
                 continue
             is_long = self._is_long(job)
             if is_long and characters and characters + job.characters > _MAX_LONG_WORK * slots * self._typical:
                 continue
             return job if not self._running or rows.total() + job.rows <= slots else None
         return None
+
+    @property
+    def _slots(self) -> int:
+        """The rows that run at once."""
+        in_time = int(_MAX_RUN_SECONDS / self._seconds(min(self._typical, _MOST_TYPICAL)))
+        return min(self._rows(), max(FEWEST_ROWS, in_time))
 
     def _shed_load(self, newest: _Job) -> None:
         """Refuses the newest job of the chat with the most waiting work, until the last job is in time.

@@ -11,6 +11,7 @@ import pytest
 
 from bot.core import admission as admissions
 from bot.core.admission import (
+    FEWEST_ROWS,
     MAX_USER_REQUESTS,
     MAX_WAIT_SECONDS,
     TARGET_LATENCY_SECONDS,
@@ -208,6 +209,31 @@ async def test_as_many_wait_as_will_be_in_time_and_none_on_a_slow_machine(
     assert refusals[0].retry_after == pytest.approx(answered / texts * TARGET_LATENCY_SECONDS)
 
 
+@pytest.mark.parametrize(
+    ("texts", "slowness", "begun"), [(100, 1.0, 24), (12.5, 1.0, 14), (25, 2.0, 14), (1, 1.0, FEWEST_ROWS)]
+)
+async def test_as_many_run_at_once_as_will_be_in_time(texts: float, slowness: float, begun: int) -> None:
+    """A text that runs may take 0.7 s; where 12.5 texts are written in 0.6 s, that is 14."""
+    world = World(rows=24, speed=in_time(texts))
+    world.admission._slowness = slowness
+    tasks = [world.slot(f"chat {number}", f"{number}") for number in range(30)]
+    await settle()
+    assert len(world.began) == begun
+    world.done.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_long_texts_do_not_make_a_machine_a_slow_one() -> None:
+    """Where `[bot] length` is 4,000, a batch of such texts takes seconds, and all rows of it are used."""
+    world = World(rows=24, speed=20_000.0)
+    world.admission.configure(100, 0.0, typical=4_600.0)
+    tasks = [world.slot(f"chat {number}", f"{number}", length=4_600.0) for number in range(30)]
+    await settle()
+    assert len(world.began) == 24
+    world.done.set()
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def test_without_a_speed_requests_are_refused_not_failed() -> None:
     world = World(rows=0, speed=0.0)
     async with world.entered("first", "first"):
@@ -234,7 +260,8 @@ async def test_fewer_texts_are_admitted_where_they_take_longer_than_computed() -
         return [await crowd(slowness) for _ in range(20)][-1]
 
     assert await crowd(1.0) == 30
-    assert await crowds(2.0) == await crowds(100.0) == 24  # those that need not wait
+    assert await crowds(2.0) == 15
+    assert await crowds(100.0) == FEWEST_ROWS  # these need not wait
     assert await crowds(0.5) == 30
 
 
