@@ -62,6 +62,7 @@ def train(run: Run) -> None:
     """Runs from the last checkpoint to a version. Raises `TrainingError`, `WeightsError` or `OSError`."""
     # TensorFlow takes seconds to import. --help, --plan and wrong arguments do not wait for it.
     from generator.training import progress  # noqa: PLC0415
+    from generator.training.averaging import average  # noqa: PLC0415
     from generator.training.backend import keras  # noqa: PLC0415
     from generator.training.checkpoint import TrainingState  # noqa: PLC0415
     from generator.training.loop import learn  # noqa: PLC0415
@@ -72,7 +73,9 @@ def train(run: Run) -> None:
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")
 
     # The start: random numbers, or the weights of a version, mapped to the vocabulary of the corpus.
-    start = transfer_weights(run.start, run.corpus.vocabulary) if run.start is not None else None
+    start, earlier = None, {}
+    if run.start is not None:
+        start = earlier[run.start.manifest.version] = transfer_weights(run.start, run.corpus.vocabulary)
     if options.resume is None:
         run.save_settings()
     progress.show(run.plan())
@@ -81,11 +84,16 @@ def train(run: Run) -> None:
     pretrained = TrainingState()
     if run.pretraining is not None:
         pretrained = learn(run, run.pretraining, start)
-        start = pretrained.best
+        start = earlier["pretraining"] = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
     # After each epoch the best one so far can be talked to: python -m bot chat --weights <the run's folder>
     state = learn(run, run.training, start, functools.partial(preview, run, pretrained))
+
+    # The average of what was trained and of what it started from, where that is better.
+    if earlier and run.training.config.keep == "best":
+        with progress.console.status("averaging with earlier weights"):
+            average(state, earlier, run.corpus)
 
     # The version: exported, measured, and added to the weights folder by one rename.
     manifest = publish(run, pretrained, state)

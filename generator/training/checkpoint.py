@@ -38,11 +38,15 @@ class Epoch(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class TrainingState:
-    """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch."""
+    """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch.
+
+    `averaged`: the names of the weights of which `best` is the mean, if it is one at the end.
+    """
 
     history: list[Epoch] = field(default_factory=list)
     best_epoch: int = 0
     best: FloatWeights = field(default_factory=dict)
+    averaged: tuple[str, ...] = ()
 
     @property
     def seconds(self) -> int:

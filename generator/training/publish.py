@@ -115,6 +115,7 @@ def _manifest(
             **{name: getattr(stage.preset, name) for name in SIZES},
             **dataclasses.asdict(stage.config),
             "best_epoch": state.best_epoch,
+            "averaged": state.averaged,
             "seconds": state.seconds,
             "seed": options.seed,
             "dtype": options.dtype,
