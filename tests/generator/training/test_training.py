@@ -376,7 +376,7 @@ def test_help_and_plan_load_no_tensorflow(book: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", program, "--plan", "--corpus", str(book), "--out", str(tmp_path)],
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
-    assert "starts from nietzsche-wide" in shown.stdout
+    assert "starts from nietzsche-wide-2\n" in shown.stdout
     assert "takes roughly" in shown.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -27,19 +27,19 @@ from generator.training.model import from_bytes, parameters
 from generator.weights.manifest import MODEL
 from generator.weights.versions import load_weights
 
-SHIPPED = {"nietzsche-wide": 33_793_364, "nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
+SHIPPED = {"nietzsche-wide-2": 33_793_364, "nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
 """Versions and their parameters."""
-WANTED_VALID = 1.50
+WANTED_VALID = 1.47
 """Bits per character that a pretrained network has to reach on the validation split, and below on the test split. What
 the compressor `zpaq -m5` reaches, which learns from the split while it reads it, is 1.859 and 1.753."""
-WANTED_TEST = 1.42
+WANTED_TEST = 1.40
 MATRICES = {
     "nietzsche-best": [(640, 84), (640, 2560), (1280, 2560)],
     "nietzsche-lstm": [(1024, 84), (1024, 4096)],
-    "nietzsche-wide": [(64, 84), (64, 2560), (640, 84), (640, 2560), (1280, 2560)],
+    "nietzsche-wide-2": [(64, 84), (64, 2560), (640, 84), (640, 2560), (1280, 2560)],
 }
 """Shapes of what is multiplied as integers."""
-LARGEST = {"nietzsche-wide": 35_000_000, "nietzsche-best": 6_500_000, "nietzsche-lstm": 6_500_000}
+LARGEST = {"nietzsche-wide-2": 35_000_000, "nietzsche-best": 6_500_000, "nietzsche-lstm": 6_500_000}
 """Bytes of `model.onnx`."""
 UNUSED = {"ngrams.zero", "ngrams.zero_point"}
 """Constants that models made before had beside what they need: one that no node read, and one twice."""
@@ -122,7 +122,7 @@ def test_it_comes_with_its_model_its_float_weights_its_history_and_its_curve(wei
 def test_its_history_has_a_row_for_each_epoch_and_the_one_that_was_kept_is_what_ships(weights: Weights) -> None:
     with (weights.folder / "history.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) >= 5
+    assert len(rows) == weights.manifest.training["epochs"]
     kept = rows[weights.manifest.training["best_epoch"] - 1]
     validated, row = weights.manifest.metrics["float_valid_bits_per_character"], float(kept["valid_bits_per_character"])
     if weights.manifest.training.get("averaged"):
@@ -133,7 +133,7 @@ def test_its_history_has_a_row_for_each_epoch_and_the_one_that_was_kept_is_what_
 
 def test_the_default_keeps_the_epoch_that_was_best_on_validation_and_the_classic_its_last(weights_folder: Path) -> None:
     for version, keep in (
-        ("nietzsche-wide", min),
+        ("nietzsche-wide-2", min),
         ("nietzsche-best", min),
         ("nietzsche-lstm", lambda epochs: list(epochs)[-1]),
     ):
@@ -164,7 +164,7 @@ def test_it_is_better_than_what_was_wanted(manifest: Manifest) -> None:
 def test_serving_it_in_seven_bits_costs_next_to_nothing(weights: Weights, split: str) -> None:
     metrics = weights.manifest.metrics
     loss = metrics[f"{split}_bits_per_character"] - metrics[f"float_{split}_bits_per_character"]
-    assert abs(loss) <= 0.003
+    assert loss <= 0.003  # where the rounding is a gain, so much the better
 
 
 def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model: Model) -> None:
