@@ -62,12 +62,11 @@ def train(run: Run) -> None:
     """Runs from the last checkpoint to a version. Raises `TrainingError`, `WeightsError` or `OSError`."""
     # TensorFlow takes seconds to import. --help, --plan and wrong arguments do not wait for it.
     from generator.training import progress  # noqa: PLC0415
-    from generator.training.averaging import average  # noqa: PLC0415
     from generator.training.backend import keras  # noqa: PLC0415
     from generator.training.checkpoint import TrainingState  # noqa: PLC0415
     from generator.training.loop import learn  # noqa: PLC0415
     from generator.training.model import transfer_weights  # noqa: PLC0415
-    from generator.training.publish import preview, publish  # noqa: PLC0415
+    from generator.training.publish import average, preview, publish  # noqa: PLC0415
 
     options = run.options
     keras.mixed_precision.set_global_policy("mixed_bfloat16" if options.dtype == "bfloat16" else "float32")

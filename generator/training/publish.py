@@ -1,25 +1,29 @@
-"""From the best epoch of a run to a version in the weights folder."""
+"""From the best epoch of a run, or its mean with earlier weights, to a version in the weights folder."""
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
 import importlib.metadata
+import itertools
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
+
+import numpy as np
 
 from generator import files
 from generator.serving.loading import load_model
 from generator.serving.scoring import bits_per_character
 from generator.training import progress
 from generator.training.architectures import step_model
-from generator.training.architectures.ngrams import ngram_note
+from generator.training.architectures.ngrams import CONSTANTS, ngram_note
 from generator.training.backend import keras
 from generator.training.checkpoint import TrainingState
-from generator.training.corpus import SPLIT, read_corpus
+from generator.training.corpus import SPLIT, Corpus, read_corpus
 from generator.training.model import from_bytes, parameters, to_bytes
+from generator.training.onnx_export import FloatWeights
 from generator.training.presets import SIZES
 from generator.training.report import curve_png, history_csv
 from generator.training.run import Run
@@ -32,7 +36,38 @@ from generator.weights.versions import CURRENT, activate, add_version, current_v
 _DEFAULT_LICENSE: Final = (
     "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
 )
+_TRAINED: Final = "training"
+"""The name of the weights of the best epoch, beside those of earlier ones."""
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
+
+
+def average(state: TrainingState, earlier: Mapping[str, FloatWeights], corpus: Corpus) -> None:
+    """Replaces the best weights by the mean of several, of these and of earlier ones by name, if that is better.
+
+    Every combination is validated, in the served form: a model soup (https://arxiv.org/abs/2203.05482). Raises
+    `WeightsError`.
+    """
+    trained = state.best
+    weights = {_TRAINED: trained, **earlier}
+    combinations = (names for size in range(2, len(weights) + 1) for names in itertools.combinations(weights, size))
+    least = _validated(trained, corpus)
+    for names in combinations:
+        mean = _mean([weights[name] for name in names], trained)
+        if (bits := _validated(mean, corpus)) < least:
+            state.best, state.averaged, least = mean, names, bits
+
+
+def _mean(members: list[FloatWeights], trained: FloatWeights) -> FloatWeights:
+    """Returns the mean of weights. Where one has NaN, for a character that it does not know, the trained one counts."""
+    found = dict(trained)
+    for name in trained.keys() - CONSTANTS:
+        arrays = [np.where(np.isnan(each[name]), trained[name], each[name]) for each in members]
+        found[name] = np.mean(arrays, axis=0, dtype=np.float32)
+    return found
+
+
+def _validated(weights: FloatWeights, corpus: Corpus) -> float:
+    return bits_per_character(Network(step_model(weights, quantised=True), len(corpus.vocabulary)), corpus.splits[1])
 
 
 def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manifest:

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from test_training import run
 
-from generator.training.averaging import average
 from generator.training.checkpoint import TrainingState
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.model import from_bytes
 from generator.training.onnx_export import FloatWeights
+from generator.training.publish import average
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
 from generator.weights.versions import load_weights
 
