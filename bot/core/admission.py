@@ -28,7 +28,7 @@ _MAX_RUN_SECONDS: Final = 0.7
 """Seconds in which an ordinary text should be generated, once it runs. Where a full batch takes longer, fewer texts run
 at once: each is finished sooner, and nearly as many are, since smaller batches make faster steps."""
 _MOST_TYPICAL: Final = 460.0
-"""Characters of the longest text that is meant by that; that of `[bot] length` may be many times as long."""
+"""Characters of the longest text that is meant by that: one of the default `[bot] length`, which may be set higher."""
 FEWEST_ROWS: Final = 10
 """Rows that run at once on the slowest machine: two /ladder."""
 _CHAT_SHARE: Final = 1 / 8
@@ -185,11 +185,12 @@ class Admission:
 
     def _next(self) -> _Job | None:
         """The next job. The first that only waits for rows keeps them free, or small jobs would always overtake it."""
-        characters, rows, slots = _work(self._running), Counter[str](), self._slots
+        characters, rows, all_rows = _work(self._running), Counter[str](), self._rows()
+        slots = min(all_rows, self._rows_in_time())
         for job in self._running:
             rows[job.chat] += job.rows
         for job in (queue[0] for queue in self._waiting.values()):
-            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * self._rows():
+            if job.chat in rows and rows[job.chat] + job.rows > _CHAT_SHARE * all_rows:
                 continue
             is_long = self._is_long(job)
             if is_long and characters and characters + job.characters > _MAX_LONG_WORK * slots * self._typical:
@@ -197,11 +198,9 @@ class Admission:
             return job if not self._running or rows.total() + job.rows <= slots else None
         return None
 
-    @property
-    def _slots(self) -> int:
-        """The rows that run at once."""
-        in_time = int(_MAX_RUN_SECONDS / self._seconds(min(self._typical, _MOST_TYPICAL)))
-        return min(self._rows(), max(FEWEST_ROWS, in_time))
+    def _rows_in_time(self) -> int:
+        """Returns how many ordinary texts may run at once, so that each is generated in time."""
+        return max(FEWEST_ROWS, int(_MAX_RUN_SECONDS / self._seconds(min(self._typical, _MOST_TYPICAL))))
 
     def _shed_load(self, newest: _Job) -> None:
         """Refuses the newest job of the chat with the most waiting work, until the last job is in time.

@@ -108,16 +108,18 @@ class Scheduler:
 
     async def run(self, request: GenerationRequest | ScoringRequest, on_sentence: OnSentence | None = None) -> Any:
         """Generates or scores a text, as `submit`, for an event loop, in which `on_sentence` is called."""
+        if on_sentence is None:
+            return await asyncio.wrap_future(self.submit(request))
         loop = asyncio.get_running_loop()
 
         def deliver(text: str) -> None:
-            if on_sentence is not None and not future.done():
+            if not future.done():
                 on_sentence(text)
 
         def pass_on(text: str) -> None:
             loop.call_soon_threadsafe(deliver, text)
 
-        future = asyncio.wrap_future(self.submit(request, pass_on if on_sentence is not None else None))
+        future = asyncio.wrap_future(self.submit(request, pass_on))
         return await future
 
     def submit(self, request: GenerationRequest | ScoringRequest, on_sentence: OnSentence | None = None) -> Future[Any]:

@@ -50,10 +50,11 @@ def average(state: TrainingState, earlier: Mapping[str, FloatWeights], corpus: C
     trained = state.best
     weights = {_TRAINED: trained, **earlier}
     combinations = (names for size in range(2, len(weights) + 1) for names in itertools.combinations(weights, size))
-    least = _validated(trained, corpus)
+    least = state.history[state.best_epoch - 1].valid_bits_per_character
     for names in combinations:
         mean = _mean([weights[name] for name in names], trained)
-        if (bits := _validated(mean, corpus)) < least:
+        served = Network(step_model(mean, quantised=True), len(corpus.vocabulary))
+        if (bits := bits_per_character(served, corpus.splits[1])) < least:
             state.best, state.averaged, least = mean, names, bits
 
 
@@ -64,10 +65,6 @@ def _mean(members: list[FloatWeights], trained: FloatWeights) -> FloatWeights:
         arrays = [np.where(np.isnan(each[name]), trained[name], each[name]) for each in members]
         found[name] = np.mean(arrays, axis=0, dtype=np.float32)
     return found
-
-
-def _validated(weights: FloatWeights, corpus: Corpus) -> float:
-    return bits_per_character(Network(step_model(weights, quantised=True), len(corpus.vocabulary)), corpus.splits[1])
 
 
 def publish(run: Run, pretrained: TrainingState, state: TrainingState) -> Manifest:

@@ -8,12 +8,15 @@ import numpy as np
 import pytest
 from test_training import run
 
-from generator.training.checkpoint import TrainingState
+from generator.serving.scoring import bits_per_character
+from generator.training.architectures import step_model
+from generator.training.checkpoint import Epoch, TrainingState
 from generator.training.corpus import Corpus, read_corpus
 from generator.training.model import from_bytes
 from generator.training.onnx_export import FloatWeights
 from generator.training.publish import average
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
+from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
 
@@ -39,9 +42,16 @@ def noise(weights: FloatWeights, seed: int, size: float = 0.3) -> FloatWeights:
     return {name: random.normal(0.0, size, array.shape).astype(np.float32) for name, array in weights.items()}
 
 
+def trained_to(weights: FloatWeights, corpus: Corpus) -> TrainingState:
+    """A run whose only epoch has ended with these weights."""
+    served = Network(step_model(weights, quantised=True), len(corpus.vocabulary))
+    validated = bits_per_character(served, corpus.splits[1])
+    return TrainingState([Epoch(1, validated, None, validated, 0.0, 0.0)], 1, weights)
+
+
 def test_the_mean_of_two_that_err_in_opposite_directions_is_taken(trained: FloatWeights, corpus: Corpus) -> None:
     away = noise(trained, 1)
-    state = TrainingState(best={name: array + away[name] for name, array in trained.items()})
+    state = trained_to({name: array + away[name] for name, array in trained.items()}, corpus)
     opposite = {name: array - away[name] for name, array in trained.items()}
     strange = noise(trained, 2, 3.0)
     average(state, {"strange": strange, "opposite": opposite}, corpus)
@@ -52,7 +62,7 @@ def test_the_mean_of_two_that_err_in_opposite_directions_is_taken(trained: Float
 
 def test_what_an_earlier_network_does_not_know_stays_as_it_was_trained(trained: FloatWeights, corpus: Corpus) -> None:
     away = noise(trained, 1)
-    state = TrainingState(best={name: array + away[name] for name, array in trained.items()})
+    state = trained_to({name: array + away[name] for name, array in trained.items()}, corpus)
     before = state.best["embedding"][0].copy()
     opposite = {name: array - away[name] for name, array in trained.items()}
     opposite["embedding"][0] = np.nan

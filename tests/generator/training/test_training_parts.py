@@ -23,7 +23,8 @@ from generator.training.backend import keras
 from generator.training.checkpoint import Epoch, TrainingState, load_checkpoint, save_checkpoint
 from generator.training.corpus import Batch, Corpus, batches, read_corpus, steps_per_epoch
 from generator.training.loop import one_epoch
-from generator.training.model import Muon, averaged_weights, build_model, float_weights
+from generator.training.model import averaged_weights, build_model, float_weights
+from generator.training.muon import Muon
 from generator.training.onnx_export import WEIGHT_LIMIT, quantise
 from generator.training.presets import WINDOW_STRIDE, Preset, TrainingConfig
 from generator.training.texts import download

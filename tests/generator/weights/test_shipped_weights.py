@@ -164,7 +164,9 @@ def test_it_is_better_than_what_was_wanted(manifest: Manifest) -> None:
 def test_serving_it_in_seven_bits_costs_next_to_nothing(weights: Weights, split: str) -> None:
     metrics = weights.manifest.metrics
     loss = metrics[f"{split}_bits_per_character"] - metrics[f"float_{split}_bits_per_character"]
-    assert loss <= 0.003  # where the rounding is a gain, so much the better
+    # The mean of two networks is between two steps of the grid that one of them is on, and rounds back to that.
+    gain = 0.008 if weights.manifest.training.get("averaged") else 0.003
+    assert -gain <= loss <= 0.003
 
 
 def test_it_reads_english_and_is_surprised_by_the_same_letters_in_disorder(model: Model) -> None:
