@@ -79,20 +79,22 @@ def train(run: Run) -> None:
         run.save_settings()
     progress.show(run.plan())
 
-    # Pretraining: other texts, if any were named.
+    # Pretraining: other texts, if any were named. The average of what was trained and of what it started from, where
+    # that is better, goes on; likewise below.
+    averages = run.training.config.keep == "best"
     pretrained = TrainingState()
     if run.pretraining is not None:
         pretrained = learn(run, run.pretraining, start)
+        if averages:
+            average(pretrained, "pretraining", earlier, run.corpus)
         start = earlier["pretraining"] = pretrained.best
 
     # Training, or fine-tuning, on the corpus.
     # After each epoch the best one so far can be talked to: python -m bot chat --weights <the run's folder>
     state = learn(run, run.training, start, functools.partial(preview, run, pretrained))
 
-    # The average of what was trained and of what it started from, where that is better.
-    if earlier and run.training.config.keep == "best":
-        with progress.console.status("averaging with earlier weights"):
-            average(state, earlier, run.corpus)
+    if averages:
+        average(state, "training", earlier, run.corpus)
 
     # The version: exported, measured, and added to the weights folder by one rename.
     manifest = publish(run, pretrained, state)

@@ -40,7 +40,7 @@ class Epoch(msgspec.Struct, frozen=True):
 class TrainingState:
     """Where a run stands. `history` has one row per finished epoch; `best` holds the weights of its best epoch.
 
-    `averaged`: the names of the weights of which `best` is the mean, if it is one at the end.
+    `averaged`: the names of the weights of which `best` is the mean, if it is one after the last epoch.
     """
 
     history: list[Epoch] = field(default_factory=list)

@@ -29,6 +29,7 @@ from generator.training.report import curve_png, history_csv
 from generator.training.run import Run
 from generator.training.samples import bot_text, shaded_samples
 from generator.training.texts.download import DEFAULT_SHA256
+from generator.training.texts.lines import sentence_length
 from generator.weights.manifest import FLOAT_WEIGHTS, FORMAT, MANIFEST, METRICS, MODEL, CorpusNote, Manifest
 from generator.weights.session import Network
 from generator.weights.versions import CURRENT, activate, add_version, current_version
@@ -36,26 +37,29 @@ from generator.weights.versions import CURRENT, activate, add_version, current_v
 _DEFAULT_LICENSE: Final = (
     "Friedrich Nietzsche, Beyond Good and Evil (tr. Helen Zimmern) and Human, All Too Human: public domain"
 )
-_TRAINED: Final = "training"
-"""The name of the weights of the best epoch, beside those of earlier ones."""
 _LIBRARIES: Final = ("keras", keras.backend.backend(), "numpy", "onnx", "onnxruntime")
 
 
-def average(state: TrainingState, earlier: Mapping[str, FloatWeights], corpus: Corpus) -> None:
-    """Replaces the best weights by the mean of several, of these and of earlier ones by name, if that is better.
+def average(state: TrainingState, name: str, earlier: Mapping[str, FloatWeights], corpus: Corpus) -> None:
+    """Replaces the best weights of the stage `name` by the mean of several, of these and of earlier ones, if that is
+    better.
 
     Every combination is validated, in the served form: a model soup (https://arxiv.org/abs/2203.05482). Raises
     `WeightsError`.
     """
     trained = state.best
-    weights = {_TRAINED: trained, **earlier}
-    combinations = (names for size in range(2, len(weights) + 1) for names in itertools.combinations(weights, size))
+    weights = {name: trained, **earlier}
+    combinations = [names for size in range(2, len(weights) + 1) for names in itertools.combinations(weights, size)]
     least = state.history[state.best_epoch - 1].valid_bits_per_character
     for names in combinations:
-        mean = _mean([weights[name] for name in names], trained)
-        served = Network(step_model(mean, quantised=True), len(corpus.vocabulary))
-        if (bits := bits_per_character(served, corpus.splits[1])) < least:
+        with progress.console.status(f"averaging {' and '.join(names)}"):
+            mean = _mean([weights[each] for each in names], trained)
+            served = Network(step_model(mean, quantised=True), len(corpus.vocabulary))
+            bits = bits_per_character(served, corpus.splits[1])
+        if bits < least:
             state.best, state.averaged, least = mean, names, bits
+    if state.averaged:
+        progress.show(f"the mean of {' and '.join(state.averaged)} is better: validation {least:.4f} bits/character")
 
 
 def _mean(members: list[FloatWeights], trained: FloatWeights) -> FloatWeights:
@@ -148,6 +152,7 @@ def _manifest(
             **dataclasses.asdict(stage.config),
             "best_epoch": state.best_epoch,
             "averaged": state.averaged,
+            "pretraining_averaged": pretrained.averaged,
             "seconds": state.seconds,
             "seed": options.seed,
             "dtype": options.dtype,
@@ -168,4 +173,5 @@ def _manifest(
         lowercase=stage.preset.lowercase,
         hard_wrapped=corpus.lines.wrapped,
         ends_at_lines=corpus.lines.short,
+        sentence_length=round(sentence_length(corpus.text)),
     )

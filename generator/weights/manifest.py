@@ -47,7 +47,8 @@ class Manifest(Struct, frozen=True):
 
     `lowercase`: the network knows the text lower-cased. `hard_wrapped`: its corpus breaks lines inside a paragraph, so
     a single line end in a text means a space. `ends_at_lines`: its lines are those of verse, a chat or code, and a text
-    ends where one of them does, not where a sentence does.
+    ends where one of them does, not where a sentence does. `sentence_length`: characters of a sentence of its corpus,
+    on average; 0: not known.
     """
 
     format: int
@@ -65,6 +66,7 @@ class Manifest(Struct, frozen=True):
     lowercase: bool = False
     hard_wrapped: bool = False
     ends_at_lines: bool = False
+    sentence_length: Count = 0
 
     def to_json(self) -> str:
         """Returns the text of `manifest.json`."""

@@ -81,6 +81,11 @@ def look_at(text: str) -> Lines:
     return Lines(wrapped, reason, short and not wrapped)
 
 
+def sentence_length(text: str) -> float:
+    """Returns how many characters a sentence has on average."""
+    return len(text) / max(1, len(_SENTENCE.findall(text)))
+
+
 def join_wrapped(text: str) -> str:
     """Returns wrapped text with an empty line between paragraphs where only an indent begins one, and without the line
     ends inside words of Chinese or Japanese."""

@@ -54,7 +54,7 @@ def test_the_mean_of_two_that_err_in_opposite_directions_is_taken(trained: Float
     state = trained_to({name: array + away[name] for name, array in trained.items()}, corpus)
     opposite = {name: array - away[name] for name, array in trained.items()}
     strange = noise(trained, 2, 3.0)
-    average(state, {"strange": strange, "opposite": opposite}, corpus)
+    average(state, "training", {"strange": strange, "opposite": opposite}, corpus)
     assert state.averaged == ("training", "opposite")
     for name, array in trained.items():
         np.testing.assert_allclose(state.best[name], array, atol=1e-5)
@@ -66,7 +66,7 @@ def test_what_an_earlier_network_does_not_know_stays_as_it_was_trained(trained: 
     before = state.best["embedding"][0].copy()
     opposite = {name: array - away[name] for name, array in trained.items()}
     opposite["embedding"][0] = np.nan
-    average(state, {"opposite": opposite}, corpus)
+    average(state, "training", {"opposite": opposite}, corpus)
     assert state.averaged == ("training", "opposite")
     np.testing.assert_allclose(state.best["embedding"][0], before, atol=1e-6)
     assert not any(np.isnan(array).any() for array in state.best.values())
@@ -78,7 +78,11 @@ def test_the_manifest_says_with_what_a_version_was_averaged(corpus: Corpus, tmp_
     assert run(text, tmp_path, "--epochs", "1", "--name", "base") == 0
     start = "--from", str(tmp_path / "base")
     assert run(text, tmp_path, *start, "--epochs", "2", "--pretrain", str(text), "--name", "on-top") == 0
-    notes = {name: load_weights(tmp_path, name).manifest.training["averaged"] for name in ("base", "on-top")}
-    assert notes["base"] == []
-    assert set(notes["on-top"]) <= {"base", "pretraining", "training"}
-    assert len(notes["on-top"]) != 1
+    base, on_top = (load_weights(tmp_path, name).manifest.training for name in ("base", "on-top"))
+    assert base["averaged"] == base["pretraining_averaged"] == []
+    for stage, members in (
+        ("averaged", {"base", "pretraining", "training"}),
+        ("pretraining_averaged", {"base", "pretraining"}),
+    ):
+        assert set(on_top[stage]) <= members
+        assert len(on_top[stage]) != 1

@@ -47,6 +47,7 @@ MANIFESTS = st.builds(
     lowercase=st.booleans(),
     hard_wrapped=st.booleans(),
     ends_at_lines=st.booleans(),
+    sentence_length=st.integers(0, 10_000),
 )
 
 
@@ -81,7 +82,7 @@ def test_a_version_can_be_loaded_by_name_whatever_is_current(tiny_folder: Path, 
 
 
 def test_a_manifest_of_the_contract_s_keys_alone_is_enough(tiny_folder: Path) -> None:
-    optional = {"lowercase", "hard_wrapped", "ends_at_lines"}
+    optional = {"lowercase", "hard_wrapped", "ends_at_lines", "sentence_length"}
     edit_manifest(tiny_folder / "tiny-1", lambda content: {k: content[k] for k in content.keys() - optional})
     manifest = load_weights(tiny_folder).manifest
     assert (manifest.lowercase, manifest.hard_wrapped) == (False, False)
