@@ -48,7 +48,8 @@ class SamplingParams(Struct, frozen=True):
 
     `temperature` divides the logits: where a word begins by more than its value and inside words by less above 1, so
     that it decides rather which words come than how they are spelled (`generator.serving.sampling`). Full stops keep
-    the probability that they have at temperature 1. The other settings then leave characters out, in this
+    the probability that they have at temperature 1, and more than that where the sentences of the corpus are long
+    (`generator.serving.constraints`). The other settings then leave characters out, in this
     order: `min_p` those that are less than that fraction as probable as the most probable one, `top_k` all but that
     many of the most probable ones, `top_p` all but the most probable ones that together reach that share of the
     remaining probability.

@@ -44,7 +44,12 @@ def load_model(folder: Path, version: str | None = None) -> Model:
     weights = load_weights(folder, version)
     manifest = weights.manifest
     vocabulary = manifest.vocabulary
-    rules = WritingRules(vocabulary, hard_wrapped=manifest.hard_wrapped, ends_at_lines=manifest.ends_at_lines)
+    rules = WritingRules(
+        vocabulary,
+        hard_wrapped=manifest.hard_wrapped,
+        ends_at_lines=manifest.ends_at_lines,
+        sentence_length=manifest.sentence_length,
+    )
     try:
         network = _load_network(weights.folder / MODEL, len(vocabulary))
         space = " " if " " in vocabulary else vocabulary.characters[0]

@@ -22,12 +22,12 @@ from generator.weights.session import Logits, State, state_row
 
 log = logging.getLogger(__name__)
 
-_MARGIN: Final = 38
+_MARGIN: Final = 30
 """Characters before the wanted length from which on the first sentence end ends the text. Half of the texts then end
 before the wanted length, measured on the shipped network."""
 _SHORTEST: Final = 12
 """Characters of the shortest text that is a sentence."""
-_STOP_BONUS: Final = 0.07
+_STOP_BONUS: Final = 0.04
 """Nats by which full stops become more probable with each character after that, where the network would end a word."""
 _SHORT: Final = 90
 """Characters. The bonus of a shorter text grows faster, in proportion, up to `_MAX_HURRY` times as fast."""

@@ -28,7 +28,7 @@ from generator.weights.versions import VERSION_NAME, Weights, load_weights, ship
 
 RUNS: Final = ".training"
 """Folder inside the weights folder; a run's folder has the name of its version."""
-BASE: Final = "nietzsche-wide-2"
+BASE: Final = "nietzsche-wide-3"
 """The shipped version from which training on another text starts: it knows English spelling."""
 _FOREIGN: Final = 0.005
 """Share of a text from which on letters new to the start show another language, which its fine-tuning's low rate learns

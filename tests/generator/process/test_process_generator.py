@@ -38,7 +38,7 @@ from generator.serving.generator import ThreadedGenerator
 from generator.weights.versions import activate
 
 Add = Callable[[Path, str, int], Path]
-LONG = GenerationRequest(4000, seed=1)
+LONG = GenerationRequest(4000, seed=2)
 PARENT = """
 import asyncio, sys
 from pathlib import Path

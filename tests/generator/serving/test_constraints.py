@@ -196,6 +196,27 @@ def repeated(text: str) -> int:
     return sum(count - 1 for count in Counter(zip(*(words[i:] for i in range(4)), strict=False)).values())
 
 
+# ---- full stops -----------------------------------------------------------------------------------------------------
+
+
+def stop_bonus(before: str = "A cat ", **settings: Any) -> float:
+    """Nats by which a full stop is more probable after a text."""
+    return float(after(before, WritingRules(VOCABULARY, **settings)).bias[VOCABULARY.encode(".")[0]])
+
+
+def test_sentences_of_a_corpus_with_long_ones_become_shorter_and_others_stay() -> None:
+    assert stop_bonus() == stop_bonus(sentence_length=60) == 0.0  # not known, and short already
+    assert 0.0 < stop_bonus(sentence_length=150) < stop_bonus(sentence_length=192) < stop_bonus(sentence_length=10_000)
+    assert stop_bonus(sentence_length=192) == pytest.approx(1.57, abs=0.01)
+    assert stop_bonus(sentence_length=10_000) == stop_bonus(sentence_length=10**9), "a text without full stops"
+    assert stop_bonus(sentence_length=192, ends_at_lines=True) == 0.0
+
+
+@pytest.mark.parametrize("before", ["A cat", "A cat sat here", '"A cat', "a b c d. A b c ", "A cat-"])
+def test_full_stops_have_the_same_bonus_everywhere(before: str) -> None:
+    assert stop_bonus(before, sentence_length=192) == stop_bonus(sentence_length=192)
+
+
 # ---- temperatures ---------------------------------------------------------------------------------------------------
 
 

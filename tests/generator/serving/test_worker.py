@@ -52,7 +52,7 @@ PATIENCE = 30.0
 """Seconds after which a test says that something will never come; nothing waits so long when all is well."""
 LONG = 4000
 """Characters of a text that does not end by itself while a test looks."""
-SHORTEST, MARGIN, OVERRUN = 12, 38, 150
+SHORTEST, MARGIN, OVERRUN = 12, 30, 150
 """Characters: of the shortest sentence, before the wanted length when a text may end, after it when it must."""
 LONGEST_WORD = 40
 """Characters by which a text may be shorter than half of what was wished for: it ends after a whole word."""
@@ -199,7 +199,7 @@ class ByHand:
                 mark, nats = constraints.closing_bonus(min(1.0, late / 60))
                 logits[mark] += nats
                 if in_word and late > 0:
-                    logits[self.model.rules.stops] += late * 0.07 * min(max(1.0, 90 / request.length), 2.0)
+                    logits[self.model.rules.stops] += late * 0.04 * min(max(1.0, 90 / request.length), 2.0)
             if position or request.continuation is None:  # a continuation's first was drawn by the text before
                 drawn = self.draw(logits, request.sampling.temperature, uniform, constraints.text[-1])
                 assert character == drawn

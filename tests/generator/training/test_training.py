@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -50,6 +51,7 @@ def test_a_run_ends_with_a_version_that_is_current_and_whole_and_as_good_as_its_
         assert abs(lost) < 0.01
     assert manifest.corpus.characters == len(corpus.text)
     assert manifest.hard_wrapped
+    assert manifest.sentence_length == round(len(corpus.text) / len(re.findall(r"[.!?](?=\s)", corpus.text)))
     assert manifest.training["epochs"] == 3
     rows = list(csv.DictReader((tmp_path / "cats" / "history.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2", "3"]
@@ -376,7 +378,7 @@ def test_help_and_plan_load_no_tensorflow(book: Path, tmp_path: Path) -> None:
         [sys.executable, "-c", program, "--plan", "--corpus", str(book), "--out", str(tmp_path)],
         capture_output=True, text=True, cwd=ROOT, check=True,
     )  # fmt: skip
-    assert "starts from nietzsche-wide-2\n" in shown.stdout
+    assert "starts from nietzsche-wide-3\n" in shown.stdout
     assert "takes roughly" in shown.stdout
     assert list(tmp_path.iterdir()) == []
 

@@ -27,19 +27,19 @@ from generator.training.model import from_bytes, parameters
 from generator.weights.manifest import MODEL
 from generator.weights.versions import load_weights
 
-SHIPPED = {"nietzsche-wide-2": 33_793_364, "nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
+SHIPPED = {"nietzsche-wide-3": 33_793_364, "nietzsche-best": 5_312_596, "nietzsche-lstm": 5_354_580}
 """Versions and their parameters."""
-WANTED_VALID = 1.47
+WANTED_VALID = 1.465
 """Bits per character that a pretrained network has to reach on the validation split, and below on the test split. What
 the compressor `zpaq -m5` reaches, which learns from the split while it reads it, is 1.859 and 1.753."""
-WANTED_TEST = 1.40
+WANTED_TEST = 1.39
 MATRICES = {
     "nietzsche-best": [(640, 84), (640, 2560), (1280, 2560)],
     "nietzsche-lstm": [(1024, 84), (1024, 4096)],
-    "nietzsche-wide-2": [(64, 84), (64, 2560), (640, 84), (640, 2560), (1280, 2560)],
+    "nietzsche-wide-3": [(64, 84), (64, 2560), (640, 84), (640, 2560), (1280, 2560)],
 }
 """Shapes of what is multiplied as integers."""
-LARGEST = {"nietzsche-wide-2": 35_000_000, "nietzsche-best": 6_500_000, "nietzsche-lstm": 6_500_000}
+LARGEST = {"nietzsche-wide-3": 35_000_000, "nietzsche-best": 6_500_000, "nietzsche-lstm": 6_500_000}
 """Bytes of `model.onnx`."""
 UNUSED = {"ngrams.zero", "ngrams.zero_point"}
 """Constants that models made before had beside what they need: one that no node read, and one twice."""
@@ -133,7 +133,7 @@ def test_its_history_has_a_row_for_each_epoch_and_the_one_that_was_kept_is_what_
 
 def test_the_default_keeps_the_epoch_that_was_best_on_validation_and_the_classic_its_last(weights_folder: Path) -> None:
     for version, keep in (
-        ("nietzsche-wide-2", min),
+        ("nietzsche-wide-3", min),
         ("nietzsche-best", min),
         ("nietzsche-lstm", lambda epochs: list(epochs)[-1]),
     ):
