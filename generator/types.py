@@ -11,6 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from msgspec import Struct
+
 from generator.errors import InvalidRequest
 from generator.sampling_params import SamplingParams, bounds, check
 from generator.weights.versions import Weights
@@ -157,8 +159,7 @@ class Surprisal:
         return sorted(found.items(), key=lambda word: word[1], reverse=True)[:count]
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratorStatus:
+class GeneratorStatus(Struct, frozen=True):
     """What a generator does now, and what it has done since the start. Characters include those of prompts.
 
     `characters_per_second`: of a full batch, a running mean; assumed unless `speed_measured`. `threads` run `slots`

@@ -13,9 +13,10 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator
 from contextvars import Context
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
+
+from msgspec import structs
 
 from generator.backoff import Backoff
 from generator.errors import GeneratorError, Interrupted, Overloaded, ShuttingDown, Unavailable, WeightsError
@@ -105,7 +106,7 @@ class RemoteGenerator(ABC):
         """Returns what the worker does now, and what was done and went wrong since the start."""
         unavailable, worker = self._unavailable, self._worker
         status = worker.heartbeat.status if worker else GeneratorStatus()
-        return replace(
+        return structs.replace(
             status,
             **self._counts,
             process_id=worker.process_id if worker else None,
@@ -245,7 +246,7 @@ class ProcessGenerator(RemoteGenerator):
         """Returns what is generated now, and what was done and went wrong since the start."""
         status, in_flight = super().status(), sum(len(worker.in_flight) for worker in self._running)
         running = min(in_flight, status.slots)
-        return replace(status, running=running, queued=in_flight - running)
+        return structs.replace(status, running=running, queued=in_flight - running)
 
     async def _start_worker(self, version: str) -> WorkerClient:
         arguments = (os.fspath(self._folder), version, *self._numbers)
