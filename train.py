@@ -79,8 +79,8 @@ def train(run: Run) -> None:
         run.save_settings()
     progress.show(run.plan())
 
-    # Pretraining: other texts, if any were named. The average of what was trained and of what it started from, where
-    # that is better, goes on; likewise below.
+    # Pretraining: other texts, if any were named. Here and below, the average of what was trained and of what it
+    # started from is used where it is better.
     averages = run.training.config.keep == "best"
     pretrained = TrainingState()
     if run.pretraining is not None:

@@ -33,8 +33,8 @@ OURS: Final = ("bot", "generator")
 """The loggers that the level is for. Other libraries log what users type at "debug" and "info" (python-telegram-bot
 whole updates, discord.py whole gateway events, httpx addresses with the token), so only their warnings are logged."""
 _PAUSE_SECONDS: Final = 0.02
-"""Between lines, so that under load one wake of the thread writes several: each takes a tenth of what a request takes
-of the event loop's thread (measured at 100 requests a second)."""
+"""After the thread has written what there was, so that one wake writes several lines under load: waking it for each
+took a tenth of the event loop's processor time (measured at 100 requests a second)."""
 MAX_QUEUED_LINES: Final = 10_000
 """Some megabytes. While the reader of standard error stalls, further lines are dropped and counted."""
 REQUEST_ID: Final[ContextVar[str]] = ContextVar("request_id", default="")

@@ -1,5 +1,5 @@
 """What a text must not write next: marks that do not pair, a word twice, four words again, the number of a section.
-And what it should write earlier than its corpus would: full stops.
+And what it should write more often than its corpus does: full stops.
 
 Most characters are letters inside a word, after which nothing changes: `Constraints.due` says which of them count.
 """
@@ -48,10 +48,11 @@ _READABLE: Final = 100
 """Characters of a sentence. The longer one becomes, the more seldom it makes sense: read blind, of sentences of 8 to 11
 words at 0.7 every second one claims something, of 20 to 27 words every eighth, of more than 28 hardly any
 (docs/training.md, "Sentences")."""
-_STOP_BONUS: Final = 2.4
+_BONUS: Final = 2.4
 """Nats by which full stops become more probable where sentences of the corpus are e times as long: 1.6 for the 192
 characters of nietzsche.txt."""
-_MAX_STOP_BONUS: Final = 2.0
+_MAX_BONUS: Final = 2.0
+"""Of a text with hardly a full stop, whose sentences seem to have thousands of characters."""
 _CONTEXT: Final = 3
 """Words after which a fourth must not repeat."""
 _CONTEXT_OF_LINES: Final = 7
@@ -84,9 +85,10 @@ class WritingRules:
         self.context = _CONTEXT_OF_LINES if ends_at_lines else _CONTEXT
         self.max_spaces = PARAGRAPH_BREAK if hard_wrapped else MAX_INDENT
         self.stops = [i for i, c in enumerate(self.characters) if c in TERMINALS + "…"]
-        longer = max(1.0, sentence_length / _READABLE) if not ends_at_lines else 1.0
-        self._usual = np.zeros(len(vocabulary))
-        self._usual[self.stops] = min(_STOP_BONUS * math.log(longer), _MAX_STOP_BONUS)
+        self._usual: Bias = np.zeros(len(vocabulary))
+        """What is added to the logits where nothing is forbidden."""
+        if sentence_length > _READABLE and not ends_at_lines:
+            self._usual[self.stops] = min(_BONUS * math.log(sentence_length / _READABLE), _MAX_BONUS)
         self.unspaced = any(c in TERMINALS for c in self.characters if not c.isascii())
         self.continues_word = [c.isalnum() or is_mark(c) or c in _APOSTROPHES for c in self.characters]
         self.has_topics = not (ends_at_lines or self.unspaced)
