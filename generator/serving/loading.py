@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
-import timeit
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +17,7 @@ from generator.serving.model import Model
 from generator.serving.state import SavedState
 from generator.types import Continuation, Generation, GenerationRequest
 from generator.weights.manifest import MODEL
-from generator.weights.session import Network, cores, state_row
+from generator.weights.session import Network, state_row
 from generator.weights.versions import load_weights
 
 INITIAL_STATES: Final = 16
@@ -31,9 +28,6 @@ _TEMPERATURE: Final = 0.6
 _MAX_LOGIT: Final = 1e4
 _TEST_ROWS: Final = 64
 """Batch size of the self-test, which feeds every character of the vocabulary once."""
-_TIMED_STEPS: Final = 20
-_SHORT_STEP: Final = 2e-4
-"""Seconds. On an EPYC (Zen 4, AVX-512 VNNI) 1.1e-4 were measured, on a machine where the second thread helps 5.5e-4."""
 
 
 def load_model(folder: Path, version: str | None = None) -> Model:
@@ -51,36 +45,14 @@ def load_model(folder: Path, version: str | None = None) -> Model:
         sentence_length=manifest.sentence_length,
     )
     try:
-        network = _load_network(weights.folder / MODEL, len(vocabulary))
+        network = Network(weights.folder / MODEL, len(vocabulary))
+        _test_every_character(network)
         space = " " if " " in vocabulary else vocabulary.characters[0]
         zero = SavedState(state_row(network.zero_state(1), 0), space)
         model = Model(weights, network, rules, (zero,))
         return replace(model, initial_states=_initial_states(model))
     except ModelError as error:
         raise WeightsError(f"{weights.folder / MODEL}: self-test failed: {error}") from error
-
-
-def _load_network(place: Path, symbols: int) -> Network:
-    """Loads a network and tests it.
-
-    Where a step is long, a second thread makes that of a lone text 1.3 to 1.7 times as fast. Where it is short, to wake
-    the thread takes longer than it saves, and many texts are written slower (docs/benchmarks.md).
-    """
-    network = Network(place, symbols)
-    _test_every_character(network)
-    if cores() == 1 or _seconds_per_step(network) < _SHORT_STEP:
-        return network
-    del network  # before the other one takes as much memory
-    network = Network(place, symbols, threads=2)
-    with contextlib.suppress(AttributeError):  # not glibc, which keeps 30 MB otherwise
-        ctypes.CDLL(None).malloc_trim(0)
-    return network
-
-
-def _seconds_per_step(network: Network) -> float:
-    """Returns the time of a lone text's step, the least of many."""
-    characters, state = np.zeros(1, np.int64), network.zero_state(1)
-    return min(timeit.repeat(lambda: network.step(characters, state), number=1, repeat=_TIMED_STEPS))
 
 
 def generate(model: Model, requests: Iterable[GenerationRequest]) -> list[Generation]:

@@ -232,7 +232,7 @@ class Scheduler:
         waiting, running, threads = len(self._waiting), self._running, len(self._workers)
         if not waiting:
             return 0
-        share = max(worker.full_enough, -(-(running + waiting) // threads))
+        share = max(worker.full_enough, -(-min(running + waiting, MAX_BATCH_SIZE) // threads))
         for other in self._workers[: self._workers.index(worker)]:
             waiting -= max(0, share - other.rows)
         return max(0, min(waiting, share - worker.rows, MAX_BATCH_SIZE - running))

@@ -57,17 +57,13 @@ class Network:
     A model is a program: it may take any memory or time, or crash onnxruntime. The service therefore loads it in a
     child process with limits.
 
-    `threads`: how many share the work of one step. Steps may run at once, called from several threads. The result of a
-    row depends on that row alone, bit for bit: integer products are exact, and everything else works element by
-    element.
+    A step runs in the thread that calls it. Steps may run at once, called from several threads. The result of a row
+    depends on that row alone, bit for bit: integer products are exact, and everything else works element by element.
     """
 
-    def __init__(self, model: bytes | Path, symbols: int, threads: int = 1) -> None:
+    def __init__(self, model: bytes | Path, symbols: int) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads
-        # Small parts, and a helper that sleeps between them: where the other core is busy, the caller does them all.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        options.add_session_config_entry("session.dynamic_block_base", "4")
+        options.intra_op_num_threads = 1  # a step is short: to wake another thread takes as long as it saves
         options.log_severity_level = _ERRORS_ONLY
         # A constant may refer to another file. There is no folder in which such a file would be found.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)

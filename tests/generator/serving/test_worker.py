@@ -375,11 +375,13 @@ class Watched:
         self._network = network
         self._changed = threading.Condition()
         self.rows: dict[str, int] = {}
+        self.most = 0
         self.symbols, self.specs, self.zero_state = network.symbols, network.specs, network.zero_state
 
     def step(self, characters: Any, state: Sequence[Any]) -> tuple[Logits, State]:
         with self._changed:
             self.rows[threading.current_thread().name] = len(characters)
+            self.most = max(self.most, len(characters))
             self._changed.notify_all()
         return self._network.step(characters, state)
 
@@ -398,6 +400,13 @@ def test_a_second_thread_helps_when_the_first_has_enough(one: Model) -> None:
         for _ in range(FULL_ENOUGH + 4):
             worker.submit(GenerationRequest(LONG, 1))
         network.until(FULL_ENOUGH + 2, FULL_ENOUGH + 2)
+
+
+def test_no_thread_takes_more_than_its_share_however_many_wait(one: Model) -> None:
+    network = Watched(one.network)
+    with working(with_network(one, network), waiting=4 * MAX_BATCH_SIZE, threads=2) as worker:
+        write(worker, *[GenerationRequest(length, length) for length in range(20, 20 + 4 * MAX_BATCH_SIZE)])
+    assert network.most == MAX_BATCH_SIZE // 2
 
 
 def test_the_same_request_twice_gives_the_same_text_and_another_seed_another(one: Model) -> None:

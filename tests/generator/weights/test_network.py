@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from generator import ModelError, WeightsError
-from generator.serving import loading
 from generator.serving.loading import load_model
 from generator.weights.manifest import MODEL
 from generator.weights.session import Network, State
@@ -293,10 +292,7 @@ def run_rows(step: Network, characters: NDArray[np.int64], rows: list[int]) -> t
 
 
 @pytest.mark.parametrize("which", ["tiny_folder", "weights_folder"])
-@pytest.mark.parametrize("threads", [1, 2])
-def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(
-    which: str, threads: int, request: pytest.FixtureRequest
-) -> None:
+def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(which: str, request: pytest.FixtureRequest) -> None:
     weights = load_weights(request.getfixturevalue(which))
     symbols = len(weights.manifest.vocabulary)
     random = np.random.default_rng(5)
@@ -305,27 +301,9 @@ def test_a_row_is_the_same_bit_for_bit_alone_and_in_any_batch(
     alone = [run_rows(step, characters, [row]) for row in range(ROWS)]
     logits, states = [row[0][0] for row in alone], [row[1][0] for row in alone]
     assert len(set(logits)) == ROWS
-    step = Network(weights.folder / MODEL, symbols, threads)
     for size in (1, 2, 3, 4, 7, 8, 15, 16, 17, 31, 32, 33):
         rows = random.permutation(ROWS)[:size].tolist()
         assert run_rows(step, characters, rows) == ([logits[row] for row in rows], [states[row] for row in rows])
-
-
-@pytest.mark.parametrize(("seconds", "threads"), [(1e-4, 1), (5e-4, 2)])
-def test_a_second_thread_helps_where_a_step_is_long(
-    seconds: float, threads: int, tiny_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    made: dict[Network, int] = {}
-
-    def network(model: Path, symbols: int, threads: int = 1) -> Network:
-        one = Network(model, symbols, threads)
-        made[one] = threads
-        return one
-
-    monkeypatch.setattr(loading, "cores", lambda: 2)
-    monkeypatch.setattr(loading, "Network", network)
-    monkeypatch.setattr(loading, "_seconds_per_step", lambda _: seconds)
-    assert made[load_model(tiny_folder).network] == threads
 
 
 def test_a_row_is_the_same_while_others_come_and_go_at_every_step(tiny_folder: Path) -> None:
