@@ -7,11 +7,11 @@ from concurrent.futures import wait
 from typing import Final
 
 from generator.sampling_params import SamplingParams
-from generator.serving.scheduler import Scheduler
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.types import GenerationRequest
 
 STREAM_LENGTH: Final = 1500
-STREAMS: Final = 32
+STREAMS: Final = MAX_BATCH_SIZE
 
 
 def characters_per_second(scheduler: Scheduler, streams: int) -> float:

@@ -33,7 +33,6 @@ from generator.training.architectures.stacked import layers_of
 from generator.training.model import build_model, from_bytes, set_float_weights
 from generator.training.presets import PRESETS
 from generator.weights.manifest import FLOAT_WEIGHTS, MODEL
-from generator.weights.session import cores
 from generator.weights.versions import shipped_folder
 
 CLASSIC_CHARACTERS = 150
@@ -49,7 +48,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     model = load_model(arguments.weights)
-    scheduler = Scheduler(model, STREAMS, cores())
+    scheduler = Scheduler(model, STREAMS)
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),
         "one": lambda: characters_per_second(scheduler, 1),

@@ -25,7 +25,6 @@ from generator.serving.scheduler import Scheduler
 from generator.training.corpus import batches, read_corpus, steps_per_epoch
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
-from generator.weights.session import cores
 from generator.weights.versions import load_weights
 
 TIMED_STEPS = 6
@@ -42,7 +41,7 @@ def main() -> int:
     many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
     for number in range(arguments.rounds + 1):
         for version in arguments.versions:
-            scheduler = Scheduler(load_model(version.parent, version.name), STREAMS, cores())
+            scheduler = Scheduler(load_model(version.parent, version.name), STREAMS)
             found = characters_per_second(scheduler, 1), characters_per_second(scheduler, STREAMS)
             scheduler.close(deadline=0)
             if number:  # the first round warms up

@@ -23,7 +23,6 @@ from benchmarks.service.telegram import forgetting, in_private, inline
 from benchmarks.store import fill_with_texts
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
-from generator.weights.session import cores
 from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
@@ -101,7 +100,7 @@ async def overload(run: Run) -> None:
 
 async def engine(run: Run) -> None:
     """Compares what is written under overload with what the network alone writes, in turns."""
-    scheduler = Scheduler(load_model(run.weights.folder.parent, run.weights.folder.name), STREAMS, cores())
+    scheduler = Scheduler(load_model(run.weights.folder.parent, run.weights.folder.name), STREAMS)
 
     async def network() -> float:
         return await asyncio.to_thread(characters_per_second, scheduler, STREAMS)

@@ -19,7 +19,7 @@ from generator import Generator, GeneratorError, Unavailable, WeightsError
 from generator.process.generator import ProcessGenerator
 
 _QUEUE: Final = 160
-"""More than `bot.core.admission` admits: 24 texts that are generated and some that wait, each perhaps a /ladder."""
+"""More than `bot.core.admission` admits: 32 texts that are generated and some that wait, each perhaps a /ladder."""
 log = logging.getLogger(__name__)
 
 

@@ -11,7 +11,6 @@ from typing import Final
 from generator.serving.loading import load_model
 from generator.serving.scheduler import Scheduler
 from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSentence, ScoringRequest, Surprisal
-from generator.weights.session import cores
 from generator.weights.versions import Weights
 
 DRAIN_SECONDS: Final = 10.0
@@ -37,9 +36,9 @@ class ThreadedGenerator:
     ) -> AsyncIterator[ThreadedGenerator]:
         """Loads, verifies and tests a version of the weights folder (default: the current one). Raises `WeightsError`.
 
-        `threads`: 0 for one per core; `queue`: requests that may wait.
+        `threads`: 0 for one per core but one; `queue`: requests that may wait.
         """
-        scheduler = Scheduler(await asyncio.to_thread(load_model, folder, version), queue, threads or cores())
+        scheduler = Scheduler(await asyncio.to_thread(load_model, folder, version), queue, threads)
         try:
             yield cls(folder, version, scheduler)
         finally:
