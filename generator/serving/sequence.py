@@ -69,6 +69,7 @@ class GeneratingSequence:
         """
         self._admitted = admitted
         self._on_sentence = on_sentence
+        self._told_from = math.inf if on_sentence is None else admitted + request.told_after
         self._started = time.perf_counter()
         self._first_character = 0.0
         self._request = request
@@ -209,8 +210,8 @@ class GeneratingSequence:
         Returns it when the text ends there. No text is cut before the last end of a sentence that it had here.
         """
         length, last = len(self._text), self._candidate
-        may_cut = length >= self._earliest_cut
-        if not may_cut and self._on_sentence is None:
+        may_cut, is_told = length >= self._earliest_cut, time.perf_counter() >= self._told_from
+        if not may_cut and not is_told:
             return None
         balanced = not self._constraints.opened
         if balanced and self._ends_here(following):
@@ -218,7 +219,7 @@ class GeneratingSequence:
                 self._candidate = self._cut(following, state, row, is_sentence_end=True)
             if length >= self._earliest_end:
                 return self._candidate
-            if self._on_sentence is not None:
+            if is_told and self._on_sentence is not None:
                 self._on_sentence("".join(self._text[self._begin :]))
         elif may_cut:
             is_early = length <= self._begin + self._request.length

@@ -10,14 +10,17 @@ from voice_support import voices_of
 
 from bot.config.schema import BotSection
 from bot.core.ask import Ladder, Where, Write
-from bot.core.commands import Commands
+from bot.core.commands import Commands, writing
 from bot.core.reply import Reply
 from bot.store.store import Store
 from generator.serving.generator import ThreadedGenerator
 
 
 @pytest.mark.usefixtures("one_seed")
-async def test_parts_of_a_text_end_with_its_sentences_and_change_nothing(weights_folder: Path, store: Store) -> None:
+async def test_parts_of_a_text_end_with_its_sentences_and_change_nothing(
+    weights_folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writing, "TOLD_AFTER_SECONDS", 0.0)
     parts: list[Callable[[], Reply]] = []
     async with ThreadedGenerator.open(weights_folder) as generator:
         commands = Commands(voices_of(generator), store, BotSection(length=900, cooldown=0.0))

@@ -32,6 +32,9 @@ UNFINISHED: Final = " …"
 USER_ID_TIMEOUT_SECONDS: Final = 2.0
 """How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
 stored: a slow database must not fill the slots with texts that are not being written."""
+TOLD_AFTER_SECONDS: Final = 1.0
+"""Seconds in which a text is not shown sentence by sentence. Platforms show none before
+`bot.platforms.growing.GROW_AFTER_SECONDS`, and to send each from the generator costs both processes time."""
 log = logging.getLogger(__name__)
 
 
@@ -136,7 +139,10 @@ async def _write(
         """Generates with the weights that serve now. The first text that fails cancels the others."""
         generator = context.voice_of(used.name, where).generator
         prompt = fit_prompt(typed, generator.weights.manifest)
-        requests = [GenerationRequest(characters, seed, each, prompt.text, continuation) for each in samplings]
+        requests = [
+            GenerationRequest(characters, seed, each, prompt.text, continuation, TOLD_AFTER_SECONDS)
+            for each in samplings
+        ]
         on_sentence = None
         if where.show is not None and len(requests) == 1:
             on_sentence = partial(_show, where.show, used, prompt.text)

@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,6 +113,15 @@ async def test_sentences_come_from_the_worker_as_they_come_in_this_process(
     assert await generator.generate(LONG, there.append) == expected
     assert there == here
     assert len(here) > 1
+
+
+async def test_no_sentence_comes_before_the_request_wants_it(generator: ProcessGenerator) -> None:
+    told = list[str]()
+    expected = await generator.generate(LONG)
+    assert await generator.generate(replace(LONG, told_after=PATIENCE), told.append) == expected
+    assert not told
+    await generator.generate(replace(LONG, told_after=1e-9), told.append)
+    assert told
 
 
 async def test_no_sentence_comes_after_a_request_is_cancelled(generator: ProcessGenerator) -> None:
