@@ -43,8 +43,8 @@ log = logging.getLogger(__name__)
 def default_threads() -> int:
     """One for each core but one, which the event loop, the database and the operating system need; at least one.
 
-    Where threads that generate use every core, one that waits for the GIL waits until the system lets the other run
-    again: on 2 cores a service with one writes more texts than with two (docs/benchmarks.md).
+    On 2 cores a service with one writes more texts than with two, whose steps share the GIL with one another
+    (docs/benchmarks.md).
     """
     return max(1, cores() - 1)
 
