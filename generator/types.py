@@ -48,8 +48,8 @@ class GenerationRequest:
 
     `length` is the number of characters aimed at, 1 to `MAX_LENGTH`: the text ends at the end of a sentence near it.
     `seed` fixes every draw, 0 to `MAX_SEED`. `prompt` may hold only characters of the vocabulary (see
-    `Vocabulary.fit`). `continuation` continues an earlier text, after which a prompt is fed. `told_after`: seconds in
-    which no beginning of the text is told, as one that is whole by then needs none.
+    `Vocabulary.fit`). `continuation` continues an earlier text, after which a prompt is fed. `stream_after`:
+    seconds after its admission before `on_sentence` is called; a text that is finished by then is not streamed.
 
     Raises `InvalidRequest`.
     """
@@ -59,7 +59,7 @@ class GenerationRequest:
     sampling: SamplingParams = field(default_factory=SamplingParams)
     prompt: str = ""
     continuation: Continuation | None = None
-    told_after: float = 0.0
+    stream_after: float = 0.0
 
     def __post_init__(self) -> None:
         check("length", self.length, int, _LENGTH_RANGE)
@@ -197,8 +197,8 @@ class Generator(Protocol):
     async def generate(self, request: GenerationRequest, on_sentence: OnSentence | None = None) -> Generation:
         """Generates one text. Cancelling frees its batch slot at the next character.
 
-        `on_sentence` is called in the event loop at ends of sentences, never before `told_after`, never after the text
-        is finished or cancelled, and by a cluster not at all. The text is the same with it. It must raise nothing.
+        `on_sentence` is called in the event loop at ends of sentences, from `stream_after` on, never after the text is
+        finished or cancelled, and by a cluster not at all. The text is the same with it. It must raise nothing.
 
         Raises `InvalidRequest`, `Overloaded`, `ShuttingDown`, `Unavailable`, or `ModelError` when the network fails.
         """

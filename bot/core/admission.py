@@ -33,8 +33,8 @@ FEWEST_ROWS: Final = 10
 """Rows that run at once on the slowest machine: two /ladder."""
 _CHAT_SHARE: Final = 1 / 8
 """Of the rows, for the texts of one chat that run at the same time. The more rows run, the longer each takes: this is
-how much one chat can slow the others down. Of 32 rows these are 4; the texts of others then take 1.5 times as long
-(`python -m benchmarks.service --only fairness`)."""
+how much one chat can slow the others down. Of 32 rows these are 4; the 99th percentile of the others was then 1.1 to
+1.8 times as long (a Xeon, `python -m benchmarks.service --only fairness`, three runs)."""
 _MAX_LONG_WORK: Final = 3.0
 """Long texts start while the running work is at most that many times a batch of ordinary texts. Otherwise they would
 hold every row for many seconds: of 32 rows, nine may be texts ten times as long as ordinary ones."""

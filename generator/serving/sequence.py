@@ -69,7 +69,7 @@ class GeneratingSequence:
         """
         self._admitted = admitted
         self._on_sentence = on_sentence
-        self._told_from = math.inf if on_sentence is None else admitted + request.told_after
+        self._stream_from = admitted + request.stream_after
         self._started = time.perf_counter()
         self._first_character = 0.0
         self._request = request
@@ -210,8 +210,9 @@ class GeneratingSequence:
         Returns it when the text ends there. No text is cut before the last end of a sentence that it had here.
         """
         length, last = len(self._text), self._candidate
-        may_cut, is_told = length >= self._earliest_cut, time.perf_counter() >= self._told_from
-        if not may_cut and not is_told:
+        may_cut = length >= self._earliest_cut
+        on_sentence = self._on_sentence if time.perf_counter() >= self._stream_from else None
+        if not may_cut and on_sentence is None:
             return None
         balanced = not self._constraints.opened
         if balanced and self._ends_here(following):
@@ -219,8 +220,8 @@ class GeneratingSequence:
                 self._candidate = self._cut(following, state, row, is_sentence_end=True)
             if length >= self._earliest_end:
                 return self._candidate
-            if is_told and self._on_sentence is not None:
-                self._on_sentence("".join(self._text[self._begin :]))
+            if on_sentence is not None:
+                on_sentence("".join(self._text[self._begin :]))
         elif may_cut:
             is_early = length <= self._begin + self._request.length
             if last is None or (not last.is_sentence_end and is_early and (balanced or not last.is_balanced)):

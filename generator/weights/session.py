@@ -63,7 +63,7 @@ class Network:
 
     def __init__(self, model: bytes | Path, symbols: int) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1  # a step is short: to wake another thread takes as long as it saves
+        options.intra_op_num_threads = 1  # a second one gains little and costs throughput (docs/benchmarks.md)
         options.log_severity_level = _ERRORS_ONLY
         # A constant may refer to another file. There is no folder in which such a file would be found.
         options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)

@@ -20,7 +20,7 @@ from generator.serving.generator import ThreadedGenerator
 async def test_parts_of_a_text_end_with_its_sentences_and_change_nothing(
     weights_folder: Path, store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(writing, "TOLD_AFTER_SECONDS", 0.0)
+    monkeypatch.setattr(writing, "STREAM_AFTER_SECONDS", 0.0)
     parts: list[Callable[[], Reply]] = []
     async with ThreadedGenerator.open(weights_folder) as generator:
         commands = Commands(voices_of(generator), store, BotSection(length=900, cooldown=0.0))

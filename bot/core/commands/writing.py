@@ -32,9 +32,9 @@ UNFINISHED: Final = " …"
 USER_ID_TIMEOUT_SECONDS: Final = 2.0
 """How long a text that holds a slot waits for the database to make a new user known. After that it is written and not
 stored: a slow database must not fill the slots with texts that are not being written."""
-TOLD_AFTER_SECONDS: Final = 1.0
-"""Seconds in which a text is not shown sentence by sentence. Platforms show none before
-`bot.platforms.growing.GROW_AFTER_SECONDS`, and to send each from the generator costs both processes time."""
+STREAM_AFTER_SECONDS: Final = 1.0
+"""A text is streamed by sentence after that. Platforms show no sentence before
+`bot.platforms.growing.GROW_AFTER_SECONDS`, and sending each from the generator costs both processes time."""
 log = logging.getLogger(__name__)
 
 
@@ -140,7 +140,7 @@ async def _write(
         generator = context.voice_of(used.name, where).generator
         prompt = fit_prompt(typed, generator.weights.manifest)
         requests = [
-            GenerationRequest(characters, seed, each, prompt.text, continuation, TOLD_AFTER_SECONDS)
+            GenerationRequest(characters, seed, each, prompt.text, continuation, STREAM_AFTER_SECONDS)
             for each in samplings
         ]
         on_sentence = None

@@ -118,9 +118,9 @@ async def test_sentences_come_from_the_worker_as_they_come_in_this_process(
 async def test_no_sentence_comes_before_the_request_wants_it(generator: ProcessGenerator) -> None:
     told = list[str]()
     expected = await generator.generate(LONG)
-    assert await generator.generate(replace(LONG, told_after=PATIENCE), told.append) == expected
+    assert await generator.generate(replace(LONG, stream_after=PATIENCE), told.append) == expected
     assert not told
-    await generator.generate(replace(LONG, told_after=1e-9), told.append)
+    await generator.generate(replace(LONG, stream_after=1e-9), told.append)
     assert told
 
 
