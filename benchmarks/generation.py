@@ -23,11 +23,10 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.engine import STREAMS, characters_per_second
+from benchmarks.engine import STREAMS, characters_per_second, open_scheduler
 from benchmarks.training_extra import keras, onnx
 from generator.serving.loading import load_model
 from generator.serving.model import Model
-from generator.serving.scheduler import Scheduler
 from generator.training.architectures import architecture_of
 from generator.training.architectures.stacked import layers_of
 from generator.training.model import build_model, from_bytes, set_float_weights
@@ -48,7 +47,7 @@ def main() -> int:
     arguments = parser.parse_args()
 
     model = load_model(arguments.weights)
-    scheduler = Scheduler(model, STREAMS)
+    scheduler = open_scheduler(model)
     contenders: dict[str, Callable[[], float]] = {
         "classic": classic_loop(model),
         "one": lambda: characters_per_second(scheduler, 1),

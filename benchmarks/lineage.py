@@ -18,10 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import machine
-from benchmarks.engine import STREAMS, characters_per_second
+from benchmarks.engine import STREAMS, characters_per_second, open_scheduler
 from benchmarks.training_extra import keras
 from generator.serving.loading import load_model
-from generator.serving.scheduler import Scheduler
 from generator.training.corpus import batches, read_corpus, steps_per_epoch
 from generator.training.model import build_model
 from generator.training.presets import PRESETS
@@ -41,7 +40,7 @@ def main() -> int:
     many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
     for number in range(arguments.rounds + 1):
         for version in arguments.versions:
-            scheduler = Scheduler(load_model(version.parent, version.name), STREAMS)
+            scheduler = open_scheduler(load_model(version.parent, version.name))
             found = characters_per_second(scheduler, 1), characters_per_second(scheduler, STREAMS)
             scheduler.close(deadline=0)
             if number:  # the first round warms up

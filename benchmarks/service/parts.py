@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from benchmarks.engine import STREAMS, characters_per_second
+from benchmarks.engine import STREAMS, characters_per_second, open_scheduler
 from benchmarks.service.discord import in_channels
 from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loop, open_loop
 from benchmarks.service.process import Bench, Service, Usage
@@ -22,7 +22,6 @@ from benchmarks.service.table import Table, percentile, waits
 from benchmarks.service.telegram import forgetting, in_private, inline
 from benchmarks.store import fill_with_texts
 from generator.serving.loading import load_model
-from generator.serving.scheduler import Scheduler
 from generator.weights.versions import Weights, activate, add_version
 
 RATE: Final = 50.0
@@ -100,7 +99,7 @@ async def overload(run: Run) -> None:
 
 async def engine(run: Run) -> None:
     """Compares what is written under overload with what the network alone writes, in turns."""
-    scheduler = Scheduler(load_model(run.weights.folder.parent, run.weights.folder.name), STREAMS)
+    scheduler = open_scheduler(load_model(run.weights.folder.parent, run.weights.folder.name))
 
     async def network() -> float:
         return await asyncio.to_thread(characters_per_second, scheduler, STREAMS)

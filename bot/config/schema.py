@@ -175,7 +175,7 @@ class TelegramSection(Struct, frozen=True, kw_only=True):
 
 
 class GeneratorSection(Struct, frozen=True, kw_only=True):
-    """`[generator]`: threads (0: one per core but one) or the address of a pool; `weights` of the voice `nietzsche`."""
+    """`[generator]`: threads (0: measured) or the address of a pool; `weights` of the voice `nietzsche`."""
 
     weights: Folder = None
     threads: Annotated[int, bounds(0, 256, int)] = 0

@@ -37,7 +37,7 @@ def open_generator(config: Config, name: str, *, child: bool = False) -> Abstrac
         return ProcessGenerator.open(folder, version=version, threads=config.generator.threads, queue=_QUEUE)
     from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
 
-    return ThreadedGenerator.open(folder, version=version, threads=config.generator.threads, queue=_QUEUE)
+    return ThreadedGenerator.open(folder, version=version, queue=_QUEUE)
 
 
 @dataclass(frozen=True)

@@ -218,7 +218,8 @@ class ProcessGenerator(RemoteGenerator):
     ) -> AsyncIterator[ProcessGenerator]:
         """Starts a worker on a version of the weights folder; parameters as of `ThreadedGenerator.open`.
 
-        `drain`: seconds that closing waits for texts. Raises `WeightsError`, and `Interrupted`.
+        `threads`: 0 for as many as write the most, which the worker measures. `drain`: seconds that closing waits for
+        texts. Raises `WeightsError`, and `Interrupted`.
         """
         generator = cls(folder, version, threads, queue)
         async with generator._serving(drain):

@@ -16,9 +16,11 @@ from generator.errors import ModelError, WeightsError
 from generator.process.protocol import Heartbeat
 from generator.process.server import serve
 from generator.serving.loading import load_model
-from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler, default_threads
+from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
+from generator.serving.thread_count import best_thread_count
 from generator.types import GenerationRequest
 from generator.weights.manifest import MODEL
+from generator.weights.session import cores
 
 _HEADROOM: Final = 1 << 30
 """Address space beyond what the program and a sound model take."""
@@ -44,10 +46,11 @@ class SchedulerBackend(Scheduler):
 
 
 def _load(folder: str, version: str, threads: str, queue: str) -> SchedulerBackend:
-    place, working = Path(folder) / version, int(threads) or default_threads()
-    _limit_memory(working, place / MODEL)
+    place = Path(folder) / version
+    _limit_memory(int(threads) or cores(), place / MODEL)
     try:
-        scheduler = SchedulerBackend(load_model(place.parent, version), int(queue), working)
+        model = load_model(place.parent, version)
+        scheduler = SchedulerBackend(model, int(queue), int(threads) or best_thread_count(model))
         _try(scheduler)
     except MemoryError as error:
         raise WeightsError(f"{place}: needs more memory than its limit") from error

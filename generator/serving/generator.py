@@ -32,11 +32,11 @@ class ThreadedGenerator:
     @classmethod
     @contextlib.asynccontextmanager
     async def open(
-        cls, folder: Path, *, version: str | None = None, threads: int = 0, queue: int = 64
+        cls, folder: Path, *, version: str | None = None, threads: int = 1, queue: int = 64
     ) -> AsyncIterator[ThreadedGenerator]:
         """Loads, verifies and tests a version of the weights folder (default: the current one). Raises `WeightsError`.
 
-        `threads`: 0 for one per core but one; `queue`: requests that may wait.
+        `threads`: those that generate; `queue`: requests that may wait.
         """
         scheduler = Scheduler(await asyncio.to_thread(load_model, folder, version), queue, threads)
         try:

@@ -23,30 +23,19 @@ from generator.errors import InvalidRequest, Overloaded, ShuttingDown
 from generator.serving.batch import Batch, Job, Outcome
 from generator.serving.model import Model
 from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSentence, ScoringRequest
-from generator.weights.session import cores
 
 MAX_BATCH_SIZE: Final = 32
 """Texts that run at once. A step of 32 takes 1.4 to 2.3 times as long as one of 12 on a Xeon with AMX, 2.4 times with
 AVX2 alone. 48 are written no faster by the whole service, and each is done later (docs/benchmarks.md)."""
-FULL_ENOUGH: Final = 8
-"""Texts that one thread has before another one helps. Measured on 2 cores with the preset `lstm`: four texts are
-written faster on one thread than on two, which read the weights twice; eight a fifth slower, for half of the
-processor's time."""
+FULL_ENOUGH: Final = 12
+"""Texts that one thread has before another one helps. At 50 texts/s on 2 cores of an EPYC (Zen 4) users wait as long as
+with 8, and the processor works 10 to 14 % less (docs/benchmarks.md)."""
 _INITIAL_SPEED: Final = 10_000.0
 """Characters per second, until steps of many texts have been timed; a child process times some in its self-test."""
 _SMOOTHING: Final = 0.98
 """Weight of the past in the running mean, per step, once there are fifty."""
 
 log = logging.getLogger(__name__)
-
-
-def default_threads() -> int:
-    """One for each core but one, which the event loop, the database and the operating system need; at least one.
-
-    On 2 cores a service with one writes more texts than with two, whose steps share the GIL with one another
-    (docs/benchmarks.md).
-    """
-    return max(1, cores() - 1)
 
 
 class _Worker:
@@ -95,13 +84,9 @@ class _Worker:
 
 
 class Scheduler:
-    """Generates texts with `model` on `threads` threads, 0 for `default_threads()`.
+    """Generates texts with `model` on `threads` threads. `queue`: requests that may wait beyond `MAX_BATCH_SIZE`."""
 
-    `queue`: requests that may wait beyond `MAX_BATCH_SIZE`.
-    """
-
-    def __init__(self, model: Model, queue: int, threads: int = 0) -> None:
-        threads = threads or default_threads()
+    def __init__(self, model: Model, queue: int, threads: int = 1) -> None:
         self.model = model
         """The model of the next request. Texts that run or wait keep theirs when it changes."""
         self._queue = queue

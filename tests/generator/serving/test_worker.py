@@ -38,7 +38,6 @@ from generator import (
     ShuttingDown,
 )
 from generator.prose import ends_sentence
-from generator.serving import scheduler
 from generator.serving.constraints import Constraints
 from generator.serving.loading import load_model
 from generator.serving.model import Model
@@ -401,16 +400,6 @@ def test_a_second_thread_helps_when_the_first_has_enough(one: Model) -> None:
         for _ in range(FULL_ENOUGH + 4):
             worker.submit(GenerationRequest(LONG, 1))
         network.until(FULL_ENOUGH + 2, FULL_ENOUGH + 2)
-
-
-@pytest.mark.parametrize(("cores", "threads"), [(1, 1), (2, 1), (4, 3)])
-def test_one_core_is_left_to_the_bot_unless_threads_are_configured(
-    cores: int, threads: int, one: Model, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(scheduler, "cores", lambda: cores)
-    for configured, expected in ((0, threads), (2, 2)):
-        with working(one, threads=configured) as worker:
-            assert worker.status().threads == expected
 
 
 def test_no_thread_takes_more_than_its_share_however_many_wait(one: Model) -> None:
