@@ -77,9 +77,9 @@ def main() -> int:
         "disturbance": max(disturbed),
         "instruction_set": machine.instruction_set(),
         "one_stream_characters_per_second": median(lambda f: f["one"]),
-        "streams_32_characters_per_second": median(lambda f: f["many"]),
+        "many_streams_characters_per_second": median(lambda f: f["many"]),
         "one_stream_ratio": median(lambda f: f["one"] / f["classic"]),
-        "streams_32_ratio": median(lambda f: f["many"] / f["classic"]),
+        "many_streams_ratio": median(lambda f: f["many"] / f["classic"]),
         "memory_bound_fraction": median(lambda f: f["one"] * per_character / f["bandwidth"]),
         "startup_seconds": statistics.median(seconds for seconds, _ in starts),
         "peak_rss_mb": statistics.median(megabytes for _, megabytes in starts),
@@ -91,7 +91,7 @@ def main() -> int:
         (
             f"{STREAMS} streams together",
             f"{median(lambda f: f['many']):,.0f} characters/s",
-            f"{results['streams_32_ratio']:.0f} ×",
+            f"{results['many_streams_ratio']:.0f} ×",
         ),
         (
             "one stream: weights read, of the memory's speed",

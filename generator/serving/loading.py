@@ -17,7 +17,7 @@ from generator.serving.model import Model
 from generator.serving.state import SavedState
 from generator.types import Continuation, Generation, GenerationRequest
 from generator.weights.manifest import MODEL
-from generator.weights.session import Network, state_row
+from generator.weights.session import Network
 from generator.weights.versions import load_weights
 
 INITIAL_STATES: Final = 16
@@ -48,7 +48,7 @@ def load_model(folder: Path, version: str | None = None) -> Model:
         network = Network(weights.folder / MODEL, len(vocabulary))
         _test_every_character(network)
         space = " " if " " in vocabulary else vocabulary.characters[0]
-        zero = SavedState(state_row(network.zero_state(1), 0), space)
+        zero = SavedState(network.zero_row(), space)
         model = Model(weights, network, rules, (zero,))
         return replace(model, initial_states=_initial_states(model))
     except ModelError as error:

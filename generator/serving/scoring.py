@@ -12,7 +12,7 @@ from generator.errors import ModelError
 from generator.serving.model import Model
 from generator.types import ScoringRequest, Surprisal
 from generator.vocabulary import Indices
-from generator.weights.session import Logits, Network, state_row
+from generator.weights.session import Logits, Network
 
 CONTEXT: Final = 400
 """Characters before a continued text that are read again, from a zero state.
@@ -31,7 +31,7 @@ class ScoringSequence:
         vocabulary = model.vocabulary
         before = vocabulary.fit(request.before).text
         if request.seed is None and before:
-            self.initial_state = state_row(model.network.zero_state(1), 0)
+            self.initial_state = model.network.zero_row()
             before = before[-CONTEXT:]
         else:
             start = model.initial_state(np.random.default_rng(request.seed or 0))

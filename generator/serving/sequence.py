@@ -116,7 +116,7 @@ class GeneratingSequence:
             elif tail:
                 # The white space after the text's last word is in the state, not in the tail.
                 space = "" if tail[-1].isspace() or " " not in model.vocabulary else " "
-                start = SavedState(state_row(model.network.zero_state(1), 0), space)
+                start = SavedState(model.network.zero_row(), space)
                 before, fed = tail, tail + space
         if request.prompt:
             return start, before + space + request.prompt, fed + request.prompt, ""

@@ -95,6 +95,10 @@ class Network:
         """The state at the start of a text, for `batch` rows."""
         return [np.zeros((batch, *spec.shape), spec.dtype) for spec in self.specs]
 
+    def zero_row(self) -> StateRow:
+        """The state at the start of one text."""
+        return state_row(self.zero_state(1), 0)
+
     def step(self, characters: Indices, state: Sequence[NDArray[Any]]) -> tuple[Logits, State]:
         """Feeds one character to each row: int64 `[batch]` -> logits `[batch, vocabulary]` and the next state.
 

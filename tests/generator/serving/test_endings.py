@@ -16,7 +16,7 @@ from generator.serving.loading import generate
 from generator.serving.model import Model
 from generator.serving.state import SavedState
 from generator.vocabulary import Vocabulary
-from generator.weights.session import Logits, State
+from generator.weights.session import Logits, State, StateRow
 from generator.weights.versions import Weights, load_weights
 
 
@@ -30,6 +30,9 @@ class Scripted:
 
     def zero_state(self, _: int) -> State:
         return []
+
+    def zero_row(self) -> StateRow:
+        return ()
 
     def step(self, characters: Any, _: Sequence[Any]) -> tuple[Logits, State]:
         logits = np.zeros((len(characters), self.symbols), np.float32)
