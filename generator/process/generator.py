@@ -203,7 +203,8 @@ class ProcessGenerator(RemoteGenerator):
         super().__init__()
         self._folder = folder
         self._version = version
-        self._numbers = str(threads), str(queue)
+        self._threads = threads
+        self._queue = queue
 
     @classmethod
     @contextlib.asynccontextmanager
@@ -218,8 +219,8 @@ class ProcessGenerator(RemoteGenerator):
     ) -> AsyncIterator[ProcessGenerator]:
         """Starts a worker on a version of the weights folder; parameters as of `ThreadedGenerator.open`.
 
-        `threads`: 0 for as many as write the most, which the worker measures. `drain`: seconds that closing waits for
-        texts. Raises `WeightsError`, and `Interrupted`.
+        `threads`: 0 for as many as write the most, which the first worker measures. `drain`: seconds that closing waits
+        for texts. Raises `WeightsError`, and `Interrupted`.
         """
         generator = cls(folder, version, threads, queue)
         async with generator._serving(drain):
@@ -250,5 +251,7 @@ class ProcessGenerator(RemoteGenerator):
         return structs.replace(status, running=running, queued=in_flight - running)
 
     async def _start_worker(self, version: str) -> WorkerClient:
-        arguments = (os.fspath(self._folder), version, *self._numbers)
+        # Measured once: beside a worker that generates, one thread would seem best.
+        threads = self._threads or (self._worker.heartbeat.status.threads if self._worker else 0)
+        arguments = (os.fspath(self._folder), version, str(threads), str(self._queue))
         return await WorkerClient.start(self._folder / version, "generator.process.worker", *arguments)

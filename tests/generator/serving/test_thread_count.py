@@ -61,3 +61,18 @@ async def test_a_worker_without_a_number_of_threads_chooses_one(tiny_folder: Pat
 async def test_a_worker_has_the_threads_that_are_asked_for(tiny_folder: Path) -> None:
     async with ProcessGenerator.open(tiny_folder, threads=3) as generator:
         assert generator.status().threads == 3
+
+
+async def test_later_workers_have_as_many_threads_as_the_first_has_measured(tiny_folder: Path) -> None:
+    """Beside a worker that generates, one thread would seem best."""
+
+    def asked_for(generator: ProcessGenerator) -> str:
+        return Path(f"/proc/{generator.status().process_id}/cmdline").read_text().rstrip("\0").split("\0")[-2]
+
+    async with ProcessGenerator.open(tiny_folder) as generator:
+        threads = generator.status().threads
+        assert asked_for(generator) == "0"
+        await generator.reload()
+        assert asked_for(generator) == str(threads)
+        await generator.reload()
+        assert generator.status().threads == threads
