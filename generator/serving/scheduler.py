@@ -26,7 +26,7 @@ from generator.types import Generation, GenerationRequest, GeneratorStatus, OnSe
 
 MAX_BATCH_SIZE: Final = 32
 """Texts that run at once. A step of 32 takes 1.4 to 2.3 times as long as one of 12 on a Xeon with AMX, 2.4 times with
-AVX2 alone. 48 are written no faster by the whole service, and each is done later (docs/benchmarks.md)."""
+AVX2 alone. Of 48 the whole service writes 7 % fewer to 13 % more, and each is done later (docs/benchmarks.md)."""
 FULL_ENOUGH: Final = 12
 """Texts that one thread has before another one helps. At 50 texts/s on 2 cores of an EPYC (Zen 4) users wait as long as
 with 8, and the processor works 10 to 14 % less (docs/benchmarks.md)."""
