@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
-from generator.weights.session import cores
+from generator.cores import cores
 
 MAX_DISTURBANCE: Final = 0.05
 """Share of the processor time that others may take in a valid run."""

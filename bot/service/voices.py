@@ -16,6 +16,7 @@ from bot.core import language, messages
 from bot.core.voice import Voice, versions_of
 from bot.service.reload import Reloading
 from generator import Generator, GeneratorError, Unavailable, WeightsError
+from generator.cores import cores
 from generator.process.generator import ProcessGenerator
 
 _QUEUE: Final = 160
@@ -26,7 +27,8 @@ log = logging.getLogger(__name__)
 def open_generator(config: Config, name: str, *, child: bool = False) -> AbstractAsyncContextManager[Generator]:
     """Opens a voice's generator: that of the configured pool, or one in a `child` process, or one in this process.
 
-    Entering raises `WeightsError`, or `Unavailable`.
+    Several voices share the cores; a single one measures how many threads are best. Entering raises `WeightsError`, or
+    `Unavailable`.
     """
     if config.generator.address:
         from generator.cluster.client import Pool  # noqa: PLC0415 - most bots need none
@@ -34,7 +36,10 @@ def open_generator(config: Config, name: str, *, child: bool = False) -> Abstrac
         return Pool.open(config.generator.address, name)
     folder, version = config.voices[name].location
     if child:
-        return ProcessGenerator.open(folder, version=version, threads=config.generator.threads, queue=_QUEUE)
+        threads = config.generator.threads
+        if not threads and len(config.voices) > 1:
+            threads = max(1, cores() // len(config.voices))
+        return ProcessGenerator.open(folder, version=version, threads=threads, queue=_QUEUE)
     from generator.serving.generator import ThreadedGenerator  # noqa: PLC0415 - loads onnxruntime
 
     return ThreadedGenerator.open(folder, version=version, queue=_QUEUE)

@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from generator.cores import cores
 from generator.errors import ModelError, WeightsError
 from generator.process.protocol import Heartbeat
 from generator.process.server import serve
@@ -20,12 +21,11 @@ from generator.serving.scheduler import MAX_BATCH_SIZE, Scheduler
 from generator.serving.thread_count import best_thread_count
 from generator.types import GenerationRequest
 from generator.weights.manifest import MODEL
-from generator.weights.session import cores
 
 _HEADROOM: Final = 1 << 30
 """Address space beyond what the program and a sound model take."""
 _PER_THREAD: Final = 160 << 20
-"""Address space of a thread that generates and of one of onnxruntime: a stack and an arena of malloc for each."""
+"""Address space of a thread that generates: its stack, and an arena of malloc, for which glibc first maps 128 MiB."""
 _PER_MODEL_BYTE: Final = 8
 """Loading takes three to four times the file."""
 _TRIAL_LENGTH: Final = 20

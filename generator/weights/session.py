@@ -122,10 +122,5 @@ def _signature(tensors: Sequence[Any]) -> dict[str, tuple[str, tuple[Any, ...]]]
     return {tensor.name: (tensor.type, tuple(tensor.shape[1:])) for tensor in tensors}
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0][:300]

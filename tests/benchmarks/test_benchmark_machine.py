@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 from benchmarks import machine
-from generator.weights.session import cores
+from generator.cores import cores
 
 
 def test_a_run_beside_other_work_says_that_it_is_not_valid() -> None:

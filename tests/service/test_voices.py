@@ -17,6 +17,7 @@ from service_process import TYPED, Installation, asked
 from bot.config.loader import ConfigError, load
 from bot.config.schema import Config
 from bot.service import reload as module
+from bot.service import voices as opening
 from bot.service.voices import VoiceManager
 from generator import GenerationRequest, WeightsError
 from generator.process.client import WorkerClient
@@ -37,8 +38,8 @@ class Site:
         add_random_version(self.place / folder, version, seed)
         activate(self.place / folder, version)
 
-    def configure(self, *sections: str) -> None:
-        self.file.write_text("[generator]\nthreads = 1\n" + "\n".join(sections))
+    def configure(self, *sections: str, threads: int = 1) -> None:
+        self.file.write_text(f"[generator]\nthreads = {threads}\n" + "\n".join(sections))
 
     def read(self) -> Config:
         return load(self.file, {"HOME": "/home/ada"})
@@ -86,6 +87,13 @@ async def test_each_voice_has_its_weights_and_its_title(site: Site) -> None:
     async with site.open() as voices:
         assert serving(voices) == {"nietzsche": "beyond-1", "melville": "moby-1"}
         assert [voice.title for voice in voices.by_name.values()] == ["", "Moby-Dick"]
+
+
+async def test_several_voices_share_the_cores(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(opening, "cores", lambda: 5)
+    site.configure(NIETZSCHE, MELVILLE, threads=0)
+    async with site.open(child=True) as voices:
+        assert [voice.generator.status().threads for voice in voices.by_name.values()] == [2, 2]
 
 
 async def test_one_is_reloaded_when_its_current_changes_and_the_others_serve_on(

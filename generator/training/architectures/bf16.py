@@ -19,9 +19,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from generator.cores import cores
 from generator.training.backend import ON_TENSORFLOW
 from generator.training.texts.download import cache_folder
-from generator.weights.session import cores
 
 _SOURCE: Final = Path(__file__).with_name("lstm_bf16.c")
 _COMPILE: Final = ("cc", "-O3", "-shared", "-fPIC")
