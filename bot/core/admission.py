@@ -40,6 +40,10 @@ _MAX_LONG_WORK: Final = 3.0
 hold every row for many seconds: of 32 rows, nine may be texts ten times as long as ordinary ones."""
 _GAIN: Final = 1 / 32
 """How much of what a text is late or early counts for the number of texts that are admitted after it."""
+_TOO_LATE_SECONDS: Final = 0.9
+_TOO_LATE_WEIGHT: Final = 10.0
+"""A text that takes longer than that counts so many times as much, so that fewer than one of 100 take a second where
+other programs slow some texts down and not the others (docs/benchmarks.md)."""
 _SLOWEST: Final = 4.0
 """So many times fewer texts are admitted at most. So the admission recovers soon when the machine is quick again."""
 
@@ -152,8 +156,10 @@ class Admission:
             self._start_next()
         now = self._clock.time()
         if job.under_load and not self._is_long(job):
-            late = min((now - began) / TARGET_LATENCY_SECONDS, _SLOWEST) - 1.0
-            self._slowness = min(max(1.0, self._slowness * (1.0 + _GAIN * late)), _SLOWEST)
+            took = now - began
+            gain = _GAIN * (_TOO_LATE_WEIGHT if took > _TOO_LATE_SECONDS else 1.0)
+            late = min(took / TARGET_LATENCY_SECONDS, _SLOWEST) - 1.0
+            self._slowness = min(max(1.0, self._slowness * (1.0 + gain * late)), _SLOWEST)
         self._cooldowns[user] = now + self._cooldown
         self._cooldowns.move_to_end(user)
         while self._cooldowns and next(iter(self._cooldowns.values())) <= now:

@@ -265,6 +265,30 @@ async def test_fewer_texts_are_admitted_where_they_take_longer_than_computed() -
     assert await crowds(0.5) == 30
 
 
+@pytest.mark.parametrize(("last", "admitted"), [(0.8, {29, 30}), (1.2, {FEWEST_ROWS, FEWEST_ROWS + 1})])
+async def test_a_few_texts_that_take_a_second_make_it_admit_fewer(last: float, admitted: set[int]) -> None:
+    """The others are early enough for the mean to be in time."""
+    world = World(rows=24, speed=in_time(30))
+
+    async def crowd() -> int:
+        done = [asyncio.Event(), asyncio.Event()]
+        tasks = []
+        for number in range(60):
+            world.done = done[number % 10 == 0]
+            tasks.append(world.slot(f"chat {number}", f"user {number}"))
+            await settle()
+        waiting = sum(not task.done() for task in tasks)
+        await world.clock.advance(0.4)
+        done[False].set()
+        await settle()
+        await world.clock.advance(last - 0.4)
+        done[True].set()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        return waiting
+
+    assert [await crowd() for _ in range(20)][-1] in admitted
+
+
 async def test_when_the_machine_becomes_slower_what_runs_stays_and_what_comes_is_refused() -> None:
     world = World(rows=24, speed=in_time(30))
     running = [world.slot(f"chat {number}", f"{number}") for number in range(24)]
