@@ -15,6 +15,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.engine import STREAMS, characters_per_second, open_scheduler
+from benchmarks.service.bare import bare_discord
 from benchmarks.service.discord import in_channels
 from benchmarks.service.people import PATIENCE, Answer, Kind, Person, closed_loop, open_loop
 from benchmarks.service.process import Bench, Service, Usage
@@ -124,6 +125,13 @@ async def engine(run: Run) -> None:
     async with run.bench.on_telegram(limited=False, **run.settings) as (_, telegram):
         await compare("Telegram", in_private(telegram, 2 * PEOPLE))
     scheduler.close(deadline=0)
+
+
+async def bare(run: Run) -> None:
+    """Measures what discord.py alone takes of the processor for each text."""
+    async with bare_discord() as (service, discord):
+        people = (in_channels(discord, PEOPLE), 2 * RATE)
+        await measure(run, service, "bare", f"a bot of discord.py alone, {2 * RATE:.0f}/s", "", people)
 
 
 async def fairness(run: Run) -> None:
@@ -257,7 +265,7 @@ Crowd = tuple[Sequence[Person], float]
 
 PARTS: Final = {
     part.__name__: part
-    for part in (load, overload, engine, fairness, mixed, memory, idle, alone, most, voices, reloads)
+    for part in (load, overload, engine, bare, fairness, mixed, memory, idle, alone, most, voices, reloads)
 }
 
 

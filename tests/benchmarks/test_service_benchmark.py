@@ -22,12 +22,12 @@ def test_every_part_measures_something(
     monkeypatch.setattr(parts, "OVERLOAD", 0.02)
     monkeypatch.setattr(parts, "ROUNDS", 1)
     written = tmp_path / "figures.json"
-    measured = "load,engine,fairness,mixed,memory,idle"
+    measured = "load,engine,bare,fairness,mixed,memory,idle"
     options = ["--only", measured, "--weights", str(tiny_folder), "--json", str(written)]
     monkeypatch.setattr(sys, "argv", ["service", *options, "--seconds", "2", "--texts", "60", "--length", "60"])
     assert benchmark.main() == 0
     figures = json.loads(written.read_text())
-    for name in ("load_discord", "load_telegram", "load_both", "fairness_quiet", "fairness_busy", "mixed"):
+    for name in ("load_discord", "load_telegram", "load_both", "bare", "fairness_quiet", "fairness_busy", "mixed"):
         assert figures[f"{name}_texts_per_second"] > 0
         assert figures[f"{name}_unanswered"] == 0
     assert figures["memory_after_60_texts_mb"] > 50
