@@ -42,8 +42,8 @@ _GAIN: Final = 1 / 32
 """How much of what a text is late or early counts for the number of texts that are admitted after it."""
 _TOO_LATE_SECONDS: Final = 0.9
 _TOO_LATE_WEIGHT: Final = 10.0
-"""A text that takes longer than that counts so many times as much, so that fewer than one of 100 take a second where
-other programs slow some texts down and not the others (docs/benchmarks.md)."""
+"""A text that takes longer than that counts so many times as much: beside other programs a few texts take more than a
+second while most are early (docs/benchmarks.md)."""
 _SLOWEST: Final = 4.0
 """So many times fewer texts are admitted at most. So the admission recovers soon when the machine is quick again."""
 
