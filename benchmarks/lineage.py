@@ -38,14 +38,15 @@ def main() -> int:
     arguments = parser.parse_args()
     one: dict[Path, list[float]] = {version: [] for version in arguments.versions}
     many: dict[Path, list[float]] = {version: [] for version in arguments.versions}
+    schedulers = {version: open_scheduler(load_model(version.parent, version.name)) for version in arguments.versions}
     for number in range(arguments.rounds + 1):
-        for version in arguments.versions:
-            scheduler = open_scheduler(load_model(version.parent, version.name))
+        for version, scheduler in schedulers.items():
             found = characters_per_second(scheduler, 1), characters_per_second(scheduler, STREAMS)
-            scheduler.close(deadline=0)
             if number:  # the first round warms up
                 one[version].append(found[0])
                 many[version].append(found[1])
+    for scheduler in schedulers.values():
+        scheduler.close(deadline=0)
 
     print(f"{machine.describe()}\n")
     columns = "version", "validation", "test", "parameters", "s/epoch", "1 stream", f"{STREAMS} streams"
